@@ -1,0 +1,243 @@
+package backend
+
+import "time"
+
+// RunKey is the store-internal key of one run. Journal rows, log lines and
+// tasks belong to a run.
+type RunKey int64
+
+// SessionID names a worker's session. Zero means nobody.
+type SessionID int64
+
+// State is the state of an execution; stored as its word.
+type State string
+
+// The states of an execution. All but Pending and Running are terminal.
+const (
+	Pending   State = "pending"
+	Running   State = "running"
+	Completed State = "completed"
+	Failed    State = "failed"
+	Cancelled State = "cancelled"
+	TimedOut  State = "timed_out"
+)
+
+// Terminal reports whether s is an end.
+func (s State) Terminal() bool { return s != Pending && s != Running }
+
+// Program is the immutable source of a load closure.
+type Program struct {
+	Digest  string
+	Sources []byte // JSON, written and read by the engine
+	Created time.Time
+}
+
+// Deployment binds a workflow name to a program; every one is kept.
+type Deployment struct {
+	Workflow string
+	Version  int // 1, 2, 3, ... per workflow; assigned by the store
+	Digest   string
+	By, Note string
+	At       time.Time
+}
+
+// Stuck says why an execution cannot be advanced.
+type Stuck struct {
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+	Tries  int       `json:"tries"` // turns that failed in a row; sets the back-off
+}
+
+// Execution is one workflow under way, or ended.
+type Execution struct {
+	ID         string
+	Run        RunKey // latest run
+	RunNumber  int    // counts from 1
+	Workflow   string
+	Digest     string
+	Edition    int
+	Function   string
+	Input      []byte // plain JSON
+	State      State
+	Result     []byte // stored value when Completed
+	Failure    []byte // JSON failure when Failed, Cancelled or TimedOut
+	Queue      string
+	Priority   int
+	Tags       []string
+	Parent     string // id of the parent execution, or ""
+	ParentStep string
+	Owner      SessionID // zero: nobody
+	Due        time.Time // when an ownerless execution may next be claimed; zero: only when a message comes
+	Expires    time.Time // zero: never
+	Created    time.Time
+	Started    time.Time // first claim; zero before
+	Finished   time.Time
+	Published  []byte // JSON: what the script last published
+	Stuck      *Stuck
+}
+
+// NewExecution asks for an execution. With Owner set it is born claimed
+// (state running) by the batch's session.
+type NewExecution struct {
+	ID         string
+	Workflow   string
+	Digest     string
+	Edition    int
+	Function   string
+	Input      []byte
+	Queue      string
+	Priority   int
+	Tags       []string
+	Parent     string
+	ParentStep string
+	Due        time.Time // zero: now
+	Expires    time.Time
+	Claim      bool // born owned by Batch.Session, state running
+}
+
+// Row is one journal row.
+type Row struct {
+	Number  int64
+	Session SessionID // who wrote it
+	Data    []byte
+}
+
+// MessageKind says what a message is; stored as its word.
+type MessageKind string
+
+// The kinds of messages.
+const (
+	Signal  MessageKind = "signal"  // Name, Payload
+	Outcome MessageKind = "outcome" // of a task or child: Step, Attempt, Payload
+	Cancel  MessageKind = "cancel"  // Payload: JSON reason
+	Expire  MessageKind = "expire"
+	Upgrade MessageKind = "upgrade" // Payload: digest
+	Notice  MessageKind = "notice"  // what a commit found out: Step, Payload
+)
+
+// Message is what reaches an execution from outside.
+type Message struct {
+	ID        int64  // assigned by the store
+	Execution string // public id of the addressee
+	Kind      MessageKind
+	Name      string
+	Step      string
+	Attempt   int
+	Payload   []byte
+	Sent      time.Time
+}
+
+// LogLine is a line that a script printed. Ordinal counts from 0 per run.
+type LogLine struct {
+	Ordinal int64
+	At      time.Time
+	Step    string // branch path, "" for main
+	Level   string // print, debug, info, warn, error
+	Message string
+	Fields  []byte // JSON object, or nil
+}
+
+// Then says what becomes of an execution when a turn has landed.
+type Then int
+
+// What may follow a turn.
+const (
+	Hold    Then = iota // its owner keeps it
+	Release             // ownerless, due at Turn.Due
+	Finish              // terminal: Turn.State, Result or Failure
+)
+
+// Turn is what one execution writes in a batch.
+type Turn struct {
+	Execution string
+	Run       RunKey
+	First     int64    // number of the first row; must be the next of the journal
+	Rows      [][]byte // none, one, or more when the turn is oversized
+	Taken     []int64  // ids of inbox messages that this turn takes
+	Logs      []LogLine
+	Published []byte // nil: unchanged
+	Stuck     *Stuck // set: cannot be advanced; a landed turn with rows clears an earlier one
+	Then      Then
+	Due       time.Time // with Release: zero waits for a message
+	State     State     // with Finish: a terminal state
+	Result    []byte    // with Finish
+	Failure   []byte    // with Finish
+	Digest    string    // not empty: the execution moves to this program
+}
+
+// Batch is one transaction. Session may be zero when there are no Turns and no
+// Claim among Create.
+type Batch struct {
+	Session SessionID
+	Create  []NewExecution
+	Turns   []Turn
+	Send    []Message
+}
+
+// Reply says what a batch found out, item by item. None of it undoes the batch.
+type Reply struct {
+	Created []Created   // one per Batch.Create
+	Turns   []TurnReply // one per Batch.Turns
+	Sent    []error     // one per Batch.Send: nil, ErrNotFound or ErrClosed
+	Now     time.Time   // the transaction's time
+}
+
+// Created is the outcome of one NewExecution. When the id existed already
+// nothing is changed and Existing is that execution.
+type Created struct {
+	Run      RunKey
+	Existing *Execution
+}
+
+// TurnReply is the outcome of one landed turn.
+type TurnReply struct {
+	Kept bool // Release was asked and the inbox was not empty: still owned
+}
+
+// ClaimRequest asks for work. IDs, when given, restricts the claim to those
+// executions, whatever their queue, tags and due time; otherwise due, ownerless executions
+// of the queues are taken, highest priority first, then oldest due.
+type ClaimRequest struct {
+	Session  SessionID
+	Queues   []string
+	Tags     []string // an execution is taken when all its tags are among these
+	Editions []int
+	IDs      []string
+	Limit    int
+}
+
+// Claimed is an execution that the session now owns, as it stands after the
+// claim, with its inbox. Fresh says that no run of it was ever claimed before: its journal is empty.
+type Claimed struct {
+	Execution
+	Fresh bool
+	Inbox []Message
+}
+
+// Session is a live worker process.
+type Session struct {
+	ID      SessionID
+	Beat    int64 // heartbeat counter
+	Host    string
+	Boot    string // boot id of the machine, "" unknown
+	PIDNS   string // PID namespace, "" unknown
+	PID     int
+	Started string    // process start time in the kernel's own count, "" unknown
+	Opened  time.Time // database time
+	Info    []byte    // JSON: queues, tags, activities, what runs now
+}
+
+// Filter selects executions for [Reader.List]; zero fields select everything.
+// Newest first. Before pages: executions created before that (Created, ID) pair.
+type Filter struct {
+	States   []State
+	Workflow string
+	Queue    string
+	Tag      string
+	Parent   string
+	Since    time.Time
+	IDPrefix string
+	BeforeAt time.Time
+	BeforeID string
+	Limit    int // zero: 100
+}

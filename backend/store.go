@@ -1,0 +1,72 @@
+package backend
+
+import (
+	"context"
+	"time"
+)
+
+// Store is a database of executions. Every method is one transaction (Revoke:
+// several, each safe to repeat) and is safe for concurrent use. Errors wrap
+// the sentinels of this package; anything else is a fault whose effect is
+// unknown and which may be retried: ids are made before the first try, and a
+// row that names our session says that the batch has landed.
+type Store interface {
+	// Deploy stores programs (known digests are left alone) and deployments;
+	// it returns the deployments as stored. One whose digest is the workflow's
+	// newest already is not stored again and comes back as it stands.
+	Deploy(ctx context.Context, programs []Program, deployments []Deployment) ([]Deployment, error)
+
+	// Commit writes a batch whole or not at all. It fails with ErrFenced when
+	// the session is gone, with a *TurnError when one turn may not land, and with ErrNoProgram
+	// when a new execution's program is missing.
+	Commit(ctx context.Context, b Batch) (Reply, error)
+
+	// Claim gives due executions to a session. ErrFenced as Commit.
+	Claim(ctx context.Context, r ClaimRequest) ([]Claimed, error)
+
+	// Receive returns all messages in the inboxes of the executions that the
+	// session owns, in order per execution, also those returned before and not yet taken.
+	Receive(ctx context.Context, s SessionID) ([]Message, error)
+
+	// Open begins a session; s.ID is ignored. It returns the id and the database's time.
+	Open(ctx context.Context, s Session) (SessionID, time.Time, error)
+
+	// Beat advances the session's counter and stores info. ErrFenced when the session is gone.
+	Beat(ctx context.Context, id SessionID, info []byte) (time.Time, error)
+
+	// Revoke ends a session: deletes its row, then frees what it owned, due
+	// at once. Revoking an unknown session frees what it may have left owned.
+	Revoke(ctx context.Context, id SessionID) error
+
+	Reader
+
+	// Check verifies every invariant over the whole store and returns one
+	// error per violation.
+	Check(ctx context.Context) []error
+
+	Close() error
+}
+
+// Reader looks without changing anything; readers never wait for writers.
+type Reader interface {
+	// Execution returns ErrNotFound for an unknown id.
+	Execution(ctx context.Context, id string) (Execution, error)
+	List(ctx context.Context, f Filter) ([]Execution, error)
+	// Journal calls row for every row of a run from number from on, in order.
+	// Data is valid during the call only. It stops at the first error of row.
+	Journal(ctx context.Context, run RunKey, from int64, row func(Row) error) error
+	// Logs returns the lines of a run with Ordinal >= from.
+	Logs(ctx context.Context, run RunKey, from int64) ([]LogLine, error)
+	// Program returns ErrNotFound for an unknown digest.
+	Program(ctx context.Context, digest string) (Program, error)
+	// Deployments returns a workflow's deployments, newest first; with "" the newest of every workflow, by name.
+	Deployments(ctx context.Context, workflow string) ([]Deployment, error)
+	Sessions(ctx context.Context) ([]Session, error)
+}
+
+// Versioner is an optional ability: a cheap number that changes whenever
+// another process may have changed the database, so that an idle worker need
+// not run its claim query.
+type Versioner interface {
+	Version(ctx context.Context) (int64, error)
+}

@@ -1,0 +1,30 @@
+// Package starlark compiles, runs, suspends and replays workflow scripts.
+//
+// There are few types. [Sources] is a load closure: the text of every file that
+// a script loads. A [Program] is a compiled closure whose modules were run once, frozen, and
+// are shared by all executions of it. [Program.Run] runs one function of it to its end
+// on the caller's goroutine, asking a [Host] for everything that is not computation: a
+// [Command] to issue, the next [Delivery] to wait for, the time. Values cross as JSON bytes.
+//
+// # Branches and the baton
+//
+// Concurrent parts of a script are branches: interpreter threads on goroutines
+// of their own that pass a baton, so that one runs at a time, first come first served.
+// When no branch can run the script is at rest, and whoever holds the baton
+// calls [Host.Wait]. Suspending is therefore nothing but a Wait that does not
+// return, and evicting a Wait that returns [ErrEvicted]: every branch unwinds,
+// no script code runs any more, and Run returns that error.
+//
+// # Names of steps
+//
+// A step is named by position: the path of its branch and its ordinal in it
+// ("3", "2.1.4"). One branch more here renumbers nothing there. A command that
+// the script issues, a branch that it spawns and a group of parallel tasks
+// each use one ordinal of the branch they are in; task i of group g is g.i.
+//
+// # Replay
+//
+// The package does not know whether it replays: a host answers a command from
+// a journal or for the first time, and the script cannot tell. What a script can see is its input, the
+// deliveries in their order, and Host.Now.
+package starlark
