@@ -1,0 +1,242 @@
+// A call: do its arguments fit, and one attempt of it.
+
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"strconv"
+)
+
+// CheckCall checks a call before its values are known: how many positional arguments and
+// which keywords. open means that there may be more of both. The
+// error is a *Failure of kind BadArguments.
+func (a *Activity) CheckCall(args int, keywords []string, open bool) error {
+	if f := a.shape(args, keywords, open); f != nil {
+		return f
+	}
+	return nil
+}
+
+// CheckArgs checks the values of a call: a plain JSON array and a plain JSON object or nil. The
+// error is a *Failure of kind BadArguments. Types that decode themselves do so here too.
+func (a *Activity) CheckArgs(args, kwargs []byte) error {
+	if _, f := a.bind(args, kwargs, nil); f != nil {
+		return f
+	}
+	return nil
+}
+
+// shape checks count and names.
+func (a *Activity) shape(args int, keywords []string, open bool) *Failure {
+	n := len(a.params)
+	if args > n && !a.variadic {
+		return badArguments("%s: takes %s, got %d; its signature is %s", a.name, count(n), args, a.Signature())
+	}
+	byName := make([]bool, n)
+	var inFields []string
+	for i, k := range keywords {
+		for _, other := range keywords[:i] {
+			if other == k {
+				return badArguments("%s: argument %s is given twice", a.name, k)
+			}
+		}
+		if p := a.param(k); p >= 0 {
+			if p < args {
+				return badArguments("%s: argument %d (%s) is given by position and by name", a.name, p+1, k)
+			}
+			byName[p] = true
+			continue
+		}
+		if a.fields.lookup(k) == nil {
+			return badArguments("%s: has no parameter %s%s; its signature is %s", a.name, k, meant(k, a.keywords()), a.Signature())
+		}
+		if args == n {
+			return badArguments("%s: argument %s is a field of argument %d, which is given by position", a.name, k, n)
+		}
+		inFields = append(inFields, k)
+	}
+	if a.fields != nil && len(inFields) > 0 && byName[n-1] {
+		return badArguments("%s: argument %s is a field of argument %s, which is given too", a.name, inFields[0], a.params[n-1].name)
+	}
+	if open {
+		return nil
+	}
+	for i := args; i < n; i++ {
+		p := a.params[i]
+		last := i == n-1
+		if byName[i] || last && a.variadic {
+			continue
+		}
+		if last && a.fields != nil && (len(inFields) > 0 || !p.optional) {
+			if name := a.missingField(inFields); name != "" {
+				return badArguments("%s: argument %s is missing; its signature is %s", a.name, name, a.Signature())
+			}
+			continue
+		}
+		if !p.optional {
+			return badArguments("%s: argument %s is missing; its signature is %s", a.name, describe(i, p), a.Signature())
+		}
+	}
+	return nil
+}
+
+func count(n int) string {
+	if n == 1 {
+		return "1 argument"
+	}
+	return strconv.Itoa(n) + " arguments"
+}
+
+// param is the index of the parameter of that name, -1 when there is none.
+func (a *Activity) param(name string) int {
+	for i, p := range a.params {
+		if p.name == name && (!a.variadic || i < len(a.params)-1) {
+			return i
+		}
+	}
+	return -1
+}
+
+// keywords lists every name that can be given.
+func (a *Activity) keywords() []string {
+	var names []string
+	for i, p := range a.params {
+		if p.name != "" && (!a.variadic || i < len(a.params)-1) {
+			names = append(names, p.name)
+		}
+	}
+	for _, f := range a.fields {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+type keyword struct {
+	name string
+	raw  []byte
+}
+
+// bind decodes the arguments of a call and appends them to in.
+func (a *Activity) bind(args, kwargs []byte, in []reflect.Value) ([]reflect.Value, *Failure) {
+	var few [8][]byte
+	positional, err := elements(args, few[:0])
+	if err != nil {
+		return nil, badArguments("%s: the arguments are no JSON array: %v", a.name, err)
+	}
+	var named []keyword
+	var names []string
+	if len(kwargs) > 0 && !isNull(kwargs) {
+		err := members(kwargs, func(name string, raw []byte) error {
+			named = append(named, keyword{name, raw})
+			names = append(names, name)
+			return nil
+		})
+		if err != nil {
+			return nil, badArguments("%s: the keyword arguments are no JSON object: %v", a.name, err)
+		}
+	}
+	if len(named) > 0 || len(positional) != len(a.params) {
+		if f := a.shape(len(positional), names, false); f != nil {
+			return nil, f
+		}
+	}
+	before := len(in)
+	for i, raw := range positional {
+		p := &a.params[min(i, len(a.params)-1)]
+		v := reflect.New(p.typ).Elem()
+		if err := p.decode(raw, v); err != nil {
+			return nil, a.wrong(describe(i, *p), err)
+		}
+		in = append(in, v)
+	}
+	for i := len(positional); i < len(a.params); i++ {
+		if a.variadic && i == len(a.params)-1 {
+			break
+		}
+		in = append(in, reflect.New(a.params[i].typ).Elem())
+	}
+	for _, k := range named {
+		if p := a.param(k.name); p >= 0 {
+			if err := a.params[p].decode(k.raw, in[before+p]); err != nil {
+				return nil, a.wrong(k.name, err)
+			}
+			continue
+		}
+		whole := in[len(in)-1]
+		if whole.Kind() == reflect.Pointer {
+			if whole.IsNil() {
+				whole.Set(reflect.New(a.whole))
+			}
+			whole = whole.Elem()
+		}
+		if err := a.fields.lookup(k.name).set(k.raw, whole); err != nil {
+			return nil, a.wrong(k.name, err)
+		}
+	}
+	return in, nil
+}
+
+// wrong is the failure of an argument that does not decode.
+func (a *Activity) wrong(argument string, err error) *Failure {
+	var m *mismatch
+	if errors.As(err, &m) && m.path != "" {
+		return badArguments("%s: argument %s: %s %v", a.name, argument, m.path, m)
+	}
+	return badArguments("%s: argument %s %v", a.name, argument, err)
+}
+
+// Invoke runs one attempt. The result is plain JSON, null when the function
+// has none. A panic is recovered.
+func (a *Activity) Invoke(ctx context.Context, args, kwargs []byte) (result []byte, failure *Failure) {
+	var few [8]reflect.Value
+	in := few[:0]
+	if a.ctx {
+		in = append(in, reflect.ValueOf(ctx))
+	}
+	in, failure = a.bind(args, kwargs, in)
+	if failure != nil {
+		failure.Activity = a.name
+		return nil, failure
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			result = nil
+			failure = &Failure{Kind: KindPanic, Message: fmt.Sprint(p), Activity: a.name, Traceback: string(debug.Stack())}
+		}
+	}()
+	out := a.fn.Call(in)
+	if err := out[len(out)-1]; !err.IsNil() {
+		f := *FailureOf(err.Interface().(error))
+		f.Activity = a.name
+		return nil, &f
+	}
+	if a.result == nil {
+		return []byte("null"), nil
+	}
+	result, err := encode(out[0])
+	if err != nil {
+		return nil, &Failure{Kind: KindPayloadError, Message: fmt.Sprintf("%s: the result is not JSON: %v", a.name, err), Activity: a.name, NoRetry: true}
+	}
+	return result, nil
+}
+
+// encode is marshal with a short way for the commonest results.
+func encode(v reflect.Value) ([]byte, error) {
+	switch v.Type() {
+	case intType, int64Type:
+		return strconv.AppendInt(nil, v.Int(), 10), nil
+	case boolType:
+		return strconv.AppendBool(nil, v.Bool()), nil
+	}
+	return marshal(v.Interface())
+}
+
+var (
+	intType   = reflect.TypeFor[int]()
+	int64Type = reflect.TypeFor[int64]()
+	boolType  = reflect.TypeFor[bool]()
+)

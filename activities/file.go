@@ -1,0 +1,218 @@
+// The stock activities file.read, file.write and file.glob.
+
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// RegisterFile registers file.read(path), file.write(path, text) and
+// file.glob(pattern).
+//
+// file.read returns a text; a file that is not UTF-8 is refused with kind NotText. file.write replaces
+// a file whole, by rename, keeps the permissions of the one that was there, and
+// creates the directories above it. Both fail with NotFound, PermissionDenied or FileError. file.glob returns a
+// sorted list, empty when nothing matches: * ? [a-z] within a name, ** for any number of directories.
+// Names that begin with a dot match only patterns that say the dot. Symbolic
+// links to directories are not followed by **.
+func RegisterFile(r *Registry) error {
+	return registerAll(r,
+		registration{"file.read", readFile, Options{Params: []string{"path"}, Doc: "Read a file as text."}},
+		registration{"file.write", writeFile, Options{Params: []string{"path", "text"}, Doc: "Write a text to a file, replacing it whole."}},
+		registration{"file.glob", glob, Options{Params: []string{"pattern"}, Doc: "List the files that match a pattern, sorted."}},
+	)
+}
+
+func readFile(name string) (string, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return "", fileError(err)
+	}
+	if !utf8.Valid(b) {
+		return "", Fail("NotText", name+" is not UTF-8 text", NotRetryable())
+	}
+	return string(b), nil
+}
+
+func writeFile(name, text string) error {
+	if err := replaceFile(name, text); err != nil {
+		return fileError(err)
+	}
+	return nil
+}
+
+func replaceFile(name, text string) (err error) {
+	if name == "" {
+		return badArguments("file.write: the path is empty")
+	}
+	// A symbolic link stays one; what it points at is replaced.
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target
+	}
+	mode := fs.FileMode(0o644)
+	if info, err := os.Stat(name); err == nil {
+		if info.IsDir() {
+			return fmt.Errorf("%s is a directory", name)
+		}
+		mode = info.Mode().Perm()
+	}
+	dir := filepath.Dir(name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	_, err = f.WriteString(text)
+	// The step's outcome is durable, so what it says must be too.
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+// fileError gives the errors of files kinds that scripts can match; what
+// will not change by itself is not retried.
+func fileError(err error) error {
+	var failure *Failure
+	switch {
+	case errors.As(err, &failure):
+		return failure
+	case errors.Is(err, fs.ErrNotExist):
+		return Fail("NotFound", err.Error(), NotRetryable())
+	case errors.Is(err, fs.ErrPermission):
+		return Fail("PermissionDenied", err.Error(), NotRetryable())
+	}
+	return Fail("FileError", err.Error())
+}
+
+func glob(ctx context.Context, pattern string) ([]string, error) {
+	slashed := filepath.ToSlash(pattern)
+	if slashed == "" {
+		return nil, badArguments("file.glob: the pattern is empty")
+	}
+	for segment := range strings.SplitSeq(slashed, "/") {
+		if _, err := path.Match(segment, ""); err != nil {
+			return nil, badArguments("file.glob: %q is not a pattern: %v", pattern, err)
+		}
+	}
+	g := globber{ctx: ctx, found: map[string]bool{}}
+	base, segments := "", strings.Split(strings.TrimSuffix(slashed, "/"), "/")
+	if volume := filepath.VolumeName(pattern); volume != "" {
+		base, segments[0] = volume, strings.TrimPrefix(segments[0], filepath.ToSlash(volume))
+	}
+	if segments[0] == "" {
+		base, segments = base+"/", segments[1:]
+	}
+	if err := g.match(base, segments); err != nil {
+		return nil, err
+	}
+	out := make([]string, 0, len(g.found))
+	for name := range g.found {
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+type globber struct {
+	ctx   context.Context
+	found map[string]bool
+}
+
+func joined(base, name string) string {
+	if base == "" || strings.HasSuffix(base, "/") {
+		return base + name
+	}
+	return base + "/" + name
+}
+
+// match finds what fits the segments below base. Directories that cannot be
+// read have nothing in them that matches.
+func (g *globber) match(base string, segments []string) error {
+	if err := g.ctx.Err(); err != nil {
+		return context.Cause(g.ctx)
+	}
+	if len(segments) == 0 {
+		g.found[filepath.FromSlash(base)] = true
+		return nil
+	}
+	segment, rest := segments[0], segments[1:]
+	if segment == "**" {
+		return g.descend(base, rest)
+	}
+	if !strings.ContainsAny(segment, `*?[\`) {
+		next := joined(base, segment)
+		if _, err := os.Lstat(filepath.FromSlash(next)); err != nil {
+			return nil
+		}
+		return g.match(next, rest)
+	}
+	for _, entry := range g.entries(base) {
+		name := entry.Name()
+		if strings.HasPrefix(name, ".") && !strings.HasPrefix(segment, ".") {
+			continue
+		}
+		if ok, _ := path.Match(segment, name); !ok {
+			continue
+		}
+		if err := g.match(joined(base, name), rest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// descend is the segment **: here, and in every directory below.
+func (g *globber) descend(base string, rest []string) error {
+	for len(rest) > 0 && rest[0] == "**" {
+		rest = rest[1:]
+	}
+	if len(rest) > 0 || base != "" {
+		if err := g.match(base, rest); err != nil {
+			return err
+		}
+	}
+	for _, entry := range g.entries(base) {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		next := joined(base, entry.Name())
+		switch {
+		case entry.IsDir():
+			if err := g.descend(next, rest); err != nil {
+				return err
+			}
+		case len(rest) == 0:
+			g.found[filepath.FromSlash(next)] = true
+		}
+	}
+	return nil
+}
+
+func (g *globber) entries(base string) []fs.DirEntry {
+	if base == "" {
+		base = "."
+	}
+	entries, err := os.ReadDir(filepath.FromSlash(base))
+	if err != nil {
+		return nil
+	}
+	return entries
+}

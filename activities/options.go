@@ -1,0 +1,88 @@
+// The options of an activity.
+
+package activities
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Options are the defaults that a script's own options override. The zero
+// value is useful: default retries, no timeouts, the execution's own queue.
+type Options struct {
+	Retry        RetryPolicy
+	Timeout      time.Duration // per attempt
+	StartTimeout time.Duration // until an attempt begins
+	Heartbeat    time.Duration // at most so long between two heartbeats
+	Queue        string
+	Priority     int
+	Tags         []string
+
+	// Params names the parameters after the context, so that they can be given by
+	// keyword. It may name fewer than there are.
+	Params []string
+
+	Idempotent    bool
+	Cached        bool
+	CacheTTL      time.Duration
+	Version       string
+	MaxConcurrent int
+	Rate          string // "100/1m"
+	MaxCrashes    *int   // nil: 10
+	Pure          bool
+	Doc           string
+}
+
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// Validate says what is wrong with the options, one sentence per mistake.
+func (o Options) Validate() error {
+	var errs []error
+	if err := o.Retry.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("retry: %w", err))
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"timeout", o.Timeout}, {"start_timeout", o.StartTimeout}, {"heartbeat", o.Heartbeat}, {"cache_ttl", o.CacheTTL}} {
+		if d.value < 0 {
+			errs = append(errs, fmt.Errorf("%s must not be negative, got %v", d.name, d.value))
+		}
+	}
+	if o.MaxConcurrent < 0 {
+		errs = append(errs, fmt.Errorf("max_concurrent must not be negative, got %d", o.MaxConcurrent))
+	}
+	if o.MaxCrashes != nil && *o.MaxCrashes < 0 {
+		errs = append(errs, fmt.Errorf("max_crashes must not be negative, got %d", *o.MaxCrashes))
+	}
+	if o.Rate != "" && !validRate(o.Rate) {
+		errs = append(errs, fmt.Errorf(`rate is a number per duration such as "100/1m", not %q`, o.Rate))
+	}
+	for i, p := range o.Params {
+		if !identifier.MatchString(p) {
+			errs = append(errs, fmt.Errorf("params: %q is not a name that a script can write", p))
+		}
+		if slices.Contains(o.Params[:i], p) {
+			errs = append(errs, fmt.Errorf("params: %q is there twice", p))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func validRate(rate string) bool {
+	count, per, ok := strings.Cut(rate, "/")
+	if !ok {
+		return false
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(count))
+	if err != nil || n < 1 {
+		return false
+	}
+	d, err := parseDuration(per)
+	return err == nil && d > 0
+}

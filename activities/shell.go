@@ -1,0 +1,168 @@
+// The stock activity shell.run.
+
+package activities
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// maxOutput bounds what is kept of each of a command's output streams.
+	maxOutput = 64 << 20
+	// tailSize is how much of each stream a failure carries.
+	tailSize = 4 << 10
+	// waitDelay is how long after the end of a command, or its killing, its pipes may stay open.
+	waitDelay = 2 * time.Second
+)
+
+// ShellResult is what shell.run returns. Output that is not UTF-8 has its
+// invalid bytes replaced.
+type ShellResult struct {
+	ExitCode int    `json:"exit_code"`
+	Stdout   string `json:"stdout"`
+	Stderr   string `json:"stderr"`
+}
+
+// RegisterShell registers shell.run(command, stdin="", env={}, dir="", check=True). A
+// command is text for the system's shell or a list of words run without one. It fails with kind
+// ExitError when check is set and the exit status is not zero, NotFound when
+// there is no such program or directory. When the attempt ends early the command and all its children are killed.
+func RegisterShell(r *Registry) error {
+	return registerAll(r, registration{"shell.run", runShell, Options{
+		Params: []string{"command", "stdin", "env", "dir", "check"},
+		Doc:    "Run a command: text for the shell, or a list of words without one.",
+	}})
+}
+
+// shellCommand is text or a list of words.
+type shellCommand struct {
+	text  string
+	words []string
+}
+
+// UnmarshalJSON reads a string or an array of strings.
+func (c *shellCommand) UnmarshalJSON(raw []byte) error {
+	if json.Unmarshal(raw, &c.text) == nil && !isNull(raw) {
+		if strings.TrimSpace(c.text) == "" {
+			return errors.New("the command is empty")
+		}
+		return nil
+	}
+	if json.Unmarshal(raw, &c.words) != nil || isNull(raw) {
+		return errors.New("a command is text or a list of words")
+	}
+	if len(c.words) == 0 || c.words[0] == "" {
+		return errors.New("the command is empty")
+	}
+	return nil
+}
+
+func runShell(ctx context.Context, command shellCommand, stdin *string, env *map[string]string, dir *string, check *bool) (ShellResult, error) {
+	words := command.words
+	if words == nil {
+		words = shellWords(command.text)
+	}
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	if stdin != nil {
+		cmd.Stdin = strings.NewReader(*stdin)
+	}
+	if dir != nil {
+		cmd.Dir = *dir
+	}
+	if env != nil {
+		cmd.Env = os.Environ()
+		names := make([]string, 0, len(*env))
+		for name := range *env {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			if name == "" || strings.ContainsAny(name, "=\x00") {
+				return ShellResult{}, badArguments("shell.run: env has the name %q", name)
+			}
+			cmd.Env = append(cmd.Env, name+"="+(*env)[name])
+		}
+	}
+	stdout, stderr := &limited{most: maxOutput}, &limited{most: maxOutput}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.WaitDelay = waitDelay
+	ownGroup(cmd)
+	err := cmd.Run()
+	if cmd.Process != nil {
+		// What a command left behind in its group goes with it when the attempt was cut short.
+		if ctx.Err() != nil {
+			killGroup(cmd)
+		}
+	}
+	result := ShellResult{Stdout: stdout.String(), Stderr: stderr.String()}
+	if cmd.ProcessState != nil {
+		result.ExitCode = cmd.ProcessState.ExitCode()
+	}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		return ShellResult{}, fmt.Errorf("the command was killed: %w", context.Cause(ctx))
+	case stdout.over || stderr.over:
+		return ShellResult{}, Fail("OutputTooLarge", fmt.Sprintf("the command wrote more than %d MiB", maxOutput>>20), NotRetryable())
+	case err == nil, errors.Is(err, exec.ErrWaitDelay):
+		// A background process that keeps the pipes open is not waited for.
+	case errors.As(err, &exit):
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return ShellResult{}, Fail("NotFound", err.Error(), NotRetryable())
+	default:
+		return ShellResult{}, err
+	}
+	if result.ExitCode != 0 && (check == nil || *check) {
+		return ShellResult{}, exitError(result, exit)
+	}
+	return result, nil
+}
+
+// exitError carries the ends of the output; its message has the last line of stderr.
+func exitError(r ShellResult, exit *exec.ExitError) error {
+	message := fmt.Sprintf("exit status %d", r.ExitCode)
+	if r.ExitCode < 0 && exit != nil {
+		message = exit.Error()
+	}
+	trimmed := strings.TrimSpace(r.Stderr)
+	if line := trimmed[strings.LastIndexByte(trimmed, '\n')+1:]; line != "" {
+		message += ": " + line
+	}
+	return Fail("ExitError", message, Data(map[string]any{
+		"exit_code": r.ExitCode, "stdout": tail(r.Stdout), "stderr": tail(r.Stderr),
+	}))
+}
+
+// tail is the end of a text, beginning at a whole character.
+func tail(s string) string {
+	if len(s) <= tailSize {
+		return s
+	}
+	return strings.ToValidUTF8(s[len(s)-tailSize:], "")
+}
+
+// limited keeps the first most bytes that are written to it.
+type limited struct {
+	bytes.Buffer
+	most int
+	over bool
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if room := l.most - l.Len(); len(p) > room {
+		l.over = true
+		l.Buffer.Write(p[:room])
+		return len(p), nil
+	}
+	return l.Buffer.Write(p)
+}
