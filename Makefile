@@ -1,0 +1,80 @@
+# Everything that is done to this repository, by name. `make help` lists it.
+
+GOLANGCI_VERSION := v2.15.0
+BIN              := $(CURDIR)/bin
+# The race detector needs cgo; `go env` says 0 where there is no C compiler.
+RACE             := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
+TEST_TIMEOUT     ?= 6m
+FUZZTIME         ?= 30s
+KILLS            ?= 2000
+
+# A golangci-lint of the pinned version that is on the PATH already saves a long build.
+LINT := $(shell golangci-lint version 2>/dev/null | grep -q " $(GOLANGCI_VERSION:v%=%) " && command -v golangci-lint || echo $(BIN)/golangci-lint-$(GOLANGCI_VERSION))
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/senpuki
+	go build -trimpath -o $(BIN)/senpuki ./cmd/senpuki
+
+.PHONY: check
+check: format vet lint test tidy cross ## what CI asks for: format, vet, lint, tests, tidy modules, other systems
+
+.PHONY: format
+format: ## fail when gofmt would change a file
+	@out=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+.PHONY: vet
+vet: ## go vet
+	go vet ./...
+
+.PHONY: lint
+lint: $(LINT) ## golangci-lint with .golangci.yml
+	$(LINT) run ./...
+
+$(BIN)/golangci-lint-$(GOLANGCI_VERSION):
+	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(BIN)/golangci-lint $@
+
+.PHONY: test
+test: ## all tests, with the race detector where there is a C compiler
+	go test $(RACE) -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: tidy
+tidy: ## fail when go mod tidy would change something
+	go mod tidy -diff
+
+.PHONY: cross
+cross: ## compile for the other systems, without cgo
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/senpuki
+	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build -o /dev/null ./cmd/senpuki
+
+.PHONY: bench
+bench: ## every Go benchmark
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: bench-once
+bench-once: ## one iteration of every benchmark, so that they stay alive
+	go test -run '^$$' -bench . -benchtime 1x ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@set -e; for pkg in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$target"; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+.PHONY: soak
+soak: ## kill a workflow KILLS (2000) times, at random moments
+	go test -run '^TestKill' -timeout 0 -v ./cmd/senpuki -args -kills $(KILLS)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN) dist
