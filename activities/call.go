@@ -16,6 +16,7 @@ import (
 // error is a *Failure of kind BadArguments.
 func (a *Activity) CheckCall(args int, keywords []string, open bool) error {
 	if f := a.shape(args, keywords, open); f != nil {
+		f.Activity = a.name
 		return f
 	}
 	return nil
@@ -25,6 +26,7 @@ func (a *Activity) CheckCall(args int, keywords []string, open bool) error {
 // error is a *Failure of kind BadArguments. Types that decode themselves do so here too.
 func (a *Activity) CheckArgs(args, kwargs []byte) error {
 	if _, f := a.bind(args, kwargs, nil); f != nil {
+		f.Activity = a.name
 		return f
 	}
 	return nil

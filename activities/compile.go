@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -306,6 +307,7 @@ func (c *compiler) fields(t reflect.Type) (fields, error) {
 			continue
 		}
 		depth[f.name] = len(sf.Index)
+		out = slices.DeleteFunc(out, func(deeper *field) bool { return deeper.name == f.name })
 		var err error
 		if f.decode, err = c.compile(sf.Type); err != nil {
 			return nil, fmt.Errorf("field %s: %w", sf.Name, err)
@@ -376,6 +378,8 @@ func typeWord(t reflect.Type) string {
 		return "time"
 	case durationType:
 		return "duration"
+	case shellCommandType:
+		return "command"
 	}
 	if t.Name() != "" {
 		return t.Name()

@@ -297,7 +297,11 @@ func exactNumbers(v any) any {
 // decodeUnmarshaler leaves a value to encoding/json: types with methods of their own.
 func decodeUnmarshaler(t reflect.Type) decodeFunc {
 	no := wants(t, "")
+	nullable := reflect.PointerTo(t).Implements(unmarshalerType) || t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map
 	return func(raw []byte, dst reflect.Value) error {
+		if isNull(raw) && !nullable {
+			return no(raw, "")
+		}
 		err := json.Unmarshal(raw, dst.Addr().Interface())
 		if err == nil {
 			return nil

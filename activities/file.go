@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -21,7 +22,8 @@ import (
 // file.read returns a text; a file that is not UTF-8 is refused with kind NotText. file.write replaces
 // a file whole, by rename, keeps the permissions of the one that was there, and
 // creates the directories above it. Both fail with NotFound, PermissionDenied or FileError. file.glob returns a
-// sorted list, empty when nothing matches: * ? [a-z] within a name, ** for any number of directories.
+// sorted list of files, empty when nothing matches: * ? [a-z] within a name, ** for any number of
+// directories. A pattern that ends in a slash lists directories instead, each with a slash.
 // Names that begin with a dot match only patterns that say the dot. Symbolic
 // links to directories are not followed by **.
 func RegisterFile(r *Registry) error {
@@ -32,10 +34,21 @@ func RegisterFile(r *Registry) error {
 	)
 }
 
+// maxFile bounds what is read of a file.
+const maxFile = 64 << 20
+
 func readFile(name string) (string, error) {
-	b, err := os.ReadFile(name)
+	f, err := os.Open(name)
 	if err != nil {
 		return "", fileError(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return "", fileError(err)
+	}
+	if len(b) > maxFile {
+		return "", Fail("OutputTooLarge", fmt.Sprintf("%s has more than %d MiB", name, maxFile>>20), NotRetryable())
 	}
 	if !utf8.Valid(b) {
 		return "", Fail("NotText", name+" is not UTF-8 text", NotRetryable())
@@ -112,7 +125,7 @@ func glob(ctx context.Context, pattern string) ([]string, error) {
 			return nil, badArguments("file.glob: %q is not a pattern: %v", pattern, err)
 		}
 	}
-	g := globber{ctx: ctx, found: map[string]bool{}}
+	g := globber{ctx: ctx, found: map[string]bool{}, dirs: strings.HasSuffix(slashed, "/")}
 	base, segments := "", strings.Split(strings.TrimSuffix(slashed, "/"), "/")
 	if volume := filepath.VolumeName(pattern); volume != "" {
 		base, segments[0] = volume, strings.TrimPrefix(segments[0], filepath.ToSlash(volume))
@@ -134,6 +147,20 @@ func glob(ctx context.Context, pattern string) ([]string, error) {
 type globber struct {
 	ctx   context.Context
 	found map[string]bool
+	dirs  bool // directories are looked for, not files
+}
+
+// add keeps a match when it is of the kind that is looked for.
+func (g *globber) add(name string) {
+	name = filepath.FromSlash(name)
+	info, err := os.Stat(name)
+	if err != nil || info.IsDir() != g.dirs {
+		return
+	}
+	if g.dirs {
+		name = strings.TrimSuffix(name, string(filepath.Separator)) + string(filepath.Separator)
+	}
+	g.found[name] = true
 }
 
 func joined(base, name string) string {
@@ -150,7 +177,7 @@ func (g *globber) match(base string, segments []string) error {
 		return context.Cause(g.ctx)
 	}
 	if len(segments) == 0 {
-		g.found[filepath.FromSlash(base)] = true
+		g.add(base)
 		return nil
 	}
 	segment, rest := segments[0], segments[1:]
@@ -200,7 +227,7 @@ func (g *globber) descend(base string, rest []string) error {
 				return err
 			}
 		case len(rest) == 0:
-			g.found[filepath.FromSlash(next)] = true
+			g.add(next)
 		}
 	}
 	return nil

@@ -86,6 +86,9 @@ func requestHTTP(ctx context.Context, method, address string, o httpOptions) (HT
 }
 
 func newRequest(ctx context.Context, method, address string, o httpOptions) (*http.Request, error) {
+	if isNull(o.JSON) {
+		o.JSON = nil
+	}
 	if o.JSON != nil && o.Body != nil {
 		return nil, badArguments("http.request: json and body are given; it takes one of them")
 	}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -66,6 +67,8 @@ func (c *shellCommand) UnmarshalJSON(raw []byte) error {
 	}
 	return nil
 }
+
+var shellCommandType = reflect.TypeFor[shellCommand]()
 
 func runShell(ctx context.Context, command shellCommand, stdin *string, env *map[string]string, dir *string, check *bool) (ShellResult, error) {
 	words := command.words
