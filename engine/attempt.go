@@ -1,0 +1,253 @@
+// Local attempts: beginning them, and what becomes of their outcomes.
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// start runs the attempt of a step whose row is durable.
+func (x *execution) start(st *step) {
+	id, n := st.cmd.Step, st.begun
+	ended := func(value []byte, failure *activities.Failure) {
+		x.post(event{kind: evAttempt, step: id, attempt: n, value: value, failure: failure})
+	}
+	if failure := x.w.resolve(st); failure != nil {
+		x.attempts[id] = &attempt{number: n, cancel: func() {}}
+		ended(nil, failure)
+		return
+	}
+	ctx, cancel := context.WithCancel(x.w.attempts)
+	a := &attempt{number: n, cancel: cancel}
+	x.attempts[id] = a
+	if st.dropped {
+		cancel()
+	}
+	if st.timeout > 0 {
+		a.timeout = time.AfterFunc(st.timeout, func() {
+			x.post(event{kind: evTimeout, step: id, attempt: n})
+		})
+	}
+	info := activities.AttemptInfo{
+		Execution: x.rec.ID, Run: x.rec.RunNumber, Step: id, Activity: st.cmd.Name, Attempt: n,
+		IdempotencyKey: x.rec.ID + "/" + strconv.Itoa(x.rec.RunNumber) + "/" + id, Queue: x.rec.Queue,
+	}
+	if x.w.options.Observer != nil {
+		x.w.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: n})
+	}
+	act, args, kwargs, limit := st.act, st.cmd.Args, st.cmd.Kwargs, x.w.options.MaxValue
+	x.w.bodies.Add(1)
+	go func() {
+		defer x.w.bodies.Add(-1)
+		value, failure := invoke(activities.WithInfo(ctx, info), act, args, kwargs, limit)
+		ended(value, failure)
+		cancel()
+	}()
+}
+
+// invoke calls an activity with stored arguments and returns a stored value.
+func invoke(ctx context.Context, act *activities.Activity, args, kwargs []byte, limit int) ([]byte, *activities.Failure) {
+	plain, err := starlark.ToPlain(args)
+	if err != nil {
+		return nil, failureOf(err)
+	}
+	keywords, err := plainOrNil(kwargs)
+	if err != nil {
+		return nil, failureOf(err)
+	}
+	result, failure := act.Invoke(ctx, plain, keywords)
+	if failure != nil {
+		return nil, failure
+	}
+	if len(result) > limit {
+		return nil, &activities.Failure{
+			Kind:    "PayloadError",
+			Message: fmt.Sprintf("%s returned %d bytes, the limit for one value is %d", act.Name(), len(result), limit),
+			NoRetry: true,
+		}
+	}
+	value, err := starlark.FromPlain(result)
+	if err != nil {
+		return nil, &activities.Failure{Kind: "PayloadError", Message: fmt.Sprintf("%s returned what cannot be stored: %v", act.Name(), err), NoRetry: true}
+	}
+	return value, nil
+}
+
+// absorb applies an event; ok says that d is to be delivered to the script.
+func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
+	switch ev.kind {
+	case evMessage:
+		return x.absorbMessage(ev)
+	case evExpire:
+		if x.cancelled != nil {
+			return d, false
+		}
+		return x.cancel(expiredName, &activities.Failure{
+			Kind: "Timeout", Message: fmt.Sprintf("the execution expired at %s", x.rec.Expires.Format(time.RFC3339)),
+		}), true
+	}
+	st := x.steps[ev.step]
+	if st == nil {
+		return d, false
+	}
+	switch ev.kind {
+	case evDue:
+		return x.absorbDue(st)
+	case evFinal:
+		return x.failed(st, ev.failure), true
+	case evDropped:
+		return x.failed(st, cancelledFailure()), true
+	case evTimeout:
+		return x.absorbTimeout(st, ev)
+	}
+	if !st.running || ev.attempt != st.begun {
+		return d, false // late: the attempt was given up
+	}
+	x.over(st)
+	if ev.failure == nil {
+		x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(ev.step), value: ev.value})
+		delete(x.steps, ev.step)
+		if x.w.options.Observer != nil {
+			x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: ev.step, Name: st.cmd.Name})
+		}
+		return starlark.Delivery{Kind: starlark.StepOutcome, Step: ev.step, Value: ev.value}, true
+	}
+	return x.attemptFailed(st, ev.failure)
+}
+
+// over ends the newest attempt of a step; its slot is in hand now.
+func (x *execution) over(st *step) {
+	st.running = false
+	if a := x.attempts[st.cmd.Step]; a != nil {
+		if a.timeout != nil {
+			a.timeout.Stop()
+		}
+		delete(x.attempts, st.cmd.Step)
+		x.slots++
+	}
+}
+
+func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
+	switch {
+	case st.running || st.dropped || st.due == 0:
+		return d, false
+	case st.cmd.Kind != starlark.StartTimer:
+		x.enqueue(st)
+		return d, false
+	}
+	delete(x.steps, st.cmd.Step)
+	x.now = max(x.now, st.due)
+	x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(st.cmd.Step), value: []byte("null")})
+	x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: st.cmd.Step, Name: "sleep"})
+	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Value: []byte("null")}, true
+}
+
+// absorbTimeout gives up an attempt that ran out of time. Its context is cancelled, its
+// slot is free, and what its body still returns is refused.
+func (x *execution) absorbTimeout(st *step, ev *event) (d starlark.Delivery, ok bool) {
+	if !st.running || ev.attempt != st.begun {
+		return d, false
+	}
+	if a := x.attempts[ev.step]; a != nil {
+		a.cancel()
+	}
+	x.over(st)
+	return x.attemptFailed(st, &activities.Failure{
+		Kind: "Timeout", Message: fmt.Sprintf("%s did not end within %v", st.cmd.Name, st.timeout),
+	})
+}
+
+// attemptFailed retries a step or fails it for good.
+func (x *execution) attemptFailed(st *step, f *activities.Failure) (d starlark.Delivery, ok bool) {
+	switch {
+	case st.dropped:
+		return x.failed(st, cancelledFailure()), true
+	case x.w.cut.Load() && x.w.attempts.Err() != nil:
+		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun})
+		x.enqueue(st)
+		return d, false
+	}
+	st.failed++
+	if failure := x.w.resolve(st); failure != nil {
+		return x.failed(st, failure), true
+	}
+	delay, again := st.retry.Next(st.failed, f, x.w.random())
+	if !again {
+		return x.failed(st, f), true
+	}
+	st.due = x.stamp() + delay.Microseconds()
+	x.put(&entry{kind: []byte(entryFail), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, failure: encodeFailure(f), retry: st.due})
+	x.w.observe(Event{
+		Kind: AttemptFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: st.cmd.Name,
+		Attempt: st.begun, Failure: f, Retry: fromMicro(st.due),
+	})
+	x.schedule(st)
+	return d, false
+}
+
+// failed records a step's final failure.
+func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
+	c := *f
+	if c.Activity == "" {
+		c.Activity = st.cmd.Name
+	}
+	c.Attempts = max(st.failed, c.Attempts)
+	x.put(&entry{kind: []byte(entryFailed), at: x.stamp(), step: []byte(st.cmd.Step), failure: encodeFailure(&c)})
+	delete(x.steps, st.cmd.Step)
+	if st.timer != nil {
+		st.timer.Stop()
+	}
+	x.w.observe(Event{Kind: StepFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: st.cmd.Name, Failure: &c})
+	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: scriptFailure(&c)}
+}
+
+func cancelledFailure() *activities.Failure {
+	return &activities.Failure{Kind: "Cancelled", Message: "cancelled", NoRetry: true}
+}
+
+// absorbMessage takes an inbox message.
+func (x *execution) absorbMessage(ev *event) (d starlark.Delivery, ok bool) {
+	m := &ev.message
+	x.taken = append(x.taken, m.ID)
+	switch m.Kind {
+	case backend.Signal:
+		x.put(&entry{kind: []byte(entrySignal), at: x.stamp(), name: []byte(m.Name), value: m.Payload})
+		return starlark.Delivery{Kind: starlark.SignalArrived, Name: m.Name, Value: m.Payload}, true
+	case backend.Cancel:
+		if x.cancelled != nil {
+			return d, false
+		}
+		reason := string(m.Payload)
+		if reason == "" {
+			reason = "cancelled"
+		}
+		return x.cancel("", &activities.Failure{Kind: "Cancelled", Message: reason, NoRetry: true}), true
+	}
+	x.w.log.Warn("message of an unknown kind dropped", "execution", x.rec.ID, "kind", m.Kind)
+	return d, false
+}
+
+// cancel delivers the cancelling of the execution.
+func (x *execution) cancel(name string, f *activities.Failure) starlark.Delivery {
+	x.cancelled, x.expired = f, name == expiredName
+	e := entry{kind: []byte(entryCancel), at: x.stamp(), failure: encodeFailure(f)}
+	if name != "" {
+		e.name = []byte(name)
+	}
+	x.put(&e)
+	return cancelDelivery(f)
+}
+
+// cancelDelivery tells the script; an expiry is a cancellation there, too.
+func cancelDelivery(f *activities.Failure) starlark.Delivery {
+	d := scriptFailure(f)
+	d.Kind = "Cancelled"
+	return starlark.Delivery{Kind: starlark.CancelExecution, Failure: d}
+}

@@ -1,0 +1,207 @@
+// What a client asks of an engine: states, results, waiting, messages.
+
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// Execution is an execution as clients see it.
+type Execution struct {
+	ID       string              `json:"id"`
+	Workflow string              `json:"workflow"`
+	Digest   string              `json:"digest"`
+	Function string              `json:"function"`
+	State    backend.State       `json:"state"`
+	Run      int                 `json:"run"`
+	Input    json.RawMessage     `json:"input,omitempty"`
+	Result   json.RawMessage     `json:"result,omitempty"` // plain JSON
+	Failure  *activities.Failure `json:"failure,omitempty"`
+	Stuck    *backend.Stuck      `json:"stuck,omitempty"`
+	Queue    string              `json:"queue"`
+	Priority int                 `json:"priority,omitempty"`
+	Tags     []string            `json:"tags,omitempty"`
+	Parent   string              `json:"parent,omitempty"`
+	Created  time.Time           `json:"created"`
+	Started  time.Time           `json:"started,omitzero"`
+	Finished time.Time           `json:"finished,omitzero"`
+	Due      time.Time           `json:"due,omitzero"`
+	Expires  time.Time           `json:"expires,omitzero"`
+	Owner    backend.SessionID   `json:"owner,omitempty"` // session that holds it; 0: nobody
+
+	run backend.RunKey
+}
+
+func view(x backend.Execution) (Execution, error) {
+	v := Execution{
+		ID: x.ID, Workflow: x.Workflow, Digest: x.Digest, Function: x.Function, State: x.State, Run: x.RunNumber,
+		Input: x.Input, Failure: decodeFailure(x.Failure), Stuck: x.Stuck, Queue: x.Queue, Priority: x.Priority,
+		Tags: x.Tags, Parent: x.Parent, Created: x.Created, Started: x.Started, Finished: x.Finished,
+		Due: x.Due, Expires: x.Expires, Owner: x.Owner, run: x.Run,
+	}
+	if len(x.Result) > 0 {
+		plain, err := starlark.ToPlain(x.Result)
+		if err != nil {
+			return v, fmt.Errorf("result of execution %s: %w", x.ID, err)
+		}
+		v.Result = plain
+	}
+	return v, nil
+}
+
+// State returns an execution as it stands; backend.ErrNotFound for an unknown id.
+func (e *Engine) State(ctx context.Context, id string) (Execution, error) {
+	x, err := e.store.Execution(ctx, id)
+	if err != nil {
+		return Execution{}, fmt.Errorf("execution %s: %w", id, err)
+	}
+	return view(x)
+}
+
+// Wait returns an execution when it has ended.
+func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
+	const longest = 250 * time.Millisecond
+	for delay := 2 * time.Millisecond; ; delay = min(2*delay, longest) {
+		changed := e.subscribe(id)
+		x, err := e.State(ctx, id)
+		if err == nil && !x.State.Terminal() {
+			limit := time.NewTimer(delay)
+			select {
+			case <-changed:
+			case <-limit.C:
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+			limit.Stop()
+		}
+		if err != nil || x.State.Terminal() {
+			e.unsubscribe(id, changed)
+			return x, err
+		}
+		e.unsubscribe(id, changed)
+	}
+}
+
+// subscribe returns a channel that is closed when something became of an execution here.
+func (e *Engine) subscribe(id string) chan struct{} {
+	ch := make(chan struct{})
+	e.mu.Lock()
+	e.waiters[id] = append(e.waiters[id], ch)
+	e.mu.Unlock()
+	return ch
+}
+
+func (e *Engine) unsubscribe(id string, ch chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	list := e.waiters[id]
+	for i, c := range list {
+		if c == ch {
+			list = append(list[:i:i], list[i+1:]...)
+			break
+		}
+	}
+	if len(list) == 0 {
+		delete(e.waiters, id)
+	} else {
+		e.waiters[id] = list
+	}
+}
+
+// Result is what became of an execution: a value or a failure.
+type Result struct {
+	Execution Execution
+	Value     json.RawMessage     // plain JSON when completed
+	Failure   *activities.Failure // otherwise
+}
+
+// Result returns what became of an execution; ErrUnfinished before its end.
+func (e *Engine) Result(ctx context.Context, id string) (Result, error) {
+	x, err := e.State(ctx, id)
+	if err != nil {
+		return Result{}, err
+	}
+	if !x.State.Terminal() {
+		return Result{Execution: x}, fmt.Errorf("execution %s is %s: %w", id, x.State, ErrUnfinished)
+	}
+	return Result{Execution: x, Value: x.Result, Failure: x.Failure}, nil
+}
+
+// List returns executions, newest first.
+func (e *Engine) List(ctx context.Context, f backend.Filter) ([]Execution, error) {
+	found, err := e.store.List(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Execution, 0, len(found))
+	for _, x := range found {
+		v, err := view(x)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// Logs returns what the latest run of an execution printed, from an ordinal on.
+func (e *Engine) Logs(ctx context.Context, id string, from int64) ([]LogLine, error) {
+	x, err := e.State(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	found, err := e.store.Logs(ctx, x.run, from)
+	if err != nil {
+		return nil, err
+	}
+	lines := make([]LogLine, 0, len(found))
+	for _, l := range found {
+		lines = append(lines, LogLine{Ordinal: l.Ordinal, At: l.At, Branch: l.Step, Level: l.Level, Message: l.Message, Fields: l.Fields})
+	}
+	return lines, nil
+}
+
+// Signal sends a signal: payload is plain JSON. backend.ErrNotFound when there
+// is no such execution, backend.ErrClosed when it has ended.
+func (e *Engine) Signal(ctx context.Context, id, name string, payload []byte) error {
+	if name == "" {
+		return errors.New("a signal needs a name")
+	}
+	if len(payload) > e.options.MaxValue {
+		return fmt.Errorf("payload has %d bytes, the limit for one value is %d", len(payload), e.options.MaxValue)
+	}
+	stored, err := starlark.FromPlain(payload)
+	if err != nil {
+		return fmt.Errorf("payload of signal %s: %w", name, err)
+	}
+	return e.send(ctx, backend.Message{Execution: id, Kind: backend.Signal, Name: name, Payload: stored})
+}
+
+// Cancel asks an execution to cancel itself: its script sees Cancelled at its
+// next wait. It is no error when it was asked before; backend.ErrClosed when it has ended.
+func (e *Engine) Cancel(ctx context.Context, id, reason string) error {
+	return e.send(ctx, backend.Message{Execution: id, Kind: backend.Cancel, Payload: []byte(reason)})
+}
+
+func (e *Engine) send(ctx context.Context, m backend.Message) error {
+	reply, err := e.store.Commit(ctx, backend.Batch{Send: []backend.Message{m}})
+	if err != nil {
+		return err
+	}
+	e.mailed.Store(true)
+	if w := e.current(); w != nil {
+		w.hint()
+	}
+	if err := reply.Sent[0]; err != nil {
+		return fmt.Errorf("execution %s: %w", m.Execution, err)
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+// Estimated database time.
+
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// clock estimates the database's time: the process's monotonic clock plus an
+// offset taken at each heartbeat. It never runs backwards.
+type clock struct {
+	base   time.Time    // with monotonic reading
+	offset atomic.Int64 // microseconds: database time at base
+	last   atomic.Int64
+}
+
+func newClock() *clock {
+	c := &clock{base: time.Now()}
+	c.offset.Store(c.base.UnixMicro())
+	return c
+}
+
+// set is told the database's time as of some moment between before and now.
+func (c *clock) set(database, before time.Time) {
+	if database.IsZero() {
+		return
+	}
+	middle := before.Add(time.Since(before) / 2)
+	c.offset.Store(database.UnixMicro() - middle.Sub(c.base).Microseconds())
+}
+
+// now is the estimated database time in microseconds since 1970.
+func (c *clock) now() int64 {
+	t := c.offset.Load() + time.Since(c.base).Microseconds()
+	for {
+		last := c.last.Load()
+		if t <= last {
+			return last
+		}
+		if c.last.CompareAndSwap(last, t) {
+			return t
+		}
+	}
+}
+
+// until is how long it is to the database time at.
+func (c *clock) until(at int64) time.Duration {
+	return time.Duration(at-c.now()) * time.Microsecond
+}
+
+func fromMicro(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}

@@ -1,0 +1,229 @@
+// The committer: one transaction for whatever waits.
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// maxBatch bounds the items of one transaction, maxBatchBytes their bytes.
+const (
+	maxBatch      = 512
+	maxBatchBytes = 8 << 20
+)
+
+// write is one item on its way into a batch: a turn or a new execution.
+type write struct {
+	turn   *backend.Turn
+	create *backend.NewExecution
+	done   chan wrote // buffered
+}
+
+// wrote is what became of a write.
+type wrote struct {
+	err     error
+	kept    bool
+	created backend.Created
+}
+
+func (w *write) size() int {
+	n := 0
+	if w.turn != nil {
+		for _, r := range w.turn.Rows {
+			n += len(r)
+		}
+	}
+	return n
+}
+
+// committer merges writes: while one transaction is in flight the next one
+// gathers. One goroutine runs it.
+type committer struct {
+	store   backend.Store
+	session backend.SessionID
+	in      chan *write
+	ctx     context.Context // ends when the session is lost or the engine is killed
+	onError func(error)     // told of a fault that is being retried
+}
+
+// submit hands a write to the committer and waits for what became of it.
+func (c *committer) submit(w *write) wrote {
+	select {
+	case c.in <- w:
+	case <-c.ctx.Done():
+		return wrote{err: backend.ErrFenced}
+	}
+	select {
+	case r := <-w.done:
+		return r
+	case <-c.ctx.Done():
+		select {
+		case r := <-w.done:
+			return r
+		default:
+			return wrote{err: backend.ErrFenced}
+		}
+	}
+}
+
+func (c *committer) run() {
+	batch := make([]*write, 0, maxBatch)
+	var left *write
+	for {
+		batch = batch[:0]
+		if left != nil {
+			batch, left = append(batch, left), nil
+		} else {
+			select {
+			case w := <-c.in:
+				batch = append(batch, w)
+			case <-c.ctx.Done():
+				return
+			}
+		}
+		bytes := batch[0].size()
+	gather:
+		for len(batch) < maxBatch {
+			select {
+			case w := <-c.in:
+				if bytes += w.size(); bytes > maxBatchBytes {
+					left = w
+					break gather
+				}
+				batch = append(batch, w)
+			default:
+				break gather
+			}
+		}
+		c.commit(batch)
+	}
+}
+
+// commit writes a batch. A turn that may not land does not cost the others
+// their commit: then each is written by itself.
+func (c *committer) commit(batch []*write) {
+	reply, err := c.land(batch)
+	var te *backend.TurnError
+	if len(batch) > 1 && (errors.As(err, &te) || errors.Is(err, backend.ErrNoProgram)) {
+		for i := range batch {
+			c.commit(batch[i : i+1])
+		}
+		return
+	}
+	turns, creates := 0, 0
+	for _, w := range batch {
+		r := wrote{err: err}
+		if err == nil {
+			if w.turn != nil {
+				r.kept = reply.Turns[turns].Kept
+				turns++
+			} else {
+				r.created = reply.Created[creates]
+				creates++
+			}
+		}
+		w.done <- r
+	}
+}
+
+// land writes a batch until the database says what became of it. When the
+// reply of a try is lost, the next first asks whether the batch is there.
+func (c *committer) land(batch []*write) (backend.Reply, error) {
+	b := backend.Batch{Session: c.session}
+	for _, w := range batch {
+		if w.turn != nil {
+			b.Turns = append(b.Turns, *w.turn)
+		} else {
+			b.Create = append(b.Create, *w.create)
+		}
+	}
+	delay := 10 * time.Millisecond
+	for try := 0; ; try++ {
+		if try > 0 {
+			if reply, landed, err := c.landed(&b); err == nil && landed {
+				return reply, nil
+			}
+		}
+		reply, err := c.store.Commit(c.ctx, b)
+		var te *backend.TurnError
+		switch {
+		case err == nil, errors.Is(err, backend.ErrFenced), errors.Is(err, backend.ErrNoProgram), errors.As(err, &te):
+			return reply, err
+		case c.ctx.Err() != nil:
+			return reply, backend.ErrFenced
+		}
+		c.onError(err)
+		select {
+		case <-time.After(delay/2 + rand.N(delay)):
+		case <-c.ctx.Done():
+			return reply, backend.ErrFenced
+		}
+		delay = min(2*delay, time.Second)
+	}
+}
+
+// landed asks whether an earlier try of b is in the database: one item tells
+// for the whole batch.
+func (c *committer) landed(b *backend.Batch) (backend.Reply, bool, error) {
+	for i := range b.Turns {
+		t := &b.Turns[i]
+		if len(t.Rows) == 0 {
+			continue
+		}
+		found := false
+		err := c.store.Journal(c.ctx, t.Run, t.First, func(r backend.Row) error {
+			found = r.Number == t.First && r.Session == c.session
+			return errStop
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			return backend.Reply{}, false, err
+		}
+		if !found {
+			return backend.Reply{}, false, nil
+		}
+		return c.rebuild(b)
+	}
+	for i := range b.Turns { // turns without rows: did ownership move as they say?
+		t := &b.Turns[i]
+		x, err := c.store.Execution(c.ctx, t.Execution)
+		if err != nil {
+			return backend.Reply{}, false, err
+		}
+		if t.Then == backend.Release && x.Owner != c.session {
+			return c.rebuild(b)
+		}
+		return backend.Reply{}, false, nil
+	}
+	return backend.Reply{}, false, nil // new executions: the next try finds them
+}
+
+// rebuild makes the reply of a batch that has landed.
+func (c *committer) rebuild(b *backend.Batch) (backend.Reply, bool, error) {
+	var reply backend.Reply
+	for i := range b.Turns {
+		r := backend.TurnReply{}
+		if b.Turns[i].Then == backend.Release {
+			x, err := c.store.Execution(c.ctx, b.Turns[i].Execution)
+			if err != nil {
+				return reply, false, err
+			}
+			r.Kept = x.Owner == c.session
+		}
+		reply.Turns = append(reply.Turns, r)
+	}
+	for i := range b.Create {
+		x, err := c.store.Execution(c.ctx, b.Create[i].ID)
+		if err != nil {
+			return reply, false, err
+		}
+		reply.Created = append(reply.Created, backend.Created{Run: x.Run, Existing: &x})
+	}
+	return reply, true, nil
+}
+
+var errStop = errors.New("stop")

@@ -1,0 +1,169 @@
+// The process dies at every commit: before it, and after it with the reply lost.
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// crashing is a store whose process dies around its n-th commit: the commit is
+// lost, or lands and its reply is lost; nothing is answered afterwards.
+type crashing struct {
+	backend.Store
+	at     int
+	after  bool
+	n      int // commits so far; the committer is the only caller
+	dead   chan struct{}
+	closed bool
+}
+
+var errDead = errors.New("process is dead")
+
+func (c *crashing) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	if c.closed {
+		return backend.Reply{}, errDead
+	}
+	if c.n++; c.n == c.at {
+		c.closed = true
+		if c.after {
+			if _, err := c.Store.Commit(ctx, b); err != nil {
+				return backend.Reply{}, err
+			}
+		}
+		close(c.dead)
+		return backend.Reply{}, errDead
+	}
+	return c.Store.Commit(ctx, b)
+}
+
+const crashScript = `
+add = activity("add")
+flaky = activity("flaky", retry = retry_policy(initial_delay = "1s"))
+boom = activity("boom", retry = retry_policy(max_attempts = 1))
+def leg(n):
+    sleep("%ds" % n)
+    print("leg", n)
+    return add(n, flaky(n % 3))
+def main():
+    f = spawn(leg, 5)
+    r = parallel.map(leg, [1, 2], limit = 2)
+    e = boom.attempt("Bad").error.kind
+    s = 0
+    for i in range(4):
+        s = add(s, i)
+    return [r, f.result(), e, s]
+`
+
+const crashWant = `[[3,5],8,"Bad",6]`
+
+func TestCrashAtEveryCommit(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		for _, after := range []bool{false, true} {
+			t.Run(fmt.Sprintf("after=%v replay=%v", after, always), func(t *testing.T) {
+				t.Parallel()
+				for i := 1; ; i++ {
+					reached := false
+					synctest.Test(t, func(t *testing.T) { reached = crashAt(t, i, after, always) })
+					if !reached || t.Failed() {
+						t.Logf("%d commits", i-1)
+						if i < 10 {
+							t.Errorf("only %d commits", i-1)
+						}
+						return
+					}
+				}
+			})
+		}
+	}
+}
+
+// crashAt runs the script with a death around commit number at and reports whether there was one.
+func crashAt(t *testing.T, at int, after, always bool) bool {
+	w := newWorld(t)
+	store := &crashing{Store: w.store, at: at, after: after, dead: make(chan struct{})}
+	e, stop := w.engineOn(store, Options{ReplayAlways: always})
+	w.deploy(e, crashScript)
+	started := make(chan error, 1)
+	go func() {
+		_, err := e.Dispatch(context.Background(), "test", Input{}, DispatchOptions{ID: "x"})
+		started <- err
+	}()
+	ended := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer close(ended)
+		_ = waitSilently(ctx, e)
+	}()
+	died := false
+	select {
+	case <-store.dead:
+		died = true
+		e.Kill()
+	case <-ended:
+	}
+	cancel()
+	<-ended
+	<-started
+	stop()
+	if died { // another process takes over when the session has lapsed
+		e, stop = w.engine(Options{ReplayAlways: always})
+		if _, err := e.Dispatch(context.Background(), "test", Input{}, DispatchOptions{ID: "x"}); err != nil {
+			t.Fatalf("commit %d: %v", at, err)
+		}
+		r := w.finish(e, "x")
+		if string(r.Value) != crashWant {
+			t.Fatalf("commit %d: %s %+v, want %s", at, r.Value, r.Failure, crashWant)
+		}
+		lines, err := e.Logs(context.Background(), "x", 0)
+		if err != nil || len(lines) != 3 {
+			t.Fatalf("commit %d: %d log lines, %v", at, len(lines), err)
+		}
+		stop()
+	}
+	w.check()
+	checkHistory(t, e, "x")
+	return died
+}
+
+// waitSilently waits until the execution exists and has ended.
+func waitSilently(ctx context.Context, e *Engine) error {
+	for {
+		_, err := e.Wait(ctx, "x")
+		if !errors.Is(err, backend.ErrNotFound) {
+			return err
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// checkHistory fails the test unless every step has one outcome.
+func checkHistory(t *testing.T, e *Engine, id string) {
+	t.Helper()
+	h, err := e.History(context.Background(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes := make(map[string]int)
+	for _, en := range h.Entries {
+		if en.Kind == entryDone || en.Kind == entryFailed {
+			outcomes[en.Step]++
+		}
+	}
+	for _, s := range h.Steps {
+		if outcomes[s.Step] != 1 {
+			t.Errorf("step %s has %d outcomes", s.Step, outcomes[s.Step])
+		}
+	}
+}

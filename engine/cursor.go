@@ -1,0 +1,282 @@
+// The cursor: reading a journal while its script runs again.
+
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// cursor walks the entries of a journal.
+type cursor struct {
+	rows   [][]byte
+	row    int
+	reader rowReader
+	opened bool
+	e      entry
+	loaded bool // e is the next entry
+}
+
+// peek returns the next entry without passing it, nil at the end.
+func (c *cursor) peek() (*entry, error) {
+	for !c.loaded {
+		if !c.opened {
+			if c.row == len(c.rows) {
+				return nil, nil
+			}
+			c.reader, c.opened = rowReader{data: c.rows[c.row]}, true
+		}
+		ok, err := c.reader.next(&c.e)
+		if err != nil {
+			return nil, fmt.Errorf("row %d: %w", c.row, err)
+		}
+		if ok {
+			c.loaded = true
+			break
+		}
+		c.rows[c.row] = nil // read, no longer needed
+		c.row++
+		c.opened = false
+	}
+	return &c.e, nil
+}
+
+// advance passes the entry that peek returned.
+func (c *cursor) advance() { c.loaded = false }
+
+// describe says what the journal has next, in the words of a script author.
+func (c *cursor) describe() string {
+	e, err := c.peek()
+	switch {
+	case err != nil:
+		return err.Error()
+	case e == nil:
+		return "a wait"
+	}
+	return e.describe()
+}
+
+func (e *entry) describe() string {
+	switch {
+	case e.is(entryDrop):
+		return fmt.Sprintf("the cancelling of step %s", e.step)
+	case e.is(entrySignal):
+		return fmt.Sprintf("signal %s", e.name)
+	case e.asked() && string(e.command) == string(starlark.StartTimer):
+		return fmt.Sprintf("a timer of %v as step %s (asked at %s)", fromMicroDuration(e.delay), e.step, e.pos)
+	case e.asked():
+		return fmt.Sprintf("%s(%s) as step %s (asked at %s)", e.name, callText(e.args, e.kwargs), e.step, e.pos)
+	}
+	return fmt.Sprintf("the %s entry of step %s", e.kind, e.step)
+}
+
+// callText shows a call's arguments, cut to a line.
+func callText(args, kwargs []byte) string {
+	text := string(bytes.TrimSuffix(bytes.TrimPrefix(args, []byte("[")), []byte("]")))
+	if len(kwargs) > 2 {
+		if text != "" {
+			text += ", "
+		}
+		text += "**" + string(kwargs)
+	}
+	if r := []rune(text); len(r) > 60 {
+		text = string(r[:57]) + "..."
+	}
+	return text
+}
+
+// replayIssue answers a command from the journal.
+func (x *execution) replayIssue(c starlark.Command) error {
+	e, err := x.journal.peek()
+	if err != nil {
+		return err
+	}
+	differs := func() error {
+		return &NondeterminismError{Pos: c.Pos, Want: "asks for " + describeCommand(c), Have: x.journal.describe()}
+	}
+	if e == nil || string(e.step) != c.Step {
+		return differs()
+	}
+	if c.Kind == starlark.CancelStep {
+		if !e.is(entryDrop) {
+			return differs()
+		}
+		x.journal.advance()
+		if st := x.steps[c.Step]; st != nil {
+			st.dropped = true
+		}
+		return nil
+	}
+	if !e.is(entryAsk) && !e.is(entryRefused) || string(e.command) != string(c.Kind) || string(e.name) != c.Name ||
+		e.delay != c.Delay.Microseconds() || !sameValue(e.args, c.Args) || !sameValue(e.kwargs, c.Kwargs) {
+		return differs()
+	}
+	x.journal.advance()
+	if e.is(entryRefused) {
+		return scriptFailure(decodeFailure(e.failure))
+	}
+	st := x.ask(c)
+	if e.attempt > 0 {
+		st.begun, st.running = e.attempt, true
+	}
+	return nil
+}
+
+// sameValue compares two stored values; the order of dict keys does not count.
+func sameValue(have, want []byte) bool {
+	if bytes.Equal(have, want) {
+		return true
+	}
+	if have == nil || want == nil {
+		return false
+	}
+	h, err1 := starlark.Canonical(have)
+	w, err2 := starlark.Canonical(want)
+	return err1 == nil && err2 == nil && bytes.Equal(h, w)
+}
+
+func describeCommand(c starlark.Command) string {
+	switch c.Kind {
+	case starlark.CancelStep:
+		return "the cancelling of step " + c.Step
+	case starlark.StartTimer:
+		return fmt.Sprintf("a timer of %v as step %s", c.Delay, c.Step)
+	}
+	return fmt.Sprintf("%s(%s) as step %s", c.Name, callText(c.Args, c.Kwargs), c.Step)
+}
+
+// replayWait returns the next delivery of the journal; ok is false when the
+// journal is used up and the script stands where it stood.
+func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
+	for {
+		e, err := x.journal.peek()
+		if err != nil {
+			return d, false, err
+		}
+		if e == nil {
+			return d, false, x.goLive()
+		}
+		if e.asked() {
+			return d, false, &NondeterminismError{Want: "waits", Have: e.describe()}
+		}
+		x.journal.advance()
+		if e.at != 0 {
+			x.now = e.at
+		}
+		if e.delivered() {
+			return x.redeliver(e), true, nil
+		}
+		st := x.steps[string(e.step)]
+		if st == nil {
+			return d, false, fmt.Errorf("%w: %s of step %s, which is not under way", errRow, e.kind, e.step)
+		}
+		if err := st.note(e); err != nil {
+			return d, false, err
+		}
+	}
+}
+
+// note applies a bookkeeping entry to its step.
+func (st *step) note(e *entry) error {
+	switch string(e.kind) {
+	case entryBegin:
+		st.begun, st.running, st.due = e.attempt, true, 0
+	case entryFail:
+		st.failed, st.running, st.due = st.failed+1, false, e.retry
+	case entryCrash:
+		st.crashes, st.running, st.due = st.crashes+1, false, e.retry
+	case entryBack:
+		st.running, st.due = false, 0
+	case entryGot:
+		st.got = &event{kind: evAttempt, step: st.cmd.Step, attempt: e.attempt, value: e.value}
+		if e.failure != nil {
+			st.got.failure = decodeFailure(e.failure)
+		}
+	default:
+		return fmt.Errorf("%w: entry of unknown kind %q", errRow, e.kind)
+	}
+	return nil
+}
+
+// redeliver makes the delivery of a journal entry.
+func (x *execution) redeliver(e *entry) starlark.Delivery {
+	switch string(e.kind) {
+	case entrySignal:
+		return starlark.Delivery{Kind: starlark.SignalArrived, Name: string(e.name), Value: e.value}
+	case entryCancel:
+		x.cancelled = decodeFailure(e.failure)
+		x.expired = string(e.name) == expiredName
+		return cancelDelivery(x.cancelled)
+	}
+	id := string(e.step)
+	delete(x.steps, id)
+	d := starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: e.value}
+	if e.failure != nil {
+		d.Failure = scriptFailure(decodeFailure(e.failure))
+	}
+	return d
+}
+
+// goLive ends the replay: what is asked from here on is new. Attempts that had
+// begun without an outcome and do not run here died with their process.
+func (x *execution) goLive() error {
+	x.live, x.fresh = true, true
+	x.journal = cursor{}
+	x.scheduleExpiry()
+	steps := make([]*step, 0, len(x.steps))
+	for _, st := range x.steps {
+		steps = append(steps, st)
+	}
+	slices.SortFunc(steps, func(a, b *step) int { return cmp.Compare(a.seq, b.seq) })
+	for _, st := range steps {
+		id := st.cmd.Step
+		switch {
+		case st.got != nil:
+			st.running, st.begun = true, st.got.attempt
+			x.post(*st.got)
+		case st.running && x.attempts[id] != nil:
+		case st.running:
+			x.crashed(st)
+		case st.dropped:
+			x.post(event{kind: evDropped, step: id})
+		case st.cmd.Kind == starlark.StartTimer, st.due > 0:
+			x.schedule(st)
+		default:
+			x.enqueue(st)
+		}
+	}
+	return nil
+}
+
+// crashed counts an attempt whose process died, before the next one.
+func (x *execution) crashed(st *step) {
+	st.running = false
+	st.crashes++
+	if st.dropped {
+		x.put(&entry{kind: []byte(entryCrash), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun})
+		x.post(event{kind: evDropped, step: st.cmd.Step})
+		return
+	}
+	failure := x.w.resolve(st)
+	if failure == nil && st.crashes > st.maxCrashes {
+		failure = &activities.Failure{
+			Kind:    "CrashLoop",
+			Message: fmt.Sprintf("the process died under %d attempts of %s", st.crashes, st.cmd.Name),
+			NoRetry: true,
+		}
+	}
+	if failure == nil {
+		st.due = x.stamp() + st.retry.Delay(st.crashes, x.w.random()).Microseconds()
+	}
+	x.put(&entry{kind: []byte(entryCrash), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, retry: st.due})
+	if failure != nil {
+		x.post(event{kind: evFinal, step: st.cmd.Step, failure: failure})
+		return
+	}
+	x.schedule(st)
+}

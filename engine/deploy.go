@@ -1,0 +1,144 @@
+// Programs: loading them from files, checking them, storing them, naming them.
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/scripts"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// Program is a checked load closure that may be stored and run.
+type Program struct {
+	Workflow string // the file's name without .star
+	Digest   string
+	Warnings starlark.Problems
+	Compiled *starlark.Program
+
+	sources *starlark.Sources
+}
+
+// Load reads a script and what it loads, compiles it and checks it against the
+// registry. It stores nothing. What is wrong with the script comes back as starlark.Problems.
+func (e *Engine) Load(ctx context.Context, fsys fs.FS, entry string) (Program, error) {
+	entry = path.Clean(entry)
+	src, err := starlark.Gather(entry, func(name string) (string, error) {
+		if strings.HasPrefix(name, "@") {
+			return scripts.Read(name)
+		}
+		if err := ctx.Err(); err != nil {
+			return "", err
+		}
+		b, err := fs.ReadFile(fsys, name)
+		return string(b), err
+	})
+	if err != nil {
+		return Program{}, err
+	}
+	compiled, err := e.cache.Compile(src)
+	if err != nil {
+		return Program{}, err
+	}
+	if problems := checkCalls(compiled.Calls(), e.registry); len(problems) > 0 {
+		return Program{}, problems
+	}
+	return Program{
+		Workflow: strings.TrimSuffix(path.Base(entry), ".star"), Digest: compiled.Digest(),
+		Warnings: compiled.Warnings(), Compiled: compiled, sources: src,
+	}, nil
+}
+
+// checkCalls compares a script's calls with what the registry offers.
+func checkCalls(calls []starlark.Call, registry *activities.Registry) starlark.Problems {
+	if registry == nil {
+		return nil
+	}
+	var problems starlark.Problems
+	for _, c := range calls {
+		p := starlark.Problem{File: c.File, Line: c.Line, Col: c.Col, Severity: "error"}
+		act, ok := registry.Lookup(c.Activity)
+		switch {
+		case !ok && c.Declaration:
+			p.Message = unknownActivity(registry, c.Activity)
+		case !ok || c.Declaration:
+			continue
+		default:
+			err := act.CheckCall(c.Args, c.Keywords, c.Open)
+			if err == nil {
+				continue
+			}
+			p.Message = failureOf(err).Message
+		}
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// unknownActivity is the message for a name that nobody registered.
+func unknownActivity(registry *activities.Registry, name string) string {
+	text := fmt.Sprintf("unknown activity %q", name)
+	if near := registry.Nearest(name); len(near) > 0 {
+		return text + "; did you mean " + strings.Join(near, ", ") + "?"
+	}
+	return text + "; this program registers " + strings.Join(registry.Names(), ", ")
+}
+
+// record is the program as it is stored.
+func (p Program) record() (backend.Program, error) {
+	if p.sources == nil {
+		return backend.Program{}, fmt.Errorf("program %s was not made by Load", p.Workflow)
+	}
+	b, err := encodeSources(p.sources)
+	return backend.Program{Digest: p.Digest, Sources: b}, err
+}
+
+// Store stores a program without giving it a name; Dispatch runs it by digest.
+func (e *Engine) Store(ctx context.Context, p Program) error {
+	rec, err := p.record()
+	if err != nil {
+		return err
+	}
+	_, err = e.store.Deploy(ctx, []backend.Program{rec}, nil)
+	return err
+}
+
+// Deploy loads scripts and makes each the newest code of the workflow that is
+// named after its file. Nothing is stored when any of them has a problem;
+// unchanged code is left as it stands.
+func (e *Engine) Deploy(ctx context.Context, fsys fs.FS, entries ...string) ([]backend.Deployment, error) {
+	var problems starlark.Problems
+	var programs []backend.Program
+	var deployments []backend.Deployment
+	names := make(map[string]string)
+	for _, entry := range entries {
+		p, err := e.Load(ctx, fsys, entry)
+		if ps, ok := err.(starlark.Problems); ok {
+			problems = append(problems, ps...)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if other, twice := names[p.Workflow]; twice {
+			return nil, fmt.Errorf("%s and %s are both workflow %q; nothing was deployed", other, entry, p.Workflow)
+		}
+		names[p.Workflow] = entry
+		rec, err := p.record()
+		if err != nil {
+			return nil, err
+		}
+		programs = append(programs, rec)
+		deployments = append(deployments, backend.Deployment{Workflow: p.Workflow, Digest: p.Digest})
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return e.store.Deploy(ctx, programs, deployments)
+}

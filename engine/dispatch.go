@@ -1,0 +1,281 @@
+// Dispatch: handing an execution to the workers, or to this one.
+
+package engine
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// Input is what an execution's function is called with. The zero value calls it without arguments.
+type Input struct {
+	Args   []any          // positional
+	Kwargs map[string]any // by name; only one of the two may be given
+	raw    []byte
+}
+
+// JSON is input as JSON text: an object holds keyword arguments, an array
+// positional ones, anything else is the one argument.
+func JSON(raw []byte) Input { return Input{raw: raw} }
+
+// bytes is the input's JSON text.
+func (in Input) bytes() ([]byte, error) {
+	switch {
+	case in.raw != nil:
+		if !json.Valid(in.raw) {
+			return nil, errors.New("input is not JSON")
+		}
+		var b bytes.Buffer
+		err := json.Compact(&b, in.raw)
+		return b.Bytes(), err
+	case in.Args != nil && in.Kwargs != nil:
+		return nil, errors.New("input has both positional and keyword arguments; give one of them")
+	case in.Args != nil:
+		return json.Marshal(in.Args)
+	case in.Kwargs != nil:
+		return json.Marshal(in.Kwargs)
+	}
+	return []byte("[]"), nil
+}
+
+// DispatchOptions say how an execution is to run. The zero value is useful.
+type DispatchOptions struct {
+	ID       string // public id; default: a new random one
+	Digest   string // run this stored program, not the newest deployed of the workflow
+	Function string // default "main"
+	Queue    string // default "default"
+	Priority int    // higher is claimed first
+	Tags     []string
+	Delay    time.Duration // not before this long from now
+	Expiry   time.Duration // end it this long after it could first run; 0: never
+	Here     bool          // run it in this process, whatever its queue and tags
+}
+
+// newID makes an id that sorts by time and cannot be guessed: 6 bytes of
+// milliseconds and 8 random ones, in hex.
+func newID() string {
+	var b [14]byte
+	ms := time.Now().UnixMilli()
+	for i := range 6 {
+		b[i] = byte(ms >> (8 * (5 - i)))
+	}
+	_, _ = rand.Read(b[6:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// Dispatch begins an execution and returns its id. When the id exists with the same
+// code, function and input it is that execution, and nothing happens; with others it is a *ConflictError.
+func (e *Engine) Dispatch(ctx context.Context, workflow string, in Input, o DispatchOptions) (string, error) {
+	n, err := e.newExecution(ctx, workflow, in, o)
+	if err != nil {
+		return "", err
+	}
+	w := e.current()
+	if w == nil || n.Queue != "default" && !contains(w.options.Queues, n.Queue) && !o.Here {
+		return n.ID, e.create(ctx, nil, n, o.Here)
+	}
+	return n.ID, e.create(ctx, w, n, o.Here)
+}
+
+// create writes a new execution, through the worker's committer when there is one.
+func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution, here bool) error {
+	if w == nil {
+		b := backend.Batch{Create: []backend.NewExecution{*n}}
+		reply, err := e.store.Commit(ctx, b)
+		if err != nil {
+			return storedError(err, n)
+		}
+		if here {
+			e.adopt(n.ID)
+		}
+		return conflict(n, reply.Created[0].Existing)
+	}
+	slot := w.slots.tryTake()
+	n.Claim = here || slot && w.mayKeep(n)
+	if slot && !n.Claim {
+		w.slots.give(1)
+	}
+	if here {
+		e.adopt(n.ID)
+	}
+	r := w.committer.submit(&write{create: n, done: make(chan wrote, 1)})
+	if r.err != nil {
+		if slot && n.Claim {
+			w.slots.give(1)
+		}
+		return storedError(r.err, n)
+	}
+	x := r.created.Existing
+	if x != nil && (!n.Claim || x.Owner != w.session || x.Started.IsZero()) {
+		if slot && n.Claim {
+			w.slots.give(1)
+		}
+		w.hint()
+		return conflict(n, x)
+	}
+	if !n.Claim {
+		w.clear.Store(false)
+		w.hint()
+		return nil
+	}
+	c := backend.Claimed{Fresh: x == nil, Execution: born(n, r.created.Run, w.session)}
+	if x != nil { // the reply of an earlier try was lost
+		c.Execution = *x
+	}
+	w.take(c, slot)
+	return nil
+}
+
+// mayKeep reports whether a new execution may begin here at once: its queue has
+// no backlog that it would overtake, and this worker would claim it.
+func (w *worker) mayKeep(n *backend.NewExecution) bool {
+	if w.options.Hold || !w.clear.Load() || !n.Due.IsZero() || !contains(w.options.Queues, n.Queue) {
+		return false
+	}
+	for _, t := range n.Tags {
+		if !contains(w.options.Tags, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// born is the record of an execution that was created claimed.
+func born(n *backend.NewExecution, run backend.RunKey, owner backend.SessionID) backend.Execution {
+	return backend.Execution{
+		ID: n.ID, Run: run, RunNumber: 1, Workflow: n.Workflow, Digest: n.Digest, Edition: n.Edition,
+		Function: n.Function, Input: n.Input, State: backend.Running, Queue: n.Queue, Priority: n.Priority,
+		Tags: n.Tags, Parent: n.Parent, ParentStep: n.ParentStep, Owner: owner, Expires: n.Expires,
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+func storedError(err error, n *backend.NewExecution) error {
+	if errors.Is(err, backend.ErrNoProgram) {
+		return fmt.Errorf("program %.12s is not stored; deploy it first: %w", n.Digest, err)
+	}
+	return err
+}
+
+// newExecution checks what was asked for.
+func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o DispatchOptions) (*backend.NewExecution, error) {
+	input, err := in.bytes()
+	if err != nil {
+		return nil, err
+	}
+	if len(input) > e.options.MaxValue {
+		return nil, fmt.Errorf("input has %d bytes, the limit for one value is %d", len(input), e.options.MaxValue)
+	}
+	if o.Delay < 0 || o.Expiry < 0 {
+		return nil, fmt.Errorf("negative delay or expiry (%v, %v)", o.Delay, o.Expiry)
+	}
+	n := &backend.NewExecution{
+		ID: o.ID, Workflow: workflow, Digest: o.Digest, Edition: starlark.Edition, Function: o.Function,
+		Input: input, Queue: o.Queue, Priority: o.Priority, Tags: o.Tags,
+	}
+	if n.ID == "" {
+		n.ID = newID()
+	}
+	if n.Function == "" {
+		n.Function = "main"
+	}
+	if n.Queue == "" {
+		n.Queue = "default"
+	}
+	if n.Digest == "" {
+		d, err := e.store.Deployments(ctx, workflow)
+		if err != nil {
+			return nil, err
+		}
+		if len(d) == 0 {
+			return nil, fmt.Errorf("workflow %q: %w; deploy it first", workflow, backend.ErrNotFound)
+		}
+		n.Digest = d[0].Digest
+	}
+	prog, err := e.program(ctx, n.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if err := prog.CheckInput(n.Function, input); err != nil {
+		return nil, err
+	}
+	now := fromMicro(e.clock.now())
+	if o.Delay > 0 {
+		n.Due = now.Add(o.Delay)
+	}
+	if o.Expiry > 0 {
+		n.Expires = now.Add(o.Delay + o.Expiry)
+	}
+	return n, nil
+}
+
+// conflict compares an execution that exists with the one asked for.
+func conflict(n *backend.NewExecution, x *backend.Execution) error {
+	switch {
+	case x == nil:
+		return nil
+	case x.Digest != n.Digest:
+		return &ConflictError{ID: n.ID, Field: "code", Have: x.Workflow + " " + short(x.Digest), Want: n.Workflow + " " + short(n.Digest)}
+	case x.Function != n.Function:
+		return &ConflictError{ID: n.ID, Field: "function", Have: x.Function, Want: n.Function}
+	case !sameValue(x.Input, n.Input):
+		return &ConflictError{ID: n.ID, Field: "input", Have: cut(x.Input), Want: cut(n.Input)}
+	}
+	return nil
+}
+
+func short(digest string) string { return digest[:min(12, len(digest))] }
+
+func cut(b []byte) string {
+	if len(b) > 100 {
+		return string(b[:100]) + "..."
+	}
+	return string(b)
+}
+
+// Adopt makes this engine's worker drive an unfinished execution, whatever its
+// queue, as soon as nobody else does.
+func (e *Engine) Adopt(ctx context.Context, id string) error {
+	x, err := e.store.Execution(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case x.State.Terminal():
+		return fmt.Errorf("execution %s is %s: %w", id, x.State, backend.ErrClosed)
+	}
+	e.adopt(id)
+	return nil
+}
+
+func (e *Engine) adopt(id string) {
+	e.mu.Lock()
+	e.adopted[id] = true
+	e.mu.Unlock()
+	if w := e.current(); w != nil {
+		w.hint()
+	}
+}
+
+// disown forgets an adopted execution that has ended.
+func (e *Engine) disown(id string) {
+	e.mu.Lock()
+	delete(e.adopted, id)
+	e.mu.Unlock()
+}

@@ -1,0 +1,53 @@
+// Package engine is where the leaves meet: it drives scripts (package
+// starlark) through durable turns (package backend) and runs the activities
+// (package activities) that they ask for.
+//
+// There are few types. An [Engine] is one process's view of a store: a client always, a worker
+// while [Engine.Run] runs. A worker has one session. A held execution is a script
+// on its goroutine with a mailbox; it is the script's host. The committer merges the turns of all of them.
+//
+// # The way of a step
+//
+//	dispatch -> [execution pending] -> claim (owner = our session)
+//	turn:   the script runs until every branch waits; what it asked is gathered as journal entries
+//	commit: one row: what was delivered, then what was asked for, and which attempts may begin
+//	then    those attempts start; each outcome is posted to the mailbox and is the next turn's delivery
+//
+// The script itself calls Wait when nothing in it can run, on whatever goroutine
+// holds its baton: Wait is the end of a turn. It first takes more from the
+// mailbox (several deliveries may share a turn, each running the script to
+// rest), then seals the turn, and blocks when nothing is left. So a sequential
+// step costs one journal row and no hand-off but those to the committer and to the activity.
+//
+// # The journal
+//
+// A row is a JSON array of entries. Those that the script asked for (ask,
+// refused, drop) must come again on replay, in order; those delivered to it
+// (done, failed, cancel, signal) are handed to it again, in order; the rest
+// (begin, fail, crash, back, got) is how attempts stand. A call that is
+// refused (unknown activity, wrong arguments) is an entry, too, because the
+// registry of the process that replays may be another one. An attempt found begun without an
+// outcome when the replay ends died with its process: that is a crash, counted
+// in the journal before the next attempt. One handed back by a graceful stop says so.
+//
+// A turn that cannot land leaves the journal where it was. Outcomes that it had
+// consumed are kept as got entries, so that nothing runs again for them.
+//
+// # Slots
+//
+// An attempt needs a slot, a waiting script none. Attempts beyond the free
+// slots wait in memory and begin in later rows. The slot of an ended attempt
+// stays with its execution until its next turn is sealed, so a sequential script asks for one only once.
+//
+// # Goroutines, and who waits for them
+//
+//	Engine.Run            the caller's; owns the worker
+//	worker.loop           Run's own goroutine: claims, inboxes, dead neighbours, sweep
+//	worker.heartbeat      worker.wg; ends with worker.ctx
+//	committer.run         worker.wg; ends with worker.ctx
+//	execution.drive       worker.wg; ends when the execution ends, is released or lost
+//	branches of a script  starlark.Program.Run waits for them
+//	activity bodies       nobody waits for one that ignores its context; it is counted (strays)
+//
+// Two contexts: Run's ends the taking of work, worker.ctx ends work itself.
+package engine

@@ -1,0 +1,253 @@
+// Engine: construction, the life of its worker, and the programs it has compiled.
+
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// editions are the editions of the language whose journals this release replays.
+var editions = []int{starlark.Edition}
+
+// openPatience is how long Run tries to reach the database at its start.
+const openPatience = 2 * time.Minute
+
+// Engine is one process's view of a store. Its methods are safe for concurrent use.
+type Engine struct {
+	store    backend.Store
+	registry *activities.Registry
+	options  Options
+	clock    *clock
+	cache    *starlark.Cache
+	ready    chan struct{}
+	harder   chan struct{} // closed by Kill: a graceful stop does not wait
+	mailed   atomic.Bool   // a message was sent from this process
+
+	mu      sync.Mutex // guards all below
+	worker  *worker    // nil when Run does not run
+	running bool
+	opened  bool
+	killed  bool
+	adopted map[string]bool            // ids to be claimed whatever their queue
+	waiters map[string][]chan struct{} // closed when something became of an id
+}
+
+// New returns an engine on a store. A nil registry is for processes that only
+// dispatch: programs are then not checked against activities.
+func New(store backend.Store, registry *activities.Registry, o Options) (*Engine, error) {
+	if store == nil {
+		return nil, errors.New("engine: no store")
+	}
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Engine{
+		store: store, registry: registry, options: o, clock: newClock(), cache: starlark.NewCache(1000),
+		ready: make(chan struct{}), harder: make(chan struct{}),
+		adopted: make(map[string]bool), waiters: make(map[string][]chan struct{}),
+	}, nil
+}
+
+// Ready is closed when Run has opened its first session.
+func (e *Engine) Ready() <-chan struct{} { return e.ready }
+
+// Run is a worker: it takes work until ctx ends, then stops gracefully and
+// returns nil. It may be called once at a time.
+func (e *Engine) Run(ctx context.Context) error {
+	e.mu.Lock()
+	switch {
+	case e.running:
+		e.mu.Unlock()
+		return errors.New("engine: Run is running already")
+	case e.registry == nil:
+		e.mu.Unlock()
+		return errors.New("engine: Run needs a registry of activities")
+	}
+	e.running = true
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		e.running, e.worker = false, nil
+		e.mu.Unlock()
+	}()
+	for {
+		w, err := e.open(ctx)
+		if err != nil || w == nil {
+			return err
+		}
+		if w.run(ctx) {
+			return nil
+		}
+		e.mu.Lock()
+		e.worker = nil
+		killed := e.killed
+		e.mu.Unlock()
+		if killed {
+			return ErrStopped
+		}
+	}
+}
+
+// open begins a session; nil without an error when ctx ended before.
+func (e *Engine) open(ctx context.Context) (*worker, error) {
+	me := self()
+	begun := time.Now()
+	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
+		before := time.Now()
+		id, now, err := e.store.Open(ctx, me)
+		if err == nil {
+			e.clock.set(now, before)
+			w := newWorker(e, id, me)
+			e.mu.Lock()
+			e.worker = w
+			if !e.opened {
+				e.opened = true
+				close(e.ready)
+			}
+			e.mu.Unlock()
+			return w, nil
+		}
+		e.mu.Lock()
+		opened, killed := e.opened, e.killed
+		e.mu.Unlock()
+		switch {
+		case killed:
+			return nil, ErrStopped
+		case ctx.Err() != nil:
+			return nil, nil
+		case !opened && time.Since(begun) > openPatience:
+			return nil, fmt.Errorf("open a session: %w", err)
+		}
+		e.options.Logger.Warn("cannot open a session; trying again", "error", err)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+}
+
+// Kill ends Run without the grace of a drain: what runs is cut, and nothing more
+// is written. Other workers, or the next Run, take over as after a crash.
+func (e *Engine) Kill() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.killed {
+		return
+	}
+	e.killed = true
+	close(e.harder)
+	if e.worker != nil {
+		e.worker.cancel()
+	}
+}
+
+// current is the worker, when one works.
+func (e *Engine) current() *worker {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.worker == nil || e.worker.ctx.Err() != nil || e.worker.stopping.Load() {
+		return nil
+	}
+	return e.worker
+}
+
+// wanted lists the adopted executions that are not held.
+func (e *Engine) wanted() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.adopted) == 0 || e.worker == nil {
+		return nil
+	}
+	var ids []string
+	e.worker.mu.Lock()
+	for id := range e.adopted {
+		if e.worker.held[id] == nil {
+			ids = append(ids, id)
+		}
+	}
+	e.worker.mu.Unlock()
+	slices.Sort(ids)
+	return ids
+}
+
+// changed wakes who waits for an execution.
+func (e *Engine) changed(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ch := range e.waiters[id] {
+		close(ch)
+	}
+	delete(e.waiters, id)
+}
+
+// program returns the compiled program of a digest, from memory or the store.
+func (e *Engine) program(ctx context.Context, digest string) (*starlark.Program, error) {
+	if p, ok := e.cache.Lookup(digest); ok {
+		return p, nil
+	}
+	var rec backend.Program
+	err := retryRead(ctx, func() (err error) {
+		rec, err = e.store.Program(ctx, digest)
+		return err
+	})
+	if err != nil {
+		if errors.Is(err, backend.ErrNotFound) {
+			return nil, fmt.Errorf("the source %.12s of this execution is not in the database", digest)
+		}
+		return nil, err
+	}
+	src := new(starlark.Sources)
+	if src, err = starlark.ParseSources(rec.Sources); err != nil {
+		return nil, fmt.Errorf("the source %.12s of this execution is damaged: %w", digest, err)
+	}
+	if got := src.Digest(); got != digest {
+		return nil, fmt.Errorf("the source %.12s of this execution is damaged: its digest is %.12s", digest, got)
+	}
+	return e.cache.Compile(src)
+}
+
+// retryRead reads until the database answers; an answer "no" is one.
+func retryRead(ctx context.Context, read func() error) error {
+	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+		err := read()
+		if err == nil || errors.Is(err, backend.ErrNotFound) || errors.Is(err, errRow) {
+			return err
+		}
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return errLost
+		}
+	}
+}
+
+// journal reads all rows of a run.
+func (w *worker) journal(run backend.RunKey) (rows [][]byte, err error) {
+	err = retryRead(w.ctx, func() error {
+		rows = rows[:0]
+		return w.store.Journal(w.ctx, run, 0, func(r backend.Row) error {
+			if r.Number != int64(len(rows)) {
+				return fmt.Errorf("%w: row %d is missing", errRow, len(rows))
+			}
+			rows = append(rows, append([]byte(nil), r.Data...))
+			return nil
+		})
+	})
+	return rows, err
+}
+
+// encodeSources is how a program's sources are stored.
+func encodeSources(s *starlark.Sources) ([]byte, error) { return json.Marshal(s) }

@@ -1,0 +1,378 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// scenarios are workflows that end the same however often they are replayed.
+var scenarios = []struct{ name, script, want string }{
+	{"no step", `
+def main():
+    return {"b": 1, "a": [1.0, 2]}
+`, `{"b":1,"a":[1.0,2]}`},
+	{"sequence", `
+add = activity("add")
+def main():
+    n = 0
+    for i in range(20):
+        n = add(n, i)
+    return n
+`, `190`},
+	{"fan-out", `
+add = activity("add")
+def main():
+    return sum(parallel.map(lambda i: add(i, 1), range(30), limit = 7)) + sum(add.starmap([(i, i) for i in range(20)]))
+`, `845`},
+	{"retries", `
+flaky = activity("flaky", retry = retry_policy(max_attempts = 4, initial_delay = "1s"))
+def main():
+    r = activity("boom").attempt("Bad")
+    return [flaky(2), r.error.kind, r.error.attempts]
+`, `[3,"Bad",3]`},
+	{"branches and sleeps", `
+add = activity("add")
+nap = activity("nap")
+def leg(n):
+    sleep("%ds" % n)
+    x = nap(n * 10)
+    sleep("1m")
+    return add(x, n)
+def main():
+    f = spawn(leg, 3)
+    r = parallel([bind(leg, 1), bind(leg, 2)])
+    return r + [f.result()]
+`, `[11,22,33]`},
+	{"failures are values", `
+boom = activity("boom", retry = retry_policy(max_attempts = 1))
+def f():
+    boom("First")
+def main():
+    v, err = attempt(f)
+    rs = parallel([bind(boom, "A"), bind(boom, "B")], settle = True)
+    return [err.kind, err.message, [r.error.kind for r in rs]]
+`, `["First","as asked",["A","B"]]`},
+	{"first failure cancels", `
+boom = activity("boom", retry = retry_policy(max_attempts = 1))
+block = activity("block")
+def main():
+    r = attempt(parallel, [bind(boom, "X"), block])
+    return r.error.kind
+`, `"X"`},
+	{"unknown and wrong", `
+def main():
+    a = attempt(activity("ad" + "d"), "x", 1)
+    b = attempt(activity("ad" + "x"))
+    return [a.error.kind, b.error.kind]
+`, `["BadArguments","UnknownActivity"]`},
+	{"logs", `
+echo = activity("echo")
+def main():
+    for i in range(5):
+        print("line", i)
+        echo(i)
+    log.info("done", n = 5)
+    return "ok"
+`, `"ok"`},
+}
+
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	for _, s := range scenarios {
+		for _, o := range []struct {
+			name    string
+			options Options
+		}{
+			{"hot", Options{}},
+			{"one slot", Options{MaxConcurrency: 1}},
+			{"replay at every wait", Options{ReplayAlways: true}},
+			{"released at once", Options{ReleaseAfter: time.Millisecond, MaxParked: 1}},
+		} {
+			t.Run(s.name+"/"+o.name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					r := w.run(o.options, s.script, Input{}, DispatchOptions{ID: "x"})
+					want(t, r, s.want)
+					w.check()
+				})
+			})
+		}
+	}
+}
+
+func TestLogsAreKeptOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{ReplayAlways: true})
+		w.deploy(e, scenarios[8].script)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		w.finish(e, id)
+		lines, err := e.Logs(t.Context(), id, 0)
+		if err != nil || len(lines) != 6 {
+			t.Fatalf("%d lines, %v: %+v", len(lines), err, lines)
+		}
+		stop()
+		w.check()
+	})
+}
+
+func TestTimeoutGivesUpTheAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		release := make(chan struct{})
+		w.register("deaf", func() error { <-release; return nil })
+		r := w.run(Options{MaxConcurrency: 1}, `
+deaf = activity("deaf", timeout = "1s", retry = retry_policy(max_attempts = 2))
+add = activity("add")
+def main():
+    r = deaf.attempt()
+    return [r.error.kind, r.error.attempts, add(1, 2)]
+`, Input{}, DispatchOptions{})
+		close(release)
+		want(t, r, `["Timeout",2,3]`)
+		w.check()
+	})
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(Options{ReplayAlways: always})
+			w.deploy(e, `
+block = activity("block")
+add = activity("add")
+def main():
+    r = attempt(block)
+    if r.error and r.error.kind == "Cancelled":
+        add(1, 1)
+        r.error.reraise()
+    return "?"
+`)
+			id := w.dispatch(e, Input{}, DispatchOptions{})
+			synctest.Wait()
+			if err := e.Cancel(t.Context(), id, "enough"); err != nil {
+				t.Fatal(err)
+			}
+			r := w.finish(e, id)
+			if r.Execution.State != backend.Cancelled || r.Failure.Kind != "Cancelled" || w.called("add") != 1 {
+				t.Fatalf("%s %+v, cleaned up %d times", r.Execution.State, r.Failure, w.called("add"))
+			}
+			if err := e.Cancel(t.Context(), id, ""); !errors.Is(err, backend.ErrClosed) {
+				t.Errorf("cancelling the finished: %v", err)
+			}
+			if err := e.Cancel(t.Context(), "nobody", ""); !errors.Is(err, backend.ErrNotFound) {
+				t.Errorf("cancelling the unknown: %v", err)
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
+func TestExpiry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.run(Options{}, `
+def main():
+    sleep("2h")
+`, Input{}, DispatchOptions{Expiry: time.Hour})
+		if r.Execution.State != backend.TimedOut || r.Failure == nil || r.Failure.Kind != "Timeout" {
+			t.Fatalf("%s %+v", r.Execution.State, r.Failure)
+		}
+		w.check()
+	})
+}
+
+func TestASleeperIsReleasedAndComesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{ReleaseAfter: time.Second})
+		w.deploy(e, `
+def main():
+    sleep("3d")
+    return time.now().unix
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(time.Minute) // the bubble's clock
+		synctest.Wait()
+		x, err := w.store.Execution(t.Context(), id)
+		if err != nil || x.Owner != 0 || x.Due.IsZero() {
+			t.Fatalf("not released: owner %d, due %v, %v", x.Owner, x.Due, err)
+		}
+		w.finishWithin(e, id, 4*24*time.Hour)
+		stop()
+		w.check()
+	})
+}
+
+func (w *world) finishWithin(e *Engine, id string, d time.Duration) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	if _, err := e.Wait(ctx, id); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestStuckKeepsTheOutcomeAndGoesOnAfterwards(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{MaxSteps: 10_000})
+		w.deploy(e, `
+add = activity("add")
+def main():
+    n = add(1, 2)
+    for i in range(100000):
+        n += 1
+    return n
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		synctest.Wait()
+		x, err := e.State(t.Context(), id)
+		if err != nil || x.Stuck == nil || !strings.Contains(x.Stuck.Reason, "test.star:5") || x.State != backend.Running {
+			t.Fatalf("%+v %v", x, err)
+		}
+		stop()
+		e, stop = w.engine(Options{})
+		r := w.finish(e, id)
+		want(t, r, `100003`)
+		if w.called("add") != 1 {
+			t.Errorf("add ran %d times", w.called("add"))
+		}
+		if r.Execution.Stuck != nil {
+			t.Errorf("still stuck: %+v", r.Execution.Stuck)
+		}
+		stop()
+		w.check()
+	})
+}
+
+func TestGracefulStopBurnsNoAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		script := `
+nap = activity("nap", retry = retry_policy(max_attempts = 1), max_crashes = 0)
+def main():
+    return parallel.map(nap, [100, 60000, 200])
+`
+		e, stop := w.engine(Options{DrainTimeout: time.Second})
+		w.deploy(e, script)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		synctest.Wait()
+		stop()
+		h, err := e.History(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds := make(map[string]int)
+		for _, en := range h.Entries {
+			kinds[en.Kind]++
+		}
+		if kinds["done"] != 2 || kinds["back"] != 1 {
+			t.Fatalf("entries %v", kinds)
+		}
+		e, stop = w.engine(Options{})
+		want(t, w.finish(e, id), `[100,60000,200]`)
+		stop()
+		w.check()
+	})
+}
+
+func TestPanicAndCrashLimits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.run(Options{}, `
+panics = activity("panics", retry = retry_policy(max_attempts = 2))
+def main():
+    r = panics.attempt()
+    return [r.error.kind, r.error.attempts]
+`, Input{}, DispatchOptions{})
+		want(t, r, `["Panic",2]`)
+		w.check()
+	})
+}
+
+func TestDispatchTwice(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, "def main(n):\n    return n\n")
+		o := DispatchOptions{ID: "one"}
+		w.dispatch(e, Input{Args: []any{1}}, o)
+		w.dispatch(e, Input{Args: []any{1}}, o)
+		var conflict *ConflictError
+		if _, err := e.Dispatch(t.Context(), "test", Input{Args: []any{2}}, o); !errors.As(err, &conflict) || conflict.Field != "input" {
+			t.Errorf("other input: %v", err)
+		}
+		w.finish(e, "one")
+		w.deploy(e, "def main(n):\n    return n + 1\n")
+		if _, err := e.Dispatch(t.Context(), "test", Input{Args: []any{1}}, o); !errors.As(err, &conflict) || conflict.Field != "code" {
+			t.Errorf("other code: %v", err)
+		}
+		if _, err := e.Dispatch(t.Context(), "test", Input{}, DispatchOptions{}); err == nil {
+			t.Error("input that does not fit was taken")
+		}
+		if _, err := e.Dispatch(t.Context(), "nothing", Input{}, DispatchOptions{}); !errors.Is(err, backend.ErrNotFound) {
+			t.Errorf("unknown workflow: %v", err)
+		}
+		stop()
+		w.check()
+	})
+}
+
+func TestDeployRefusesAllOrNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e, err := New(w.store, w.reg, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsys := fstest.MapFS{
+		"good.star": {Data: []byte("def main():\n    return 1\n")},
+		"bad.star":  {Data: []byte("ad = activity(\"ad\")\nadd = activity(\"add\")\ndef main():\n    return add(1)\n")},
+	}
+	_, err = e.Deploy(t.Context(), fsys, "good.star", "bad.star")
+	var problems starlark.Problems
+	if !errors.As(err, &problems) || len(problems) != 2 {
+		t.Fatalf("problems: %v", err)
+	}
+	if !strings.Contains(err.Error(), "did you mean add") {
+		t.Errorf("no nearest name: %v", err)
+	}
+	if d, err := w.store.Deployments(t.Context(), ""); err != nil || len(d) != 0 {
+		t.Errorf("deployed %v, %v", d, err)
+	}
+	w.check()
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if _, err := New(w.store, activities.NewRegistry(), Options{MaxConcurrency: -1, ReleaseAfter: -1}); err == nil ||
+		!strings.Contains(err.Error(), "MaxConcurrency") || !strings.Contains(err.Error(), "ReleaseAfter") {
+		t.Errorf("%v", err)
+	}
+	if _, err := New(nil, nil, Options{}); err == nil {
+		t.Error("no store was taken")
+	}
+}

@@ -1,0 +1,99 @@
+// Errors of the engine, and failures on their way between the leaves.
+
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+var (
+	// ErrUnfinished is what Result returns of an execution that has not ended.
+	ErrUnfinished = errors.New("execution has not ended")
+	// ErrStopped is what waiters get when the engine stops.
+	ErrStopped = errors.New("engine has stopped")
+)
+
+// ConflictError says that an id is taken by an execution with other code or input.
+type ConflictError struct {
+	ID    string
+	Field string // "code", "function" or "input"
+	Have  string // of the execution that exists
+	Want  string
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("execution %q exists with another %s: it has %s, this asks for %s; choose another id", e.ID, e.Field, e.Have, e.Want)
+}
+
+// NondeterminismError says that a script did not ask on replay what its journal holds.
+type NondeterminismError struct {
+	Pos  string // where the script asked; "" when it waits or ended
+	Have string // what the journal has
+	Want string // what the script asked
+}
+
+func (e *NondeterminismError) Error() string {
+	where := e.Pos
+	if where == "" {
+		where = "the script"
+	}
+	return fmt.Sprintf("nondeterminism: %s %s, the journal has %s", where, e.Want, e.Have)
+}
+
+// scriptFailure turns an activity's failure into the script's form.
+func scriptFailure(f *activities.Failure) *starlark.Failure {
+	if f == nil {
+		return nil
+	}
+	return &starlark.Failure{
+		Kind: f.Kind, Message: f.Message, Data: f.Data, Attempts: f.Attempts,
+		Activity: f.Activity, Cause: scriptFailure(f.Cause), Traceback: f.Traceback, NoRetry: f.NoRetry,
+	}
+}
+
+// decodeFailure reads a failure's JSON form; what cannot be read becomes its message.
+func decodeFailure(b []byte) *activities.Failure {
+	if len(b) == 0 {
+		return nil
+	}
+	f := new(activities.Failure)
+	if err := json.Unmarshal(b, f); err != nil {
+		return &activities.Failure{Kind: "EvalError", Message: string(b)}
+	}
+	return f
+}
+
+// encodeFailure writes a failure's JSON form.
+func encodeFailure(f *activities.Failure) []byte {
+	b, err := json.Marshal(f)
+	if err != nil { // data that is not JSON
+		c := *f
+		c.Data = nil
+		b, _ = json.Marshal(&c)
+	}
+	return b
+}
+
+func encodeScriptFailure(f *starlark.Failure) []byte {
+	b, err := json.Marshal(f)
+	if err != nil {
+		c := *f
+		c.Data = nil
+		b, _ = json.Marshal(&c)
+	}
+	return b
+}
+
+// failureOf is the failure in an error of the leaves.
+func failureOf(err error) *activities.Failure {
+	var f *activities.Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	return &activities.Failure{Kind: "BadArguments", Message: err.Error()}
+}

@@ -1,0 +1,343 @@
+// A held execution: its mailbox, and the goroutine that drives its script.
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// execution is one execution that this worker owns. Its goroutine runs the
+// script; the script calls back through Host (host.go). Fields below the mailbox
+// belong to whoever holds the script's baton.
+type execution struct {
+	w    *worker
+	rec  backend.Execution
+	prog *starlark.Program
+
+	wake chan struct{} // capacity 1: look at the mailbox and the flags
+
+	mu   sync.Mutex // guards mail and seen
+	mail []event
+	seen map[int64]int64 // inbox messages posted here; value: see receive
+
+	wants, granted int // guarded by slots.mu
+
+	evict atomic.Bool // asked to be released when it waits
+	place parkPlace   // guarded by worker.parking.mu
+
+	newborn   bool // never claimed before: there is no journal
+	live      bool // the journal is used up: what is asked now is new
+	resumed   bool // goLive found the journal of an earlier life
+	fresh     bool // replayed and nothing delivered since (ReplayAlways)
+	journal   cursor
+	now       int64 // time of the entry last delivered
+	started   int64
+	steps     map[string]*step
+	seq       int
+	ready     []*step // attempts that wait for a slot
+	starting  []*step // attempts that begin when the turn has landed
+	attempts  map[string]*attempt
+	slots     int     // in hand
+	queued    bool    // waits for slots
+	consumed  []event // outcomes that the turn under way delivered
+	rows      [][]byte
+	row       []byte
+	nextRow   int64
+	taken     []int64
+	logs      []backend.LogLine
+	lines     int64
+	mailbox   []event             // taken from mail, not yet absorbed
+	cancelled *activities.Failure // the user cancelled, or the execution expired
+	expired   bool
+	expiry    *time.Timer
+	publish   []byte
+}
+
+// errRestart unwinds a script that is replayed at once.
+var errRestart = fmt.Errorf("%w: restart", starlark.ErrEvicted)
+
+// errLost unwinds a script whose turn cannot land any more.
+var errLost = fmt.Errorf("%w: ownership lost", starlark.ErrEvicted)
+
+func newExecution(w *worker, c backend.Claimed) *execution {
+	x := &execution{
+		w: w, rec: c.Execution, newborn: c.Fresh,
+		wake:     make(chan struct{}, 1),
+		steps:    make(map[string]*step),
+		attempts: make(map[string]*attempt),
+	}
+	for _, m := range c.Inbox {
+		x.deliver(m)
+	}
+	return x
+}
+
+// poke makes the execution's goroutine look around.
+func (x *execution) poke() {
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// post puts an event into the mailbox.
+func (x *execution) post(ev event) {
+	x.mu.Lock()
+	x.mail = append(x.mail, ev)
+	x.mu.Unlock()
+	x.poke()
+}
+
+// deliver posts an inbox message unless it was posted before.
+func (x *execution) deliver(m backend.Message) {
+	x.mu.Lock()
+	if x.seen == nil {
+		x.seen = make(map[int64]int64)
+	}
+	_, again := x.seen[m.ID]
+	if !again {
+		x.seen[m.ID] = 0
+		x.mail = append(x.mail, event{kind: evMessage, message: m})
+	}
+	x.mu.Unlock()
+	if !again {
+		x.poke()
+	}
+}
+
+// drive runs the script until it ends, is released or is lost.
+func (x *execution) drive() {
+	defer x.leave()
+	for {
+		err := x.prepare()
+		if err == nil {
+			err = x.runScript()
+		}
+		switch {
+		case err == nil, errors.Is(err, errRestart):
+		case errors.Is(err, starlark.ErrEvicted):
+			return
+		default:
+			if !x.stuck(err) {
+				return
+			}
+		}
+		if err == nil {
+			return
+		}
+	}
+}
+
+// runScript runs the script from its first line; nil says that it has ended.
+func (x *execution) runScript() error {
+	value, err := x.prog.Run(x, starlark.Options{
+		Function: x.rec.Function, Input: x.rec.Input,
+		Info: starlark.Info{
+			ID: x.rec.ID, Run: x.rec.RunNumber, Workflow: x.rec.Workflow, Digest: x.rec.Digest,
+			StartedAt: fromMicro(x.started), Parent: x.rec.Parent, Tags: x.rec.Tags,
+		},
+		MaxSteps: x.w.options.MaxSteps, MaxValue: x.w.options.MaxValue,
+	})
+	var failure *starlark.Failure
+	switch {
+	case err != nil && !errors.As(err, &failure):
+		return err
+	case !x.live:
+		return &NondeterminismError{Want: "ends", Have: x.journal.describe()}
+	}
+	return x.end(value, failure)
+}
+
+// prepare gets the journal and the program.
+func (x *execution) prepare() error {
+	first := x.prog == nil
+	if !x.newborn || !first {
+		if err := x.rewind(); err != nil {
+			return err
+		}
+	}
+	prog, err := x.w.engine.program(x.w.ctx, x.rec.Digest)
+	if err != nil {
+		return err
+	}
+	x.prog = prog
+	if !first {
+		return nil
+	}
+	started := ExecutionResumed
+	if x.newborn {
+		started = ExecutionStarted
+		x.begin()
+	}
+	x.w.observe(Event{Kind: started, Execution: x.rec.ID, Name: x.rec.Workflow})
+	return nil
+}
+
+// begin opens the journal of a new run.
+func (x *execution) begin() {
+	x.live = true
+	x.now = x.w.clock.now()
+	x.started = x.now
+	x.put(&entry{kind: []byte(entryStart), at: x.now, version: journalVersion, edition: starlark.Edition})
+	x.scheduleExpiry()
+}
+
+// rewind reads the journal and makes ready to replay it.
+func (x *execution) rewind() error {
+	x.live, x.resumed = false, true
+	x.steps = make(map[string]*step, len(x.steps))
+	x.seq, x.lines, x.now = 0, 0, 0
+	x.ready, x.starting, x.consumed = nil, nil, nil
+	x.cancelled, x.expired = nil, false
+	x.discard()
+	rows, err := x.w.journal(x.rec.Run)
+	if err != nil {
+		return err
+	}
+	x.nextRow = int64(len(rows))
+	x.journal = cursor{rows: rows}
+	if len(rows) == 0 {
+		x.begin()
+		return nil
+	}
+	x.newborn = false
+	e, err := x.journal.peek()
+	switch {
+	case err != nil:
+		return err
+	case e == nil || !e.is(entryStart):
+		return fmt.Errorf("%w: row 0 does not begin the run", errRow)
+	case e.version > journalVersion:
+		return fmt.Errorf("journal has format %d, this release reads up to %d; use a newer senpuki", e.version, journalVersion)
+	}
+	x.now, x.started = e.at, e.at
+	x.journal.advance()
+	return nil
+}
+
+// discard forgets what the turn under way has gathered.
+func (x *execution) discard() {
+	x.rows, x.row = nil, nil
+	x.taken, x.logs, x.publish = nil, nil, nil
+}
+
+// end records the outcome of the script.
+func (x *execution) end(value []byte, failure *starlark.Failure) error {
+	t := x.turn(backend.Finish)
+	switch {
+	case failure == nil:
+		t.State, t.Result = backend.Completed, value
+	case x.expired && failure.Kind == "Cancelled":
+		t.State, t.Failure = backend.TimedOut, encodeFailure(x.cancelled)
+	case x.cancelled != nil && failure.Kind == "Cancelled":
+		t.State, t.Failure = backend.Cancelled, encodeScriptFailure(failure)
+	default:
+		t.State, t.Failure = backend.Failed, encodeScriptFailure(failure)
+	}
+	x.put(&entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure})
+	t.Rows = x.closeRows()
+	if err := x.land(t); err != nil {
+		return err
+	}
+	ev := Event{Kind: ExecutionEnded, Execution: x.rec.ID, Name: string(t.State)}
+	if t.Failure != nil {
+		ev.Failure = decodeFailure(t.Failure)
+	}
+	x.w.engine.disown(x.rec.ID)
+	x.w.observe(ev)
+	return nil
+}
+
+// stuck leaves an execution that cannot be advanced where its journal stands.
+// Outcomes that the failed turn had consumed are kept, so that no attempt is
+// run again for it. It reports whether the script is to be tried again here:
+// when messages kept the execution from being released.
+func (x *execution) stuck(cause error) (again bool) {
+	x.discard()
+	x.cutAttempts()
+	s := backend.Stuck{Reason: cause.Error(), Since: fromMicro(x.w.clock.now()), Tries: 1}
+	if x.rec.Stuck != nil {
+		s.Since, s.Tries = x.rec.Stuck.Since, x.rec.Stuck.Tries+1
+	}
+	for i := range x.consumed {
+		x.keep(&x.consumed[i])
+	}
+	for _, id := range slices.Sorted(maps.Keys(x.attempts)) {
+		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: x.attempts[id].number})
+		delete(x.attempts, id)
+		x.slots++
+	}
+	backoff := time.Second << min(s.Tries, 8)
+	t := x.turn(backend.Release)
+	t.Rows, t.Stuck = x.closeRows(), &s
+	t.Due = fromMicro(x.w.clock.now()).Add(backoff)
+	x.w.log.Warn("execution is stuck", "execution", x.rec.ID, "reason", s.Reason, "next_try", t.Due)
+	kept, err := x.landing(t)
+	if err != nil {
+		return false
+	}
+	x.rec.Stuck = &s
+	x.w.observe(Event{Kind: ExecutionStuck, Execution: x.rec.ID, Failure: &activities.Failure{Kind: "Stuck", Message: s.Reason}})
+	if !kept {
+		return false
+	}
+	select {
+	case <-time.After(backoff):
+		return true
+	case <-x.w.ctx.Done():
+		return false
+	}
+}
+
+// keep journals a consumed event without delivering it.
+func (x *execution) keep(ev *event) {
+	if ev.kind != evAttempt {
+		return
+	}
+	e := &entry{kind: []byte(entryGot), at: x.stamp(), step: []byte(ev.step), attempt: ev.attempt, value: ev.value}
+	if ev.failure != nil {
+		e.failure = encodeFailure(ev.failure)
+	}
+	x.put(e)
+}
+
+// leave gives back what the execution holds of the worker.
+func (x *execution) leave() {
+	if x.expiry != nil {
+		x.expiry.Stop()
+	}
+	for _, st := range x.steps {
+		if st.timer != nil {
+			st.timer.Stop()
+		}
+	}
+	x.slots += len(x.attempts)
+	x.cutAttempts()
+	x.w.slots.leave(x)
+	x.w.slots.give(x.slots)
+	x.w.gone(x)
+}
+
+// cutAttempts cancels the contexts of all attempts that run here.
+func (x *execution) cutAttempts() {
+	for _, a := range x.attempts {
+		a.stop()
+	}
+}
+
+func (a *attempt) stop() {
+	a.cancel()
+	if a.timeout != nil {
+		a.timeout.Stop()
+	}
+}

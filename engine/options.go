@@ -1,0 +1,91 @@
+// Options of an engine, their defaults and validation.
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options configure an [Engine]. The zero value is useful.
+type Options struct {
+	// Queues that the worker serves. Default: "default".
+	Queues []string
+	// Tags that the worker has; it takes an execution only when it has all its tags.
+	Tags []string
+	// MaxConcurrency is how many attempts may run here at once. Default 256.
+	MaxConcurrency int
+	// MaxParked is how many waiting scripts are kept in memory. Default 10,000.
+	MaxParked int
+	// ReleaseAfter is how long a script may wait with nothing running here
+	// before it is released. Default 5s.
+	ReleaseAfter time.Duration
+	// SessionLife is how long a worker may be silent before its work is taken over. Default 10s.
+	SessionLife time.Duration
+	// PollInterval is how often an idle worker looks for work. Default 1s.
+	PollInterval time.Duration
+	// DrainTimeout bounds a graceful stop; attempts still running then are cut. Default 10s.
+	DrainTimeout time.Duration
+	// MaxSteps bounds the interpreter steps of one turn. Default 100 million.
+	MaxSteps uint64
+	// MaxValue bounds the size of one stored value in bytes. Default 1 MiB.
+	MaxValue int
+	// MaxCrashes is how many times the process may die under a step's attempts before
+	// the step fails with CrashLoop, for activities that do not say. Default 10.
+	MaxCrashes int
+	// ReplayAlways replays a script from its first line at every wait: a test mode.
+	ReplayAlways bool
+	// Hold makes Run claim nothing from queues: only executions that this
+	// engine was told to run are run.
+	Hold bool
+	// Logger is told what an operator should know. Default: nothing is logged.
+	Logger *slog.Logger
+	// Observer is told what happens to the executions held here.
+	Observer Observer
+}
+
+// withDefaults returns o with defaults filled in, or what is wrong with it.
+func (o Options) withDefaults() (Options, error) {
+	var errs []error
+	positive := func(name string, v *time.Duration, def time.Duration) {
+		if *v < 0 {
+			errs = append(errs, fmt.Errorf("engine options: %s is negative (%v)", name, *v))
+		}
+		if *v == 0 {
+			*v = def
+		}
+	}
+	count := func(name string, v *int, def int) {
+		if *v < 0 {
+			errs = append(errs, fmt.Errorf("engine options: %s is negative (%d)", name, *v))
+		}
+		if *v == 0 {
+			*v = def
+		}
+	}
+	count("MaxConcurrency", &o.MaxConcurrency, 256)
+	count("MaxParked", &o.MaxParked, 10_000)
+	count("MaxValue", &o.MaxValue, 1<<20)
+	count("MaxCrashes", &o.MaxCrashes, 10)
+	positive("ReleaseAfter", &o.ReleaseAfter, 5*time.Second)
+	positive("SessionLife", &o.SessionLife, 10*time.Second)
+	positive("PollInterval", &o.PollInterval, time.Second)
+	positive("DrainTimeout", &o.DrainTimeout, 10*time.Second)
+	if o.MaxSteps == 0 {
+		o.MaxSteps = 100_000_000
+	}
+	if len(o.Queues) == 0 {
+		o.Queues = []string{"default"}
+	}
+	for _, q := range o.Queues {
+		if q == "" {
+			errs = append(errs, errors.New("engine options: a queue has no name"))
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, errors.Join(errs...)
+}

@@ -1,0 +1,155 @@
+// Sessions: who this process is, and which neighbours are dead.
+
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// self describes this process as far as the system tells.
+func self() backend.Session {
+	host, _ := os.Hostname()
+	s := backend.Session{Host: host, PID: os.Getpid()}
+	if boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		s.Boot = strings.TrimSpace(string(boot))
+	}
+	if ns, err := os.Readlink("/proc/self/ns/pid"); err == nil {
+		s.PIDNS = ns
+	}
+	s.Started, _ = processStarted(s.PID)
+	return s
+}
+
+// processStarted is the start time of a process in the kernel's count: field 22
+// of /proc/PID/stat (proc(5)). An error that is os.ErrNotExist says that there is no such process.
+func processStarted(pid int) (string, error) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return "", err
+	}
+	// The command name, field 2, may hold blanks and parentheses.
+	rest := string(stat[strings.LastIndexByte(string(stat), ')')+1:])
+	fields := strings.Fields(rest)
+	if len(fields) < 20 {
+		return "", fmt.Errorf("process %d: short stat", pid)
+	}
+	if fields[0] == "Z" || fields[0] == "X" { // killed, not yet reaped
+		return "", os.ErrNotExist
+	}
+	return fields[19], nil
+}
+
+// gone reports whether s was a process of this machine that is no more.
+func gone(s, me backend.Session) bool {
+	if s.Boot == "" || s.Boot != me.Boot || s.PIDNS == "" || s.PIDNS != me.PIDNS || s.Started == "" {
+		return false
+	}
+	started, err := processStarted(s.PID)
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH)
+	}
+	return started != s.Started
+}
+
+// sessionInfo is what a session tells of itself.
+type sessionInfo struct {
+	Queues      []string `json:"queues"`
+	Tags        []string `json:"tags,omitempty"`
+	Activities  []string `json:"activities"`
+	Concurrency int      `json:"concurrency"`
+	Held        int      `json:"held"`
+	Running     int64    `json:"running"`
+	Stuck       int64    `json:"stuck_bodies,omitempty"`
+}
+
+func (w *worker) info() []byte {
+	w.mu.Lock()
+	held := len(w.held)
+	w.mu.Unlock()
+	b, _ := json.Marshal(sessionInfo{
+		Queues: w.options.Queues, Tags: w.options.Tags, Activities: w.registry.Names(),
+		Concurrency: w.options.MaxConcurrency, Held: held, Running: w.bodies.Load(), Stuck: w.strays.Load(),
+	})
+	return b
+}
+
+// heartbeat keeps the session alive until it is lost or the worker ends.
+func (w *worker) heartbeat() {
+	tick := time.NewTicker(w.options.SessionLife / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-w.ctx.Done():
+			return
+		}
+		before := time.Now()
+		now, err := w.store.Beat(w.ctx, w.session, w.info())
+		switch {
+		case err == nil:
+			w.clock.set(now, before)
+		case errors.Is(err, backend.ErrFenced):
+			w.lose()
+			return
+		default:
+			w.fault(err)
+		}
+	}
+}
+
+// watch is what this worker knows of another session.
+type watched struct {
+	beat  int64
+	since time.Time // when the counter was last seen to change, on our own clock
+}
+
+// neighbours revokes sessions whose process is dead, or whose counter has stood
+// still for a session's life while we had access to the database all along.
+func (w *worker) neighbours(ctx context.Context) error {
+	sessions, err := w.store.Sessions(ctx)
+	if err != nil {
+		w.watched = nil // our access was interrupted: nobody is revoked for that
+		return err
+	}
+	now := time.Now()
+	if now.Sub(w.lastLook) > w.options.SessionLife/2 { // we slept ourselves
+		w.watched = nil
+	}
+	w.lastLook = now
+	seen := make(map[backend.SessionID]watched, len(sessions))
+	for _, s := range sessions {
+		if s.ID == w.session {
+			continue
+		}
+		old, known := w.watched[s.ID]
+		switch {
+		case gone(s, w.me):
+			w.log.Info("a worker of this machine has died; its executions are taken over", "session", s.ID, "pid", s.PID)
+			if err := w.store.Revoke(ctx, s.ID); err != nil {
+				return err
+			}
+			continue
+		case !known || old.beat != s.Beat:
+			old = watched{beat: s.Beat, since: now}
+		case now.Sub(old.since) > w.options.SessionLife:
+			w.log.Info("a worker is silent; its executions are taken over", "session", s.ID, "host", s.Host)
+			if err := w.store.Revoke(ctx, s.ID); err != nil {
+				return err
+			}
+			continue
+		}
+		seen[s.ID] = old
+	}
+	w.watched = seen
+	return nil
+}

@@ -1,0 +1,198 @@
+// A turn: gathering entries into rows, landing them, starting what may begin.
+
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// maxRow is the size at which a turn goes on in another row of the same transaction.
+const maxRow = 4 << 20
+
+// put adds an entry to the turn under way.
+func (x *execution) put(e *entry) {
+	if len(x.row) > maxRow {
+		x.rows = append(x.rows, append(x.row, ']'))
+		x.row = nil
+	}
+	x.row = e.append(x.row)
+}
+
+// stamp is the time of a new entry: database time, never before the entry last delivered.
+func (x *execution) stamp() int64 {
+	x.now = max(x.now, x.w.clock.now())
+	return x.now
+}
+
+// dirty reports whether the turn under way has something to land.
+func (x *execution) dirty() bool {
+	return len(x.row) > 0 || len(x.rows) > 0 || len(x.logs) > 0 || len(x.taken) > 0 || x.publish != nil
+}
+
+// closeRows returns the rows of the turn under way.
+func (x *execution) closeRows() [][]byte {
+	if len(x.row) > 0 {
+		x.rows = append(x.rows, append(x.row, ']'))
+		x.row = nil
+	}
+	return x.rows
+}
+
+// turn begins the record of the turn under way.
+func (x *execution) turn(then backend.Then) *backend.Turn {
+	return &backend.Turn{
+		Execution: x.rec.ID, Run: x.rec.Run, First: x.nextRow, Then: then,
+		Taken: x.taken, Logs: x.logs, Published: x.publish,
+	}
+}
+
+// land writes a turn and returns errLost when it can never land.
+func (x *execution) land(t *backend.Turn) error {
+	_, err := x.landing(t)
+	return err
+}
+
+func (x *execution) landing(t *backend.Turn) (kept bool, err error) {
+	w := &write{turn: t, done: make(chan wrote, 1)}
+	r := x.w.committer.submit(w)
+	if r.err != nil {
+		if !errors.Is(r.err, backend.ErrFenced) {
+			x.w.log.Error("turn refused", "execution", x.rec.ID, "row", t.First, "error", r.err)
+			x.w.refused.Store(true)
+		}
+		x.w.lose()
+		return false, errLost
+	}
+	x.nextRow += int64(len(t.Rows))
+	if len(t.Rows) > 0 && t.Stuck == nil {
+		x.rec.Stuck = nil
+	}
+	x.landed(t.Taken)
+	if len(t.Rows) == 1 && cap(t.Rows[0]) <= 64<<10 {
+		x.row = t.Rows[0][:0] // its buffer serves the next turn
+	}
+	x.rows, x.taken, x.logs, x.publish, x.consumed = nil, nil, nil, nil, x.consumed[:0]
+	return r.kept, nil
+}
+
+// landed marks inbox messages as taken; see receive.
+func (x *execution) landed(taken []int64) {
+	if len(taken) == 0 {
+		return
+	}
+	pass := x.w.pass.Load()
+	x.mu.Lock()
+	for _, id := range taken {
+		x.seen[id] = pass
+	}
+	x.mu.Unlock()
+}
+
+// seal lands the turn under way and then starts the attempts that it lists.
+func (x *execution) seal() error {
+	x.w.slots.give(x.slots)
+	x.slots = 0
+	t := x.turn(backend.Hold)
+	t.Rows = x.closeRows()
+	if err := x.land(t); err != nil {
+		return err
+	}
+	for i, st := range x.starting {
+		x.start(st)
+		x.starting[i] = nil
+	}
+	x.starting = x.starting[:0]
+	return nil
+}
+
+// mayBegin takes a slot for one attempt, from the hand or from the worker.
+func (x *execution) mayBegin() bool {
+	if x.w.stopping.Load() {
+		return false
+	}
+	if x.slots == 0 && !x.w.slots.tryTake() {
+		return false
+	} else if x.slots > 0 {
+		x.slots--
+	}
+	return true
+}
+
+// beginReady lists as many waiting attempts as there are slots for.
+func (x *execution) beginReady() {
+	if len(x.ready) == 0 || x.w.stopping.Load() {
+		if x.queued {
+			x.queued = false
+			x.w.slots.leave(x)
+		}
+		return
+	}
+	if need := len(x.ready) - x.slots; need > 0 {
+		x.slots += x.w.slots.take(x, need)
+		x.queued = true
+	}
+	n := min(len(x.ready), x.slots)
+	for _, st := range x.ready[:n] {
+		st.queued = false
+		if !x.stands(st) || st.dropped {
+			continue
+		}
+		x.slots--
+		x.begun(st)
+		x.put(&entry{kind: []byte(entryBegin), step: []byte(st.cmd.Step), attempt: st.begun})
+	}
+	x.ready = x.ready[n:]
+}
+
+// begun notes that the next attempt of a step begins with this turn.
+func (x *execution) begun(st *step) {
+	st.begun++
+	st.running = true
+	st.due = 0
+	x.starting = append(x.starting, st)
+}
+
+// stands reports whether the step is still waited for.
+func (x *execution) stands(st *step) bool { return x.steps[st.cmd.Step] == st }
+
+// schedule posts evDue for a step when its time has come.
+func (x *execution) schedule(st *step) {
+	id := st.cmd.Step
+	wait := x.w.clock.until(st.due)
+	if wait <= 0 {
+		x.post(event{kind: evDue, step: id})
+		return
+	}
+	st.timer = time.AfterFunc(wait, func() { x.post(event{kind: evDue, step: id}) })
+}
+
+// scheduleExpiry posts evExpire when the execution's time is up.
+func (x *execution) scheduleExpiry() {
+	if x.rec.Expires.IsZero() || x.expiry != nil {
+		return
+	}
+	x.expiry = time.AfterFunc(x.w.clock.until(x.rec.Expires.UnixMicro()), func() { x.post(event{kind: evExpire}) })
+}
+
+// due is when an ownerless execution has to be looked at again.
+func (x *execution) due() time.Time {
+	var first int64
+	for _, st := range x.steps {
+		at := st.due
+		if at == 0 && st.cmd.Kind != "" { // an attempt that waits to begin
+			at = x.w.clock.now()
+		}
+		if first == 0 || at < first {
+			first = at
+		}
+	}
+	if !x.rec.Expires.IsZero() {
+		if at := x.rec.Expires.UnixMicro(); first == 0 || at < first {
+			first = at
+		}
+	}
+	return fromMicro(first)
+}

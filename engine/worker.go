@@ -1,0 +1,350 @@
+// The worker: one session and the loops that keep it at work.
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+)
+
+// worker is one session of an engine. When its session is revoked the worker
+// forgets everything, and the engine begins another.
+type worker struct {
+	engine    *Engine
+	store     backend.Store
+	registry  *activities.Registry
+	options   *Options
+	log       *slog.Logger
+	clock     *clock
+	session   backend.SessionID
+	me        backend.Session
+	committer *committer
+	slots     slots
+	parking   parking
+
+	ctx      context.Context // ends when the session is lost, or the worker has drained
+	cancel   context.CancelFunc
+	attempts context.Context // of the attempts: ends with ctx, or when a graceful stop is cut
+	cutAll   context.CancelFunc
+	stopping atomic.Bool // nothing new is claimed or begun
+	cut      atomic.Bool // what still runs is handed back
+
+	hints  chan struct{} // capacity 1: look for work and messages
+	bodies atomic.Int64  // activity bodies that run here
+	strays atomic.Int64  // of those, given up ones that have not returned
+	pass   atomic.Int64  // number of the newest look at the inboxes
+	clear  atomic.Bool   // the last claim left no backlog
+
+	mu   sync.Mutex // guards held
+	held map[string]*execution
+	wg   sync.WaitGroup // executions and loops
+
+	watched  map[backend.SessionID]watched // owned by the loop
+	lastLook time.Time
+	faulty   atomic.Bool // the database failed at the last try
+	refused  atomic.Bool // a turn of ours was refused: what we hold is not what we think
+}
+
+func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
+	w := &worker{
+		engine: e, store: e.store, registry: e.registry, options: &e.options, log: e.options.Logger,
+		clock: e.clock, session: id, me: me,
+		hints: make(chan struct{}, 1), held: make(map[string]*execution),
+	}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	w.attempts, w.cutAll = context.WithCancel(w.ctx)
+	w.slots.free = e.options.MaxConcurrency
+	w.parking.max = e.options.MaxParked
+	w.committer = &committer{store: e.store, session: id, in: make(chan *write, maxBatch), ctx: w.ctx, onError: w.fault}
+	return w
+}
+
+// random is in [0, 1): jitter. What comes of it is journaled.
+func (w *worker) random() float64 { return rand.Float64() }
+
+// observe tells the observer, if there is one.
+func (w *worker) observe(ev Event) {
+	if w.options.Observer == nil {
+		return
+	}
+	if ev.At.IsZero() {
+		ev.At = fromMicro(w.clock.now())
+	}
+	w.options.Observer.Observe(ev)
+}
+
+// fault notes that the database failed and that it will be tried again.
+func (w *worker) fault(err error) {
+	if w.ctx.Err() == nil && !w.faulty.Swap(true) {
+		w.log.Warn("the database does not answer; trying again", "error", err)
+	}
+}
+
+// hint makes the loop look around now.
+func (w *worker) hint() {
+	select {
+	case w.hints <- struct{}{}:
+	default:
+	}
+}
+
+// lose drops everything: the session was revoked.
+func (w *worker) lose() {
+	if w.ctx.Err() == nil {
+		w.log.Warn("this worker has lost its session; beginning another", "session", w.session)
+	}
+	w.cancel()
+}
+
+// run works until ctx ends and the worker has drained (true), or its session is lost (false).
+func (w *worker) run(ctx context.Context) bool {
+	w.wg.Go(w.heartbeat)
+	w.wg.Go(w.committer.run)
+	stopped := w.loop(ctx)
+	if stopped {
+		w.drain()
+	}
+	w.cancel()
+	w.wg.Wait()
+	if w.refused.Load() {
+		w.revokeSelf()
+	}
+	return stopped
+}
+
+// loop looks for work, messages and dead neighbours.
+func (w *worker) loop(ctx context.Context) bool {
+	poll := time.NewTimer(0)
+	defer poll.Stop()
+	var looked, swept time.Time
+	for {
+		forced := false
+		select {
+		case <-ctx.Done():
+			return true
+		case <-w.ctx.Done():
+			return false
+		case <-w.hints:
+		case <-poll.C:
+			forced = true
+		}
+		if looked.IsZero() || time.Since(looked) >= w.options.SessionLife/5 {
+			looked = time.Now()
+			w.report(w.neighbours(w.ctx))
+		}
+		if forced || w.engine.mailed.Swap(false) {
+			w.report(w.receive())
+		}
+		more, err := w.claim()
+		w.report(err)
+		if time.Since(swept) >= w.options.ReleaseAfter/4 {
+			swept = time.Now()
+			w.parking.sweep(w.options.ReleaseAfter)
+		}
+		next := w.options.PollInterval
+		if more {
+			next = 0
+		}
+		poll.Reset(next)
+	}
+}
+
+// report turns the error of a look around into what follows from it.
+func (w *worker) report(err error) {
+	switch {
+	case err == nil:
+		if w.faulty.Swap(false) {
+			w.log.Info("the database answers again")
+		}
+	case errors.Is(err, backend.ErrFenced):
+		w.lose()
+	default:
+		w.fault(err)
+	}
+}
+
+// claim takes due executions while there are free slots; more says that there may be more.
+func (w *worker) claim() (more bool, err error) {
+	if err := w.adopt(); err != nil {
+		return false, err
+	}
+	if w.options.Hold || w.stopping.Load() {
+		return false, nil
+	}
+	n := min(w.slots.available(), maxBatch)
+	if n == 0 {
+		return false, nil
+	}
+	claimed, err := w.store.Claim(w.ctx, backend.ClaimRequest{
+		Session: w.session, Queues: w.options.Queues, Tags: w.options.Tags, Editions: editions, Limit: n,
+	})
+	if err != nil {
+		return false, err
+	}
+	for i := range claimed {
+		w.take(claimed[i], w.slots.tryTake())
+	}
+	w.clear.Store(len(claimed) < n)
+	return len(claimed) == n, nil
+}
+
+// adopt claims the executions that this engine was told to run.
+func (w *worker) adopt() error {
+	ids := w.engine.wanted()
+	if len(ids) == 0 || w.stopping.Load() {
+		return nil
+	}
+	claimed, err := w.store.Claim(w.ctx, backend.ClaimRequest{Session: w.session, Editions: editions, IDs: ids, Limit: len(ids)})
+	if err != nil {
+		return err
+	}
+	for i := range claimed {
+		w.take(claimed[i], w.slots.tryTake())
+	}
+	return nil
+}
+
+// take begins to drive an execution that the session owns.
+func (w *worker) take(c backend.Claimed, slot bool) {
+	x := newExecution(w, c)
+	if slot {
+		x.slots = 1
+	}
+	w.mu.Lock()
+	if _, twice := w.held[x.rec.ID]; twice {
+		w.mu.Unlock()
+		if slot {
+			w.slots.give(1)
+		}
+		return
+	}
+	w.held[x.rec.ID] = x
+	w.mu.Unlock()
+	w.wg.Go(x.drive)
+}
+
+// gone is told that an execution is not held any more.
+func (w *worker) gone(x *execution) {
+	w.mu.Lock()
+	delete(w.held, x.rec.ID)
+	empty := len(w.held) == 0
+	w.mu.Unlock()
+	w.engine.changed(x.rec.ID)
+	if w.stopping.Load() {
+		if empty {
+			w.hint()
+		}
+		return
+	}
+	if !w.clear.Load() {
+		w.hint()
+	}
+}
+
+// receive hands the messages in the inboxes of what is held to its addressees.
+func (w *worker) receive() error {
+	pass := w.pass.Add(1)
+	messages, err := w.store.Receive(w.ctx, w.session)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	held := make([]*execution, 0, len(w.held))
+	for _, x := range w.held {
+		held = append(held, x)
+	}
+	byID := w.held
+	to := make([]*execution, len(messages))
+	for i := range messages {
+		to[i] = byID[messages[i].Execution]
+	}
+	w.mu.Unlock()
+	for i, x := range to {
+		if x != nil {
+			x.deliver(messages[i])
+		}
+	}
+	for _, x := range held {
+		x.forget(pass)
+	}
+	return nil
+}
+
+// forget drops what is known of messages taken before the look numbered pass
+// began: no later look can return them.
+func (x *execution) forget(pass int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for id, at := range x.seen {
+		if at != 0 && at < pass {
+			delete(x.seen, id)
+		}
+	}
+}
+
+// drain stops in two phases: nothing new begins and what runs may end; at the
+// deadline the rest is cut and handed back.
+func (w *worker) drain() {
+	w.stopping.Store(true)
+	w.pokeAll()
+	if w.drained(w.options.DrainTimeout) {
+		w.revokeSelf()
+		return
+	}
+	w.cut.Store(true)
+	w.cutAll()
+	w.pokeAll()
+	w.drained(2 * time.Second)
+	w.revokeSelf()
+}
+
+// drained waits until nothing is held.
+func (w *worker) drained(limit time.Duration) bool {
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	for {
+		w.mu.Lock()
+		n := len(w.held)
+		w.mu.Unlock()
+		if n == 0 {
+			return true
+		}
+		select {
+		case <-w.hints:
+			if err := w.receive(); err != nil {
+				w.report(err)
+			}
+		case <-deadline.C:
+			return false
+		case <-w.ctx.Done():
+			return true
+		case <-w.engine.harder:
+			return false
+		}
+	}
+}
+
+func (w *worker) pokeAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range w.held {
+		x.poke()
+	}
+}
+
+// revokeSelf ends the session: what could not be released is free then.
+func (w *worker) revokeSelf() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := w.store.Revoke(ctx, w.session); err != nil {
+		w.log.Warn("session not closed; another worker will notice", "error", err)
+	}
+}
