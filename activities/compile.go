@@ -5,6 +5,7 @@ package activities
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -214,7 +215,7 @@ func (c *compiler) mapping(t reflect.Type) (decodeFunc, error) {
 			return nil
 		})
 		if err != nil {
-			if _, ok := err.(*mismatch); ok {
+			if _, ok := errors.AsType[*mismatch](err); ok {
 				return err
 			}
 			return no(raw, "")
@@ -272,7 +273,7 @@ func decodeStruct(t reflect.Type, fs fields) decodeFunc {
 			return nil
 		})
 		if err != nil {
-			if _, ok := err.(*mismatch); ok {
+			if _, ok := errors.AsType[*mismatch](err); ok {
 				return err
 			}
 			return no(raw, "")

@@ -97,7 +97,7 @@ func FailureOf(err error) *Failure {
 	if err == nil {
 		return nil
 	}
-	if f, ok := err.(*Failure); ok && f != nil {
+	if f, ok := err.(*Failure); ok && f != nil { //nolint:errorlint // the failure itself, not one that is wrapped
 		return f
 	}
 	var f *Failure

@@ -19,12 +19,11 @@ func nearest(name string, names []string, limit int) []string {
 	for _, n := range names {
 		other := strings.ToLower(n)
 		d := distance(low, other)
-		if d > max(len(low), len(other))/3+1 || d >= max(len(low), len(other)) {
-			// "run" is meant for "shell.run" though most letters are missing.
-			if low == "" || !(strings.HasSuffix(other, "."+low) || strings.HasPrefix(other, low+".")) {
-				continue
-			}
-			d = len(other)
+		if low != "" && (strings.HasSuffix(other, "."+low) || strings.HasPrefix(other, low+".")) {
+			d = 1 // "run" is meant for "shell.run" though most letters are missing
+		}
+		if longest := max(len(low), len(other)); d > max(1, longest/3) || d >= longest {
+			continue
 		}
 		found = append(found, match{n, d})
 	}

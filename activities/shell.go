@@ -79,7 +79,11 @@ func runShell(ctx context.Context, command shellCommand, stdin *string, env *map
 	if stdin != nil {
 		cmd.Stdin = strings.NewReader(*stdin)
 	}
-	if dir != nil {
+	if dir != nil && *dir != "" {
+		// Started in a directory that is not there, the program would be blamed.
+		if _, err := os.Stat(*dir); err != nil {
+			return ShellResult{}, fileError(err)
+		}
 		cmd.Dir = *dir
 	}
 	if env != nil {
@@ -101,11 +105,9 @@ func runShell(ctx context.Context, command shellCommand, stdin *string, env *map
 	cmd.WaitDelay = waitDelay
 	ownGroup(cmd)
 	err := cmd.Run()
-	if cmd.Process != nil {
-		// What a command left behind in its group goes with it when the attempt was cut short.
-		if ctx.Err() != nil {
-			killGroup(cmd)
-		}
+	if ctx.Err() != nil && cmd.Process != nil {
+		// The command may have ended before it could be killed and left children in its group.
+		_ = killGroup(cmd)
 	}
 	result := ShellResult{Stdout: stdout.String(), Stderr: stderr.String()}
 	if cmd.ProcessState != nil {

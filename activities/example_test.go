@@ -1,0 +1,91 @@
+// Examples of how activities are written and run.
+
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/senpuki/senpuki/activities"
+)
+
+type Receipt struct {
+	ID    string `json:"id"`
+	Cents int64  `json:"cents"`
+}
+
+func ExampleRegistry() {
+	reg := activities.NewRegistry()
+	charge := func(ctx context.Context, order string, cents int64) (Receipt, error) {
+		if cents < 0 {
+			return Receipt{}, activities.Fail("Declined", "a charge is not negative", activities.NotRetryable())
+		}
+		return Receipt{ID: order, Cents: cents}, nil
+	}
+	err := reg.Register("charge", charge, activities.Options{
+		Params:  []string{"order", "cents"},
+		Retry:   activities.RetryPolicy{MaxAttempts: 5},
+		Timeout: 30 * time.Second,
+	})
+	if err != nil {
+		panic(err)
+	}
+
+	a, _ := reg.Lookup("charge")
+	fmt.Println(a.Signature())
+	fmt.Println(a.CheckArgs([]byte(`["A1", "abc"]`), nil))
+
+	result, _ := a.Invoke(context.Background(), []byte(`["A1"]`), []byte(`{"cents": 995}`))
+	fmt.Println(string(result))
+	_, failure := a.Invoke(context.Background(), []byte(`["A1", -1]`), nil)
+	fmt.Println(failure)
+	// Output:
+	// charge(order string, cents int64) -> Receipt
+	// BadArguments: charge: argument 2 (cents) wants int64, got "abc"
+	// {"id":"A1","cents":995}
+	// Declined: a charge is not negative
+}
+
+func ExampleRegistry_Nearest() {
+	reg := activities.NewRegistry()
+	if err := activities.RegisterStock(reg, "shell", "file"); err != nil {
+		panic(err)
+	}
+	fmt.Println(reg.Nearest("file.raed"), reg.Nearest("run"))
+	// Output: [file.read] [shell.run]
+}
+
+func ExampleRetryPolicy_Next() {
+	p := activities.RetryPolicy{Jitter: -1, NoRetryFor: []string{"Declined"}}
+	busy := &activities.Failure{Kind: "Busy"}
+	fmt.Println(p.Next(1, busy, 0))
+	fmt.Println(p.Next(2, busy, 0))
+	fmt.Println(p.Next(3, busy, 0))
+	fmt.Println(p.Next(1, &activities.Failure{Kind: "Declined"}, 0))
+	// Output:
+	// 1s true
+	// 2s true
+	// 0s false
+	// 0s false
+}
+
+func ExampleFailureOf() {
+	declined := activities.Fail("Declined", "no money", activities.Data(map[string]any{"left": 12}))
+	f := activities.FailureOf(fmt.Errorf("charging A1: %w", declined))
+	fmt.Println(f.Kind, "|", f.Message, "|", string(f.Data))
+	fmt.Println(activities.FailureOf(errors.New("boom")))
+	// Output:
+	// Declined | charging A1: no money | {"left":12}
+	// ActivityError: boom
+}
+
+func ExampleInfo() {
+	ctx := activities.WithInfo(context.Background(), activities.AttemptInfo{
+		Execution: "order-7", Run: 1, Step: "3", Attempt: 2, IdempotencyKey: "order-7/1/3",
+	})
+	info := activities.Info(ctx)
+	fmt.Println(info.IdempotencyKey, info.Attempt)
+	// Output: order-7/1/3 2
+}
