@@ -1,0 +1,56 @@
+// Check: the invariants over the whole store.
+
+package memory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Check verifies every invariant of package backend.
+func (s *Store) Check(context.Context) []error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	broken := func(n int, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("invariant %d: "+format, append([]any{n}, args...)...))
+	}
+	for id, x := range s.executions {
+		if x.State.Terminal() && (x.Owner != 0 || !x.Due.IsZero() || len(x.inbox) > 0) {
+			broken(4, "execution %s is %s and has an owner, a due time or messages", id, x.State)
+		}
+		if x.Owner == 0 && len(x.inbox) > 0 && x.Due.IsZero() {
+			broken(5, "execution %s has messages, no owner and is not due", id)
+		}
+		if x.Owner != 0 && s.sessions[x.Owner] == nil {
+			broken(3, "execution %s is owned by session %d, which is gone", id, x.Owner)
+		}
+		if _, ok := s.programs[x.Digest]; !ok {
+			broken(9, "execution %s has no program %s", id, x.Digest)
+		}
+		for i := 1; i < len(x.inbox); i++ {
+			if x.inbox[i].ID <= x.inbox[i-1].ID {
+				broken(7, "the inbox of execution %s is out of order", id)
+			}
+		}
+	}
+	for key, r := range s.runs {
+		for i, row := range r.rows {
+			if row.Number != int64(i) || row.Session == 0 {
+				broken(1, "run %d has row %d of session %d at %d", key, row.Number, row.Session, i)
+			}
+		}
+		seen := make(map[int64]bool)
+		for _, l := range r.logs {
+			if seen[l.Ordinal] {
+				broken(10, "run %d has two log lines %d", key, l.Ordinal)
+			}
+			seen[l.Ordinal] = true
+		}
+	}
+	return errs
+}
+
+var _ backend.Store = (*Store)(nil)

@@ -1,0 +1,71 @@
+// Claims, and the inboxes of what is owned.
+
+package memory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Claim gives due executions to a session.
+func (s *Store) Claim(_ context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions[r.Session] == nil {
+		return nil, backend.ErrFenced
+	}
+	at := now()
+	var found []*execution
+	for _, x := range s.executions {
+		if x.Owner == 0 && !x.State.Terminal() && slices.Contains(r.Editions, x.Edition) && fits(x, &r, at) {
+			found = append(found, x)
+		}
+	}
+	slices.SortFunc(found, func(a, b *execution) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Run, b.Run))
+	})
+	var claimed []backend.Claimed
+	for _, x := range found[:min(len(found), r.Limit)] {
+		fresh := x.State == backend.Pending
+		if fresh {
+			x.State, x.Started = backend.Running, at
+		}
+		x.Owner, x.Due = r.Session, time.Time{}
+		claimed = append(claimed, backend.Claimed{Execution: x.view(), Fresh: fresh, Inbox: slices.Clone(x.inbox)})
+	}
+	return claimed, nil
+}
+
+// fits reports whether a request may claim x.
+func fits(x *execution, r *backend.ClaimRequest, at time.Time) bool {
+	if r.IDs != nil {
+		return slices.Contains(r.IDs, x.ID)
+	}
+	if x.Due.IsZero() || x.Due.After(at) || !slices.Contains(r.Queues, x.Queue) {
+		return false
+	}
+	for _, t := range x.Tags {
+		if !slices.Contains(r.Tags, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// Receive returns the inboxes of what a session owns.
+func (s *Store) Receive(_ context.Context, id backend.SessionID) ([]backend.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var messages []backend.Message
+	for _, x := range s.executions {
+		if x.Owner == id && id != 0 {
+			messages = append(messages, x.inbox...)
+		}
+	}
+	slices.SortFunc(messages, func(a, b backend.Message) int { return cmp.Compare(a.ID, b.ID) })
+	return messages, nil
+}

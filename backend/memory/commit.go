@@ -1,0 +1,156 @@
+// Commit: a batch whole or not at all.
+
+package memory
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Commit writes a batch.
+func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	if err := ctx.Err(); err != nil {
+		return backend.Reply{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.mayLand(&b); err != nil {
+		return backend.Reply{}, err
+	}
+	reply := backend.Reply{Now: now()}
+	for i := range b.Create {
+		reply.Created = append(reply.Created, s.create(b.Session, &b.Create[i], reply.Now))
+	}
+	for i := range b.Turns {
+		reply.Turns = append(reply.Turns, s.land(b.Session, &b.Turns[i], reply.Now))
+	}
+	for i := range b.Send {
+		reply.Sent = append(reply.Sent, s.send(&b.Send[i], reply.Now))
+	}
+	return reply, nil
+}
+
+// mayLand checks everything before anything is changed.
+func (s *Store) mayLand(b *backend.Batch) error {
+	fenced := len(b.Turns) > 0
+	for i := range b.Create {
+		if _, ok := s.programs[b.Create[i].Digest]; !ok {
+			return backend.ErrNoProgram
+		}
+		fenced = fenced || b.Create[i].Claim
+	}
+	if fenced && s.sessions[b.Session] == nil {
+		return backend.ErrFenced
+	}
+	for i := range b.Turns {
+		t := &b.Turns[i]
+		x := s.executions[t.Execution]
+		switch {
+		case x == nil, x.Owner != b.Session, x.Run != t.Run, x.State.Terminal(),
+			len(t.Rows) > 0 && t.First != int64(len(s.runs[t.Run].rows)):
+			return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}
+		}
+		for _, id := range t.Taken {
+			if !slices.ContainsFunc(x.inbox, func(m backend.Message) bool { return m.ID == id }) {
+				return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}
+			}
+		}
+		if t.Digest != "" {
+			if _, ok := s.programs[t.Digest]; !ok {
+				return &backend.TurnError{Index: i, Err: backend.ErrNoProgram}
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) create(session backend.SessionID, n *backend.NewExecution, at time.Time) backend.Created {
+	if x := s.executions[n.ID]; x != nil {
+		v := x.view()
+		return backend.Created{Run: x.Run, Existing: &v}
+	}
+	s.lastRun++
+	x := &execution{Execution: backend.Execution{
+		ID: n.ID, Run: s.lastRun, RunNumber: 1, Workflow: n.Workflow, Digest: n.Digest, Edition: n.Edition,
+		Function: n.Function, Input: clone(n.Input), State: backend.Pending, Queue: n.Queue, Priority: n.Priority,
+		Tags: slices.Clone(n.Tags), Parent: n.Parent, ParentStep: n.ParentStep, Due: n.Due, Expires: n.Expires, Created: at,
+	}}
+	if x.Due.IsZero() {
+		x.Due = at
+	}
+	if n.Claim {
+		x.State, x.Owner, x.Started, x.Due = backend.Running, session, at, time.Time{}
+	}
+	s.executions[n.ID] = x
+	s.runs[x.Run] = &run{}
+	return backend.Created{Run: x.Run}
+}
+
+func (s *Store) land(session backend.SessionID, t *backend.Turn, at time.Time) (reply backend.TurnReply) {
+	x, r := s.executions[t.Execution], s.runs[t.Run]
+	for _, data := range t.Rows {
+		r.rows = append(r.rows, backend.Row{Number: int64(len(r.rows)), Session: session, Data: clone(data)})
+	}
+	for _, l := range t.Logs {
+		l.Fields = clone(l.Fields)
+		r.logs = append(r.logs, l)
+	}
+	x.inbox = slices.DeleteFunc(x.inbox, func(m backend.Message) bool { return slices.Contains(t.Taken, m.ID) })
+	if t.Published != nil {
+		x.Published = clone(t.Published)
+	}
+	if t.Digest != "" {
+		x.Digest = t.Digest
+	}
+	if t.Stuck != nil {
+		stuck := *t.Stuck
+		x.Stuck = &stuck
+	} else if len(t.Rows) > 0 {
+		x.Stuck = nil
+	}
+	switch t.Then {
+	case backend.Release:
+		if len(x.inbox) > 0 {
+			reply.Kept = true
+			break
+		}
+		x.Owner, x.Due = 0, t.Due
+	case backend.Finish:
+		x.State, x.Result, x.Failure, x.Finished = t.State, clone(t.Result), clone(t.Failure), at
+		x.Owner, x.Due, x.inbox, x.Stuck = 0, time.Time{}, nil, nil
+	}
+	return reply
+}
+
+func (s *Store) send(m *backend.Message, at time.Time) error {
+	x := s.executions[m.Execution]
+	switch {
+	case x == nil:
+		return backend.ErrNotFound
+	case x.State.Terminal():
+		return backend.ErrClosed
+	}
+	s.lastMessage++
+	c := *m
+	c.ID, c.Sent, c.Payload = s.lastMessage, at, clone(m.Payload)
+	x.inbox = append(x.inbox, c)
+	if x.Owner == 0 && (x.Due.IsZero() || x.Due.After(at)) {
+		x.Due = at
+	}
+	return nil
+}
+
+// view is a copy of the execution's record.
+func (x *execution) view() backend.Execution {
+	v := x.Execution
+	v.Input, v.Result, v.Failure, v.Published = clone(v.Input), clone(v.Result), clone(v.Failure), clone(v.Published)
+	v.Tags = slices.Clone(v.Tags)
+	if x.Stuck != nil {
+		stuck := *x.Stuck
+		v.Stuck = &stuck
+	}
+	return v
+}

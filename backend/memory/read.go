@@ -1,0 +1,122 @@
+// Reading without changing anything.
+
+package memory
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Execution returns one execution.
+func (s *Store) Execution(_ context.Context, id string) (backend.Execution, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.executions[id]
+	if x == nil {
+		return backend.Execution{}, backend.ErrNotFound
+	}
+	return x.view(), nil
+}
+
+// List returns executions, newest first.
+func (s *Store) List(_ context.Context, f backend.Filter) ([]backend.Execution, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []backend.Execution
+	for _, x := range s.executions {
+		if selected(&x.Execution, &f) {
+			list = append(list, x.view())
+		}
+	}
+	slices.SortFunc(list, func(a, b backend.Execution) int {
+		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(b.ID, a.ID))
+	})
+	limit := f.Limit
+	if limit == 0 {
+		limit = 100
+	}
+	return list[:min(len(list), limit)], nil
+}
+
+func selected(x *backend.Execution, f *backend.Filter) bool {
+	switch {
+	case len(f.States) > 0 && !slices.Contains(f.States, x.State),
+		f.Workflow != "" && x.Workflow != f.Workflow,
+		f.Queue != "" && x.Queue != f.Queue,
+		f.Tag != "" && !slices.Contains(x.Tags, f.Tag),
+		f.Parent != "" && x.Parent != f.Parent,
+		x.Created.Before(f.Since),
+		!strings.HasPrefix(x.ID, f.IDPrefix):
+		return false
+	case f.BeforeAt.IsZero():
+		return true
+	}
+	return cmp.Or(x.Created.Compare(f.BeforeAt), strings.Compare(x.ID, f.BeforeID)) < 0
+}
+
+// Journal reads the rows of a run.
+func (s *Store) Journal(_ context.Context, key backend.RunKey, from int64, row func(backend.Row) error) error {
+	s.mu.Lock()
+	var rows []backend.Row
+	if r := s.runs[key]; r != nil && from < int64(len(r.rows)) {
+		rows = slices.Clone(r.rows[max(from, 0):])
+	}
+	s.mu.Unlock()
+	for _, r := range rows {
+		r.Data = clone(r.Data)
+		if err := row(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Logs reads the log lines of a run.
+func (s *Store) Logs(_ context.Context, key backend.RunKey, from int64) ([]backend.LogLine, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var lines []backend.LogLine
+	if r := s.runs[key]; r != nil {
+		for _, l := range r.logs {
+			if l.Ordinal >= from {
+				l.Fields = clone(l.Fields)
+				lines = append(lines, l)
+			}
+		}
+	}
+	return lines, nil
+}
+
+// Program returns a stored program.
+func (s *Store) Program(_ context.Context, digest string) (backend.Program, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.programs[digest]
+	if !ok {
+		return p, backend.ErrNotFound
+	}
+	p.Sources = clone(p.Sources)
+	return p, nil
+}
+
+// Deployments returns the deployments of one workflow, or the newest of each.
+func (s *Store) Deployments(_ context.Context, workflow string) ([]backend.Deployment, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if workflow != "" {
+		list := slices.Clone(s.deployments[workflow])
+		slices.Reverse(list)
+		return list, nil
+	}
+	var list []backend.Deployment
+	for _, name := range slices.Sorted(maps.Keys(s.deployments)) {
+		all := s.deployments[name]
+		list = append(list, all[len(all)-1])
+	}
+	return list, nil
+}

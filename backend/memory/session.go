@@ -1,0 +1,64 @@
+// Sessions: opened, beating, revoked.
+
+package memory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Open begins a session.
+func (s *Store) Open(_ context.Context, n backend.Session) (backend.SessionID, time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := now()
+	s.lastSession++
+	n.ID, n.Beat, n.Opened, n.Info = s.lastSession, 0, at, clone(n.Info)
+	s.sessions[n.ID] = &n
+	return n.ID, at, nil
+}
+
+// Beat advances a session's counter.
+func (s *Store) Beat(_ context.Context, id backend.SessionID, info []byte) (time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.sessions[id]
+	if n == nil {
+		return time.Time{}, backend.ErrFenced
+	}
+	n.Beat++
+	n.Info = clone(info)
+	return now(), nil
+}
+
+// Revoke ends a session and frees what it owned.
+func (s *Store) Revoke(_ context.Context, id backend.SessionID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, id)
+	at := now()
+	for _, x := range s.executions {
+		if x.Owner == id && id != 0 {
+			x.Owner, x.Due = 0, at
+		}
+	}
+	return nil
+}
+
+// Sessions returns all sessions, oldest first.
+func (s *Store) Sessions(context.Context) ([]backend.Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []backend.Session
+	for _, n := range s.sessions {
+		c := *n
+		c.Info = clone(n.Info)
+		list = append(list, c)
+	}
+	slices.SortFunc(list, func(a, b backend.Session) int { return cmp.Compare(a.ID, b.ID) })
+	return list, nil
+}

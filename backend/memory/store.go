@@ -1,0 +1,101 @@
+// Package memory is the reference model of a backend: the same records and
+// verbs as a database, in maps under one lock, as plain as can be. Nothing
+// survives the process.
+package memory
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Store is a store in memory. Its zero value is not ready; see New.
+type Store struct {
+	mu          sync.Mutex // guards all below
+	programs    map[string]backend.Program
+	deployments map[string][]backend.Deployment // oldest first
+	executions  map[string]*execution
+	runs        map[backend.RunKey]*run
+	sessions    map[backend.SessionID]*backend.Session
+	lastRun     backend.RunKey
+	lastSession backend.SessionID
+	lastMessage int64
+}
+
+// execution is an execution with its inbox.
+type execution struct {
+	backend.Execution
+	inbox []backend.Message
+}
+
+// run is one life of an execution.
+type run struct {
+	rows []backend.Row
+	logs []backend.LogLine
+}
+
+// New returns an empty store.
+func New() *Store {
+	return &Store{
+		programs:    make(map[string]backend.Program),
+		deployments: make(map[string][]backend.Deployment),
+		executions:  make(map[string]*execution),
+		runs:        make(map[backend.RunKey]*run),
+		sessions:    make(map[backend.SessionID]*backend.Session),
+	}
+}
+
+// now is the time of one transaction.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// Close does nothing.
+func (s *Store) Close() error { return nil }
+
+// Deploy stores programs and deployments.
+func (s *Store) Deploy(_ context.Context, programs []backend.Program, deployments []backend.Deployment) ([]backend.Deployment, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := now()
+	known := func(digest string) bool {
+		if _, ok := s.programs[digest]; ok {
+			return true
+		}
+		for _, p := range programs {
+			if p.Digest == digest {
+				return true
+			}
+		}
+		return false
+	}
+	for _, d := range deployments {
+		if !known(d.Digest) {
+			return nil, backend.ErrNoProgram
+		}
+	}
+	for _, p := range programs {
+		if _, ok := s.programs[p.Digest]; !ok {
+			s.programs[p.Digest] = backend.Program{Digest: p.Digest, Sources: clone(p.Sources), Created: at}
+		}
+	}
+	stored := make([]backend.Deployment, 0, len(deployments))
+	for _, d := range deployments {
+		all := s.deployments[d.Workflow]
+		if n := len(all); n > 0 && all[n-1].Digest == d.Digest {
+			stored = append(stored, all[n-1])
+			continue
+		}
+		d.Version, d.At = len(all)+1, at
+		s.deployments[d.Workflow] = append(all, d)
+		stored = append(stored, d)
+	}
+	return stored, nil
+}
+
+func clone(b []byte) []byte {
+	if b == nil {
+		return nil
+	}
+	return append([]byte{}, b...)
+}
