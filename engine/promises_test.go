@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// counting counts what is written.
+type counting struct {
+	backend.Store
+	commits, rows, other atomic.Int64
+}
+
+func (c *counting) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	c.commits.Add(1)
+	for _, t := range b.Turns {
+		c.rows.Add(int64(len(t.Rows)))
+		c.other.Add(int64(len(t.Logs) + len(t.Taken)))
+		if t.Published != nil || t.Then == backend.Release {
+			c.other.Add(1)
+		}
+	}
+	return c.Store.Commit(ctx, b)
+}
+
+func TestAThousandStepsWriteOneRowEach(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := &counting{Store: w.store}
+		e, stop := w.engineOn(store, Options{})
+		w.deploy(e, `
+add = activity("add")
+def main():
+    n = 0
+    for i in range(1000):
+        n = add(n, 1)
+    return n
+`)
+		want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{})), "1000")
+		stop()
+		if n := store.rows.Load(); n > 1001 {
+			t.Errorf("%d journal rows", n)
+		}
+		if n := store.commits.Load(); n > 1003 {
+			t.Errorf("%d commits", n)
+		}
+		if n := store.other.Load(); n != 0 {
+			t.Errorf("%d other rows", n)
+		}
+		w.check()
+	})
+}
+
+// rows reads the journal of an execution.
+func (w *world) rows(id string) [][]byte {
+	w.t.Helper()
+	x, err := w.store.Execution(context.Background(), id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var rows [][]byte
+	err = w.store.Journal(context.Background(), x.Run, 0, func(r backend.Row) error {
+		rows = append(rows, bytes.Clone(r.Data))
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return rows
+}
+
+// TestReplayGivesEqualJournals runs scripts hot and with replay at every wait,
+// under a virtual clock and outcomes in a seeded order: the journals are the same to the byte.
+func TestReplayGivesEqualJournals(t *testing.T) {
+	t.Parallel()
+	const script = `
+nap = activity("nap")
+boom = activity("boom", retry = retry_policy(max_attempts = 2, jitter = 0))
+def leg(n):
+    x = nap(n)
+    print("leg", n, uuid4(), random.randint(1, 1000000))
+    sleep("%dms" % (n * 7))
+    return [x, time.now().unix_nano, attempt(boom, "K%d" % n).error.kind]
+def main(ns):
+    f = spawn(nap, 977)
+    return [parallel.map(leg, ns, limit = 3), f.result()]
+`
+	for seed := range 5 {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			var journals [2][][]byte
+			for i, always := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					var ns []int
+					for k := range 6 {
+						ns = append(ns, 11+(k*37+seed*101)%89*13+k)
+					}
+					w.run(Options{ReplayAlways: always}, script, Input{Args: []any{ns}}, DispatchOptions{ID: "x"})
+					journals[i] = w.rows("x")
+					w.check()
+				})
+			}
+			if len(journals[0]) != len(journals[1]) {
+				t.Fatalf("%d rows hot, %d replayed", len(journals[0]), len(journals[1]))
+			}
+			for i := range journals[0] {
+				if !bytes.Equal(journals[0][i], journals[1][i]) {
+					t.Fatalf("row %d:\nhot      %s\nreplayed %s", i, journals[0][i], journals[1][i])
+				}
+			}
+		})
+	}
+}
+
+// gate is a store whose commits wait while it is shut.
+type gate struct {
+	backend.Store
+	shut atomic.Bool
+	open chan struct{}
+}
+
+func (g *gate) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	if g.shut.Load() {
+		select {
+		case <-g.open:
+		case <-ctx.Done():
+			return backend.Reply{}, ctx.Err()
+		}
+	}
+	return g.Store.Commit(ctx, b)
+}
+
+func (g *gate) Beat(ctx context.Context, id backend.SessionID, info []byte) (time.Time, error) {
+	if g.shut.Load() { // stopped: it does not even beat
+		select {
+		case <-g.open:
+		case <-ctx.Done():
+			return time.Time{}, ctx.Err()
+		}
+	}
+	return g.Store.Beat(ctx, id, info)
+}
+
+func TestAZombieLandsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		g := &gate{Store: w.store, open: make(chan struct{})}
+		old, stopOld := w.engineOn(g, Options{})
+		w.deploy(old, `
+nap = activity("nap", retry = retry_policy(initial_delay = "1s"))
+def main():
+    return [nap(1000), nap(2000)]
+`)
+		id := w.dispatch(old, Input{}, DispatchOptions{})
+		synctest.Wait()
+		g.shut.Store(true)
+		e, stop := w.engine(Options{})
+		want(t, w.finish(e, id), "[1000,2000]")
+		before := w.rows(id)
+		close(g.open)
+		time.Sleep(time.Minute)
+		if after := w.rows(id); len(after) != len(before) {
+			t.Errorf("the zombie wrote: %d rows, then %d", len(before), len(after))
+		}
+		stopOld()
+		stop()
+		w.check()
+	})
+}
+
+func TestAPoisonActivityEndsAsCrashLoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var e *Engine
+		began := make(chan struct{}, 1)
+		w.register("poison", func(ctx context.Context) error {
+			began <- struct{}{}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		const script = `
+poison = activity("poison", max_crashes = 2, retry = retry_policy(max_attempts = 1))
+add = activity("add")
+def main():
+    f = spawn(poison)
+    n = add(1, 2)
+    return [n, f.attempt().error.kind]
+`
+		for range 3 {
+			var stop func()
+			e, stop = w.engine(Options{})
+			w.deploy(e, script)
+			w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
+			<-began
+			e.Kill()
+			stop()
+		}
+		e, stop := w.engine(Options{})
+		want(t, w.finish(e, "x"), `[3,"CrashLoop"]`)
+		stop()
+		if n := w.called("add"); n > 2 {
+			t.Errorf("the neighbour ran %d times", n)
+		}
+		w.check()
+	})
+}
+
+func TestManyExecutionsShareCommits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{MaxConcurrency: 8})
+		w.deploy(e, `
+nap = activity("nap")
+def main(n):
+    return [nap(5 + n % 3) for _ in range(4)][0] + n
+`)
+		for i := range 50 {
+			w.dispatch(e, Input{Args: []any{i}}, DispatchOptions{ID: fmt.Sprint("x", i)})
+		}
+		for i := range 50 {
+			want(t, w.finish(e, fmt.Sprint("x", i)), fmt.Sprint(5+i%3+i))
+		}
+		stop()
+		w.check()
+	})
+}
