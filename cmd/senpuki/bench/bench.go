@@ -1,0 +1,212 @@
+// Package bench measures a database with the engine: how long steps take, how many there are in
+// a second, and what share that is of what the database's raw driver can write.
+//
+// A [Config] says which database; [Run] measures one workload or all of them and
+// reports a [Result] for each. The activities of the workloads do nothing, so what is
+// measured is the engine and the database. Every workload runs in rounds;
+// its figure is the median. All executions are in a queue of their own, so
+// that a worker of the measured database leaves them alone, and the other way round.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Config says what is measured.
+type Config struct {
+	Backend     string                                              // its name: "sqlite", "memory", ...
+	Dir         string                                              // the directory of the database's file, "" when it has none
+	Synchronous string                                              // of SQLite: "FULL" or "NORMAL"
+	Open        func(ctx context.Context) (backend.Store, error)    // opens the database
+	Child       func(ctx context.Context, args ...string) *exec.Cmd // this program's bench command on the same database
+	Report      func(Result) error                                  // is told each result as it is known
+
+	// Sizes; zero means the default of the workload.
+	Steps, Executions, Activities, Samples int
+}
+
+// Result is one figure.
+type Result struct {
+	Workload     string         `json:"workload"`
+	Backend      string         `json:"backend"`
+	N            int            `json:"n"`
+	Value        float64        `json:"value"`
+	Unit         string         `json:"unit"`
+	ShareOfLimit *float64       `json:"share_of_limit,omitempty"`
+	Detail       map[string]any `json:"detail,omitempty"`
+}
+
+// workload is one kind of measurement.
+type workload struct {
+	name   string
+	run    func(ctx context.Context, c Config) (Result, error)
+	share  func(r Result, l limits) float64 // nil: none
+	onDisk bool                             // needs a database that outlives a process
+}
+
+// workloads in the order of "all"; limit comes before them.
+var workloads = []workload{
+	{"sequential", sequential, func(r Result, l limits) float64 { return 1000 / r.Value / l[1] }, false},
+	{"throughput", throughput, func(r Result, l limits) float64 { return r.Value / l[256] }, false},
+	{"fanout", fanout, func(r Result, l limits) float64 { return r.Value / l[256] }, false},
+	{"latency", latency, func(r Result, l limits) float64 { return 1000 / r.Value / l[1] }, false},
+	{"recovery", recovery, nil, true},
+}
+
+// limits are rows a second by rows a transaction.
+type limits map[int]float64
+
+// ErrWorkload is what Run wraps when a workload cannot be measured as asked.
+var ErrWorkload = errors.New("cannot measure this workload")
+
+// Workloads are the names that Run takes.
+func Workloads() []string {
+	var names []string
+	for _, w := range workloads {
+		names = append(names, w.name)
+	}
+	return append(names, "limit", "all")
+}
+
+// Check says whether Run takes the name, and why not.
+func Check(name string) error {
+	switch {
+	case name == "sleepers":
+		return fmt.Errorf("sleepers: %w: it needs signals, which this version does not have", ErrWorkload)
+	case !slices.Contains(Workloads(), name):
+		return fmt.Errorf("%q: %w: there is %s", name, ErrWorkload, strings.Join(Workloads(), ", "))
+	}
+	return nil
+}
+
+// Run measures the named workload, or all.
+func Run(ctx context.Context, name string, c Config) error {
+	if err := Check(name); err != nil {
+		return err
+	}
+	var known limits
+	switch {
+	case c.Dir != "":
+		rates, err := measureLimit(ctx, c.Dir, c.Synchronous)
+		if err != nil {
+			return err
+		}
+		known = limits{}
+		for _, r := range rates {
+			known[r.batch] = r.perSecond()
+			if name != "limit" && name != "all" {
+				continue
+			}
+			if err := c.Report(r.result(c)); err != nil {
+				return err
+			}
+		}
+	case name == "limit":
+		return fmt.Errorf("limit: %w: there is no raw driver to compare with for %s", ErrWorkload, c.Backend)
+	}
+	for _, w := range workloads {
+		if name != w.name && name != "all" {
+			continue
+		}
+		if w.onDisk && c.Dir == "" {
+			if name == "all" {
+				continue
+			}
+			return fmt.Errorf("%s: %w: %s does not outlive the process", w.name, ErrWorkload, c.Backend)
+		}
+		r, err := w.run(ctx, c)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		r.Workload, r.Backend = w.name, c.Backend
+		if w.share != nil && known != nil {
+			share := round(w.share(r, known), 3)
+			r.ShareOfLimit = &share
+		}
+		if err := c.Report(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Text writes a result as a line for people.
+func Text(w io.Writer, r Result) error {
+	share := ""
+	if r.ShareOfLimit != nil {
+		share = fmt.Sprintf("%.0f %% of limit", 100**r.ShareOfLimit)
+	}
+	var detail []string
+	for _, key := range []string{"p99", "rows_per_commit", "resident_mb"} {
+		if v, ok := r.Detail[key]; ok {
+			detail = append(detail, fmt.Sprintf("%s %v", strings.ReplaceAll(key, "_", " "), v))
+		}
+	}
+	line := fmt.Sprintf("%-11s %12s %-12s %-16s %s", r.Workload, number(r.Value), r.Unit, share, strings.Join(detail, ", "))
+	_, err := fmt.Fprintln(w, strings.TrimRight(line, " "))
+	return err
+}
+
+// number shows three digits at least and no more than help.
+func number(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
+// or is n, or its default.
+func or(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+const (
+	// rounds of a workload, of which the median counts, unless they take
+	// longer than patience.
+	rounds   = 3
+	patience = 6 * time.Second
+)
+
+// repeat measures in rounds and returns what they took, sorted.
+func repeat(ctx context.Context, round func(ctx context.Context) (time.Duration, error)) ([]time.Duration, error) {
+	var took []time.Duration
+	for begun := time.Now(); len(took) < rounds && (len(took) == 0 || time.Since(begun) < patience); {
+		settle()
+		d, err := round(ctx)
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, d)
+	}
+	slices.Sort(took)
+	return took, nil
+}
+
+// median of sorted values.
+func median(sorted []time.Duration) time.Duration { return sorted[len(sorted)/2] }
+
+// milliseconds with what digits mean something.
+func milliseconds(d time.Duration) float64 { return round(float64(d)/float64(time.Millisecond), 4) }
+
+func inMilliseconds(all []time.Duration) []float64 {
+	var out []float64
+	for _, d := range all {
+		out = append(out, milliseconds(d))
+	}
+	return out
+}

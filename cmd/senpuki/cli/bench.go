@@ -1,0 +1,127 @@
+// The command bench.
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/cmd/senpuki/bench"
+)
+
+func (a *app) benchCommand() *cobra.Command {
+	var workload, child, childArg string
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure a database",
+		Long: `Measure what the engine does on a database: how long steps take, how many there
+are in a second, and what share that is of what the raw driver writes.
+
+  sequential  one execution, 1,000 steps                  ms/step
+  throughput  1,000 executions of 5 steps, at once        steps/s
+  fanout      one execution, 10,000 activities at once    activities/s
+  latency     start to result of one step, idle           ms, median
+  recovery    10,000 steps resumed in a fresh process     ms until live
+  limit       journal rows, by the raw driver alone       rows/s
+
+Without --db a new database in the working directory is measured and removed
+afterwards; SENPUKI_DB is left alone. A database that is named keeps what was run in it.`,
+		Example: `  senpuki bench
+  senpuki bench --workload throughput --json
+  senpuki bench --db 'bench.db?synchronous=normal'`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := bench.Check(workload); err != nil {
+				return usage("--workload %w", err)
+			}
+			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt)
+			defer stop()
+			err := a.bench(ctx, workload, child, childArg)
+			if c.Context().Err() == nil && ctx.Err() != nil {
+				return &exitError{exitInterrupted, errors.New("interrupted")}
+			}
+			if errors.Is(err, bench.ErrWorkload) {
+				return usage("--workload %w", err)
+			}
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&workload, "workload", "all", strings.Join(bench.Workloads(), ", "))
+	flags.StringVar(&child, "child", "", "side of a measurement that needs processes of its own")
+	flags.StringVar(&childArg, "child-arg", "", "what the child is told")
+	for _, hidden := range []string{"child", "child-arg"} {
+		_ = flags.MarkHidden(hidden) // the flag exists
+	}
+	_ = cmd.RegisterFlagCompletionFunc("workload", cobra.FixedCompletions(bench.Workloads(), cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// bench measures the database named by --db, or one that exists only meanwhile.
+func (a *app) bench(ctx context.Context, workload, child, childArg string) (err error) {
+	measured := *a
+	if measured.db == "" {
+		var dir string
+		if dir, err = os.MkdirTemp(".", ".senpuki-bench-*"); err != nil {
+			// The working directory cannot be written to.
+			dir, err = os.MkdirTemp("", "senpuki-bench-*")
+		}
+		if err != nil {
+			return fmt.Errorf("make a place for the measured database: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		measured.db = filepath.Join(dir, "bench.db")
+	}
+	config, err := measured.benchConfig()
+	if err != nil {
+		return err
+	}
+	if child != "" {
+		return bench.Child(ctx, child, childArg, config, a.out)
+	}
+	return bench.Run(ctx, workload, config)
+}
+
+func (a *app) benchConfig() (bench.Config, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return bench.Config{}, fmt.Errorf("find this program: %w", err)
+	}
+	c := bench.Config{
+		Backend: "sqlite",
+		Open:    func(ctx context.Context) (backend.Store, error) { return a.openStore(ctx, false) },
+		Child: func(ctx context.Context, args ...string) *exec.Cmd {
+			return exec.CommandContext(ctx, self, "bench", "--db", a.db, "--child", args[0], "--child-arg", args[1])
+		},
+		Report: func(r bench.Result) error {
+			if a.json {
+				return json.NewEncoder(a.out).Encode(r)
+			}
+			return bench.Text(a.out, r)
+		},
+	}
+	rest := a.db
+	if m := scheme.FindStringSubmatch(a.db); m != nil {
+		c.Backend, rest = strings.ToLower(m[1]), a.db[len(m[0]):]
+	}
+	if c.Backend != "sqlite" {
+		return c, nil
+	}
+	path, query, _ := strings.Cut(rest, "?")
+	c.Dir, c.Synchronous = filepath.Dir(path), "FULL"
+	if values, err := url.ParseQuery(query); err == nil && strings.EqualFold(values.Get("synchronous"), "normal") {
+		c.Synchronous = "NORMAL"
+	}
+	return c, nil
+}

@@ -1,0 +1,138 @@
+// senpuki exec: run a script here, now, durably.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
+)
+
+// execFlags are the flags of exec.
+type execFlags struct {
+	function, input, id, expiry, queue string
+	args, tags                         []string
+	quiet                              bool
+}
+
+func (a *app) execCommand() *cobra.Command {
+	var f execFlags
+	c := &cobra.Command{
+		Use:   "exec FILE [flags]",
+		Short: "Run a workflow here, now, durably",
+		Long: `Run a script here, now, durably, and print its result as JSON.
+
+The input is a JSON object (keyword arguments), array (positional arguments) or
+anything else (the one argument). The same --id again attaches to or resumes that
+execution; with other code or input it is refused.`,
+		Example: `  senpuki exec hello.star --arg name=world
+  senpuki exec order.star --input @order.json --id order-17
+  senpuki exec order.star --fn refund --input '[17, "too late"]'`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.exec(c.Context(), args[0], f, c.Flags().Changed("input"))
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.function, "fn", "", "function to run (default main)")
+	flags.StringVar(&f.input, "input", "", "input: JSON, @file, or - for standard input")
+	flags.StringArrayVar(&f.args, "arg", nil, "keyword argument k=v; v is JSON when it parses, else text (repeatable)")
+	flags.StringVar(&f.id, "id", "", "id of the execution (default: a new one)")
+	flags.StringVar(&f.expiry, "expiry", "", "end it as timed out after this long, such as 90m or 2d")
+	flags.StringVar(&f.queue, "queue", "", "queue it belongs to (default: default)")
+	flags.StringArrayVar(&f.tags, "tag", nil, "tag (repeatable)")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "say nothing about progress")
+	return c
+}
+
+func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven bool) (err error) {
+	input, err := a.readInput(f.input, inputGiven, f.args)
+	if err != nil {
+		return err
+	}
+	expiry, err := parseDuration("--expiry", f.expiry)
+	if err != nil {
+		return err
+	}
+	if err := checkID(f.id); err != nil {
+		return err
+	}
+	s, err := findScript(file)
+	if err != nil {
+		return err
+	}
+	prog, err := a.mustLoad(ctx, s)
+	if err != nil {
+		return err
+	}
+	function, in := f.function, engine.Input{}
+	if function == "" {
+		function = "main"
+	}
+	checked := []byte("[]")
+	if input != nil {
+		in, checked = engine.JSON(input), input
+	}
+	if err := prog.Compiled.CheckInput(function, checked); err != nil {
+		return usage("%s: %w", s.shown(s.entry), err)
+	}
+	store, err := a.openStore(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	if f.id != "" {
+		if err := sameCode(ctx, store, f.id, prog); err != nil {
+			return err
+		}
+	}
+	return a.run(ctx, store, f.quiet, func(d *driver) (string, error) {
+		if err := d.engine.Store(ctx, prog); err != nil {
+			return "", err
+		}
+		id, err := d.engine.Dispatch(ctx, prog.Workflow, in, engine.DispatchOptions{
+			ID: f.id, Digest: prog.Digest, Function: function, Queue: f.queue, Tags: f.tags, Expiry: expiry, Here: true,
+		})
+		if conflict := (*engine.ConflictError)(nil); errors.As(err, &conflict) {
+			err = &exitError{exitUsage, err}
+		}
+		return id, err
+	})
+}
+
+// sameCode refuses an id of other code before anything is stored.
+func sameCode(ctx context.Context, store backend.Store, id string, prog engine.Program) error {
+	x, err := store.Execution(ctx, id)
+	switch {
+	case errors.Is(err, backend.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case x.Digest == prog.Digest:
+		return nil
+	}
+	return &exitError{exitUsage, &engine.ConflictError{
+		ID: id, Field: "code",
+		Have: fmt.Sprintf("%s %.12s", x.Workflow, x.Digest),
+		Want: fmt.Sprintf("%s %.12s", prog.Workflow, prog.Digest),
+	}}
+}
+
+// checkID refuses ids that cannot be typed again.
+func checkID(id string) error {
+	switch {
+	case len(id) > 200:
+		return usage("--id has %d bytes, at most 200 are taken", len(id))
+	case strings.HasPrefix(id, "-"):
+		return usage("--id %q begins with a dash, and would be taken for a flag later", id)
+	case strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\uFFFD' }):
+		return usage("--id %q has blanks or control characters", id)
+	}
+	return nil
+}

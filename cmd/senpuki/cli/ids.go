@@ -1,0 +1,65 @@
+// Execution ids by unique prefix, and their completion.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
+)
+
+// resolve finds the execution that an id, or a prefix that is one's alone, names.
+func resolve(ctx context.Context, eng *engine.Engine, prefix string) (engine.Execution, error) {
+	if prefix == "" {
+		return engine.Execution{}, usage("the id is empty")
+	}
+	x, err := eng.State(ctx, prefix)
+	if err == nil || !errors.Is(err, backend.ErrNotFound) {
+		return x, err
+	}
+	const shown = 10
+	found, err := eng.List(ctx, backend.Filter{IDPrefix: prefix, Limit: shown + 1})
+	switch {
+	case err != nil:
+		return engine.Execution{}, err
+	case len(found) == 0:
+		return engine.Execution{}, fmt.Errorf("there is no execution %s; 'senpuki list' lists them", prefix)
+	case len(found) == 1:
+		return eng.State(ctx, found[0].ID)
+	}
+	var b strings.Builder
+	for i, x := range found {
+		if i == shown {
+			b.WriteString("\n  and more")
+			break
+		}
+		fmt.Fprintf(&b, "\n  %s  %s, %s, %s", x.ID, x.Workflow, stateText(x), ago(x.Created, time.Now()))
+	}
+	return engine.Execution{}, usage("%s is the beginning of several ids:%s", prefix, b.String())
+}
+
+// completeIDs completes the one argument with execution ids.
+func (a *app) completeIDs(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []cobra.Completion
+	err := a.view(c.Context(), func(eng *engine.Engine, _ backend.Store) error {
+		found, err := eng.List(c.Context(), backend.Filter{IDPrefix: word, Limit: 50})
+		for _, x := range found {
+			out = append(out, cobra.CompletionWithDesc(x.ID, x.Workflow+", "+stateText(x)))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+}

@@ -1,0 +1,142 @@
+// Input of an execution: --input and --arg.
+
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// readInput makes the input's JSON of the flags: nil when there are none.
+func (a *app) readInput(input string, given bool, args []string) ([]byte, error) {
+	var raw []byte
+	if given {
+		var err error
+		if raw, err = a.inputText(input); err != nil {
+			return nil, err
+		}
+		if err := checkJSON(raw); err != nil {
+			return nil, usage("--input is not JSON: %w", err)
+		}
+	}
+	if len(args) == 0 {
+		return raw, nil
+	}
+	return mergeArgs(raw, args)
+}
+
+// inputText is the text that --input names: itself, @file, or - for standard input.
+func (a *app) inputText(input string) ([]byte, error) {
+	switch {
+	case input == "-":
+		raw, err := io.ReadAll(a.in)
+		if err != nil {
+			return nil, fmt.Errorf("read --input from standard input: %w", err)
+		}
+		return raw, nil
+	case strings.HasPrefix(input, "@"):
+		raw, err := os.ReadFile(input[1:])
+		if err != nil {
+			return nil, usage("--input: %w", err)
+		}
+		return raw, nil
+	}
+	return []byte(input), nil
+}
+
+// checkJSON says where text stops being one JSON value.
+func checkJSON(raw []byte) error {
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return errors.New("it is empty")
+	}
+	var v json.RawMessage
+	err := json.Unmarshal(raw, &v)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		at := min(int(syntax.Offset), len(raw))
+		line := 1 + bytes.Count(raw[:at], []byte("\n"))
+		col := at - bytes.LastIndexByte(raw[:at], '\n') - 1
+		return fmt.Errorf("line %d, column %d: %w (text needs quotes: '\"text\"')", line, max(col, 1), err)
+	}
+	return err
+}
+
+// mergeArgs puts --arg k=v over the --input object, which keeps the order of its keys.
+func mergeArgs(raw []byte, args []string) ([]byte, error) {
+	type field struct {
+		name  string
+		value json.RawMessage
+	}
+	var fields []field
+	index := map[string]int{}
+	set := func(name string, value json.RawMessage) {
+		if i, ok := index[name]; ok {
+			fields[i].value = value
+			return
+		}
+		index[name] = len(fields)
+		fields = append(fields, field{name, value})
+	}
+	if raw != nil {
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+			return nil, usage("--arg needs --input to be a JSON object, or absent")
+		}
+		for dec.More() {
+			name, err := dec.Token()
+			if err != nil {
+				return nil, err
+			}
+			var value json.RawMessage
+			if err := dec.Decode(&value); err != nil {
+				return nil, err
+			}
+			set(name.(string), value) // an object's keys are strings
+		}
+	}
+	for _, arg := range args {
+		name, text, ok := strings.Cut(arg, "=")
+		if !ok || name == "" {
+			return nil, usage("--arg %s: write it as name=value", arg)
+		}
+		value := json.RawMessage(text)
+		if !json.Valid(value) {
+			quoted, err := marshal(text)
+			if err != nil {
+				return nil, err
+			}
+			value = quoted
+		}
+		set(name, value)
+	}
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, f := range fields {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, err := marshal(f.name)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(f.value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// marshal is json.Marshal that leaves < > and & as they are.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}

@@ -1,0 +1,136 @@
+// senpuki list: executions, newest first.
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
+)
+
+// listFlags are the flags of list.
+type listFlags struct {
+	states                              []string
+	workflow, tag, queue, parent, since string
+	limit                               int
+}
+
+var allStates = []backend.State{
+	backend.Pending, backend.Running, backend.Completed, backend.Failed, backend.Cancelled, backend.TimedOut,
+}
+
+func (a *app) listCommand() *cobra.Command {
+	var f listFlags
+	c := &cobra.Command{
+		Use:     "list [flags]",
+		Aliases: []string{"ls"},
+		Short:   "List executions, newest first",
+		Example: `  senpuki list
+  senpuki list --state failed --since 2d
+  senpuki list --workflow order --limit 5 --json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.list(c.Context(), f) },
+	}
+	flags := c.Flags()
+	flags.StringSliceVar(&f.states, "state", nil, "state: "+stateNames()+" (repeatable)")
+	flags.StringVar(&f.workflow, "workflow", "", "workflow")
+	flags.StringVar(&f.tag, "tag", "", "tag")
+	flags.StringVar(&f.queue, "queue", "", "queue")
+	flags.StringVar(&f.parent, "parent", "", "id of the parent")
+	flags.StringVar(&f.since, "since", "", "created within this long, such as 2d")
+	flags.IntVar(&f.limit, "limit", 50, "how many at most")
+	_ = c.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return strings.Split(stateNames(), ", "), cobra.ShellCompDirectiveNoFileComp
+	})
+	return c
+}
+
+func stateNames() string {
+	names := make([]string, len(allStates))
+	for i, s := range allStates {
+		names[i] = string(s)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (a *app) list(ctx context.Context, f listFlags) error {
+	filter := backend.Filter{Workflow: f.workflow, Tag: f.tag, Queue: f.queue, Parent: f.parent, Limit: f.limit}
+	if f.limit < 1 {
+		return usage("--limit: %d is not at least 1", f.limit)
+	}
+	for _, s := range f.states {
+		if !slices.Contains(allStates, backend.State(s)) {
+			return usage("--state: there is no state %q; there are %s", s, stateNames())
+		}
+		filter.States = append(filter.States, backend.State(s))
+	}
+	now := time.Now()
+	since, err := parseDuration("--since", f.since)
+	if err != nil {
+		return err
+	}
+	if since > 0 {
+		filter.Since = now.Add(-since)
+	}
+	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
+		found, err := eng.List(ctx, filter)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printDocument(found)
+		}
+		if len(found) == 0 {
+			fmt.Fprintln(a.err, "no executions")
+			return nil
+		}
+		t := table{head: []string{"ID", "WORKFLOW", "STATE", "CREATED", "TOOK", "NOTE"}, fixed: 1, style: func(column int, text string) string {
+			if column == 2 {
+				return stateStyle(text)
+			}
+			return text
+		}}
+		for _, x := range found {
+			t.row(x.ID, x.Workflow, stateText(x), ago(x.Created, now), took(x, now), note(x))
+		}
+		t.write(a.out, a.color())
+		if len(found) == f.limit {
+			fmt.Fprintf(a.err, "%d shown; --limit shows more\n", f.limit)
+		}
+		return nil
+	})
+}
+
+// took is how long an execution has been at it.
+func took(x engine.Execution, now time.Time) string {
+	switch {
+	case x.Started.IsZero():
+		return "-"
+	case !x.Finished.IsZero():
+		return duration(x.Finished.Sub(x.Started).Truncate(time.Millisecond))
+	}
+	return duration(now.Sub(x.Started).Truncate(time.Second))
+}
+
+// note is what else there is to say about an execution in a table.
+func note(x engine.Execution) string {
+	const room = 60
+	switch {
+	case x.Failure != nil:
+		return oneLine(failureText(x.Failure), room)
+	case x.State.Terminal():
+		return ""
+	case x.Stuck != nil:
+		return oneLine(x.Stuck.Reason, room)
+	case x.Owner == 0:
+		return "nobody drives it"
+	}
+	return ""
+}

@@ -1,0 +1,165 @@
+// The live display of exec and resume on a terminal.
+
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
+)
+
+const frame = 100 * time.Millisecond
+
+var (
+	spinner   = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
+	styleGood = lipgloss.NewStyle().Foreground(lipgloss.Green)
+	styleBad  = lipgloss.NewStyle().Foreground(lipgloss.Red)
+	styleBusy = lipgloss.NewStyle().Foreground(lipgloss.Yellow)
+	styleDim  = lipgloss.NewStyle().Faint(true)
+	styleBold = lipgloss.NewStyle().Bold(true)
+)
+
+// live shows the tree until finish. It reads no keys and leaves the terminal's
+// mode alone, so that kill -9 cannot leave it broken.
+func (p *progress) live() {
+	defer close(p.quit)
+	prog := tea.NewProgram(&liveModel{progress: p, width: 80, height: 24},
+		tea.WithOutput(p.out), tea.WithInput(nil), tea.WithoutSignalHandler(), tea.WithEnvironment(os.Environ()))
+	go func() {
+		<-p.over
+		prog.Send(liveOver{})
+	}()
+	if _, err := prog.Run(); err != nil {
+		fmt.Fprintf(p.out, "live display: %v\n", err)
+	}
+}
+
+type (
+	liveTick struct{}
+	liveOver struct{}
+)
+
+// liveModel is the display for bubbletea.
+type liveModel struct {
+	progress      *progress
+	width, height int
+	ticks         int
+	over          bool
+}
+
+func tick() tea.Cmd { return tea.Tick(frame, func(time.Time) tea.Msg { return liveTick{} }) }
+
+func (m *liveModel) Init() tea.Cmd { return tick() }
+
+func (m *liveModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.width, m.height = msg.Width, msg.Height
+	case liveTick:
+		m.ticks++
+		return m, tea.Batch(m.above(), tick())
+	case liveOver:
+		m.over = true
+		return m, tea.Sequence(m.above(), tea.Quit)
+	}
+	return m, nil
+}
+
+// above prints the lines that wait, above the tree.
+func (m *liveModel) above() tea.Cmd {
+	lines := m.progress.take()
+	if len(lines) == 0 {
+		return nil
+	}
+	return tea.Println(ansi.Wrap(strings.Join(lines, "\n"), m.width, ""))
+}
+
+func (m *liveModel) View() tea.View {
+	if m.over {
+		return tea.NewView("")
+	}
+	text := m.progress.tree(m.width, m.height, spinner[m.ticks%len(spinner)], time.Now())
+	v := tea.NewView(text)
+	v.Cursor = tea.NewCursor(0, strings.Count(text, "\n")) // a killed process leaves it visible
+	return v
+}
+
+// tree is the display as text that fits width and height.
+func (p *progress) tree(width, height int, spin string, now time.Time) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var lines []string
+	for _, g := range p.groups {
+		lines = append(lines, g.lines(spin, now)...)
+	}
+	if room := max(height-3, 1); len(lines) > room {
+		hidden := len(lines) - room + 1
+		lines = append([]string{styleDim.Render(fmt.Sprintf("  … %s above", count(hidden, "line")))}, lines[hidden:]...)
+	}
+	head := fmt.Sprintf("%s %s %s", styleBusy.Render(spin), styleBold.Render(p.title),
+		styleDim.Render(fmt.Sprintf("%s, %s done, %d running", duration(now.Sub(p.started).Truncate(100*time.Millisecond)), count(p.done, "step"), p.running)))
+	lines = append([]string{head}, lines...)
+	for i, l := range lines {
+		lines[i] = ansi.Truncate(l, max(width, 1), "…")
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func (g *group) lines(spin string, now time.Time) []string {
+	if g.asked > fewItems {
+		return []string{g.bar(spin, now)}
+	}
+	lines := make([]string, len(g.items))
+	for i, it := range g.items {
+		lines[i] = it.line(spin, now)
+	}
+	return lines
+}
+
+// bar is a group of many steps: how far it is, how fast, and how long it will take.
+func (g *group) bar(spin string, now time.Time) string {
+	const cells = 20
+	ended := g.done + g.failed
+	full := cells * ended / g.asked
+	mark := styleGood.Render("✓")
+	if ended < g.asked {
+		mark = styleBusy.Render(spin)
+	}
+	text := fmt.Sprintf("  %s %s %s%s %d/%d", mark, g.items[0].name,
+		strings.Repeat("█", full), styleDim.Render(strings.Repeat("░", cells-full)), ended, g.asked)
+	if g.failed > 0 {
+		text += styleBad.Render(fmt.Sprintf(" %d failed", g.failed))
+	}
+	if spent := now.Sub(g.first).Seconds(); ended > 0 && ended < g.asked && spent > 0.5 {
+		rate := float64(ended) / spent
+		left := time.Duration(float64(g.asked-ended) / rate * float64(time.Second))
+		text += styleDim.Render(fmt.Sprintf(" %.0f/s, %s left", rate, duration(left.Truncate(time.Second))))
+	}
+	return text
+}
+
+func (it *item) line(spin string, now time.Time) string {
+	label := it.step + " " + it.name
+	switch it.state {
+	case "done":
+		return fmt.Sprintf("  %s %s %s", styleGood.Render("✓"), label, styleDim.Render(duration(it.took)))
+	case "failed":
+		return fmt.Sprintf("  %s %s %s", styleBad.Render("✗"), label, it.note)
+	case "retrying":
+		left := max(it.retry.Sub(now), 0).Truncate(100 * time.Millisecond)
+		return fmt.Sprintf("  %s %s %s", styleBusy.Render("↻"), label,
+			styleDim.Render(fmt.Sprintf("attempt %d failed, next in %s: %s", it.attempt, duration(left), it.note)))
+	case "running":
+		text := duration(now.Sub(it.since).Truncate(100 * time.Millisecond))
+		if it.attempt > 1 {
+			text += fmt.Sprintf(", attempt %d", it.attempt)
+		}
+		return fmt.Sprintf("  %s %s %s", styleBusy.Render(spin), label, styleDim.Render(text))
+	}
+	return fmt.Sprintf("  %s %s %s", styleDim.Render("·"), label, styleDim.Render("waiting "+duration(now.Sub(it.since).Truncate(100*time.Millisecond))))
+}

@@ -1,0 +1,130 @@
+// The root command: streams, global flags, and what ends the program.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/activities"
+)
+
+// app is what the commands share.
+type app struct {
+	registry *activities.Registry
+	in       io.Reader
+	out, err io.Writer
+	env      func(string) string
+
+	db   string // as given
+	json bool
+}
+
+// Main runs the command line with the process's arguments and streams and
+// exits. The registry may be nil; the stock activities are added to it, but
+// never in place of one that it has.
+func Main(registry *activities.Registry) {
+	os.Exit(Run(context.Background(), registry, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Run is Main for tests and for programs that go on afterwards: it runs one
+// command and returns its exit status.
+func Run(ctx context.Context, registry *activities.Registry, args []string, in io.Reader, out, errw io.Writer) int {
+	if registry == nil {
+		registry = activities.NewRegistry()
+	}
+	if in == nil {
+		in = strings.NewReader("")
+	}
+	a := &app{registry: registry, in: in, out: out, err: errw, env: os.Getenv}
+	if err := a.addStock(); err != nil {
+		fmt.Fprintf(errw, "senpuki: %v\n", err)
+		return exitFailed
+	}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errw)
+	err := root.ExecuteContext(ctx)
+	code, tell := status(err)
+	if tell {
+		fmt.Fprintf(errw, "senpuki: %s\n", maskText(err.Error()))
+	}
+	return code
+}
+
+// addStock registers the stock activities whose names are free.
+func (a *app) addStock() error {
+	for _, group := range activities.StockGroups() {
+		if err := activities.RegisterStock(a.registry, group); err != nil && !errors.Is(err, activities.ErrRegistered) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "senpuki",
+		Short: "Durable workflows in Starlark",
+		Long: `Senpuki runs workflows written in Starlark durably: what a step came to is on
+disk before the script goes on, and a killed run is resumed where it stood.`,
+		Example: `  senpuki exec hello.star --arg name=world
+  senpuki list
+  senpuki show 0190`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.Args = func(c *cobra.Command, args []string) error { return unknownCommand(c, args) }
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage("%w\nSee '%s --help'", err, c.CommandPath())
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.db, "db", "", "database: a path, sqlite:PATH or memory: (default $SENPUKI_DB, else senpuki.db)")
+	flags.BoolVar(&a.json, "json", false, "print JSON with stable field names")
+	root.AddCommand(
+		a.execCommand(), a.resumeCommand(), a.listCommand(), a.showCommand(), a.historyCommand(), a.resultCommand(),
+		a.waitCommand(), a.logsCommand(), a.checkCommand(), a.versionCommand(),
+	)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Args != nil {
+			c.Args = argsOrUsage(c.Args)
+		}
+	}
+	return root
+}
+
+// argsOrUsage makes a wrong count of arguments a usage error.
+func argsOrUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usage("%w\nUsage: %s\nSee '%s --help'", err, c.UseLine(), c.CommandPath())
+		}
+		return nil
+	}
+}
+
+// unknownCommand refuses what is no command, and names what was probably meant.
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if strings.HasSuffix(args[0], ".star") {
+		return usage("unknown command %q; did you mean '%s exec %s'?", args[0], c.Name(), args[0])
+	}
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return usage("unknown command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+	}
+	return usage("unknown command %q; '%s --help' lists the commands", args[0], c.Name())
+}

@@ -1,0 +1,271 @@
+// Progress: what an engine says, folded into what a person wants to see.
+
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/senpuki/senpuki/engine"
+)
+
+// progress observes an engine. On a terminal it is shown live (live.go), else as
+// lines. Observe never blocks: lines wait in memory for whoever writes them.
+type progress struct {
+	out   io.Writer
+	quiet bool
+	color bool
+	stuck chan struct{} // capacity 1: an execution here is stuck
+	wake  chan struct{} // capacity 1: there are lines
+
+	mu       sync.Mutex // guards all below
+	title    string
+	started  time.Time
+	lines    []string
+	groups   []*group
+	steps    map[string]*item
+	last     string // name of the step asked last in the main branch
+	turn     int    // counts the changes of last
+	done     int
+	running  int
+	failed   int
+	told     time.Time // when a plain summary was last given
+	finished bool
+
+	over chan struct{} // closed by finish
+	quit chan struct{} // closed when the writer has ended
+}
+
+// group is steps that are shown together: calls of one activity from one place,
+// or one after the other.
+type group struct {
+	key         string
+	items       []*item // while there are few
+	asked, done int
+	failed      int
+	first       time.Time
+}
+
+// item is one step.
+type item struct {
+	step, name string
+	group      *group
+	state      string // waiting, running, retrying, done, failed
+	attempt    int
+	since      time.Time
+	took       time.Duration
+	retry      time.Time
+	note       string
+}
+
+const (
+	fewItems   = 6  // a group with more is one line with a bar
+	plainSteps = 20 // more steps are summed up in plain lines
+)
+
+func newProgress(out io.Writer, quiet, color bool) *progress {
+	return &progress{
+		out: out, quiet: quiet, color: color,
+		stuck: make(chan struct{}, 1), wake: make(chan struct{}, 1), steps: map[string]*item{},
+		over: make(chan struct{}), quit: make(chan struct{}),
+	}
+}
+
+// begin shows execution x from here on.
+func (p *progress) begin(x engine.Execution, hint string) {
+	p.mu.Lock()
+	p.title, p.started = x.Workflow+" "+x.ID, time.Now()
+	p.mu.Unlock()
+	p.say(fmt.Sprintf("%s %s; if it is interrupted, resume it with: %s", x.Workflow, x.ID, hint))
+	if _, tty := terminal(p.out); tty && !p.quiet {
+		go p.live()
+	} else {
+		go p.plain()
+	}
+}
+
+// say adds a line of this program's own, unless it is to be quiet.
+func (p *progress) say(line string) {
+	if p.quiet {
+		return
+	}
+	p.mu.Lock()
+	p.add(line)
+	p.mu.Unlock()
+}
+
+// add queues a line for the writer. p.mu is held.
+func (p *progress) add(line string) {
+	p.lines = append(p.lines, line)
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the queue of lines.
+func (p *progress) take() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	lines := p.lines
+	p.lines = nil
+	return lines
+}
+
+// finish ends the display with a last line. It may be called again, in vain.
+func (p *progress) finish(last string) {
+	p.mu.Lock()
+	begun, again := !p.started.IsZero(), p.finished
+	p.finished = true
+	if !again && last != "" && !p.quiet {
+		if p.done+p.failed > 0 {
+			last += ", " + count(p.done+p.failed, "step")
+		}
+		p.add(last)
+	}
+	p.mu.Unlock()
+	if again {
+		return
+	}
+	close(p.over)
+	if begun {
+		<-p.quit
+	}
+	for _, line := range p.take() {
+		fmt.Fprintln(p.out, line)
+	}
+}
+
+// plain writes lines as they come.
+func (p *progress) plain() {
+	defer close(p.quit)
+	for {
+		for _, line := range p.take() {
+			fmt.Fprintln(p.out, line)
+		}
+		select {
+		case <-p.wake:
+		case <-p.over:
+			return
+		}
+	}
+}
+
+// Observe implements engine.Observer.
+func (p *progress) Observe(ev engine.Event) {
+	if ev.Kind == engine.ExecutionStuck {
+		select {
+		case p.stuck <- struct{}{}:
+		default:
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ev.Kind == engine.Logged && ev.Line != nil {
+		p.add(logText(*ev.Line))
+		return
+	}
+	if p.quiet || ev.Step == "" {
+		return
+	}
+	now := time.Now()
+	it := p.item(ev, now)
+	switch ev.Kind {
+	case engine.AttemptStarted:
+		p.leave(it)
+		it.state, it.attempt, it.since = "running", ev.Attempt, now
+		p.running++
+	case engine.AttemptFailed:
+		p.leave(it)
+		it.state, it.retry, it.note = "retrying", ev.Retry, failureText(ev.Failure)
+		p.add(fmt.Sprintf("step %s %s: attempt %d failed: %s%s", it.step, it.name, ev.Attempt, it.note, nextTry(ev, now)))
+	case engine.StepDone, engine.StepFailed:
+		p.end(it, ev, now)
+	}
+}
+
+func nextTry(ev engine.Event, now time.Time) string {
+	if ev.Retry.IsZero() {
+		return ""
+	}
+	return "; next in " + duration(ev.Retry.Sub(now).Round(time.Millisecond))
+}
+
+// leave counts a step out of those that run. p.mu is held.
+func (p *progress) leave(it *item) {
+	if it.state == "running" {
+		p.running--
+	}
+}
+
+// end notes a step's outcome. p.mu is held.
+func (p *progress) end(it *item, ev engine.Event, now time.Time) {
+	p.leave(it)
+	it.took = now.Sub(it.since)
+	_, tty := terminal(p.out)
+	if ev.Kind == engine.StepFailed {
+		it.state, it.note = "failed", failureText(ev.Failure)
+		it.group.failed++
+		p.failed++
+		p.add(fmt.Sprintf("step %s %s: failed: %s", it.step, it.name, it.note))
+	} else {
+		it.state, it.note = "done", ""
+		it.group.done++
+		p.done++
+		if !tty {
+			p.tellDone(it, now)
+		}
+	}
+	delete(p.steps, it.step)
+}
+
+// tellDone says in plain lines that a step is done: the first ones each, then sums.
+func (p *progress) tellDone(it *item, now time.Time) {
+	switch {
+	case p.done <= plainSteps:
+		p.add(fmt.Sprintf("step %s %s: done in %s", it.step, it.name, duration(it.took)))
+		p.told = now
+	case now.Sub(p.told) >= time.Second:
+		p.add(fmt.Sprintf("%s done, %d running", count(p.done, "step"), p.running))
+		p.told = now
+	}
+}
+
+// item finds or makes the step that ev is about. p.mu is held.
+func (p *progress) item(ev engine.Event, now time.Time) *item {
+	if it := p.steps[ev.Step]; it != nil {
+		return it
+	}
+	top, _, nested := strings.Cut(ev.Step, ".")
+	key := ev.Name + " in " + top
+	if !nested {
+		if ev.Name != p.last {
+			p.turn++
+			p.last = ev.Name
+		}
+		key = fmt.Sprintf("%s #%d", ev.Name, p.turn)
+	}
+	g := p.group(key, now)
+	it := &item{step: ev.Step, name: ev.Name, group: g, state: "waiting", since: now}
+	p.steps[ev.Step] = it
+	g.asked++
+	if len(g.items) <= fewItems {
+		g.items = append(g.items, it)
+	}
+	return it
+}
+
+// group finds or makes a group; the newest ones are looked at. p.mu is held.
+func (p *progress) group(key string, now time.Time) *group {
+	for i := len(p.groups) - 1; i >= max(0, len(p.groups)-32); i-- {
+		if p.groups[i].key == key {
+			return p.groups[i]
+		}
+	}
+	g := &group{key: key, first: now}
+	p.groups = append(p.groups, g)
+	return g
+}

@@ -1,0 +1,125 @@
+// Scripts by path: finding the workspace, loading, showing what is wrong.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/senpuki/senpuki/backend/memory"
+	"github.com/senpuki/senpuki/engine"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// script is a file of a workspace: the directory with senpuki.toml, or else
+// the file's own.
+type script struct {
+	root  string // directory
+	entry string // below root, with slashes
+}
+
+const workspaceFile = "senpuki.toml"
+
+// findScript locates a script; the error is one of usage.
+func findScript(path string) (script, error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return script{}, usage("there is no file %s", path)
+	case err != nil:
+		return script{}, usage("%w", err)
+	case info.IsDir():
+		return script{}, usage("%s is a directory; name a .star file", path)
+	case filepath.Ext(path) != ".star":
+		return script{}, usage("%s is not a .star file", path)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return script{}, err
+	}
+	root := filepath.Dir(abs)
+	for dir := root; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, workspaceFile)); err == nil {
+			root = dir
+			break
+		}
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	entry, err := filepath.Rel(root, abs)
+	if err != nil {
+		return script{}, err
+	}
+	return script{root: root, entry: filepath.ToSlash(entry)}, nil
+}
+
+// shown is a file of the workspace as the user would name it here.
+func (s script) shown(file string) string {
+	if file == "" || strings.HasPrefix(file, "@") {
+		return file
+	}
+	path := filepath.Join(s.root, filepath.FromSlash(file))
+	if cwd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(cwd, path); err == nil && !strings.HasPrefix(rel, "..") {
+			return filepath.ToSlash(rel)
+		}
+	}
+	return path
+}
+
+// load compiles a script and checks it against the registry; nothing is
+// stored, and no database is opened.
+func (a *app) load(ctx context.Context, s script) (engine.Program, error) {
+	eng, err := engine.New(memory.New(), a.registry, engine.Options{Hold: true})
+	if err != nil {
+		return engine.Program{}, err
+	}
+	return eng.Load(ctx, os.DirFS(s.root), s.entry)
+}
+
+// problems turns an error of load into what is wrong with the script, with
+// file names as the user would write them; nil when it is another error.
+func (s script) problems(err error) starlark.Problems {
+	var found starlark.Problems
+	if !errors.As(err, &found) {
+		return nil
+	}
+	out := make(starlark.Problems, len(found))
+	for i, p := range found {
+		p.File = s.shown(p.File)
+		out[i] = p
+	}
+	return out
+}
+
+func printProblems(w io.Writer, problems starlark.Problems) {
+	for _, p := range problems {
+		if p.Severity == "warning" {
+			fmt.Fprintf(w, "%s:%d:%d: warning: %s\n", p.File, p.Line, p.Col, p.Message)
+			continue
+		}
+		fmt.Fprintln(w, p.String())
+	}
+}
+
+// mustLoad loads a script for running it: a refusal has been printed and
+// carries its exit status; warnings are printed.
+func (a *app) mustLoad(ctx context.Context, s script) (engine.Program, error) {
+	p, err := a.load(ctx, s)
+	if err != nil {
+		if problems := s.problems(err); problems != nil {
+			printProblems(a.err, problems)
+			return p, &exitError{status: exitUsage}
+		}
+		return p, &exitError{exitUsage, err}
+	}
+	printProblems(a.err, s.problems(p.Warnings))
+	return p, nil
+}

@@ -1,0 +1,244 @@
+// senpuki show: everything about one execution.
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
+)
+
+// shownSteps is how many steps show prints without --all.
+const shownSteps = 50
+
+func (a *app) showCommand() *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use:   "show ID [flags]",
+		Short: "Show one execution: state, timing, input, result or error, steps",
+		Example: `  senpuki show 0190ab
+  senpuki show order-17 --json`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeIDs,
+		RunE:              func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], all) },
+	}
+	c.Flags().BoolVar(&all, "all", false, "every step, not only the last ones")
+	return c
+}
+
+// shownExecution is what show --json prints.
+type shownExecution struct {
+	engine.Execution
+	Waiting []waiting     `json:"waiting"`
+	Steps   []engine.Step `json:"steps"`
+	Damaged string        `json:"damaged,omitempty"`
+}
+
+// waiting is what an unfinished execution waits for.
+type waiting struct {
+	For   string    `json:"for"`
+	Step  string    `json:"step,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+	Due   time.Time `json:"due,omitzero"`
+}
+
+func (a *app) show(ctx context.Context, prefix string, all bool) error {
+	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
+		x, err := resolve(ctx, eng, prefix)
+		if err != nil {
+			return err
+		}
+		h, err := eng.History(ctx, x.ID)
+		if err != nil {
+			return err
+		}
+		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h), Steps: h.Steps, Damaged: h.Damaged}
+		if a.json {
+			return a.printDocument(doc)
+		}
+		now := time.Now()
+		a.showHead(doc, now)
+		if doc.Failure != nil {
+			fmt.Fprintln(a.out)
+			writeFailure(a.out, doc.Failure)
+			_, _ = io.WriteString(a.out, excerpt(ctx, store, doc.Digest, doc.Failure.Traceback))
+		}
+		if doc.Stuck != nil && !doc.State.Terminal() {
+			_, _ = io.WriteString(a.out, excerpt(ctx, store, doc.Digest, doc.Stuck.Reason))
+		}
+		a.showSteps(doc.Steps, all, now)
+		return nil
+	})
+}
+
+// showHead prints the facts about an execution, one a line.
+func (a *app) showHead(x shownExecution, now time.Time) {
+	width, tty := terminal(a.out)
+	line := func(name, value string) {
+		if value == "" {
+			return
+		}
+		text := fmt.Sprintf("%-10s %s", name, value)
+		if tty {
+			text = oneLine(text, width)
+		}
+		fmt.Fprintln(a.out, text)
+	}
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return moment(t, now)
+	}
+	state := stateText(x.Execution)
+	if tty && a.color() {
+		state = stateStyle(state)
+	}
+	fmt.Fprintf(a.out, "%-10s %s\n", "id", x.ID)
+	line("workflow", fmt.Sprintf("%s (%.12s)", x.Workflow, x.Digest))
+	if x.Function != "main" {
+		line("function", x.Function)
+	}
+	fmt.Fprintf(a.out, "%-10s %s\n", "state", state)
+	if x.Run > 1 {
+		line("run", fmt.Sprint(x.Run))
+	}
+	if x.Queue != "default" {
+		line("queue", x.Queue)
+	}
+	line("tags", strings.Join(x.Tags, ", "))
+	line("parent", x.Parent)
+	line("created", at(x.Created))
+	line("started", at(x.Started))
+	if !x.Finished.IsZero() {
+		line("finished", fmt.Sprintf("%s, took %s", at(x.Finished), took(x.Execution, now)))
+	}
+	line("expires", at(x.Expires))
+	line("input", string(x.Input))
+	if x.State == backend.Completed {
+		line("result", string(x.Result))
+	}
+	if x.Stuck != nil && !x.State.Terminal() {
+		line("stuck", fmt.Sprintf("%s, since %s, %s", x.Stuck.Reason, at(x.Stuck.Since), count(x.Stuck.Tries, "try")))
+	}
+	line("damaged", x.Damaged)
+	for _, w := range x.Waiting {
+		text := w.For
+		if w.Step != "" {
+			text = fmt.Sprintf("step %s, %s", w.Step, text)
+		}
+		if !w.Since.IsZero() {
+			text += ", for " + duration(now.Sub(w.Since).Truncate(time.Millisecond))
+		}
+		if !w.Due.IsZero() {
+			text += ", due " + dueText(w.Due, now)
+		}
+		line("waits for", text)
+	}
+}
+
+func dueText(due, now time.Time) string {
+	if left := due.Sub(now); left > 0 {
+		return "in " + duration(left.Truncate(time.Millisecond))
+	}
+	return "now"
+}
+
+// waitsFor is what an unfinished execution waits for, at most ten things.
+func waitsFor(h engine.History) []waiting {
+	out := []waiting{}
+	x := h.Execution
+	if x.State.Terminal() {
+		return out
+	}
+	if x.Owner == 0 {
+		w := waiting{For: "somebody to drive it ('senpuki resume " + x.ID + "')"}
+		if x.Stuck != nil {
+			w.For, w.Due = "its next try", x.Due
+		}
+		out = append(out, w)
+	}
+	for _, s := range h.Steps {
+		if len(out) == 10 {
+			break
+		}
+		w := waiting{Step: s.Step, Since: s.Asked}
+		switch {
+		case s.Kind != "activity" && s.State == "waiting":
+			w.For, w.Due = s.Name, s.Due
+		case s.State == "running":
+			w.For, w.Since = s.Name, s.Attempts[len(s.Attempts)-1].Began
+		case s.State == "retrying":
+			w.For, w.Due = "the next attempt of "+s.Name, s.Due
+		case s.State == "waiting":
+			w.For = "a free slot for " + s.Name
+		default:
+			continue
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// showSteps prints the steps, and the attempts of those that had more than one.
+func (a *app) showSteps(steps []engine.Step, all bool, now time.Time) {
+	if len(steps) == 0 {
+		return
+	}
+	fmt.Fprintln(a.out)
+	if hidden := len(steps) - shownSteps; hidden > 0 && !all {
+		fmt.Fprintf(a.out, "%s before these; --all shows them\n", count(hidden, "step"))
+		steps = steps[hidden:]
+	}
+	t := table{head: []string{"STEP", "NAME", "STATE", "TOOK", "WHERE", "WHAT"}, fixed: 3, style: func(column int, text string) string {
+		if column == 2 {
+			return stateStyle(text)
+		}
+		return text
+	}}
+	for _, s := range steps {
+		spent := now
+		if !s.Ended.IsZero() {
+			spent = s.Ended
+		}
+		t.row(s.Step, s.Name, s.State, duration(spent.Sub(s.Asked).Truncate(time.Microsecond)), s.Pos, stepText(s))
+		if len(s.Attempts) < 2 && s.State != "retrying" {
+			continue
+		}
+		for _, at := range s.Attempts {
+			spent := "-"
+			if !at.Ended.IsZero() {
+				spent = duration(at.Ended.Sub(at.Began).Truncate(time.Microsecond))
+			}
+			t.row("", fmt.Sprintf("  attempt %d", at.Number), at.Outcome, spent, "", oneLine(failureText(at.Failure), 200))
+		}
+	}
+	t.write(a.out, a.color())
+}
+
+// stepText is a step's arguments and what came of it, in one line.
+func stepText(s engine.Step) string {
+	const room = 60
+	args := strings.TrimSuffix(strings.TrimPrefix(oneLine(string(s.Args), 0), "["), "]")
+	if kwargs := oneLine(string(s.Kwargs), 0); kwargs != "" && kwargs != "{}" {
+		args = strings.TrimPrefix(args+" "+kwargs, " ")
+	}
+	if s.Kind != "activity" {
+		args = ""
+	}
+	text := oneLine(args, room)
+	switch {
+	case s.Failure != nil:
+		text += " → " + failureText(s.Failure)
+	case s.State == "done" && s.Kind == "activity":
+		text += " → " + oneLine(string(s.Value), room)
+	}
+	return strings.TrimSpace(text)
+}

@@ -1,0 +1,134 @@
+// Databases by URL: opening them, and hiding their passwords.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/memory"
+	"github.com/senpuki/senpuki/backend/sqlite"
+	"github.com/senpuki/senpuki/engine"
+)
+
+const defaultDB = "senpuki.db"
+
+// database is the URL in effect.
+func (a *app) database() string {
+	if a.db != "" {
+		return a.db
+	}
+	if env := a.env("SENPUKI_DB"); env != "" {
+		return env
+	}
+	return defaultDB
+}
+
+// scheme splits a database URL. A single letter is a Windows drive, not a scheme.
+var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+):`)
+
+// openStore opens the database. Commands that only look ask for one that exists.
+func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error) {
+	db := a.database()
+	kind, rest := "sqlite", db
+	if m := scheme.FindStringSubmatch(db); m != nil {
+		kind, rest = strings.ToLower(m[1]), db[len(m[0]):]
+	}
+	switch kind {
+	case "memory":
+		if rest != "" {
+			return nil, usage("--db %s: memory: takes nothing after the colon", mask(db))
+		}
+		return memory.New(), nil
+	case "sqlite":
+		file, _, _ := strings.Cut(rest, "?")
+		if file == "" {
+			return nil, usage("--db %s: there is no path; use a path or sqlite:PATH", mask(db))
+		}
+		if exists {
+			if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("there is no database %s; 'senpuki exec' makes one, --db names another", file)
+			}
+		}
+		store, err := sqlite.Open(ctx, rest)
+		if err != nil {
+			return nil, fmt.Errorf("open database %s: %w", mask(db), err)
+		}
+		return store, nil
+	case "postgres", "postgresql":
+		return nil, usage("--db %s: this build has no PostgreSQL; use a path or sqlite:PATH", mask(db))
+	}
+	return nil, usage("--db %s: unknown kind of database %q; use a path, sqlite:PATH or memory:", mask(db), kind)
+}
+
+// viewer opens a database that exists, for commands that only look.
+func (a *app) viewer(ctx context.Context) (*engine.Engine, backend.Store, error) {
+	store, err := a.openStore(ctx, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	eng, err := engine.New(store, a.registry, engine.Options{Hold: true})
+	if err != nil {
+		return nil, nil, errors.Join(err, store.Close())
+	}
+	return eng, store, nil
+}
+
+// view runs a command that only looks.
+func (a *app) view(ctx context.Context, do func(eng *engine.Engine, store backend.Store) error) (err error) {
+	eng, store, err := a.viewer(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return do(eng, store)
+}
+
+var (
+	// secretParam matches a query parameter that holds a secret.
+	secretParam = regexp.MustCompile(`(?i)((?:password|passwd|token|secret|key)=)[^&\s]+`)
+	// userinfo matches the credentials of a URL inside other text.
+	userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]+://[^\s/:@]*):[^\s@]*@`)
+)
+
+// mask is a database URL without its password.
+func mask(db string) string {
+	if u, err := url.Parse(db); err == nil && u.Host != "" {
+		db = u.Redacted()
+	}
+	return maskText(db)
+}
+
+// maskText takes passwords of URLs out of a message.
+func maskText(text string) string {
+	text = userinfo.ReplaceAllString(text, "$1:xxxxx@")
+	if strings.Contains(text, "://") {
+		text = secretParam.ReplaceAllString(text, "${1}xxxxx")
+	}
+	return text
+}
+
+// resumeHint is the command that resumes an execution.
+func (a *app) resumeHint(id string) string {
+	if db := a.database(); db != defaultDB && a.db != "" {
+		return fmt.Sprintf("senpuki resume %s --db %s", id, quote(mask(db)))
+	}
+	return "senpuki resume " + id
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// quote makes a word safe to paste into a shell.
+func quote(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

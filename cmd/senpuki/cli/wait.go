@@ -1,0 +1,67 @@
+// senpuki wait: until an execution that somebody else drives has ended.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
+)
+
+func (a *app) waitCommand() *cobra.Command {
+	var timeout string
+	c := &cobra.Command{
+		Use:   "wait ID [flags]",
+		Short: "Wait until an execution has ended, and print and exit as exec does",
+		Long: `Wait until an execution that another process drives has ended, and print and exit
+as exec does. It runs nothing itself; 'senpuki resume' does.`,
+		Example: `  senpuki wait 0190ab
+  senpuki wait order-17 --timeout 10m`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeIDs,
+		RunE:              func(c *cobra.Command, args []string) error { return a.wait(c.Context(), args[0], timeout) },
+	}
+	c.Flags().StringVar(&timeout, "timeout", "", "give up after this long, such as 10m")
+	return c
+}
+
+func (a *app) wait(ctx context.Context, prefix, timeout string) error {
+	limit, err := parseDuration("--timeout", timeout)
+	if err != nil {
+		return err
+	}
+	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
+		x, err := resolve(ctx, eng, prefix)
+		if err != nil {
+			return err
+		}
+		if !x.State.Terminal() && x.Stuck == nil {
+			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			waitCtx, cancel := ctx, context.CancelFunc(func() {})
+			if limit > 0 {
+				waitCtx, cancel = context.WithTimeout(ctx, limit)
+			}
+			defer cancel()
+			id := x.ID
+			x, err = await(waitCtx, eng, id, 0, nil)
+			switch {
+			case err == nil:
+			case ctx.Err() != nil:
+				return &exitError{exitInterrupted, errors.New("interrupted")}
+			case waitCtx.Err() != nil:
+				return errors.New(id + " has not ended within " + duration(limit))
+			default:
+				return err
+			}
+		}
+		return a.outcome(ctx, store, x)
+	})
+}

@@ -1,0 +1,6 @@
+// Command senpuki runs durable workflows.
+package main
+
+import "github.com/senpuki/senpuki/cmd/senpuki/cli"
+
+func main() { cli.Main(nil) }

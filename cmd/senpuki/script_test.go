@@ -1,0 +1,132 @@
+// The command line, driven by the scripts of testdata/script.
+
+package main_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/cmd/senpuki/cli"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"senpuki": func() { cli.Main(nil) },
+		"mine":    func() { cli.Main(registry()) },
+	})
+}
+
+// registry is the Go activities of the binary "mine".
+func registry() *activities.Registry {
+	reg := activities.NewRegistry()
+	reg.MustRegister("add", func(a, b int) int { return a + b })
+	reg.MustRegister("panics", func(what string) error { panic(what) })
+	reg.MustRegister("flaky", flaky)
+	reg.MustRegister("deaf", func(context.Context) error { // ignores its context, until the process ends
+		<-make(chan int)
+		return nil
+	})
+	reg.MustRegister("append_line", appendLine)
+	return reg
+}
+
+// flaky fails until the file at path has n lines, one more with each attempt.
+func flaky(path string, n int) (int, error) {
+	if err := appendLine(path, 0); err != nil {
+		return 0, err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	if lines := len(text) / len("0\n"); lines < n {
+		return 0, activities.Fail("NotYet", "attempt "+strconv.Itoa(lines), activities.Data(map[string]any{"lines": lines}))
+	}
+	return n, nil
+}
+
+// appendLine appends a number and a line break to a file in one write.
+func appendLine(path string, n int) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strconv.Itoa(n) + "\n")
+	return errors.Join(err, f.Close())
+}
+
+func TestScript(t *testing.T) {
+	t.Parallel()
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("EXAMPLES", examples)
+			env.Setenv("NO_COLOR", "1")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":  exits,
+			"appear": appear,
+			"schema": schema,
+		},
+	})
+}
+
+// exits STATUS COMMAND... runs a command that must end with that exit status.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// appear FILE waits until a file exists.
+func appear(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: appear FILE")
+	}
+	path := ts.MkAbs(args[0])
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	limit := time.After(time.Minute)
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-limit:
+			ts.Fatalf("%s did not appear", args[0])
+		}
+	}
+}
