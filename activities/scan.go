@@ -22,15 +22,6 @@ func skipBlank(b []byte, i int) int {
 	return i
 }
 
-// trim cuts blanks off both ends.
-func trim(b []byte) []byte {
-	b = b[skipBlank(b, 0):]
-	for len(b) > 0 && blank(b[len(b)-1]) {
-		b = b[:len(b)-1]
-	}
-	return b
-}
-
 // skipString returns the index after the string that begins at i.
 func skipString(b []byte, i int) (int, error) {
 	for i++; i < len(b); i++ {
