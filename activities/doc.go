@@ -10,4 +10,31 @@
 //
 // An activity's code runs at least once per step. [AttemptInfo.IdempotencyKey] is the
 // same for every attempt of a step; give it to whoever must not do a thing twice.
+//
+// # Arguments
+//
+// A call has positional arguments, one per parameter after the context (any
+// number for a variadic one), and keyword arguments: names that Options.Params
+// declares, or the fields of a struct that is the last parameter. Such a field must be given
+// unless it is a pointer or tagged omitempty or omitzero. Pointers that are the last
+// parameters may be left out.
+//
+// Values are decoded as encoding/json does, with these differences, each in
+// place of a guess: None fits only pointers, slices, maps, any and raw JSON; a
+// float is no integer; a number in an any is an int64 when it is an integer
+// that fits, a [encoding/json.Number] when it is a larger one, else a float64;
+// a [time.Duration] is text such as "1h 30m" or a number of seconds.
+//
+// # Results
+//
+// Results are what json.Marshal makes of them, without the escaping for HTML;
+// what it refuses is a failure of kind PayloadError. A time.Duration is
+// refused when registered: it would leave as nanoseconds.
+//
+// # Failures
+//
+// An error made by [Fail] has the kind, data and retryability that it says; an
+// error with a method Kind() string keeps that kind; any other is an
+// ActivityError. [RetryPolicy.Next] decides by kind and count whether an
+// attempt is repeated, and when.
 package activities
