@@ -34,7 +34,7 @@ var errSignal = errors.New("interrupted")
 // newDriver starts an engine that runs only what it is told to.
 func (a *app) newDriver(ctx context.Context, store backend.Store, quiet bool) (*driver, error) {
 	d := &driver{
-		app: a, store: store, progress: newProgress(a.err, quiet, a.env("NO_COLOR") == ""),
+		app: a, store: store, progress: newProgress(a.err, quiet),
 		signals: make(chan os.Signal, 2), done: make(chan error, 1),
 	}
 	var err error

@@ -160,7 +160,7 @@ func TestLogText(t *testing.T) {
 func TestProgressLines(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	p := newProgress(&out, false, false)
+	p := newProgress(&out, false)
 	p.begin(engine.Execution{ID: "x1", Workflow: "w"}, "senpuki resume x1")
 	at := func(kind engine.EventKind, step, name string) engine.Event {
 		return engine.Event{Kind: kind, Step: step, Name: name, Attempt: 1}

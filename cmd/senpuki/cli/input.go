@@ -12,11 +12,17 @@ import (
 	"strings"
 )
 
+// maxInput is the engine's default limit for one value.
+const maxInput = 1 << 20
+
 // readInput makes the input's JSON of the flags: nil when there are none.
-func (a *app) readInput(input string, given bool, args []string) ([]byte, error) {
-	var raw []byte
+func (a *app) readInput(input string, given bool, args []string) (raw []byte, err error) {
+	defer func() {
+		if err == nil && len(raw) > maxInput {
+			err = usage("the input has %d bytes, the limit for one value is %d; pass the path of a file instead", len(raw), maxInput)
+		}
+	}()
 	if given {
-		var err error
 		if raw, err = a.inputText(input); err != nil {
 			return nil, err
 		}

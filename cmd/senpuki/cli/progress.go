@@ -17,7 +17,7 @@ import (
 type progress struct {
 	out   io.Writer
 	quiet bool
-	color bool
+	tty   bool
 	stuck chan struct{} // capacity 1: an execution here is stuck
 	wake  chan struct{} // capacity 1: there are lines
 
@@ -66,9 +66,10 @@ const (
 	plainSteps = 20 // more steps are summed up in plain lines
 )
 
-func newProgress(out io.Writer, quiet, color bool) *progress {
+func newProgress(out io.Writer, quiet bool) *progress {
+	_, tty := terminal(out)
 	return &progress{
-		out: out, quiet: quiet, color: color,
+		out: out, quiet: quiet, tty: tty,
 		stuck: make(chan struct{}, 1), wake: make(chan struct{}, 1), steps: map[string]*item{},
 		over: make(chan struct{}), quit: make(chan struct{}),
 	}
@@ -80,7 +81,7 @@ func (p *progress) begin(x engine.Execution, hint string) {
 	p.title, p.started = x.Workflow+" "+x.ID, time.Now()
 	p.mu.Unlock()
 	p.say(fmt.Sprintf("%s %s; if it is interrupted, resume it with: %s", x.Workflow, x.ID, hint))
-	if _, tty := terminal(p.out); tty && !p.quiet {
+	if p.tty && !p.quiet {
 		go p.live()
 	} else {
 		go p.plain()
@@ -205,7 +206,6 @@ func (p *progress) leave(it *item) {
 func (p *progress) end(it *item, ev engine.Event, now time.Time) {
 	p.leave(it)
 	it.took = now.Sub(it.since)
-	_, tty := terminal(p.out)
 	if ev.Kind == engine.StepFailed {
 		it.state, it.note = "failed", failureText(ev.Failure)
 		it.group.failed++
@@ -215,7 +215,7 @@ func (p *progress) end(it *item, ev engine.Event, now time.Time) {
 		it.state, it.note = "done", ""
 		it.group.done++
 		p.done++
-		if !tty {
+		if !p.tty {
 			p.tellDone(it, now)
 		}
 	}
