@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"flag"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	_ "modernc.org/sqlite"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/cmd/senpuki/cli"
@@ -129,4 +131,15 @@ func appear(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s did not appear", args[0])
 		}
 	}
+}
+
+// schema FILE VERSION makes a database look as if that version of the schema had written it.
+func schema(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: schema FILE VERSION")
+	}
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	_, err = db.Exec("PRAGMA user_version=" + args[1])
+	ts.Check(errors.Join(err, db.Close()))
 }

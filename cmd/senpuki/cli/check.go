@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,15 +28,6 @@ warnings stop nothing.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.check(c.Context(), args) },
 	}
-}
-
-// checkedProblem is a problem in check --json.
-type checkedProblem struct {
-	File     string `json:"file"`
-	Line     int    `json:"line"`
-	Col      int    `json:"col"`
-	Severity string `json:"severity"`
-	Message  string `json:"message"`
 }
 
 func (a *app) check(ctx context.Context, paths []string) error {
@@ -58,17 +50,13 @@ func (a *app) check(ctx context.Context, paths []string) error {
 		}
 	}
 	if a.json {
-		doc := make([]checkedProblem, len(found))
-		for i, p := range found {
-			doc[i] = checkedProblem{p.File, p.Line, p.Col, string(p.Severity), p.Message}
-		}
-		if err := a.printDocument(doc); err != nil {
+		if err := a.printDocument(found); err != nil {
 			return err
 		}
 	} else {
 		printProblems(a.out, found)
 	}
-	if found.Errors() {
+	if slices.ContainsFunc(found, func(p starlark.Problem) bool { return p.Severity != starlark.SeverityWarning }) {
 		return &exitError{status: exitFailed}
 	}
 	if !a.json {

@@ -101,9 +101,8 @@ func (s script) problems(err error) starlark.Problems {
 
 func printProblems(w io.Writer, problems starlark.Problems) {
 	for _, p := range problems {
-		if p.Severity == "warning" {
-			fmt.Fprintf(w, "%s:%d:%d: warning: %s\n", p.File, p.Line, p.Col, p.Message)
-			continue
+		if p.Severity == starlark.SeverityWarning {
+			p.Message = "warning: " + p.Message
 		}
 		fmt.Fprintln(w, p.String())
 	}

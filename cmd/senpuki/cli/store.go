@@ -59,7 +59,7 @@ func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error)
 		}
 		store, err := sqlite.Open(ctx, rest)
 		if err != nil {
-			return nil, fmt.Errorf("open database %s: %w", mask(db), err)
+			return nil, err // it names the file
 		}
 		return store, nil
 	case "postgres", "postgresql":
