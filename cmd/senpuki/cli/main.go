@@ -92,7 +92,7 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	flags.BoolVar(&a.json, "json", false, "print JSON with stable field names")
 	root.AddCommand(
 		a.execCommand(), a.resumeCommand(), a.listCommand(), a.showCommand(), a.historyCommand(), a.resultCommand(),
-		a.waitCommand(), a.logsCommand(), a.checkCommand(), a.versionCommand(),
+		a.waitCommand(), a.logsCommand(), a.checkCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
