@@ -115,7 +115,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 		return storedError(r.err, n)
 	}
 	x := r.created.Existing
-	if x != nil && (!n.Claim || x.Owner != w.session || x.Started.IsZero()) {
+	if x != nil && (!n.Claim || x.Owner != w.session || conflict(n, x) != nil) {
 		if slot && n.Claim {
 			w.slots.give(1)
 		}

@@ -187,10 +187,15 @@ func TestExpiry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		r := w.run(Options{}, `
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
 def main():
     sleep("2h")
-`, Input{}, DispatchOptions{Expiry: time.Hour})
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{Expiry: time.Hour})
+		w.finishWithin(e, id, 90*time.Minute)
+		r := w.finish(e, id)
+		stop()
 		if r.Execution.State != backend.TimedOut || r.Failure == nil || r.Failure.Kind != "Timeout" {
 			t.Fatalf("%s %+v", r.Execution.State, r.Failure)
 		}

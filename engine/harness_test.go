@@ -39,7 +39,7 @@ func newWorld(t *testing.T) *world {
 		if n <= fails {
 			return 0, activities.Fail("Flaky", fmt.Sprintf("attempt %d", n))
 		}
-		return n, nil
+		return fails + 1, nil
 	})
 	w.register("block", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 	w.register("nap", func(ctx context.Context, ms int) (int, error) {

@@ -1,0 +1,54 @@
+// The built-ins by name.
+
+package starlark
+
+import (
+	starjson "go.starlark.net/lib/json"
+	starmath "go.starlark.net/lib/math"
+	star "go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+)
+
+// predeclared are the names that every file sees beside the language's own.
+var predeclared = builtins()
+
+func isPredeclared(name string) bool {
+	_, ok := predeclared[name]
+	return ok
+}
+
+func builtins() star.StringDict {
+	d := star.StringDict{
+		"parallel": parallel{},
+		"json":     starjson.Module,
+		"math":     starmath.Module,
+		"time":     timeModule(),
+		"random":   randomModule(),
+		"log":      logModule(),
+		"struct":   star.NewBuiltin("struct", starlarkstruct.Make),
+	}
+	for name, fn := range map[string]func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error){
+		"info":         infoBuiltin,
+		"activity":     activityBuiltin,
+		"retry_policy": retryPolicyBuiltin,
+		"attempt":      attemptBuiltin,
+		"Ok":           okBuiltin,
+		"Err":          errBuiltin,
+		"error":        errorBuiltin,
+		"fail":         failBuiltin,
+		"spawn":        spawnBuiltin,
+		"bind":         bindBuiltin,
+		"sleep":        sleepBuiltin,
+		"sleep_until":  sleepUntilBuiltin,
+		"timer":        timerBuiltin,
+		"uuid4":        uuid4Builtin,
+		"sum":          sumBuiltin,
+		"round":        roundBuiltin,
+		"isinstance":   isinstanceBuiltin,
+		"fmt":          fmtBuiltin,
+	} {
+		d[name] = method(name, fn)
+	}
+	d.Freeze()
+	return d
+}

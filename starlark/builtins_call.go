@@ -1,0 +1,336 @@
+// Built-ins: activities, their handles and options, futures.
+
+package starlark
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	star "go.starlark.net/starlark"
+)
+
+// handle is what activity(...) returns.
+type handle struct {
+	name    string
+	options *ActivityOptions
+	key     star.Callable // computes the key of a call
+	pos     string
+}
+
+func (h *handle) String() string        { return "activity(" + h.name + ")" }
+func (h *handle) Type() string          { return "activity" }
+func (h *handle) Freeze()               {}
+func (h *handle) Truth() star.Bool      { return true }
+func (h *handle) Hash() (uint32, error) { return hashText(h.name), nil }
+func (h *handle) Name() string          { return h.name }
+
+// CallInternal runs the activity as a durable step and waits.
+func (h *handle) CallInternal(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	b, err := branchOf(thread, h.name)
+	if err != nil {
+		return nil, err
+	}
+	kept := len(b.scope)
+	f, err := h.begin(b, b.next(), args, kwargs, position(thread, 1))
+	if err != nil {
+		return nil, err
+	}
+	if err := b.wait(f); err != nil {
+		if err != errUnwind {
+			if unwound := f.abandon(); unwound != nil {
+				return nil, unwound
+			}
+		}
+		return nil, err
+	}
+	b.scope = b.scope[:kept]
+	return f.outcome()
+}
+
+// position is where the caller at a depth of the stack stands.
+func position(thread *star.Thread, depth int) string {
+	if thread.CallStackDepth() <= depth {
+		return ""
+	}
+	pos := thread.CallFrame(depth).Pos
+	return fmt.Sprintf("%s:%d:%d", pos.Filename(), pos.Line, pos.Col)
+}
+
+// begin asks for the activity as the step of that name.
+func (h *handle) begin(b *branch, step string, args star.Tuple, kwargs []star.Tuple, pos string) (*future, error) {
+	c := Command{Kind: CallActivity, Step: step, Name: h.name, Options: h.options, Pos: pos}
+	limit := b.s.opts.MaxValue
+	e := encoder{form: stored}
+	if perr := e.sequence(len(args), func(i int) star.Value { return args[i] }); perr != nil {
+		return nil, h.payload("argument", perr)
+	}
+	c.Args = e.b
+	if len(kwargs) > 0 {
+		k := encoder{form: stored, b: []byte{'{'}}
+		for i, kv := range kwargs {
+			if i > 0 {
+				k.b = append(k.b, ',')
+			}
+			name := string(kv[0].(star.String))
+			k.b = append(appendString(k.b, name), ':')
+			if perr := k.value(kv[1]); perr != nil {
+				return nil, h.payload("argument "+name, perr)
+			}
+		}
+		c.Kwargs = append(k.b, '}')
+	}
+	if n := len(c.Args) + len(c.Kwargs); n > limit {
+		return nil, h.payload("arguments", tooLarge(n, limit))
+	}
+	if h.key != nil {
+		o, err := h.keyed(b, args, kwargs)
+		if err != nil {
+			return nil, err
+		}
+		c.Options = o
+	}
+	return b.start(c)
+}
+
+func (h *handle) payload(what string, err *payloadError) error {
+	return raise("PayloadError", "%s: %s %v", h.name, what, err)
+}
+
+// keyed computes the key of a call.
+func (h *handle) keyed(b *branch, args star.Tuple, kwargs []star.Tuple) (*ActivityOptions, error) {
+	v, err := b.call(h.key, args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := star.AsString(v)
+	if !ok {
+		return nil, fmt.Errorf("%s: the key function returned %s, want a string", h.name, v.Type())
+	}
+	o := *h.options
+	o.Key = &key
+	return &o, nil
+}
+
+// AttrNames lists the attributes.
+func (h *handle) AttrNames() []string {
+	return []string{"attempt", "map", "name", "options", "start", "starmap"}
+}
+
+// Attr returns an attribute.
+func (h *handle) Attr(name string) (star.Value, error) {
+	switch name {
+	case "name":
+		return star.String(h.name), nil
+	case "start":
+		return method(h.name+".start", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			b, err := branchOf(thread, h.name+".start")
+			if err != nil {
+				return nil, err
+			}
+			f, err := h.begin(b, b.next(), args, kwargs, position(thread, 1))
+			if err != nil {
+				return nil, err
+			}
+			return &Future{f: f}, nil
+		}), nil
+	case "attempt":
+		return method(h.name+".attempt", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			b, err := branchOf(thread, h.name+".attempt")
+			if err != nil {
+				return nil, err
+			}
+			return b.attempt(h, args, kwargs)
+		}), nil
+	case "map", "starmap":
+		return method(h.name+"."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			return mapOver(thread, h.name+"."+name, h, args, kwargs, name == "starmap")
+		}), nil
+	case "options":
+		return method(h.name+".options", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			if len(args) > 0 {
+				return nil, fmt.Errorf("%s.options: options are keyword arguments", h.name)
+			}
+			c := *h
+			o := *h.options
+			c.options = &o
+			return &c, c.apply(kwargs)
+		}), nil
+	}
+	return nil, nil
+}
+
+// optionNames are the options of activity, in the order of its documentation.
+var optionNames = []string{
+	"retry", "timeout", "start_timeout", "heartbeat", "queue", "priority", "tags", "idempotent", "key", "cached",
+	"cache_ttl", "version", "max_concurrent", "rate", "max_crashes", "pure",
+}
+
+// activityBuiltin is activity(name, *, options).
+func activityBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	if len(args) == 0 && len(kwargs) > 0 && kwargs[0][0] == star.String("name") {
+		args, kwargs = star.Tuple{kwargs[0][1]}, kwargs[1:]
+	}
+	if len(args) != 1 {
+		return nil, fmt.Errorf("activity: takes the activity's name; its options are keyword arguments")
+	}
+	name, ok := star.AsString(args[0])
+	if !ok || name == "" {
+		return nil, fmt.Errorf("activity: the name is a string, got %s", args[0].String())
+	}
+	h := &handle{name: name, options: &ActivityOptions{}, pos: position(thread, 1)}
+	if err := h.apply(kwargs); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// apply sets options given as keyword arguments.
+func (h *handle) apply(kwargs []star.Tuple) error {
+	for _, kv := range kwargs {
+		name := string(kv[0].(star.String))
+		if !slices.Contains(optionNames, name) {
+			return fmt.Errorf("activity %s: there is no option %s%s", h.name, name, didYouMean(name, optionNames))
+		}
+		if kv[1] == star.None {
+			continue
+		}
+		if err := h.set(name, kv[1]); err != nil {
+			return fmt.Errorf("activity %s: option %s: %w", h.name, name, err)
+		}
+	}
+	return nil
+}
+
+func (h *handle) set(name string, v star.Value) (err error) {
+	o := h.options
+	switch name {
+	case "retry":
+		p, ok := v.(*retryPolicy)
+		if !ok {
+			return fmt.Errorf("wants retry_policy(...), got %s", v.Type())
+		}
+		o.Retry = &p.RetryPolicy
+	case "timeout":
+		o.Timeout, err = positiveDuration(v)
+	case "start_timeout":
+		o.StartTimeout, err = positiveDuration(v)
+	case "heartbeat":
+		o.Heartbeat, err = positiveDuration(v)
+	case "cache_ttl":
+		o.CacheTTL, err = positiveDuration(v)
+	case "queue":
+		o.Queue, err = textOption(v)
+	case "version":
+		o.Version, err = textOption(v)
+	case "rate":
+		o.Rate, err = textOption(v)
+	case "key":
+		if fn, ok := v.(star.Callable); ok {
+			h.key = fn
+			return nil
+		}
+		h.key = nil
+		o.Key, err = textOption(v)
+	case "priority":
+		o.Priority, err = intOption(v, -1<<31)
+	case "max_concurrent":
+		o.MaxConcurrent, err = intOption(v, 1)
+	case "max_crashes":
+		o.MaxCrashes, err = intOption(v, 0)
+	case "tags":
+		o.Tags, err = textList(v)
+	case "idempotent":
+		o.Idempotent, err = boolOption(v)
+	case "cached":
+		o.Cached, err = boolOption(v)
+	case "pure":
+		o.Pure, err = boolOption(v)
+	}
+	return err
+}
+
+func textOption(v star.Value) (*string, error) {
+	s, ok := star.AsString(v)
+	if !ok || s == "" {
+		return nil, fmt.Errorf("wants text, got %s", v.String())
+	}
+	return &s, nil
+}
+
+func boolOption(v star.Value) (*bool, error) {
+	b, ok := v.(star.Bool)
+	if !ok {
+		return nil, fmt.Errorf("wants True or False, got %s", v.String())
+	}
+	t := bool(b)
+	return &t, nil
+}
+
+func intOption(v star.Value, least int) (*int, error) {
+	n, err := star.AsInt32(v)
+	if err != nil {
+		return nil, fmt.Errorf("wants an int, got %s", v.String())
+	}
+	if n < least {
+		return nil, fmt.Errorf("wants at least %d, got %d", least, n)
+	}
+	return &n, nil
+}
+
+func textList(v star.Value) ([]string, error) {
+	it := star.Iterate(v)
+	if it == nil {
+		return nil, fmt.Errorf("wants a list of texts, got %s", v.Type())
+	}
+	defer it.Done()
+	list := []string{}
+	var item star.Value
+	for it.Next(&item) {
+		s, ok := star.AsString(item)
+		if !ok {
+			return nil, fmt.Errorf("wants a list of texts, got %s in it", item.Type())
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// didYouMean suggests the nearest of names.
+func didYouMean(name string, names []string) string {
+	best, distance := "", 3
+	for _, n := range names {
+		if d := editDistance(name, n); d < distance || d == distance && strings.HasPrefix(n, name) {
+			best, distance = n, d
+		}
+	}
+	if best == "" {
+		return "; there are " + strings.Join(names, ", ")
+	}
+	return "; did you mean " + best + "?"
+}
+
+// editDistance is the Levenshtein distance.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+var (
+	_ star.Callable = (*handle)(nil)
+	_ star.HasAttrs = (*handle)(nil)
+)

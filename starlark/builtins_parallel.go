@@ -1,0 +1,515 @@
+// Built-ins: parallel, its map and starmap, spawn, bind.
+
+package starlark
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	star "go.starlark.net/starlark"
+)
+
+// bound is a callable with arguments: bind(fn, ...).
+type bound struct {
+	fn     star.Callable
+	args   star.Tuple
+	kwargs []star.Tuple
+}
+
+func (p *bound) String() string        { return "bind(" + p.fn.Name() + ")" }
+func (p *bound) Type() string          { return "bind" }
+func (p *bound) Freeze()               { p.fn.Freeze(); p.args.Freeze() }
+func (p *bound) Truth() star.Bool      { return true }
+func (p *bound) Hash() (uint32, error) { return p.fn.Hash() }
+func (p *bound) Name() string          { return p.fn.Name() }
+
+func (p *bound) CallInternal(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	fn, args, kwargs := p.flat(args, kwargs)
+	return star.Call(thread, fn, args, kwargs)
+}
+
+// flat joins the bound arguments with those of a call.
+func (p *bound) flat(args star.Tuple, kwargs []star.Tuple) (star.Callable, star.Tuple, []star.Tuple) {
+	return p.fn, append(p.args[:len(p.args):len(p.args)], args...), append(p.kwargs[:len(p.kwargs):len(p.kwargs)], kwargs...)
+}
+
+func bindBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	fn, rest, err := callableFirst("bind", args)
+	if err != nil {
+		return nil, err
+	}
+	return &bound{fn: fn, args: rest, kwargs: kwargs}, nil
+}
+
+// callableFirst takes the callable off the front of arguments.
+func callableFirst(what string, args star.Tuple) (star.Callable, star.Tuple, error) {
+	if len(args) == 0 {
+		return nil, nil, fmt.Errorf("%s: wants a function as its first argument", what)
+	}
+	fn, ok := args[0].(star.Callable)
+	if !ok {
+		return nil, nil, fmt.Errorf("%s: wants a function as its first argument, got %s; write %s(fn, args...), not %s(fn(args))", what, args[0].Type(), what, what)
+	}
+	return fn, args[1:], nil
+}
+
+// task is one callable of a group with its arguments, or a future that runs already.
+type task struct {
+	fn     star.Value
+	args   star.Tuple
+	key    star.Value
+	future *future
+}
+
+// launch starts a task under the name path, in b's scope: an activity is a
+// step of that name, anything else a branch.
+func (b *branch) launch(path string, t *task, pos string) (*future, error) {
+	if t.future != nil {
+		return t.future, nil
+	}
+	fn, args, kwargs := t.fn, t.args, []star.Tuple(nil)
+	for {
+		p, ok := fn.(*bound)
+		if !ok {
+			break
+		}
+		fn, args, kwargs = p.flat(args, kwargs)
+	}
+	if h, ok := fn.(*handle); ok {
+		return h.begin(b, path, args, kwargs, pos)
+	}
+	return b.spawn(path, fn, args, kwargs)
+}
+
+// group runs tasks at once, at most limit of them at a time.
+type group struct {
+	b      *branch
+	name   string
+	pos    string
+	tasks  []task
+	limit  int
+	next   int // index of the task to be launched next
+	all    []*future
+	watch  *watch
+	eager  bool // stop at the first failure
+	kept   int  // length of the scope before
+	timer  *future
+	period time.Duration
+}
+
+func (b *branch) newGroup(tasks []task, limit int, eager bool, pos string) *group {
+	if limit <= 0 {
+		limit = len(tasks)
+	}
+	return &group{b: b, name: b.next(), pos: pos, tasks: tasks, limit: limit, eager: eager, kept: len(b.scope), watch: &watch{b: b}}
+}
+
+// fill launches tasks while there is room. A task that is refused has failed.
+func (g *group) fill() error {
+	for g.next < len(g.tasks) && g.watch.left < g.limit && (!g.eager || g.watch.failed == nil) {
+		i := g.next
+		g.next++
+		f, err := g.b.launch(g.name+"."+strconv.Itoa(i+1), &g.tasks[i], g.pos)
+		if err == errUnwind {
+			return err
+		}
+		if err != nil {
+			f = &future{s: g.b.s, key: star.None, settled: true, failure: failureOf(err)}
+		}
+		g.all = append(g.all, f)
+		g.watch.add(f)
+	}
+	return nil
+}
+
+// await runs the group to its end, or to its first failure when it is eager.
+func (g *group) await() error {
+	if g.period > 0 {
+		var err error
+		if g.timer, err = g.b.startTimer(g.period, g.pos); err != nil {
+			return err
+		}
+		g.timer.watches = append(g.timer.watches, &watch{b: g.b})
+	}
+	for {
+		if err := g.fill(); err != nil {
+			return err
+		}
+		if g.eager && g.watch.failed != nil || g.watch.left == 0 && g.next == len(g.tasks) {
+			return nil
+		}
+		g.watch.news = false
+		err := g.b.block(func() bool {
+			return g.timer != nil && g.timer.settled || g.watch.left == 0 || g.eager && g.watch.failed != nil ||
+				g.watch.news && g.watch.left < g.limit && g.next < len(g.tasks)
+		})
+		switch {
+		case err != nil:
+			return err
+		case g.timer != nil && g.timer.settled && g.watch.left > 0:
+			return raise("Timeout", "%s did not end within %v", "parallel", g.period)
+		}
+	}
+}
+
+// close takes the group out of the branch's scope: what has not settled is cancelled and awaited.
+func (g *group) close() error {
+	list := g.all
+	if g.timer != nil {
+		list = append(list, g.timer)
+	}
+	if err := g.b.cancelAll(list); err != nil {
+		return err
+	}
+	g.b.scope = g.b.scope[:min(g.kept, len(g.b.scope))]
+	return nil
+}
+
+// run runs the group; the error is the first failure of an eager one.
+func (g *group) run() error {
+	err := g.await()
+	if err == errUnwind {
+		return err
+	}
+	failed := g.watch.failed
+	if unwound := g.close(); unwound != nil {
+		return unwound
+	}
+	if err == nil && g.eager && failed != nil {
+		_, err = failed.outcome()
+	}
+	return err
+}
+
+// results are the outcomes in the order of the tasks: values, or Results when settled.
+func (g *group) results(settle bool) []star.Value {
+	vs := make([]star.Value, len(g.all))
+	for i, f := range g.all {
+		f.read = true
+		switch {
+		case !settle:
+			vs[i] = f.value
+		case f.failure != nil:
+			vs[i] = &Result{err: &Error{f: f.failure}}
+		default:
+			vs[i] = asResult(f.value)
+		}
+	}
+	return vs
+}
+
+// asResult makes a Result of a value; a Result stays what it is.
+func asResult(v star.Value) *Result {
+	if r, ok := v.(*Result); ok {
+		return r
+	}
+	return &Result{value: v}
+}
+
+// parallel is the callable value parallel, with its methods map and starmap.
+type parallel struct{}
+
+func (parallel) String() string        { return "<built-in function parallel>" }
+func (parallel) Type() string          { return "builtin_function_or_method" }
+func (parallel) Freeze()               {}
+func (parallel) Truth() star.Bool      { return true }
+func (parallel) Hash() (uint32, error) { return hashText("parallel"), nil }
+func (parallel) Name() string          { return "parallel" }
+func (parallel) AttrNames() []string   { return []string{"map", "starmap"} }
+
+func (parallel) Attr(name string) (star.Value, error) {
+	if name != "map" && name != "starmap" {
+		return nil, nil
+	}
+	return method("parallel."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		fn, rest, err := callableFirst("parallel."+name, args)
+		if err != nil {
+			return nil, err
+		}
+		return mapOver(thread, "parallel."+name, fn, rest, kwargs, name == "starmap")
+	}), nil
+}
+
+// groupOptions are the keyword arguments of everything that runs a group.
+type groupOptions struct {
+	limit   int
+	settle  bool
+	timeout time.Duration
+}
+
+func (o *groupOptions) parse(what string, kwargs []star.Tuple) error {
+	var limit, timeout star.Value
+	if err := star.UnpackArgs(what, nil, kwargs, "limit??", &limit, "settle?", &o.settle, "timeout??", &timeout); err != nil {
+		return err
+	}
+	if limit != nil {
+		n, err := star.AsInt32(limit)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%s: limit is an int of at least 1, got %s", what, limit)
+		}
+		o.limit = n
+	}
+	if timeout != nil {
+		d, err := positiveDuration(timeout)
+		if err != nil {
+			return fmt.Errorf("%s: timeout: %w", what, err)
+		}
+		o.timeout = *d
+	}
+	return nil
+}
+
+func (parallel) CallInternal(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	b, err := branchOf(thread, "parallel")
+	if err != nil {
+		return nil, err
+	}
+	var o groupOptions
+	if err := o.parse("parallel", kwargs); err != nil {
+		return nil, err
+	}
+	tasks, dict, err := tasksOf("parallel", args)
+	if err != nil {
+		return nil, err
+	}
+	g := b.newGroup(tasks, o.limit, !o.settle, position(thread, 1))
+	g.period = o.timeout
+	if err := g.run(); err != nil {
+		return nil, err
+	}
+	values := g.results(o.settle)
+	if !dict {
+		return star.NewList(values), nil
+	}
+	d := star.NewDict(len(values))
+	for i, v := range values {
+		if err := d.SetKey(tasks[i].key, v); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// tasksOf reads a list or dict of callables and futures, or the tasks as arguments.
+func tasksOf(what string, args star.Tuple) (tasks []task, dict bool, err error) {
+	if len(args) == 1 {
+		switch v := args[0].(type) {
+		case *star.Dict:
+			for _, kv := range v.Items() {
+				t, err := taskOf(what, kv[1])
+				if err != nil {
+					return nil, false, err
+				}
+				t.key = kv[0]
+				tasks = append(tasks, t)
+			}
+			return tasks, true, nil
+		case star.Callable:
+		default:
+			it := star.Iterate(v)
+			if it == nil {
+				return nil, false, fmt.Errorf("%s: wants a list or dict of functions, got %s", what, v.Type())
+			}
+			defer it.Done()
+			args = nil
+			var item star.Value
+			for it.Next(&item) {
+				args = append(args, item)
+			}
+		}
+	}
+	for i, v := range args {
+		t, err := taskOf(what, v)
+		if err != nil {
+			return nil, false, err
+		}
+		t.key = star.MakeInt(i)
+		tasks = append(tasks, t)
+	}
+	return tasks, false, nil
+}
+
+func taskOf(what string, v star.Value) (task, error) {
+	switch v := v.(type) {
+	case *Future:
+		return task{future: v.f}, nil
+	case star.Callable:
+		return task{fn: v}, nil
+	}
+	return task{}, fmt.Errorf("%s: a task is a function or a Future, got %s; write bind(fn, args...), not fn(args)", what, v.Type())
+}
+
+// mapOver runs fn over items.
+func mapOver(thread *star.Thread, what string, fn star.Callable, args star.Tuple, kwargs []star.Tuple, spread bool) (star.Value, error) {
+	b, err := branchOf(thread, what)
+	if err != nil {
+		return nil, err
+	}
+	var o groupOptions
+	if err := o.parse(what, kwargs); err != nil {
+		return nil, err
+	}
+	if len(args) != 1 {
+		return nil, fmt.Errorf("%s: wants the items, got %d arguments", what, len(args))
+	}
+	it := star.Iterate(args[0])
+	if it == nil {
+		return nil, fmt.Errorf("%s: the items are a list, got %s", what, args[0].Type())
+	}
+	var tasks []task
+	var item star.Value
+	for it.Next(&item) {
+		t := task{fn: fn, args: star.Tuple{item}}
+		if spread {
+			if t.args, err = spreadArgs(what, item); err != nil {
+				break
+			}
+		}
+		tasks = append(tasks, t)
+	}
+	it.Done()
+	if err != nil {
+		return nil, err
+	}
+	g := b.newGroup(tasks, o.limit, !o.settle, position(thread, 1))
+	g.period = o.timeout
+	if err := g.run(); err != nil {
+		return nil, err
+	}
+	return star.NewList(g.results(o.settle)), nil
+}
+
+func spreadArgs(what string, item star.Value) (star.Tuple, error) {
+	it := star.Iterate(item)
+	if it == nil {
+		return nil, fmt.Errorf("%s: each item is a tuple of arguments, got %s", what, item.Type())
+	}
+	defer it.Done()
+	args := star.Tuple{}
+	var v star.Value
+	for it.Next(&v) {
+		args = append(args, v)
+	}
+	return args, nil
+}
+
+func spawnBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	b, err := branchOf(thread, "spawn")
+	if err != nil {
+		return nil, err
+	}
+	fn, rest, err := callableFirst("spawn", args)
+	if err != nil {
+		return nil, err
+	}
+	f, err := b.launch(b.next(), &task{fn: &bound{fn: fn, args: rest, kwargs: kwargs}}, position(thread, 1))
+	if err != nil {
+		return nil, err
+	}
+	return &Future{f: f}, nil
+}
+
+// Future is an outcome to come as a value of the language.
+type Future struct{ f *future }
+
+func (f *Future) String() string        { return "Future(" + f.f.step + ")" }
+func (f *Future) Type() string          { return "Future" }
+func (f *Future) Freeze()               {}
+func (f *Future) Truth() star.Bool      { return true }
+func (f *Future) Hash() (uint32, error) { return hashText(f.f.step), nil }
+
+// AttrNames lists the attributes.
+func (f *Future) AttrNames() []string { return []string{"attempt", "cancel", "done", "key", "result"} }
+
+// Attr returns an attribute.
+func (f *Future) Attr(name string) (star.Value, error) {
+	switch name {
+	case "done":
+		return star.Bool(f.f.settled), nil
+	case "key":
+		return f.f.key, nil
+	case "result":
+		return method(name, f.result), nil
+	case "attempt":
+		return method(name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			b, err := f.branch(thread)
+			if err != nil {
+				return nil, err
+			}
+			return b.attempt(method("result", f.result), args, kwargs)
+		}), nil
+	case "cancel":
+		return method(name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			if err := star.UnpackArgs(name, args, kwargs); err != nil {
+				return nil, err
+			}
+			if _, err := f.branch(thread); err != nil {
+				return nil, err
+			}
+			return star.None, f.f.abandon()
+		}), nil
+	}
+	return nil, nil
+}
+
+// branch is the calling branch, which must be of the future's own execution.
+func (f *Future) branch(thread *star.Thread) (*branch, error) {
+	b, err := branchOf(thread, "a Future")
+	if err == nil && b.s != f.f.s {
+		err = errors.New("this Future belongs to another execution")
+	}
+	return b, err
+}
+
+// result waits for the outcome, at most for a timeout.
+func (f *Future) result(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	b, err := f.branch(thread)
+	if err != nil {
+		return nil, err
+	}
+	var limit star.Value
+	if err := star.UnpackArgs("result", args, kwargs, "timeout??", &limit); err != nil {
+		return nil, err
+	}
+	if limit == nil || f.f.settled {
+		if err := b.wait(f.f); err != nil {
+			return nil, err
+		}
+		return f.f.outcome()
+	}
+	d, err := duration(limit)
+	if err != nil {
+		return nil, fmt.Errorf("result: timeout: %w", err)
+	}
+	kept := len(b.scope)
+	timer, err := b.startTimer(d, position(thread, 1))
+	if err != nil {
+		return nil, err
+	}
+	w := b.watchAll([]*future{f.f, timer})
+	w.news = false
+	err = b.block(func() bool { return w.news })
+	if err == errUnwind {
+		return nil, err
+	}
+	if unwound := b.cancelAll([]*future{timer}); unwound != nil {
+		return nil, unwound
+	}
+	b.scope = b.scope[:kept]
+	switch {
+	case err != nil:
+		return nil, err
+	case !f.f.settled:
+		return nil, raise("Timeout", "%s has not ended within %v", f, d)
+	}
+	return f.f.outcome()
+}
+
+var (
+	_ star.Callable = (*bound)(nil)
+	_ star.Callable = parallel{}
+	_ star.HasAttrs = parallel{}
+	_ star.HasAttrs = (*Future)(nil)
+)

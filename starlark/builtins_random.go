@@ -1,0 +1,119 @@
+// Built-ins: random numbers, keyed by execution, run and branch.
+
+package starlark
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+
+	star "go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+)
+
+// generator is a branch's source of random numbers: ChaCha8 (math/rand/v2)
+// keyed by the SHA-256 of execution, run and branch. No journal entry is
+// needed: a replay draws the same numbers.
+type generator struct{ *rand.Rand }
+
+func (b *branch) generator() *generator {
+	if b.random == nil {
+		key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", b.s.opts.Info.ID, b.s.opts.Info.Run, b.path))
+		b.random = &generator{rand.New(rand.NewChaCha8(key))}
+	}
+	return b.random
+}
+
+func uuid4Builtin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	b, err := branchOf(thread, "uuid4")
+	if err != nil {
+		return nil, err
+	}
+	if err := star.UnpackArgs("uuid4", args, kwargs); err != nil {
+		return nil, err
+	}
+	var u [16]byte
+	for i := range u {
+		u[i] = byte(b.generator().Uint32())
+	}
+	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80 // RFC 9562, version 4
+	h := hex.EncodeToString(u[:])
+	return star.String(h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]), nil
+}
+
+func randomModule() *starlarkstruct.Module {
+	m := &starlarkstruct.Module{Name: "random", Members: star.StringDict{}}
+	add := func(name string, fn func(*generator, star.Tuple, []star.Tuple) (star.Value, error)) {
+		m.Members[name] = method("random."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			b, err := branchOf(thread, "random."+name)
+			if err != nil {
+				return nil, err
+			}
+			return fn(b.generator(), args, kwargs)
+		})
+	}
+	add("random", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return star.Float(g.Float64()), star.UnpackArgs("random", args, kwargs)
+	})
+	add("uniform", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		var a, b star.Float
+		if err := star.UnpackArgs("uniform", args, kwargs, "a", &a, "b", &b); err != nil {
+			return nil, err
+		}
+		return a + (b-a)*star.Float(g.Float64()), nil
+	})
+	add("randint", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		var a, b int64
+		if err := star.UnpackArgs("randint", args, kwargs, "a", &a, "b", &b); err != nil {
+			return nil, err
+		}
+		if a > b || b-a < 0 {
+			return nil, fmt.Errorf("randint: no int between %d and %d", a, b)
+		}
+		return star.MakeInt64(a + int64(g.Uint64N(uint64(b-a)+1))), nil
+	})
+	add("choice", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		var seq star.Indexable
+		if err := star.UnpackArgs("choice", args, kwargs, "seq", &seq); err != nil {
+			return nil, err
+		}
+		if seq.Len() == 0 {
+			return nil, fmt.Errorf("choice: the sequence is empty")
+		}
+		return seq.Index(g.IntN(seq.Len())), nil
+	})
+	add("sample", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		var seq star.Indexable
+		var k int
+		if err := star.UnpackArgs("sample", args, kwargs, "seq", &seq, "k", &k); err != nil {
+			return nil, err
+		}
+		if k < 0 || k > seq.Len() {
+			return nil, fmt.Errorf("sample: cannot take %d of %d", k, seq.Len())
+		}
+		vs := make([]star.Value, 0, k)
+		for _, i := range g.Perm(seq.Len())[:k] {
+			vs = append(vs, seq.Index(i))
+		}
+		return star.NewList(vs), nil
+	})
+	add("shuffle", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		var list *star.List
+		if err := star.UnpackArgs("shuffle", args, kwargs, "list", &list); err != nil {
+			return nil, err
+		}
+		vs := elements(list)
+		g.Shuffle(len(vs), func(i, j int) { vs[i], vs[j] = vs[j], vs[i] })
+		for i, v := range vs {
+			if err := list.SetIndex(i, v); err != nil {
+				return nil, err
+			}
+		}
+		return star.None, nil
+	})
+	m.Members["seed"] = method("random.seed", func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error) {
+		return nil, fmt.Errorf("random.seed does not exist: the numbers are keyed by the execution, so that a replay draws the same")
+	})
+	return m
+}

@@ -1,0 +1,392 @@
+// Encoding: values of the language as JSON.
+
+package starlark
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	startime "go.starlark.net/lib/time"
+	star "go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+)
+
+// The tags of the stored form: an object with one of these as its only key says
+// what JSON cannot. A dict that looks like a tag is stored under tagDict.
+const (
+	tagBytes    = "$bytes"    // base64
+	tagTuple    = "$tuple"    // array
+	tagSet      = "$set"      // array
+	tagTime     = "$time"     // [RFC 3339, zone]
+	tagDuration = "$duration" // nanoseconds
+	tagDict     = "$dict"     // [[key, value], ...]
+	tagStruct   = "$struct"   // object
+	tagResult   = "$result"   // {"value": v} or {"error": failure}
+	tagError    = "$error"    // failure
+)
+
+type form int
+
+const (
+	stored    form = iota // tags
+	plain                 // what activities, Go and the command line see
+	canonical             // tags, sorted keys
+)
+
+// maxNesting bounds how deep a value may be nested.
+const maxNesting = 1000
+
+// payloadError says why a value cannot be stored, and where in it.
+type payloadError struct {
+	path string
+	what string
+}
+
+func (e *payloadError) Error() string {
+	if e.path == "" {
+		return e.what
+	}
+	return "at " + e.path + ": " + e.what
+}
+
+func (e *payloadError) in(segment string) *payloadError {
+	e.path = segment + e.path
+	return e
+}
+
+// encoder appends values to b.
+type encoder struct {
+	b     []byte
+	form  form
+	depth int
+}
+
+// encodeValue returns a value in a form, refusing more than limit bytes (0: any).
+func encodeValue(v star.Value, f form, limit int) ([]byte, *payloadError) {
+	e := encoder{form: f}
+	if err := e.value(v); err != nil {
+		return nil, err
+	}
+	if limit > 0 && len(e.b) > limit {
+		return nil, tooLarge(len(e.b), limit)
+	}
+	return e.b, nil
+}
+
+func tooLarge(n, limit int) *payloadError {
+	return &payloadError{what: fmt.Sprintf("the value has %d bytes, the limit is %d", n, limit)}
+}
+
+func (e *encoder) value(v star.Value) *payloadError {
+	switch v := v.(type) {
+	case star.NoneType:
+		e.b = append(e.b, "null"...)
+	case star.Bool:
+		e.b = strconv.AppendBool(e.b, bool(v))
+	case star.Int:
+		if n, ok := v.Int64(); ok {
+			e.b = strconv.AppendInt(e.b, n, 10)
+		} else {
+			e.b = append(e.b, v.String()...)
+		}
+	case star.Float:
+		return e.float(float64(v))
+	case star.String:
+		e.b = appendString(e.b, string(v))
+	case star.Bytes:
+		e.tag(tagBytes, func() *payloadError {
+			e.b = appendString(e.b, base64.StdEncoding.EncodeToString([]byte(v)))
+			return nil
+		})
+	case startime.Time:
+		e.time(time.Time(v))
+	case startime.Duration:
+		if e.form == plain {
+			return e.float(time.Duration(v).Seconds())
+		}
+		e.tag(tagDuration, func() *payloadError {
+			e.b = strconv.AppendInt(e.b, int64(v), 10)
+			return nil
+		})
+	default:
+		return e.container(v)
+	}
+	return nil
+}
+
+func (e *encoder) container(v star.Value) *payloadError {
+	if e.depth++; e.depth > maxNesting {
+		return &payloadError{what: "the value is nested too deep; does it contain itself?"}
+	}
+	defer func() { e.depth-- }()
+	switch v := v.(type) {
+	case *star.List:
+		return e.sequence(v.Len(), v.Index)
+	case star.Tuple:
+		return e.tag(tagTuple, func() *payloadError { return e.sequence(len(v), v.Index) })
+	case *star.Set:
+		return e.tag(tagSet, func() *payloadError { return e.set(v) })
+	case *star.Dict:
+		return e.dict(v)
+	case *starlarkstruct.Struct:
+		return e.tag(tagStruct, func() *payloadError { return e.fields(v) })
+	case *Result:
+		return e.tag(tagResult, func() *payloadError { return e.result(v) })
+	case *Error:
+		if e.form == plain {
+			e.failure(v.f)
+			return nil
+		}
+		return e.tag(tagError, func() *payloadError { e.failure(v.f); return nil })
+	}
+	what := v.Type()
+	if c, ok := v.(star.Callable); ok {
+		what = "function " + c.Name()
+		if f, ok := v.(*star.Function); ok {
+			what += " (defined at " + f.Position().String() + ")"
+		}
+	}
+	return &payloadError{what: what + " cannot be stored; pass data instead"}
+}
+
+func (e *encoder) tag(name string, body func() *payloadError) *payloadError {
+	if e.form == plain {
+		return body()
+	}
+	e.b = append(e.b, `{"`...)
+	e.b = append(e.b, name...)
+	e.b = append(e.b, `":`...)
+	if err := body(); err != nil {
+		return err
+	}
+	e.b = append(e.b, '}')
+	return nil
+}
+
+func (e *encoder) float(f float64) *payloadError {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return &payloadError{what: fmt.Sprintf("%v is not a number that can be stored", f)}
+	}
+	start := len(e.b)
+	e.b = strconv.AppendFloat(e.b, f, 'g', -1, 64)
+	for _, c := range e.b[start:] {
+		if c == '.' || c == 'e' {
+			return nil
+		}
+	}
+	e.b = append(e.b, '.', '0')
+	return nil
+}
+
+func (e *encoder) time(t time.Time) {
+	text := t.Format(time.RFC3339Nano)
+	_ = e.tag(tagTime, func() *payloadError {
+		if e.form == plain {
+			e.b = appendString(e.b, text)
+			return nil
+		}
+		e.b = append(e.b, '[')
+		e.b = appendString(e.b, text)
+		e.b = append(e.b, ',')
+		e.b = appendString(e.b, t.Location().String())
+		e.b = append(e.b, ']')
+		return nil
+	})
+}
+
+func (e *encoder) sequence(n int, at func(int) star.Value) *payloadError {
+	e.b = append(e.b, '[')
+	for i := range n {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		if err := e.value(at(i)); err != nil {
+			return err.in("[" + strconv.Itoa(i) + "]")
+		}
+	}
+	e.b = append(e.b, ']')
+	return nil
+}
+
+func (e *encoder) set(s *star.Set) *payloadError {
+	items := make([]star.Value, 0, s.Len())
+	for v := range s.Elements() {
+		items = append(items, v)
+	}
+	if e.form == canonical { // sets have no order
+		texts := make([]string, len(items))
+		for i, v := range items {
+			b, err := encodeValue(v, canonical, 0)
+			if err != nil {
+				return err
+			}
+			texts[i] = string(b)
+		}
+		slices.Sort(texts)
+		e.b = append(e.b, "["+strings.Join(texts, ",")+"]"...)
+		return nil
+	}
+	return e.sequence(len(items), func(i int) star.Value { return items[i] })
+}
+
+func (e *encoder) dict(d *star.Dict) *payloadError {
+	items := d.Items()
+	special := false
+	for _, kv := range items {
+		k, ok := kv[0].(star.String)
+		if !ok || len(items) == 1 && strings.HasPrefix(string(k), "$") {
+			special = true
+			break
+		}
+	}
+	if special && e.form != plain {
+		return e.tag(tagDict, func() *payloadError { return e.pairs(items) })
+	}
+	if e.form == canonical {
+		slices.SortFunc(items, func(a, b star.Tuple) int {
+			return strings.Compare(string(a[0].(star.String)), string(b[0].(star.String)))
+		})
+	}
+	e.b = append(e.b, '{')
+	for i, kv := range items {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		key, ok := kv[0].(star.String)
+		if !ok {
+			key = star.String(kv[0].String()) // plain: as Python's str
+		}
+		e.b = appendString(e.b, string(key))
+		e.b = append(e.b, ':')
+		if err := e.value(kv[1]); err != nil {
+			return err.in("[" + strconv.Quote(string(key)) + "]")
+		}
+	}
+	e.b = append(e.b, '}')
+	return nil
+}
+
+func (e *encoder) pairs(items []star.Tuple) *payloadError {
+	texts := make([]string, len(items))
+	for i, kv := range items {
+		inner := encoder{form: e.form, depth: e.depth}
+		inner.b = append(inner.b, '[')
+		if err := inner.value(kv[0]); err != nil {
+			return err.in(fmt.Sprintf(" key %s", kv[0].String()))
+		}
+		inner.b = append(inner.b, ',')
+		if err := inner.value(kv[1]); err != nil {
+			return err.in("[" + kv[0].String() + "]")
+		}
+		texts[i] = string(append(inner.b, ']'))
+	}
+	if e.form == canonical {
+		slices.Sort(texts)
+	}
+	e.b = append(e.b, "["+strings.Join(texts, ",")+"]"...)
+	return nil
+}
+
+func (e *encoder) fields(s *starlarkstruct.Struct) *payloadError {
+	e.b = append(e.b, '{')
+	for i, name := range s.AttrNames() { // sorted
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		v, err := s.Attr(name)
+		if err != nil {
+			return &payloadError{path: "." + name, what: err.Error()}
+		}
+		e.b = appendString(e.b, name)
+		e.b = append(e.b, ':')
+		if err := e.value(v); err != nil {
+			return err.in("." + name)
+		}
+	}
+	e.b = append(e.b, '}')
+	return nil
+}
+
+func (e *encoder) result(r *Result) *payloadError {
+	if e.form == plain {
+		e.b = append(e.b, `{"ok":`...)
+		e.b = strconv.AppendBool(e.b, r.err == nil)
+		e.b = append(e.b, `,"value":`...)
+		if err := e.value(r.get()); err != nil {
+			return err.in(".value")
+		}
+		e.b = append(e.b, `,"error":`...)
+		if r.err == nil {
+			e.b = append(e.b, "null"...)
+		} else {
+			e.failure(r.err.f)
+		}
+		e.b = append(e.b, '}')
+		return nil
+	}
+	if r.err != nil {
+		e.b = append(e.b, `{"error":`...)
+		e.failure(r.err.f)
+	} else {
+		e.b = append(e.b, `{"value":`...)
+		if err := e.value(r.value); err != nil {
+			return err.in(".value")
+		}
+	}
+	e.b = append(e.b, '}')
+	return nil
+}
+
+func (e *encoder) failure(f *Failure) {
+	b, err := f.MarshalJSON()
+	if err != nil {
+		c := *f
+		c.Data = nil
+		b, _ = c.MarshalJSON()
+	}
+	e.b = append(e.b, b...)
+}
+
+// appendString appends s as a JSON string; bytes that are not UTF-8 become U+FFFD.
+func appendString(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		if c < utf8.RuneSelf {
+			b = append(b, s[start:i]...)
+			switch c {
+			case '"', '\\':
+				b = append(b, '\\', c)
+			case '\n':
+				b = append(b, '\\', 'n')
+			default:
+				b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+			}
+			i++
+			start = i
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && n == 1 {
+			b = append(b, s[start:i]...)
+			b = utf8.AppendRune(b, r)
+			i++
+			start = i
+			continue
+		}
+		i += n
+	}
+	return append(append(b, s[start:]...), '"')
+}

@@ -1,0 +1,293 @@
+// Failures: errors as data, as values of the language, and on their way through the interpreter.
+
+package starlark
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"regexp"
+	"strings"
+
+	star "go.starlark.net/starlark"
+)
+
+// Error is the failure as an error: "Kind: message".
+func (f *Failure) Error() string {
+	if f.Message == "" {
+		return f.Kind
+	}
+	return f.Kind + ": " + f.Message
+}
+
+type failureFields Failure
+
+type failureJSON struct {
+	*failureFields
+	Data json.RawMessage `json:"data,omitempty"`
+}
+
+// MarshalJSON writes the failure; Data stands in it as it is.
+func (f *Failure) MarshalJSON() ([]byte, error) {
+	return json.Marshal(failureJSON{(*failureFields)(f), f.Data})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (f *Failure) UnmarshalJSON(b []byte) error {
+	j := failureJSON{failureFields: (*failureFields)(f)}
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	f.Data = j.Data
+	if string(j.Data) == "null" {
+		f.Data = nil
+	}
+	return nil
+}
+
+// raised is a failure on its way through the interpreter.
+type raised struct{ f *Failure }
+
+func (r *raised) Error() string { return r.f.Error() }
+
+func raise(kind, format string, args ...any) error {
+	return &raised{&Failure{Kind: kind, Message: fmt.Sprintf(format, args...)}}
+}
+
+// errUnwind is what every wait returns while the script is unwound. It cannot be caught:
+// attempt looks at the script's fatal error first.
+var errUnwind = errors.New("unwound")
+
+var kindPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// failureOf turns an error of a call into a failure with a backtrace.
+func failureOf(err error) *Failure {
+	var f Failure
+	var r *raised
+	var eval *star.EvalError
+	isEval := errors.As(err, &eval)
+	switch {
+	case errors.As(err, &r):
+		f = *r.f
+	case isEval:
+		f = Failure{Kind: "EvalError", Message: eval.Msg}
+	default:
+		f = Failure{Kind: "EvalError", Message: err.Error()}
+	}
+	if isEval {
+		f.Traceback = joinTraceback(f.Traceback, trimStack(eval.CallStack))
+	}
+	return &f
+}
+
+// trimStack leaves the frames of built-ins out of the end of a stack.
+func trimStack(stack star.CallStack) string {
+	var b strings.Builder
+	b.WriteString("Traceback (most recent call last):\n")
+	for _, fr := range stack {
+		if fr.Pos.Line == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "  %s: in %s\n", fr.Pos, fr.Name)
+	}
+	return b.String()
+}
+
+// joinTraceback puts the stack of who was told under the stack of where it happened.
+func joinTraceback(inner, outer string) string {
+	if inner == "" || strings.HasPrefix(inner, strings.TrimSuffix(outer, "\n")) {
+		return outer
+	}
+	if strings.Contains(inner, outer) {
+		return inner
+	}
+	return strings.TrimSuffix(inner, "\n") + "\nraised again in:\n" + outer
+}
+
+// Error is a failure as a value of the language.
+type Error struct {
+	f *Failure
+}
+
+func (e *Error) String() string        { return e.f.Error() }
+func (e *Error) Type() string          { return "Error" }
+func (e *Error) Freeze()               {}
+func (e *Error) Truth() star.Bool      { return true }
+func (e *Error) Hash() (uint32, error) { return hashText(e.f.Kind + "\x00" + e.f.Message), nil }
+
+func hashText(s string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s))
+	return h.Sum32()
+}
+
+// AttrNames lists the attributes.
+func (e *Error) AttrNames() []string {
+	return []string{"activity", "attempts", "cause", "data", "kind", "message", "reraise", "traceback"}
+}
+
+// Attr returns an attribute.
+func (e *Error) Attr(name string) (star.Value, error) {
+	switch name {
+	case "kind":
+		return star.String(e.f.Kind), nil
+	case "message":
+		return star.String(e.f.Message), nil
+	case "attempts":
+		return star.MakeInt(e.f.Attempts), nil
+	case "activity":
+		if e.f.Activity == "" {
+			return star.None, nil
+		}
+		return star.String(e.f.Activity), nil
+	case "traceback":
+		return star.String(e.f.Traceback), nil
+	case "cause":
+		if e.f.Cause == nil {
+			return star.None, nil
+		}
+		return &Error{f: e.f.Cause}, nil
+	case "data":
+		if e.f.Data == nil {
+			return star.NewDict(0), nil
+		}
+		return decodeStored(e.f.Data)
+	case "reraise":
+		return method("reraise", func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error) {
+			return nil, &raised{e.f}
+		}), nil
+	}
+	return nil, nil
+}
+
+// Result is a value or an error.
+type Result struct {
+	value star.Value
+	err   *Error
+}
+
+func (r *Result) get() star.Value {
+	if r.err != nil || r.value == nil {
+		return star.None
+	}
+	return r.value
+}
+
+func (r *Result) String() string {
+	if r.err != nil {
+		return "Err(" + r.err.String() + ")"
+	}
+	return "Ok(" + r.get().String() + ")"
+}
+func (r *Result) Type() string          { return "Result" }
+func (r *Result) Freeze()               { r.get().Freeze() }
+func (r *Result) Truth() star.Bool      { return r.err == nil }
+func (r *Result) Hash() (uint32, error) { return 0, errors.New("unhashable type: Result") }
+
+// Len, Index and Iterate let a result unpack as value, error.
+func (r *Result) Len() int { return 2 }
+
+// Index returns the value or the error.
+func (r *Result) Index(i int) star.Value {
+	if i == 0 {
+		return r.get()
+	}
+	if r.err == nil {
+		return star.None
+	}
+	return r.err
+}
+
+// Iterate iterates over value, error.
+func (r *Result) Iterate() star.Iterator {
+	return star.Tuple{r.Index(0), r.Index(1)}.Iterate()
+}
+
+// AttrNames lists the attributes.
+func (r *Result) AttrNames() []string {
+	return []string{"error", "map", "ok", "only", "unwrap", "unwrap_or", "value"}
+}
+
+// Attr returns an attribute.
+func (r *Result) Attr(name string) (star.Value, error) {
+	switch name {
+	case "ok":
+		return star.Bool(r.err == nil), nil
+	case "value":
+		return r.get(), nil
+	case "error":
+		return r.Index(1), nil
+	case "unwrap":
+		return method(name, func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error) {
+			if r.err != nil {
+				return nil, &raised{r.err.f}
+			}
+			return r.get(), nil
+		}), nil
+	case "unwrap_or":
+		return method(name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			var def star.Value
+			if err := star.UnpackArgs(name, args, kwargs, "default", &def); err != nil {
+				return nil, err
+			}
+			if r.err != nil {
+				return def, nil
+			}
+			return r.get(), nil
+		}), nil
+	case "map":
+		return method(name, r.mapped), nil
+	case "only":
+		return method(name, r.only), nil
+	}
+	return nil, nil
+}
+
+func (r *Result) mapped(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	var fn star.Callable
+	if err := star.UnpackArgs("map", args, kwargs, "fn", &fn); err != nil {
+		return nil, err
+	}
+	if r.err != nil {
+		return r, nil
+	}
+	v, err := star.Call(thread, fn, star.Tuple{r.get()}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{value: v}, nil
+}
+
+func (r *Result) only(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	if len(kwargs) > 0 {
+		return nil, errors.New("only: takes kinds, no keyword arguments")
+	}
+	for _, a := range args {
+		kind, ok := star.AsString(a)
+		if !ok {
+			return nil, fmt.Errorf("only: a kind is a string, got %s", a.Type())
+		}
+		if r.err != nil && r.err.f.Kind == kind {
+			return r, nil
+		}
+	}
+	if r.err != nil {
+		return nil, &raised{r.err.f}
+	}
+	return r, nil
+}
+
+// method is a built-in function.
+func method(name string, fn func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error)) *star.Builtin {
+	return star.NewBuiltin(name, func(thread *star.Thread, _ *star.Builtin, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return fn(thread, args, kwargs)
+	})
+}
+
+var (
+	_ star.HasAttrs  = (*Error)(nil)
+	_ star.HasAttrs  = (*Result)(nil)
+	_ star.Indexable = (*Result)(nil)
+	_ star.Sequence  = (*Result)(nil)
+)

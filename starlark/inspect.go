@@ -1,0 +1,197 @@
+// Looking at syntax: calls of activities, warnings, and the rewriting of info.
+
+package starlark
+
+import (
+	"strings"
+
+	star "go.starlark.net/starlark"
+
+	"go.starlark.net/resolve"
+	"go.starlark.net/syntax"
+)
+
+// Call is a declaration of an activity, or a call of one whose handle is a
+// global of its file. Open says that the call spreads arguments, so that their number is unknown.
+type Call struct {
+	Activity    string
+	File        string
+	Line, Col   int
+	Declaration bool
+	Queue       string // of a declaration, when it is written as text
+	Args        int
+	Keywords    []string
+	Open        bool
+}
+
+// Calls lists the program's declarations and calls of activities as far as its text tells.
+func (p *Program) Calls() []Call { return append([]Call(nil), p.calls...) }
+
+// parse parses a file and makes info() of the built-in info where an attribute of it is read.
+func parse(name, text string) (*syntax.File, error) {
+	f, err := fileOptions.Parse(name, text, 0)
+	if err != nil || !strings.Contains(text, "info.") {
+		return f, err
+	}
+	resolved, err := fileOptions.Parse(name, text, 0)
+	if err != nil {
+		return nil, err
+	}
+	if resolve.File(resolved, isPredeclared, star.Universe.Has) != nil {
+		return f, nil // told when it is compiled
+	}
+	builtin := make(map[syntax.Position]bool)
+	walkInfo(resolved, func(d *syntax.DotExpr, id *syntax.Ident) {
+		if b, ok := id.Binding.(*resolve.Binding); ok && b.Scope == resolve.Predeclared {
+			builtin[id.NamePos] = true
+		}
+	})
+	walkInfo(f, func(d *syntax.DotExpr, id *syntax.Ident) {
+		if builtin[id.NamePos] {
+			d.X = &syntax.CallExpr{Fn: id, Lparen: id.NamePos, Rparen: id.NamePos}
+		}
+	})
+	return f, nil
+}
+
+func walkInfo(f *syntax.File, visit func(*syntax.DotExpr, *syntax.Ident)) {
+	syntax.Walk(f, func(n syntax.Node) bool {
+		if d, ok := n.(*syntax.DotExpr); ok {
+			if id, ok := d.X.(*syntax.Ident); ok && id.Name == "info" {
+				visit(d, id)
+			}
+		}
+		return true
+	})
+}
+
+// inspect lists the calls of a resolved file, and its warnings.
+func inspect(f *syntax.File) (calls []Call, warnings Problems) {
+	handles := make(map[string]string) // global -> activity
+	for _, stmt := range f.Stmts {
+		a, ok := stmt.(*syntax.AssignStmt)
+		if !ok || a.Op != syntax.EQ {
+			continue
+		}
+		if id, ok := a.LHS.(*syntax.Ident); ok {
+			if name, _, ok := declaration(a.RHS); ok {
+				handles[id.Name] = name
+			}
+		}
+	}
+	syntax.Walk(f, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.CallExpr:
+			if c, ok := callOf(n, handles); ok {
+				calls = append(calls, c)
+			}
+		case *syntax.DefStmt:
+			warnings = append(warnings, shadowed(n.Name)...)
+			for _, p := range n.Params {
+				warnings = append(warnings, shadowed(paramName(p))...)
+			}
+		case *syntax.AssignStmt:
+			if id, ok := n.LHS.(*syntax.Ident); ok {
+				warnings = append(warnings, shadowed(id)...)
+			}
+		}
+		return true
+	})
+	return calls, warnings
+}
+
+func paramName(p syntax.Expr) *syntax.Ident {
+	switch p := p.(type) {
+	case *syntax.Ident:
+		return p
+	case *syntax.BinaryExpr:
+		id, _ := p.X.(*syntax.Ident)
+		return id
+	}
+	return nil
+}
+
+// shadowed warns of a name that hides one of our built-ins.
+func shadowed(id *syntax.Ident) Problems {
+	if id == nil || !isPredeclared(id.Name) {
+		return nil
+	}
+	p := problemAt(id.NamePos, "%s hides the built-in %s here", id.Name, id.Name)
+	p.Severity = SeverityWarning
+	return Problems{p}
+}
+
+// declaration reads activity("name", queue = "q").
+func declaration(e syntax.Expr) (name, queue string, ok bool) {
+	call, ok := e.(*syntax.CallExpr)
+	if !ok || len(call.Args) == 0 {
+		return "", "", false
+	}
+	if id, isID := call.Fn.(*syntax.Ident); !isID || id.Name != "activity" || !predeclaredIdent(id) {
+		return "", "", false
+	}
+	name, ok = textLiteral(call.Args[0])
+	if !ok {
+		return "", "", false
+	}
+	for _, a := range call.Args[1:] {
+		if b, isBinary := a.(*syntax.BinaryExpr); isBinary && b.Op == syntax.EQ {
+			if id, isID := b.X.(*syntax.Ident); isID && id.Name == "queue" {
+				queue, _ = textLiteral(b.Y)
+			}
+		}
+	}
+	return name, queue, true
+}
+
+func predeclaredIdent(id *syntax.Ident) bool {
+	b, ok := id.Binding.(*resolve.Binding)
+	return ok && b.Scope == resolve.Predeclared
+}
+
+func textLiteral(e syntax.Expr) (string, bool) {
+	l, ok := e.(*syntax.Literal)
+	if !ok {
+		return "", false
+	}
+	s, ok := l.Value.(string)
+	return s, ok
+}
+
+// callOf reads a call of a handle, or a declaration.
+func callOf(n *syntax.CallExpr, handles map[string]string) (Call, bool) {
+	start, _ := n.Span()
+	c := Call{File: start.Filename(), Line: int(start.Line), Col: int(start.Col)}
+	if name, queue, ok := declaration(n); ok {
+		c.Activity, c.Queue, c.Declaration = name, queue, true
+		return c, true
+	}
+	fn := n.Fn
+	if d, ok := fn.(*syntax.DotExpr); ok && (d.Name.Name == "start" || d.Name.Name == "attempt") {
+		fn = d.X
+	}
+	id, ok := fn.(*syntax.Ident)
+	if !ok || handles[id.Name] == "" {
+		return c, false
+	}
+	if b, ok := id.Binding.(*resolve.Binding); !ok || b.Scope != resolve.Global {
+		return c, false
+	}
+	c.Activity = handles[id.Name]
+	for _, a := range n.Args {
+		switch a := a.(type) {
+		case *syntax.BinaryExpr:
+			if a.Op == syntax.EQ {
+				c.Keywords = append(c.Keywords, a.X.(*syntax.Ident).Name)
+				continue
+			}
+		case *syntax.UnaryExpr:
+			if a.Op == syntax.STAR || a.Op == syntax.STARSTAR {
+				c.Open = true
+				continue
+			}
+		}
+		c.Args++
+	}
+	return c, true
+}

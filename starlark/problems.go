@@ -1,0 +1,90 @@
+// Problems: what is wrong with a script, by file and line.
+
+package starlark
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	star "go.starlark.net/starlark"
+
+	"go.starlark.net/resolve"
+	"go.starlark.net/syntax"
+)
+
+// Severity is "error" or "warning".
+type Severity string
+
+// The severities.
+const (
+	SeverityError   Severity = "error"
+	SeverityWarning Severity = "warning"
+)
+
+// Problem is one thing that is wrong with a script.
+type Problem struct {
+	File     string   `json:"file"`
+	Line     int      `json:"line"`
+	Col      int      `json:"col"`
+	Severity Severity `json:"severity"`
+	Message  string   `json:"message"`
+}
+
+func (p Problem) String() string {
+	if p.Line == 0 {
+		return fmt.Sprintf("%s: %s", p.File, p.Message)
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Col, p.Message)
+}
+
+// Problems is an error that lists what is wrong, one problem a line.
+type Problems []Problem
+
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func problemAt(pos syntax.Position, format string, args ...any) Problem {
+	return Problem{
+		File: pos.Filename(), Line: int(pos.Line), Col: int(pos.Col),
+		Severity: SeverityError, Message: fmt.Sprintf(format, args...),
+	}
+}
+
+// problemsOf turns the errors of the parser, the resolver and a module's run into problems.
+func problemsOf(file, text string, err error) Problems {
+	var problems Problems
+	var syntaxErr syntax.Error
+	var resolveErrs resolve.ErrorList
+	var evalErr *star.EvalError
+	switch {
+	case errors.As(err, &problems):
+		return problems
+	case errors.As(err, &syntaxErr):
+		return Problems{problemAt(syntaxErr.Pos, "%s", teachSyntax(text, syntaxErr))}
+	case errors.As(err, &resolveErrs):
+		for _, e := range resolveErrs {
+			problems = append(problems, problemAt(e.Pos, "%s", teachResolve(e.Msg)))
+		}
+		return problems
+	case errors.As(err, &evalErr):
+		p := problemAt(evalPos(evalErr, file), "%s", evalErr.Msg)
+		return Problems{p}
+	}
+	return Problems{{File: file, Severity: SeverityError, Message: err.Error()}}
+}
+
+// evalPos is the innermost position of an error that is in a file.
+func evalPos(e *star.EvalError, file string) syntax.Position {
+	for i := range len(e.CallStack) {
+		if pos := e.CallStack.At(i).Pos; pos.IsValid() && pos.Line > 0 {
+			return pos
+		}
+	}
+	return syntax.MakePosition(&file, 0, 0)
+}

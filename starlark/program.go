@@ -1,0 +1,340 @@
+// Programs: compiled load closures whose modules were run once.
+
+package starlark
+
+import (
+	"container/list"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	star "go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+)
+
+// Program is a compiled load closure. Its globals are frozen and shared by all its runs.
+type Program struct {
+	digest   string
+	entry    string
+	doc      string
+	globals  star.StringDict
+	calls    []Call
+	warnings Problems
+}
+
+// Digest is the digest of the program's sources.
+func (p *Program) Digest() string { return p.digest }
+
+// Doc is the docstring of the entry file.
+func (p *Program) Doc() string { return p.doc }
+
+// Warnings are problems that stop nothing.
+func (p *Program) Warnings() Problems { return slices.Clone(p.warnings) }
+
+// Functions are the names of the entry file's functions, sorted.
+func (p *Program) Functions() []string {
+	var names []string
+	for name, v := range p.globals {
+		if _, ok := v.(*star.Function); ok && !strings.HasPrefix(name, "_") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// function finds a function of the entry file.
+func (p *Program) function(name string) (*star.Function, error) {
+	fn, ok := p.globals[name].(*star.Function)
+	if !ok {
+		have := "it has no function"
+		if names := p.Functions(); len(names) > 0 {
+			have = "it has " + strings.Join(names, ", ")
+		}
+		return nil, fmt.Errorf("%s has no function %s; %s", p.entry, name, have)
+	}
+	return fn, nil
+}
+
+// CheckInput says whether input fits a function: an object holds keyword
+// arguments, an array positional ones, anything else is the one argument.
+func (p *Program) CheckInput(fn string, input []byte) error {
+	f, err := p.function(fn)
+	if err != nil {
+		return err
+	}
+	args, kwargs, err := inputArgs(input)
+	if err != nil {
+		return err
+	}
+	return fits(f, args, kwargs)
+}
+
+// inputArgs decodes plain JSON input.
+func inputArgs(input []byte) (star.Tuple, []star.Tuple, error) {
+	if len(input) == 0 {
+		return nil, nil, nil
+	}
+	v, err := decodePlain(input)
+	if err != nil {
+		return nil, nil, fmt.Errorf("input is not JSON: %w", err)
+	}
+	switch v := v.(type) {
+	case *star.Dict:
+		var kwargs []star.Tuple
+		for _, item := range v.Items() {
+			kwargs = append(kwargs, item)
+		}
+		return nil, kwargs, nil
+	case *star.List:
+		var args star.Tuple
+		for i := range v.Len() {
+			args = append(args, v.Index(i))
+		}
+		return args, nil, nil
+	}
+	return star.Tuple{v}, nil, nil
+}
+
+// fits says whether a function can be called with these arguments.
+func fits(f *star.Function, args star.Tuple, kwargs []star.Tuple) error {
+	named := f.NumParams()
+	if f.HasKwargs() {
+		named--
+	}
+	if f.HasVarargs() {
+		named--
+	}
+	positional := named - f.NumKwonlyParams()
+	given := make([]bool, named)
+	if len(args) > positional && !f.HasVarargs() {
+		return inputError(f, fmt.Sprintf("takes at most %d positional arguments, got %d", positional, len(args)))
+	}
+	for i := range min(len(args), positional) {
+		given[i] = true
+	}
+next:
+	for _, kv := range kwargs {
+		name := string(kv[0].(star.String))
+		for i := range named {
+			if p, _ := f.Param(i); p == name {
+				if given[i] {
+					return inputError(f, "gets "+name+" twice")
+				}
+				given[i] = true
+				continue next
+			}
+		}
+		if !f.HasKwargs() {
+			return inputError(f, "has no parameter "+name)
+		}
+	}
+	for i := range named {
+		if p, _ := f.Param(i); !given[i] && f.ParamDefault(i) == nil {
+			return inputError(f, "misses its argument "+p)
+		}
+	}
+	return nil
+}
+
+func inputError(f *star.Function, what string) error {
+	var params []string
+	named := f.NumParams()
+	if f.HasKwargs() {
+		named--
+	}
+	if f.HasVarargs() {
+		named--
+	}
+	for i := range named {
+		p, _ := f.Param(i)
+		params = append(params, fmt.Sprintf("%q: ...", p))
+	}
+	hint := ""
+	switch {
+	case len(params) == 1:
+		hint = fmt.Sprintf("; write --input '{%s}', or --input '[{...}]' to pass an object as its argument", params[0])
+	case len(params) > 1:
+		hint = "; write --input '{" + strings.Join(params, ", ") + "}'"
+	}
+	return fmt.Errorf("%s() %s%s", f.Name(), what, hint)
+}
+
+// Compile parses, resolves and runs every module once, effects refused. The error is Problems.
+func Compile(s *Sources) (*Program, error) {
+	c := &compiler{src: s, done: make(map[string]star.StringDict), files: make(map[string]*syntax.File)}
+	globals, err := c.module(s.Entry)
+	if len(c.problems) > 0 {
+		return nil, c.problems
+	}
+	if err != nil {
+		text, _ := s.file(s.Entry)
+		return nil, problemsOf(s.Entry, text, err)
+	}
+	p := &Program{digest: s.Digest(), entry: s.Entry, globals: globals}
+	p.doc = docOf(c.files[s.Entry])
+	for _, f := range s.Files {
+		if tree := c.files[f.Path]; tree != nil {
+			calls, warnings := inspect(tree)
+			p.calls = append(p.calls, calls...)
+			if !strings.HasPrefix(f.Path, "@") {
+				p.warnings = append(p.warnings, warnings...)
+			}
+		}
+	}
+	return p, nil
+}
+
+func docOf(f *syntax.File) string {
+	if f != nil && len(f.Stmts) > 0 {
+		if e, ok := f.Stmts[0].(*syntax.ExprStmt); ok {
+			if l, ok := e.X.(*syntax.Literal); ok {
+				if text, ok := l.Value.(string); ok {
+					return text
+				}
+			}
+		}
+	}
+	return ""
+}
+
+type compiler struct {
+	src      *Sources
+	done     map[string]star.StringDict
+	files    map[string]*syntax.File
+	problems Problems
+}
+
+// module compiles and runs one file of the closure.
+func (c *compiler) module(name string) (star.StringDict, error) {
+	if globals, ok := c.done[name]; ok {
+		return globals, nil
+	}
+	text, ok := c.src.file(name)
+	if !ok {
+		return nil, fmt.Errorf("%s is not among the sources", name)
+	}
+	if strings.HasSuffix(name, ".json") {
+		v, err := decodePlain([]byte(text))
+		if err != nil {
+			return nil, err
+		}
+		v.Freeze()
+		c.done[name] = star.StringDict{"json": v}
+		return c.done[name], nil
+	}
+	f, err := parse(name, text)
+	var prog *star.Program
+	if err == nil {
+		prog, err = star.FileProgram(f, isPredeclared)
+	}
+	if err != nil {
+		c.problems = append(c.problems, problemsOf(name, text, err)...)
+		return nil, err
+	}
+	c.files[name] = f
+	thread := &star.Thread{
+		Name: name,
+		Load: func(_ *star.Thread, module string) (star.StringDict, error) {
+			target, err := resolveLoad(name, module)
+			if err != nil {
+				return nil, err
+			}
+			return c.module(target)
+		},
+	}
+	guard(thread, maxLoadSteps)
+	globals, err := prog.Init(thread, predeclared)
+	globals.Freeze()
+	if err != nil {
+		if len(c.problems) == 0 {
+			c.problems = append(c.problems, problemsOf(name, text, err)...)
+		}
+		return nil, err
+	}
+	c.done[name] = globals
+	return globals, nil
+}
+
+// maxLoadSteps bounds the interpreter steps of one module's top level.
+const maxLoadSteps = 10_000_000
+
+// guard bounds the steps and the depth of a thread that has no branch.
+func guard(thread *star.Thread, steps uint64) {
+	thread.SetMaxExecutionSteps(tick)
+	thread.OnMaxSteps = func(t *star.Thread) {
+		switch {
+		case t.Steps >= steps:
+			t.Cancel(fmt.Sprintf("more than %d steps while loading", steps))
+		case t.CallStackDepth() > maxDepth:
+			t.Cancel(fmt.Sprintf("calls nest deeper than %d", maxDepth))
+		}
+		t.SetMaxExecutionSteps(t.Steps + tick)
+	}
+}
+
+// Cache memoises Compile by digest.
+type Cache struct {
+	mu    sync.Mutex // guards all below
+	max   int
+	order list.List // of *cached, newest first
+	items map[string]*list.Element
+}
+
+type cached struct {
+	digest string
+	ready  chan struct{} // closed when prog or err is set
+	prog   *Program
+	err    error
+}
+
+// NewCache returns a cache of at most n programs.
+func NewCache(n int) *Cache { return &Cache{max: max(n, 1), items: make(map[string]*list.Element)} }
+
+// Lookup returns the program of a digest when it is in the cache.
+func (c *Cache) Lookup(digest string) (*Program, bool) {
+	c.mu.Lock()
+	e := c.items[digest]
+	if e == nil {
+		c.mu.Unlock()
+		return nil, false
+	}
+	c.order.MoveToFront(e)
+	c.mu.Unlock()
+	item := e.Value.(*cached)
+	<-item.ready
+	return item.prog, item.prog != nil
+}
+
+// Compile returns the program of sources, compiling them at most once.
+func (c *Cache) Compile(s *Sources) (*Program, error) {
+	digest := s.Digest()
+	c.mu.Lock()
+	if e := c.items[digest]; e != nil {
+		c.mu.Unlock()
+		item := e.Value.(*cached)
+		<-item.ready
+		return item.prog, item.err
+	}
+	item := &cached{digest: digest, ready: make(chan struct{})}
+	e := c.order.PushFront(item)
+	c.items[digest] = e
+	if c.order.Len() > c.max {
+		last := c.order.Back()
+		c.order.Remove(last)
+		delete(c.items, last.Value.(*cached).digest)
+	}
+	c.mu.Unlock()
+	item.prog, item.err = Compile(s)
+	close(item.ready)
+	if item.err != nil {
+		c.mu.Lock()
+		if c.items[digest] == e {
+			c.order.Remove(e)
+			delete(c.items, digest)
+		}
+		c.mu.Unlock()
+	}
+	return item.prog, item.err
+}

@@ -1,0 +1,94 @@
+// Run: one function of a program against a host.
+
+package starlark
+
+import (
+	"fmt"
+	"time"
+
+	star "go.starlark.net/starlark"
+)
+
+// Info is what a script may know of its execution.
+type Info struct {
+	ID        string
+	Run       int // counts from 1
+	Workflow  string
+	Digest    string
+	StartedAt time.Time
+	Parent    string
+	Tags      []string
+}
+
+// Options say what to run, and its bounds.
+type Options struct {
+	Function string // default "main"
+	Input    []byte // plain JSON
+	Info     Info
+	MaxSteps uint64 // interpreter steps a turn; default 100 million
+	MaxValue int    // bytes a value; default 1 MiB
+}
+
+// Run runs a function to its end on the caller's goroutine and returns the
+// stored form of its result. The error is a *Failure when the script failed, a
+// *StuckError when a turn does not end, else the one with which the host unwound it.
+// No goroutine of the script is left when Run returns.
+func (p *Program) Run(h Host, o Options) ([]byte, error) {
+	if o.Function == "" {
+		o.Function = "main"
+	}
+	if o.MaxSteps == 0 {
+		o.MaxSteps = 100_000_000
+	}
+	if o.MaxValue == 0 {
+		o.MaxValue = 1 << 20
+	}
+	fn, err := p.function(o.Function)
+	if err != nil {
+		return nil, &Failure{Kind: "EvalError", Message: err.Error()}
+	}
+	args, kwargs, err := inputArgs(o.Input)
+	if err != nil {
+		return nil, &Failure{Kind: "BadArguments", Message: err.Error()}
+	}
+	s := &script{
+		host: h, opts: o,
+		blocked: make(map[*branch]bool), pending: make(map[string]*future), signals: make(map[string][]star.Value),
+	}
+	s.main = s.newBranch("", 0)
+	s.main.wake = make(chan struct{}, 1)
+	s.main.got()
+	v, err := s.main.run(fn, args, kwargs)
+	s.finish()
+	if s.fatal != nil {
+		return nil, s.fatal
+	}
+	if err != nil {
+		return nil, failureOf(err)
+	}
+	return s.result(fn, v)
+}
+
+// finish lets what is left of an unwound script end.
+func (s *script) finish() {
+	for s.live > 0 {
+		s.blocked[s.main] = true
+		s.main.pause()
+	}
+	s.wg.Wait()
+}
+
+// result turns what the function returned into the result of the run.
+func (s *script) result(fn *star.Function, v star.Value) ([]byte, error) {
+	if r, ok := v.(*Result); ok {
+		if r.err != nil {
+			return nil, r.err.f
+		}
+		v = r.get()
+	}
+	b, perr := encodeValue(v, stored, s.opts.MaxValue)
+	if perr != nil {
+		return nil, &Failure{Kind: "PayloadError", Message: fmt.Sprintf("the result of %s() (%s) cannot be stored: %v", fn.Name(), fn.Position(), perr)}
+	}
+	return b, nil
+}
