@@ -1,0 +1,126 @@
+// Tests of the library's scripts with an engine, real commands and a real server.
+
+//go:build unix
+
+package scripts_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend/memory"
+	"github.com/senpuki/senpuki/engine"
+)
+
+// run executes main of a script and returns its result as JSON.
+func run(t *testing.T, script string, args ...any) string {
+	t.Helper()
+	reg := activities.NewRegistry()
+	if err := activities.RegisterStock(reg, activities.StockGroups()...); err != nil {
+		t.Fatal(err)
+	}
+	eng, err := engine.New(memory.New(), reg, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- eng.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	<-eng.Ready()
+	program, err := eng.Load(ctx, fstest.MapFS{"main.star": {Data: []byte(script)}}, "main.star")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range program.Warnings {
+		t.Errorf("warning: %v", w)
+	}
+	if err := eng.Store(ctx, program); err != nil {
+		t.Fatal(err)
+	}
+	id, err := eng.Dispatch(ctx, "main", engine.Input{Args: args}, engine.DispatchOptions{Digest: program.Digest, Here: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := eng.Wait(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	result, err := eng.Result(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Failure != nil {
+		t.Fatal(result.Failure)
+	}
+	return string(result.Value)
+}
+
+func TestShell(t *testing.T) {
+	t.Parallel()
+	got := run(t, `
+load("@std/shell.star", "run", "sh")
+
+def main(dir):
+    failed = attempt(sh, "echo a; echo b >&2; exit 3", timeout = "1m", retry = retry_policy(max_attempts = 1))
+    return [
+        sh("echo one; echo two; echo"),
+        sh(["printf", "%s", "$HOME"]),
+        sh("cat; pwd; echo $V", stdin = "in ", dir = dir, env = {"V": "v"}),
+        run("echo x; exit 4", check = False),
+        sh("exit 4", check = False),
+        [failed.ok, failed.error.kind, failed.error.data["exit_code"], failed.error.data["stderr"]],
+    ]
+`, "/")
+	want := `["one\ntwo","$HOME","in /\nv",{"exit_code":4,"stdout":"x\n","stderr":""},"",[false,"ExitError",3,"b\n"]]`
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/gone" {
+			w.WriteHeader(http.StatusGone)
+		}
+		keyed := strings.Count(r.Header.Get("Idempotency-Key"), "/") == 2
+		_ = json.NewEncoder(w).Encode(fmt.Sprint(r.Method, " ", r.URL, " ", string(body), r.Header.Get("X-A"), " ", keyed))
+	}))
+	defer server.Close()
+	got := run(t, `
+load("@std/http.star", "http")
+
+def main(url):
+    gone = attempt(http.get, url + "/gone")
+    return [
+        http.get(url, params = {"q": "a b"}, headers = {"X-A": "h"}, timeout = "1m")["json"],
+        http.post(url, json = {"a": [1]})["json"],
+        http.put(url, body = "text")["json"],
+        http.patch(url, json = False)["json"],
+        http.delete(url)["json"],
+        http.head(url)["status"],
+        http.request("OPTIONS", url)["json"],
+        http.get(url + "/gone", check = False)["status"],
+        [gone.error.kind, gone.error.attempts],
+    ]
+`, server.URL)
+	want := `["GET /?q=a+b h false","POST / {\"a\":[1]} true","PUT / text true","PATCH / false true","DELETE /  true",200,"OPTIONS /  false",410,["HTTPStatus",1]]`
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
