@@ -1,0 +1,90 @@
+// Check: the invariants over the whole store.
+
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// checks are queries that find nothing in a sound store. Their columns fill
+// the sentence.
+var checks = []struct {
+	invariant int
+	sentence  string
+	sql       string
+}{
+	{1, "run %v has %v journal rows numbered %v to %v, the lowest session being %v",
+		`SELECT run, count(*), min(row), max(row), min(session) FROM journal GROUP BY run
+		HAVING min(row) <> 0 OR max(row) <> count(*) - 1 OR min(session) <= 0`},
+	{1, "a journal exists for run %v, which does not", `SELECT DISTINCT run FROM journal WHERE run NOT IN (SELECT key FROM run)`},
+	{1, "execution %v has no run %v", `SELECT id, run FROM execution AS x
+		WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.key = x.run AND run.execution = x.key)`},
+	{3, "execution %v is owned by session %v, which is gone",
+		`SELECT id, owner FROM execution WHERE owner <> 0 AND owner NOT IN (SELECT id FROM session)`},
+	{4, "execution %v is %v and has an owner, a due time or messages", `SELECT id, state FROM execution AS x
+		WHERE state NOT IN ('pending', 'running')
+		AND (owner <> 0 OR due IS NOT NULL OR EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key))`},
+	{5, "execution %v has messages, no owner and is not due", `SELECT id FROM execution AS x
+		WHERE owner = 0 AND due IS NULL AND EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key)`},
+	{7, "message %v is for execution %v, which does not exist",
+		`SELECT id, execution FROM inbox WHERE execution NOT IN (SELECT key FROM execution)`},
+	{8, "session %v is newer than the newest ever given out, %v", `SELECT session.id, seq FROM session, sqlite_sequence
+		WHERE name = 'session' AND session.id > seq`},
+	{9, "execution %v has no program %v",
+		`SELECT id, digest FROM execution WHERE digest NOT IN (SELECT digest FROM program)`},
+	{9, "workflow %v version %v has no program %v",
+		`SELECT name, version, digest FROM workflow WHERE digest NOT IN (SELECT digest FROM program)`},
+	{10, "run %v has %v log lines %v", `SELECT run, count(*), ordinal FROM log GROUP BY run, ordinal HAVING count(*) > 1`},
+	{10, "log lines exist for run %v, which does not", `SELECT DISTINCT run FROM log WHERE run NOT IN (SELECT key FROM run)`},
+}
+
+// Check verifies every invariant of package backend on one snapshot, and that
+// the file itself is sound.
+func (s *Store) Check(ctx context.Context) []error {
+	var broken []error
+	err := s.read(ctx, func(c *conn) error {
+		if _, err := c.exec("BEGIN"); err != nil {
+			return err
+		}
+		found, err := check(ctx, c)
+		broken = found
+		_, end := c.exec("COMMIT")
+		return errors.Join(err, end)
+	})
+	if err != nil {
+		broken = append(broken, err)
+	}
+	return broken
+}
+
+func check(ctx context.Context, c *conn) (broken []error, err error) {
+	for _, k := range checks {
+		if err := c.query(ctx, func(v []driver.Value) error {
+			args := make([]any, len(v))
+			for i := range v {
+				args[i] = v[i]
+			}
+			broken = append(broken, fmt.Errorf("invariant %d: "+k.sentence, append([]any{k.invariant}, args...)...))
+			return nil
+		}, k.sql); err != nil {
+			return broken, err
+		}
+	}
+	err = c.query(ctx, func(v []driver.Value) error {
+		if said := word(v[0]); said != "ok" {
+			broken = append(broken, fmt.Errorf("the file is damaged: %s", said))
+		}
+		return nil
+	}, "PRAGMA integrity_check")
+	return broken, err
+}
+
+var (
+	_ backend.Store     = (*Store)(nil)
+	_ backend.Versioner = (*Store)(nil)
+)

@@ -1,0 +1,177 @@
+// Claims, and the inboxes of what is owned.
+
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// candidate is an execution that may be claimed.
+type candidate struct {
+	key, priority int64
+	due           time.Time
+}
+
+// Claim gives due executions to a session.
+func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
+	var claimed []backend.Claimed
+	err := s.write(ctx, func(c *conn, at time.Time) error {
+		if err := fence(c, r.Session); err != nil {
+			return err
+		}
+		found, err := candidates(c, &r, at)
+		if err != nil {
+			return err
+		}
+		for _, x := range found {
+			one, err := claim(c, x.key, r.Session, at)
+			if err != nil {
+				return err
+			}
+			claimed = append(claimed, one)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return claimed, nil
+}
+
+// candidates finds what a request may claim, best first.
+func candidates(c *conn, r *backend.ClaimRequest, at time.Time) ([]candidate, error) {
+	if r.Limit <= 0 {
+		return nil, nil
+	}
+	editions, err := json.Marshal(r.Editions)
+	if err != nil {
+		return nil, err
+	}
+	if r.IDs != nil {
+		return named(c, r, string(editions))
+	}
+	tags, err := json.Marshal(append([]string{}, r.Tags...))
+	if err != nil {
+		return nil, err
+	}
+	var found []candidate
+	queues := slices.Compact(slices.Sorted(slices.Values(r.Queues)))
+	for _, q := range queues {
+		if found, err = queued(c, found, q, string(editions), string(tags), r.Limit, at); err != nil {
+			return nil, err
+		}
+	}
+	if len(queues) > 1 {
+		slices.SortFunc(found, func(a, b candidate) int {
+			return cmp.Or(cmp.Compare(b.priority, a.priority), a.due.Compare(b.due), cmp.Compare(a.key, b.key))
+		})
+	}
+	return found[:min(len(found), r.Limit)], nil
+}
+
+// queued adds up to limit due executions of one queue. It steps from priority
+// to priority: under a given one the index is ordered by due time, so what is
+// not due yet is never looked at.
+func queued(c *conn, found []candidate, queue, editions, tags string, limit int, at time.Time) ([]candidate, error) {
+	next := `SELECT priority FROM execution WHERE owner = 0 AND due IS NOT NULL AND queue = ? ORDER BY priority DESC LIMIT 1`
+	args := []any{queue}
+	for limit > 0 {
+		v, err := c.first(nonstop, next, args...)
+		if err != nil || v == nil {
+			return found, err
+		}
+		priority, before := number(v[0]), len(found)
+		if err := c.query(nonstop, func(v []driver.Value) error {
+			found = append(found, candidate{number(v[0]), priority, instant(v[1])})
+			return nil
+		}, `SELECT key, due FROM execution INDEXED BY execution_due
+			WHERE owner = 0 AND due IS NOT NULL AND queue = ?1 AND priority = ?2 AND due <= ?3
+			AND edition IN (SELECT value FROM json_each(?4))
+			AND (tags IS NULL OR NOT EXISTS (
+				SELECT 1 FROM json_each(execution.tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(?5))))
+			ORDER BY due, key LIMIT ?6`, queue, priority, at, editions, tags, limit); err != nil {
+			return found, err
+		}
+		limit -= len(found) - before
+		next = `SELECT priority FROM execution WHERE owner = 0 AND due IS NOT NULL AND queue = ? AND priority < ?
+			ORDER BY priority DESC LIMIT 1`
+		args = []any{queue, priority}
+	}
+	return found, nil
+}
+
+// named finds the executions that a request names.
+func named(c *conn, r *backend.ClaimRequest, editions string) (found []candidate, err error) {
+	ids, err := json.Marshal(r.IDs)
+	if err != nil {
+		return nil, err
+	}
+	err = c.query(nonstop, func(v []driver.Value) error {
+		found = append(found, candidate{key: number(v[0])})
+		return nil
+	}, `SELECT key FROM execution WHERE id IN (SELECT value FROM json_each(?)) AND owner = 0 AND state IN ('pending', 'running')
+		AND edition IN (SELECT value FROM json_each(?)) ORDER BY priority DESC, due, key LIMIT ?`, string(ids), editions, r.Limit)
+	return found, err
+}
+
+// claim makes one execution the session's.
+func claim(c *conn, key int64, session backend.SessionID, at time.Time) (one backend.Claimed, err error) {
+	fresh, err := c.exec("UPDATE execution SET owner = ?, due = NULL, state = 'running', started = ? WHERE key = ? AND state = 'pending'",
+		session, at, key)
+	if err != nil {
+		return one, err
+	}
+	if one.Fresh = fresh == 1; !one.Fresh {
+		if _, err := c.exec("UPDATE execution SET owner = ?, due = NULL WHERE key = ?", session, key); err != nil {
+			return one, err
+		}
+	}
+	if err := c.query(nonstop, func(v []driver.Value) (err error) {
+		one.Execution, err = execution(v)
+		return err
+	}, "SELECT "+executionColumns+" FROM execution WHERE key = ?", key); err != nil {
+		return one, err
+	}
+	err = c.query(nonstop, func(v []driver.Value) error {
+		one.Inbox = append(one.Inbox, message(v, one.ID))
+		return nil
+	}, "SELECT "+messageColumns+" FROM inbox WHERE execution = ? ORDER BY id", key)
+	return one, err
+}
+
+// fewMessages is up to how many messages in all the inboxes together are
+// looked through one by one for those of a session's executions.
+const fewMessages = 256
+
+// Receive returns the inboxes of what a session owns. It reads and does not
+// wait for writers.
+func (s *Store) Receive(ctx context.Context, id backend.SessionID) (messages []backend.Message, err error) {
+	if id == 0 {
+		return nil, nil
+	}
+	err = s.read(ctx, func(c *conn) error {
+		// A worker owns thousands and has few messages; behind a backlog it
+		// is the other way round.
+		v, err := c.first(ctx, "SELECT count(*) FROM (SELECT 1 FROM inbox LIMIT ?)", fewMessages)
+		if err != nil {
+			return err
+		}
+		sql := `FROM inbox CROSS JOIN execution ON execution.key = inbox.execution WHERE execution.owner = ? ORDER BY inbox.id`
+		if number(v[0]) == fewMessages {
+			sql = `FROM execution CROSS JOIN inbox ON inbox.execution = execution.key
+				WHERE execution.owner = ? AND execution.owner <> 0 ORDER BY inbox.id`
+		}
+		return c.query(ctx, func(v []driver.Value) error {
+			messages = append(messages, message(v, word(v[len(v)-1])))
+			return nil
+		}, "SELECT "+messageColumns+", execution.id "+sql, id)
+	})
+	return messages, err
+}

@@ -1,0 +1,344 @@
+// Commit: a batch whole or not at all.
+
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Commit writes a batch.
+func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	var reply backend.Reply
+	err := s.write(ctx, func(c *conn, at time.Time) error {
+		reply.Now = at
+		return s.commit(c, &b, &reply)
+	})
+	if err != nil {
+		return backend.Reply{}, err
+	}
+	return reply, nil
+}
+
+func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply) error {
+	fenced := len(b.Turns) > 0
+	for i := range b.Create {
+		ok, err := s.stored(c, b.Create[i].Digest)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return backend.ErrNoProgram
+		}
+		fenced = fenced || b.Create[i].Claim
+	}
+	if fenced {
+		if err := fence(c, b.Session); err != nil {
+			return err
+		}
+	}
+	if len(b.Create) > 0 {
+		if err := create(c, b, reply); err != nil {
+			return err
+		}
+	}
+	if len(b.Turns) > 0 {
+		reply.Turns = make([]backend.TurnReply, len(b.Turns))
+		if err := s.land(c, b, reply); err != nil {
+			return err
+		}
+	}
+	for i := range b.Send {
+		found, err := send(c, &b.Send[i], reply.Now)
+		if err != nil {
+			return err
+		}
+		reply.Sent = append(reply.Sent, found)
+	}
+	return nil
+}
+
+// fence fails when the session's row is gone.
+func fence(c *conn, id backend.SessionID) error {
+	v, err := c.first(nonstop, "SELECT 1 FROM session WHERE id = ?", id)
+	if err == nil && v == nil {
+		err = backend.ErrFenced
+	}
+	return err
+}
+
+// stored reports whether a program exists. They are never removed, so what
+// was seen once need not be looked up again.
+func (s *Store) stored(c *conn, digest string) (bool, error) {
+	if s.programs[digest] {
+		return true, nil
+	}
+	v, err := c.first(nonstop, "SELECT 1 FROM program WHERE digest = ?", digest)
+	if err != nil || v == nil {
+		return false, err
+	}
+	s.programs[digest] = true
+	return true, nil
+}
+
+// land writes the turns, in order.
+func (s *Store) land(c *conn, b *backend.Batch, reply *backend.Reply) error {
+	for i := range b.Turns {
+		t := &b.Turns[i]
+		if plain(t) {
+			ok, err := append1(c, b.Session, t)
+			if err != nil {
+				return failed(i, err)
+			}
+			if ok {
+				continue
+			}
+		}
+		kept, err := s.turnOf(c, b.Session, t, reply.Now)
+		if err != nil {
+			return failed(i, err)
+		}
+		reply.Turns[i].Kept = kept
+	}
+	return nil
+}
+
+// failed names the turn that may not land; faults are passed on.
+func failed(i int, err error) error {
+	if err == backend.ErrNotOwner || err == backend.ErrNoProgram { //nolint:errorlint // this file's own
+		return &backend.TurnError{Index: i, Err: err}
+	}
+	return err
+}
+
+// plain reports whether a turn is one journal row and nothing else.
+func plain(t *backend.Turn) bool {
+	return len(t.Rows) == 1 && len(t.Taken) == 0 && len(t.Logs) == 0 && t.Published == nil && t.Stuck == nil &&
+		t.Then == backend.Hold && t.Digest == ""
+}
+
+// append1 lands a plain turn with a single statement, which is also its fence.
+// It reports false when it did not: the turn may not land, or there is an
+// earlier Stuck to clear.
+func append1(c *conn, session backend.SessionID, t *backend.Turn) (bool, error) {
+	n, err := c.exec(`INSERT INTO journal (run, row, session, data)
+		SELECT run, ?1, ?2, ?3 FROM execution
+		WHERE id = ?4 AND owner = ?2 AND run = ?5 AND state = 'running' AND stuck IS NULL
+		AND (?1 = 0 OR EXISTS (SELECT 1 FROM journal WHERE run = ?5 AND row = ?1 - 1))`,
+		t.First, session, t.Rows[0], t.Execution, t.Run)
+	if duplicate(err) {
+		return false, backend.ErrNotOwner
+	}
+	return n == 1, err
+}
+
+// turnOf lands any turn.
+func (s *Store) turnOf(c *conn, session backend.SessionID, t *backend.Turn, at time.Time) (kept bool, err error) {
+	v, err := c.first(nonstop, "SELECT key, owner, run, state, stuck IS NOT NULL FROM execution WHERE id = ?", t.Execution)
+	if err != nil {
+		return false, err
+	}
+	if v == nil || backend.SessionID(number(v[1])) != session || backend.RunKey(number(v[2])) != t.Run ||
+		backend.State(word(v[3])).Terminal() {
+		return false, backend.ErrNotOwner
+	}
+	key, stuck := number(v[0]), number(v[4]) != 0
+	if err := appendRows(c, session, t); err != nil {
+		return false, err
+	}
+	for i, id := range t.Taken {
+		n, err := c.exec("DELETE FROM inbox WHERE id = ? AND execution = ?", id, key)
+		if err != nil {
+			return false, err
+		}
+		if n == 0 && !slices.Contains(t.Taken[:i], id) {
+			return false, backend.ErrNotOwner
+		}
+	}
+	if t.Digest != "" {
+		ok, err := s.stored(c, t.Digest)
+		if err != nil {
+			return false, err
+		}
+		if !ok {
+			return false, backend.ErrNoProgram
+		}
+		if _, err := c.exec("UPDATE execution SET digest = ? WHERE key = ?", t.Digest, key); err != nil {
+			return false, err
+		}
+	}
+	if err := describe(c, key, t, stuck); err != nil {
+		return false, err
+	}
+	return conclude(c, key, t, at)
+}
+
+// appendRows writes a turn's journal rows.
+func appendRows(c *conn, session backend.SessionID, t *backend.Turn) error {
+	if len(t.Rows) == 0 {
+		return nil
+	}
+	v, err := c.first(nonstop, "SELECT row FROM journal WHERE run = ? ORDER BY row DESC LIMIT 1", t.Run)
+	if err != nil {
+		return err
+	}
+	next := int64(0)
+	if v != nil {
+		next = number(v[0]) + 1
+	}
+	if t.First != next {
+		return backend.ErrNotOwner
+	}
+	for i, data := range t.Rows {
+		if _, err := c.exec("INSERT INTO journal (run, row, session, data) VALUES (?, ?, ?, ?)",
+			t.Run, t.First+int64(i), session, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describe writes what a turn says about its execution: log lines, what it
+// published, and whether it is stuck.
+func describe(c *conn, key int64, t *backend.Turn, stuck bool) error {
+	for i := range t.Logs {
+		l := &t.Logs[i]
+		_, err := c.exec("INSERT INTO log (run, ordinal, at, step, level, message, fields) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			t.Run, l.Ordinal, l.At.UnixMicro(), l.Step, l.Level, l.Message, text(l.Fields))
+		if duplicate(err) {
+			return backend.ErrNotOwner
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if t.Published != nil {
+		if _, err := c.exec("UPDATE execution SET published = ? WHERE key = ?", text(t.Published), key); err != nil {
+			return err
+		}
+	}
+	if t.Stuck == nil && (!stuck || len(t.Rows) == 0) {
+		return nil
+	}
+	var words any
+	if t.Stuck != nil {
+		b, err := json.Marshal(t.Stuck)
+		if err != nil {
+			return err
+		}
+		words = string(b)
+	}
+	_, err := c.exec("UPDATE execution SET stuck = ? WHERE key = ?", words, key)
+	return err
+}
+
+// conclude does what Turn.Then asks for.
+func conclude(c *conn, key int64, t *backend.Turn, at time.Time) (kept bool, err error) {
+	switch t.Then {
+	case backend.Release:
+		n, err := c.exec(`UPDATE execution SET owner = 0, due = ?2
+			WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM inbox WHERE execution = ?1)`, key, t.Due)
+		return n == 0, err
+	case backend.Finish:
+		if _, err := c.exec(`UPDATE execution SET state = ?, result = ?, failure = ?, finished = ?, owner = 0, due = NULL, stuck = NULL
+			WHERE key = ?`, t.State, t.Result, text(t.Failure), at, key); err != nil {
+			return false, err
+		}
+		_, err := c.exec("DELETE FROM inbox WHERE execution = ?", key)
+		return false, err
+	}
+	return false, nil
+}
+
+// create makes the executions that do not exist yet.
+func create(c *conn, b *backend.Batch, reply *backend.Reply) error {
+	// Run keys are taken from the sequence, which outlives deleted rows, and
+	// an execution bears the key of its first run.
+	v, err := c.first(nonstop, "SELECT seq FROM sqlite_sequence WHERE name = 'run'")
+	if err != nil {
+		return err
+	}
+	last := int64(0)
+	if v != nil {
+		last = number(v[0])
+	}
+	for i := range b.Create {
+		n := &b.Create[i]
+		ok, err := insert(c, b.Session, n, last+1, reply.Now)
+		if err != nil {
+			return err
+		}
+		if ok {
+			last++
+			reply.Created = append(reply.Created, backend.Created{Run: backend.RunKey(last)})
+			continue
+		}
+		x, err := read(nonstop, c, n.ID)
+		if err != nil {
+			return err
+		}
+		reply.Created = append(reply.Created, backend.Created{Run: x.Run, Existing: &x})
+	}
+	return nil
+}
+
+func insert(c *conn, session backend.SessionID, n *backend.NewExecution, key int64, at time.Time) (bool, error) {
+	tags, err := list(n.Tags)
+	if err != nil {
+		return false, err
+	}
+	state, owner, due, started := backend.Pending, backend.SessionID(0), n.Due, time.Time{}
+	if due.IsZero() {
+		due = at
+	}
+	if n.Claim {
+		state, owner, due, started = backend.Running, session, time.Time{}, at
+	}
+	inserted, err := c.exec(`INSERT INTO execution (key, id, owner, run, state, due, queue, priority, edition, run_number,
+			created, started, expires, workflow, digest, function, parent, parent_step, tags, input)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+		key, n.ID, owner, key, state, due, n.Queue, n.Priority, n.Edition,
+		at, started, n.Expires, n.Workflow, n.Digest, n.Function, n.Parent, n.ParentStep, tags, text(n.Input))
+	if err != nil || inserted == 0 {
+		return false, err
+	}
+	_, err = c.exec("INSERT INTO run (key, execution, number, created) VALUES (?, ?, 1, ?)", key, key, at)
+	return true, err
+}
+
+// list is a JSON array of words; nil stays nil.
+func list(words []string) (driver.Value, error) {
+	if words == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(words)
+	return string(b), err
+}
+
+// send puts a message into an inbox. found says why it could not.
+func send(c *conn, m *backend.Message, at time.Time) (found, err error) {
+	v, err := c.first(nonstop, "SELECT key, state, owner, due FROM execution WHERE id = ?", m.Execution)
+	if err != nil {
+		return nil, err
+	}
+	if v == nil {
+		return backend.ErrNotFound, nil
+	}
+	if backend.State(word(v[1])).Terminal() {
+		return backend.ErrClosed, nil
+	}
+	key, owner, due := number(v[0]), number(v[2]), instant(v[3])
+	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		key, m.Kind, m.Name, m.Step, m.Attempt, at, m.Payload); err != nil {
+		return nil, err
+	}
+	if owner == 0 && (due.IsZero() || due.After(at)) {
+		_, err = c.exec("UPDATE execution SET due = ? WHERE key = ?", at, key)
+	}
+	return nil, err
+}

@@ -1,0 +1,108 @@
+// Opening a database file.
+
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Open opens the database that a path or a URL "sqlite:PATH" names and makes
+// it when there is none. "?synchronous=normal" trades the last commits before
+// a power cut for speed; the default is "full".
+func Open(ctx context.Context, url string) (*Store, error) {
+	path, synchronous, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(ctx, path, synchronous)
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, translate(err))
+	}
+	return s, nil
+}
+
+// parse splits a URL into an absolute path and options.
+func parse(s string) (path, synchronous string, err error) {
+	path, query, _ := strings.Cut(strings.TrimPrefix(s, "sqlite:"), "?")
+	options, err := url.ParseQuery(query)
+	if err != nil {
+		return "", "", fmt.Errorf("database %q: %w", s, err)
+	}
+	synchronous = "full"
+	for key, values := range options {
+		last := values[len(values)-1]
+		switch {
+		case key != "synchronous":
+			return "", "", fmt.Errorf("database %q: unknown option %q (there is synchronous=normal or full)", s, key)
+		case last != "normal" && last != "full":
+			return "", "", fmt.Errorf("database %q: synchronous is %q, not normal or full", s, last)
+		}
+		synchronous = last
+	}
+	if path == "" {
+		return "", "", fmt.Errorf("database %q: the path is empty", s)
+	}
+	path, err = filepath.Abs(path)
+	return path, synchronous, err
+}
+
+func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	if at, err := os.Stat(path); err == nil && !at.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is not a regular file", backend.ErrNotDatabase, path)
+	}
+	if err := refuseNetwork(dir); err != nil {
+		return nil, err
+	}
+	// Nothing is written, not even a lock file, beside a file that is not ours.
+	if at, err := os.Stat(path); err == nil && at.Size() > 0 {
+		if err := inspect(path); err != nil {
+			return nil, err
+		}
+	}
+	turn, err := newTurnstile(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, turn.close())
+		}
+	}()
+	if err := turn.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer turn.leave()
+	writer, err := connect(path, "journal_mode=WAL", "synchronous="+synchronous, "cache_size=-65536", "temp_store=memory")
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(writer); err != nil {
+		return nil, errors.Join(err, writer.close())
+	}
+	return newStore(path, turn, writer), nil
+}
+
+// inspect refuses a file that is not a database of ours, or a newer one.
+func inspect(path string) error {
+	c, err := connect(path, "query_only=1")
+	if err != nil {
+		return err
+	}
+	id, err := identify(c)
+	if err == nil {
+		_, err = judge(id)
+	}
+	return errors.Join(err, c.close())
+}

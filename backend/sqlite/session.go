@@ -1,0 +1,82 @@
+// Sessions: opened, beating, revoked.
+
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// freed is how many executions one transaction of Revoke frees: others are
+// not kept waiting for long.
+const freed = 500
+
+// Open begins a session.
+func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.SessionID, opened time.Time, err error) {
+	err = s.write(ctx, func(c *conn, at time.Time) error {
+		v, err := c.first(nonstop, `INSERT INTO session (beat, host, boot, pidns, pid, started, opened, info)
+			VALUES (0, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, n.Host, n.Boot, n.PIDNS, n.PID, n.Started, at, text(n.Info))
+		if err != nil {
+			return err
+		}
+		id, opened = backend.SessionID(number(v[0])), at
+		return nil
+	})
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	return id, opened, nil
+}
+
+// Beat advances a session's counter.
+func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (beaten time.Time, err error) {
+	err = s.write(ctx, func(c *conn, at time.Time) error {
+		n, err := c.exec("UPDATE session SET beat = beat + 1, info = ? WHERE id = ?", text(info), id)
+		if err == nil && n == 0 {
+			err = backend.ErrFenced
+		}
+		beaten = at
+		return err
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return beaten, nil
+}
+
+// Revoke ends a session and then frees what it owned (invariant 8).
+func (s *Store) Revoke(ctx context.Context, id backend.SessionID) error {
+	if err := s.write(ctx, func(c *conn, _ time.Time) error {
+		_, err := c.exec("DELETE FROM session WHERE id = ?", id)
+		return err
+	}); err != nil || id == 0 {
+		return err
+	}
+	for n := int64(freed); n == freed; {
+		if err := s.write(ctx, func(c *conn, at time.Time) (err error) {
+			n, err = c.exec(`UPDATE execution SET owner = 0, due = ? WHERE key IN (
+				SELECT key FROM execution WHERE owner = ? AND owner <> 0 LIMIT ?)`, at, id, freed)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sessions returns all sessions, oldest first.
+func (s *Store) Sessions(ctx context.Context) (list []backend.Session, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(v []driver.Value) error {
+			list = append(list, backend.Session{
+				ID: backend.SessionID(number(v[0])), Beat: number(v[1]), Host: word(v[2]), Boot: word(v[3]), PIDNS: word(v[4]),
+				PID: int(number(v[5])), Started: word(v[6]), Opened: instant(v[7]), Info: bytes(v[8]),
+			})
+			return nil
+		}, "SELECT id, beat, host, boot, pidns, pid, started, opened, info FROM session ORDER BY id")
+	})
+	return list, err
+}

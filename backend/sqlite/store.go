@@ -1,0 +1,209 @@
+// Package sqlite keeps executions in one SQLite file that several processes of
+// one machine may share.
+//
+// All writing goes through one connection behind a turnstile (lock.go), one
+// transaction per call, so that SQLITE_BUSY never happens between processes of
+// ours. Readers have connections of their own and, thanks to the write-ahead
+// log, never wait for writers nor keep them waiting.
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// readers is how many reads may run at once.
+const readers = 4
+
+// Store is a SQLite file.
+type Store struct {
+	path string
+	turn *turnstile
+
+	// Guarded by the turnstile.
+	writer   *conn
+	programs map[string]bool // digests known to be stored; they are never removed
+
+	idle   chan *conn // a nil one is yet to be opened
+	closed atomic.Bool
+
+	watching sync.Mutex
+	watch    *conn // for Version alone: data_version is a connection's own view
+}
+
+func newStore(path string, turn *turnstile, writer *conn) *Store {
+	s := &Store{path: path, turn: turn, writer: writer, programs: make(map[string]bool), idle: make(chan *conn, readers)}
+	for range readers {
+		s.idle <- nil
+	}
+	return s
+}
+
+// Close waits for what is under way and closes the file.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	var errs []error
+	for range readers {
+		if c := <-s.idle; c != nil {
+			errs = append(errs, c.close())
+		}
+	}
+	s.watching.Lock()
+	defer s.watching.Unlock()
+	if s.watch != nil {
+		errs = append(errs, s.watch.close())
+	}
+	// The writer goes last: it folds the log into the database.
+	if err := s.turn.enter(context.Background()); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	errs = append(errs, s.writer.close())
+	s.turn.leave()
+	return errors.Join(append(errs, s.turn.close())...)
+}
+
+// write runs fn in a transaction at the writer's turn.
+func (s *Store) write(ctx context.Context, fn func(c *conn, at time.Time) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.closed.Load() {
+		return errShut
+	}
+	if err := s.turn.enter(ctx); err != nil {
+		return err
+	}
+	defer s.turn.leave()
+	if s.closed.Load() {
+		return errShut
+	}
+	return translate(transact(s.writer, func() error { return fn(s.writer, now()) }))
+}
+
+// transact runs fn between BEGIN IMMEDIATE and COMMIT.
+func transact(c *conn, fn func() error) error {
+	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := fn()
+	if err == nil {
+		_, err = c.exec("COMMIT")
+	}
+	if err != nil {
+		// Some errors have rolled back already; then there is nothing to do.
+		_, _ = c.exec("ROLLBACK")
+	}
+	return err
+}
+
+// read runs fn with a connection that cannot write.
+func (s *Store) read(ctx context.Context, fn func(c *conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.closed.Load() {
+		return errShut
+	}
+	var c *conn
+	select {
+	case c = <-s.idle:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { s.idle <- c }()
+	switch {
+	case s.closed.Load():
+		return errShut
+	case c == nil:
+		opened, err := connect(s.path, "query_only=1", "temp_store=memory")
+		if err != nil {
+			return translate(err)
+		}
+		c = opened
+	}
+	return translate(fn(c))
+}
+
+// Version changes whenever any connection has changed the database.
+func (s *Store) Version(ctx context.Context) (int64, error) {
+	s.watching.Lock()
+	defer s.watching.Unlock()
+	if s.closed.Load() {
+		return 0, errShut
+	}
+	if s.watch == nil {
+		c, err := connect(s.path, "query_only=1")
+		if err != nil {
+			return 0, translate(err)
+		}
+		s.watch = c
+	}
+	v, err := s.watch.first(ctx, "PRAGMA data_version")
+	if err != nil {
+		return 0, translate(err)
+	}
+	return number(v[0]), nil
+}
+
+// nonstop is the context inside a transaction: what has begun is not called off.
+var nonstop = context.Background()
+
+// now is the time of one transaction.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// Deploy stores programs and deployments.
+func (s *Store) Deploy(ctx context.Context, programs []backend.Program, deployments []backend.Deployment) ([]backend.Deployment, error) {
+	stored := make([]backend.Deployment, 0, len(deployments))
+	err := s.write(ctx, func(c *conn, at time.Time) error {
+		for _, p := range programs {
+			if _, err := c.exec("INSERT INTO program (digest, created, sources) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+				p.Digest, at, text(p.Sources)); err != nil {
+				return err
+			}
+		}
+		for _, d := range deployments {
+			d, err := deploy(c, d, at)
+			if err != nil {
+				return err
+			}
+			stored = append(stored, d)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stored, nil
+}
+
+func deploy(c *conn, d backend.Deployment, at time.Time) (backend.Deployment, error) {
+	v, err := c.first(nonstop, "SELECT 1 FROM program WHERE digest = ?", d.Digest)
+	if err != nil {
+		return d, err
+	}
+	if v == nil {
+		return d, backend.ErrNoProgram
+	}
+	v, err = c.first(nonstop, "SELECT "+deploymentColumns+" FROM workflow WHERE name = ? ORDER BY version DESC LIMIT 1", d.Workflow)
+	if err != nil {
+		return d, err
+	}
+	d.Version, d.At = 1, at
+	if v != nil {
+		newest := deployment(v)
+		if newest.Digest == d.Digest {
+			return newest, nil
+		}
+		d.Version = newest.Version + 1
+	}
+	_, err = c.exec("INSERT INTO workflow (name, version, digest, by, note, at) VALUES (?, ?, ?, ?, ?, ?)",
+		d.Workflow, d.Version, d.Digest, d.By, d.Note, d.At)
+	return d, err
+}
