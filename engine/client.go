@@ -66,40 +66,65 @@ func (e *Engine) State(ctx context.Context, id string) (Execution, error) {
 	return view(x)
 }
 
-// Wait returns an execution when it has ended.
+// Wait returns an execution when it has ended. What runs in this process tells
+// of its end by itself; what runs elsewhere is looked at, less and less often.
 func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
-	const longest = 250 * time.Millisecond
-	for delay := 2 * time.Millisecond; ; delay = min(2*delay, longest) {
+	delay, longest := 2*time.Millisecond, 250*time.Millisecond
+	if e.current() != nil { // most likely it will run here
+		delay = 50 * time.Millisecond
+	}
+	for ; ; delay = min(2*delay, longest) {
 		changed := e.subscribe(id)
-		x, err := e.State(ctx, id)
-		if err == nil && !x.State.Terminal() {
-			limit := time.NewTimer(delay)
-			select {
-			case <-changed:
-			case <-limit.C:
-			case <-ctx.Done():
-				err = ctx.Err()
+		pause := time.Second
+		if !e.holds(id) {
+			x, err := e.State(ctx, id)
+			if err != nil || x.State.Terminal() {
+				e.unsubscribe(id, changed)
+				return x, err
 			}
-			limit.Stop()
+			pause = delay
 		}
-		if err != nil || x.State.Terminal() {
+		limit := time.NewTimer(pause)
+		select {
+		case ended := <-changed:
+			if ended != nil {
+				limit.Stop()
+				return view(*ended)
+			}
+			delay = 2 * time.Millisecond
+		case <-limit.C:
+		case <-ctx.Done():
 			e.unsubscribe(id, changed)
-			return x, err
+			x, _ := e.State(context.WithoutCancel(ctx), id)
+			return x, ctx.Err()
 		}
+		limit.Stop()
 		e.unsubscribe(id, changed)
 	}
 }
 
-// subscribe returns a channel that is closed when something became of an execution here.
-func (e *Engine) subscribe(id string) chan struct{} {
-	ch := make(chan struct{})
+// holds reports whether an execution runs in this process.
+func (e *Engine) holds(id string) bool {
+	w := e.current()
+	if w == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.held[id] != nil
+}
+
+// subscribe returns a channel that tells when something became of an execution
+// here: its record when it has ended, else nil.
+func (e *Engine) subscribe(id string) chan *backend.Execution {
+	ch := make(chan *backend.Execution, 1)
 	e.mu.Lock()
 	e.waiters[id] = append(e.waiters[id], ch)
 	e.mu.Unlock()
 	return ch
 }
 
-func (e *Engine) unsubscribe(id string, ch chan struct{}) {
+func (e *Engine) unsubscribe(id string, ch chan *backend.Execution) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	list := e.waiters[id]

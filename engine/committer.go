@@ -28,6 +28,7 @@ type write struct {
 type wrote struct {
 	err     error
 	kept    bool
+	now     time.Time
 	created backend.Created
 }
 
@@ -47,8 +48,9 @@ type committer struct {
 	store   backend.Store
 	session backend.SessionID
 	in      chan *write
-	ctx     context.Context // ends when the session is lost or the engine is killed
-	onError func(error)     // told of a fault that is being retried
+	ctx     context.Context  // ends when the session is lost or the engine is killed
+	onError func(error)      // told of a fault that is being retried
+	now     func() time.Time // estimated database time
 }
 
 // submit hands a write to the committer and waits for what became of it.
@@ -117,7 +119,7 @@ func (c *committer) commit(batch []*write) {
 	}
 	turns, creates := 0, 0
 	for _, w := range batch {
-		r := wrote{err: err}
+		r := wrote{err: err, now: reply.Now}
 		if err == nil {
 			if w.turn != nil {
 				r.kept = reply.Turns[turns].Kept
@@ -204,7 +206,7 @@ func (c *committer) landed(b *backend.Batch) (backend.Reply, bool, error) {
 
 // rebuild makes the reply of a batch that has landed.
 func (c *committer) rebuild(b *backend.Batch) (backend.Reply, bool, error) {
-	var reply backend.Reply
+	reply := backend.Reply{Now: c.now()}
 	for i := range b.Turns {
 		r := backend.TurnReply{}
 		if b.Turns[i].Then == backend.Release {

@@ -127,7 +127,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 		w.hint()
 		return nil
 	}
-	c := backend.Claimed{Fresh: x == nil, Execution: born(n, r.created.Run, w.session)}
+	c := backend.Claimed{Fresh: x == nil, Execution: born(n, r.created.Run, w.session, r.now)}
 	if x != nil { // the reply of an earlier try was lost
 		c.Execution = *x
 	}
@@ -150,11 +150,12 @@ func (w *worker) mayKeep(n *backend.NewExecution) bool {
 }
 
 // born is the record of an execution that was created claimed.
-func born(n *backend.NewExecution, run backend.RunKey, owner backend.SessionID) backend.Execution {
+func born(n *backend.NewExecution, run backend.RunKey, owner backend.SessionID, at time.Time) backend.Execution {
 	return backend.Execution{
 		ID: n.ID, Run: run, RunNumber: 1, Workflow: n.Workflow, Digest: n.Digest, Edition: n.Edition,
 		Function: n.Function, Input: n.Input, State: backend.Running, Queue: n.Queue, Priority: n.Priority,
 		Tags: n.Tags, Parent: n.Parent, ParentStep: n.ParentStep, Owner: owner, Expires: n.Expires,
+		Created: at, Started: at,
 	}
 }
 

@@ -39,8 +39,8 @@ type Engine struct {
 	running bool
 	opened  bool
 	killed  bool
-	adopted map[string]bool            // ids to be claimed whatever their queue
-	waiters map[string][]chan struct{} // closed when something became of an id
+	adopted map[string]bool                      // ids to be claimed whatever their queue
+	waiters map[string][]chan *backend.Execution // told once when something became of an id
 }
 
 // New returns an engine on a store. A nil registry is for processes that only
@@ -56,7 +56,7 @@ func New(store backend.Store, registry *activities.Registry, o Options) (*Engine
 	return &Engine{
 		store: store, registry: registry, options: o, clock: newClock(), cache: starlark.NewCache(1000),
 		ready: make(chan struct{}), harder: make(chan struct{}),
-		adopted: make(map[string]bool), waiters: make(map[string][]chan struct{}),
+		adopted: make(map[string]bool), waiters: make(map[string][]chan *backend.Execution),
 	}, nil
 }
 
@@ -183,12 +183,12 @@ func (e *Engine) wanted() []string {
 	return ids
 }
 
-// changed wakes who waits for an execution.
-func (e *Engine) changed(id string) {
+// changed wakes who waits for an execution; ended is its record when it has ended.
+func (e *Engine) changed(id string, ended *backend.Execution) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, ch := range e.waiters[id] {
-		close(ch)
+		ch <- ended
 	}
 	delete(e.waiters, id)
 }

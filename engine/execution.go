@@ -53,6 +53,7 @@ type execution struct {
 	rows      [][]byte
 	row       []byte
 	nextRow   int64
+	landedAt  time.Time // database time of the newest landed turn
 	taken     []int64
 	logs      []backend.LogLine
 	lines     int64
@@ -249,6 +250,8 @@ func (x *execution) end(value []byte, failure *starlark.Failure) error {
 	if err := x.land(t); err != nil {
 		return err
 	}
+	x.rec.State, x.rec.Result, x.rec.Failure, x.rec.Finished = t.State, t.Result, t.Failure, x.landedAt
+	x.rec.Owner, x.rec.Due, x.rec.Stuck = 0, time.Time{}, nil
 	ev := Event{Kind: ExecutionEnded, Execution: x.rec.ID, Name: string(t.State)}
 	if t.Failure != nil {
 		ev.Failure = decodeFailure(t.Failure)

@@ -67,6 +67,7 @@ func (x *execution) landing(t *backend.Turn) (kept bool, err error) {
 		return false, errLost
 	}
 	x.nextRow += int64(len(t.Rows))
+	x.landedAt = r.now
 	if len(t.Rows) > 0 && t.Stuck == nil {
 		x.rec.Stuck = nil
 	}

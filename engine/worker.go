@@ -63,7 +63,7 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 	w.attempts, w.cutAll = context.WithCancel(w.ctx)
 	w.slots.free = e.options.MaxConcurrency
 	w.parking.max = e.options.MaxParked
-	w.committer = &committer{store: e.store, session: id, in: make(chan *write, maxBatch), ctx: w.ctx, onError: w.fault}
+	w.committer = &committer{store: e.store, session: id, in: make(chan *write, maxBatch), ctx: w.ctx, onError: w.fault, now: func() time.Time { return fromMicro(w.clock.now()) }}
 	return w
 }
 
@@ -237,7 +237,11 @@ func (w *worker) gone(x *execution) {
 	delete(w.held, x.rec.ID)
 	empty := len(w.held) == 0
 	w.mu.Unlock()
-	w.engine.changed(x.rec.ID)
+	var ended *backend.Execution
+	if x.rec.State.Terminal() {
+		ended = &x.rec
+	}
+	w.engine.changed(x.rec.ID, ended)
 	if w.stopping.Load() {
 		if empty {
 			w.hint()
