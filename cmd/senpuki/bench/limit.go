@@ -4,7 +4,7 @@ package bench
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver that the SQLite backend uses too
+	"modernc.org/sqlite"
 )
 
 const (
@@ -45,75 +45,88 @@ func (r rate) result(c Config) Result {
 	}
 }
 
-// measureLimit writes journal rows to a scratch file in dir, one transaction a batch. The table and the order of the
+// measureLimit writes journal rows to a scratch file in dir, so many a transaction. The table and the order of the
 // keys are those of the journal under throughput.
-func measureLimit(ctx context.Context, dir, synchronous string) (_ []rate, err error) {
+func measureLimit(ctx context.Context, dir, synchronous string, batch int) (r rate, err error) {
 	scratch, err := os.MkdirTemp(dir, ".senpuki-limit-*")
 	if err != nil {
-		return nil, fmt.Errorf("limit: %w", err)
+		return rate{}, fmt.Errorf("limit: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	var rates []rate
-	for _, batch := range limitBatches {
-		path := filepath.Join(scratch, fmt.Sprintf("limit%d.db", batch))
-		r, err := writeRows(ctx, path, synchronous, batch)
-		if err != nil {
-			return nil, fmt.Errorf("limit/%d: %w", batch, err)
-		}
-		rates = append(rates, r)
+	settle()
+	if r, err = writeRows(ctx, filepath.Join(scratch, "limit.db"), synchronous, batch); err != nil {
+		return rate{}, fmt.Errorf("limit/%d: %w", batch, err)
 	}
-	return rates, nil
+	return r, nil
 }
 
+// writeRows uses the driver itself: database/sql would take its share of a small transaction.
 func writeRows(ctx context.Context, path, synchronous string, batch int) (_ rate, err error) {
-	db, err := sql.Open("sqlite", "file:"+path)
+	conn, err := (&sqlite.Driver{}).Open("file:" + filepath.ToSlash(path))
 	if err != nil {
 		return rate{}, err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return rate{}, err
-	}
-	defer conn.Close()
+	defer func() { err = errors.Join(err, conn.Close()) }()
 	for _, statement := range []string{
 		"PRAGMA journal_mode = WAL",
 		"PRAGMA synchronous = " + synchronous,
-		`CREATE TABLE journal (run INTEGER NOT NULL, row INTEGER NOT NULL, session INTEGER NOT NULL, data BLOB NOT NULL,
-			PRIMARY KEY (run, row)) WITHOUT ROWID`,
+		"PRAGMA cache_size = -65536",
+		`CREATE TABLE journal (run INTEGER NOT NULL, row INTEGER NOT NULL, session INTEGER NOT NULL, data BLOB,
+			PRIMARY KEY (run, row)) STRICT, WITHOUT ROWID`,
 	} {
-		if _, err := conn.ExecContext(ctx, statement); err != nil {
+		if _, err := conn.(driver.ExecerContext).ExecContext(ctx, statement, nil); err != nil {
 			return rate{}, err
 		}
 	}
 	group := min(batch, limitStatement)
-	insert, err := conn.PrepareContext(ctx, "INSERT INTO journal (run, row, session, data) VALUES "+
-		strings.Repeat("(?, ?, 1, ?), ", group-1)+"(?, ?, 1, ?)")
+	statements, err := prepare(conn, "BEGIN IMMEDIATE", "INSERT INTO journal (run, row, session, data) VALUES "+
+		strings.Repeat("(?, ?, 1, ?), ", group-1)+"(?, ?, 1, ?)", "COMMIT")
 	if err != nil {
 		return rate{}, err
 	}
-	defer insert.Close()
+	begin, insert, commit := statements[0], statements[1], statements[2]
 	data := make([]byte, limitRow)
+	args := make([]driver.NamedValue, 3*group)
 	r := rate{batch: batch}
-	args := make([]any, 0, 3*group)
 	for begun := time.Now(); r.elapsed < limitSpan; r.elapsed = time.Since(begun) {
-		if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		if _, err := begin.ExecContext(ctx, nil); err != nil {
 			return rate{}, err
 		}
 		for range batch / group {
-			args = args[:0]
-			for range group {
+			for i := range group {
 				block, turn := r.rows/(limitRuns*limitLength), r.rows%(limitRuns*limitLength)
-				args = append(args, block*limitRuns+turn%limitRuns, turn/limitRuns, data)
+				for j, v := range []driver.Value{int64(block*limitRuns + turn%limitRuns), int64(turn / limitRuns), data} {
+					args[3*i+j] = driver.NamedValue{Ordinal: 3*i + j + 1, Value: v}
+				}
 				r.rows++
 			}
-			if _, err := insert.ExecContext(ctx, args...); err != nil {
+			if _, err := insert.ExecContext(ctx, args); err != nil {
 				return rate{}, err
 			}
 		}
-		if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
+		if _, err := commit.ExecContext(ctx, nil); err != nil {
 			return rate{}, err
 		}
 	}
-	return r, nil
+	for _, s := range statements {
+		err = errors.Join(err, s.(driver.Stmt).Close())
+	}
+	return r, err
+}
+
+// prepare prepares statements once for all.
+func prepare(conn driver.Conn, texts ...string) ([]driver.StmtExecContext, error) {
+	var all []driver.StmtExecContext
+	for _, text := range texts {
+		s, err := conn.Prepare(text)
+		if err != nil {
+			return nil, err
+		}
+		exec, ok := s.(driver.StmtExecContext)
+		if !ok {
+			return nil, fmt.Errorf("the driver's statement is a %T", s)
+		}
+		all = append(all, exec)
+	}
+	return all, nil
 }
