@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 // registry is the Go activities of the binary "mine".
 func registry() *activities.Registry {
 	reg := activities.NewRegistry()
-	reg.MustRegister("add", func(a, b int) int { return a + b })
+	reg.MustRegister("add", func(a, b int) (int, error) { return a + b, nil })
 	reg.MustRegister("panics", func(what string) error { panic(what) })
 	reg.MustRegister("flaky", flaky)
 	reg.MustRegister("deaf", func(context.Context) error { // ignores its context, until the process ends

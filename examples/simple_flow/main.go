@@ -8,8 +8,8 @@ import (
 
 func registry() *activities.Registry {
 	reg := activities.NewRegistry()
-	reg.MustRegister("add_ten", func(n int) int { return n + 10 })
-	reg.MustRegister("add_five", func(n int) int { return n + 5 })
+	reg.MustRegister("add_ten", func(n int) (int, error) { return n + 10, nil })
+	reg.MustRegister("add_five", func(n int) (int, error) { return n + 5, nil })
 	return reg
 }
 

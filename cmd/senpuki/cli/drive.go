@@ -162,8 +162,10 @@ func (a *app) run(ctx context.Context, store backend.Store, quiet bool, begin fu
 			tries = x.Stuck.Tries
 		}
 	}
-	if err == nil && !x.State.Terminal() {
+	if err == nil && (!x.State.Terminal() || d.progress.any()) {
 		d.progress.begin(x, a.resumeHint(id))
+	}
+	if err == nil && !x.State.Terminal() {
 		x, err = d.wait(ctx, id, tries)
 	}
 	if errors.Is(err, errSignal) {

@@ -80,7 +80,7 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 		in, checked = engine.JSON(input), input
 	}
 	if err := prog.Compiled.CheckInput(function, checked); err != nil {
-		return usage("%s: %w", s.shown(s.entry), err)
+		return usage("%w", err) // it names the file
 	}
 	store, err := a.openStore(ctx, false)
 	if err != nil {

@@ -34,6 +34,7 @@ type progress struct {
 	failed   int
 	told     time.Time // when a plain summary was last given
 	finished bool
+	ran      bool // something happened here
 
 	over chan struct{} // closed by finish
 	quit chan struct{} // closed when the writer has ended
@@ -79,9 +80,12 @@ func newProgress(out io.Writer, quiet bool) *progress {
 func (p *progress) begin(x engine.Execution, hint string) {
 	p.mu.Lock()
 	p.title, p.started = x.Workflow+" "+x.ID, time.Now()
+	if !p.quiet { // it has run for a moment already, but this comes first
+		first := fmt.Sprintf("%s %s; if it is interrupted, resume it with: %s", x.Workflow, x.ID, hint)
+		p.lines = append([]string{first}, p.lines...)
+	}
 	p.mu.Unlock()
-	p.say(fmt.Sprintf("%s %s; if it is interrupted, resume it with: %s", x.Workflow, x.ID, hint))
-	if p.tty && !p.quiet {
+	if p.tty && !p.quiet && !x.State.Terminal() {
 		go p.live()
 	} else {
 		go p.plain()
@@ -105,6 +109,13 @@ func (p *progress) add(line string) {
 	case p.wake <- struct{}{}:
 	default:
 	}
+}
+
+// any tells whether an execution has run here at all.
+func (p *progress) any() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ran
 }
 
 // take empties the queue of lines.
@@ -165,6 +176,7 @@ func (p *progress) Observe(ev engine.Event) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.ran = true
 	if ev.Kind == engine.Logged && ev.Line != nil {
 		p.add(logText(*ev.Line))
 		return

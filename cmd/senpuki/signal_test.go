@@ -1,0 +1,91 @@
+// Signals: what a script of testdata cannot send or look at closely.
+
+package main_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const deafFlow = `
+write = activity("file.write")
+deaf = activity("deaf")
+
+def main():
+    write("begun", "")
+    deaf()
+`
+
+// started runs deafFlow and returns when it has begun.
+func started(t *testing.T) (cmd *exec.Cmd, stderr *strings.Builder) {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no signals")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "flow.star"), []byte(deafFlow), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	stderr = new(strings.Builder)
+	cmd = exec.CommandContext(t.Context(), "mine", "exec", "flow.star", "--id", "x")
+	cmd.Dir, cmd.Stderr = dir, stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for range look.C {
+		if _, err := os.Stat(filepath.Join(dir, "begun")); err == nil {
+			break
+		}
+		if t.Context().Err() != nil {
+			t.Fatal("it did not begin")
+		}
+	}
+	return cmd, stderr
+}
+
+func exitCode(t *testing.T, cmd *exec.Cmd) int {
+	t.Helper()
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+// TestSecondSignal: the first signal drains for as long as an activity that
+// ignores its context runs; the second ends the process at once.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	cmd, stderr := started(t)
+	begun := time.Now()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	done := make(chan int, 1)
+	go func() { done <- exitCode(t, cmd) }()
+	for n := 0; ; n++ {
+		select {
+		case code := <-done:
+			if code != 130 || !strings.Contains(stderr.String(), "resume with: senpuki resume x") {
+				t.Errorf("exit status %d, standard error:\n%s", code, stderr)
+			}
+			if spent := time.Since(begun); spent > 8*time.Second {
+				t.Errorf("it took %v: the second signal did not end it", spent)
+			}
+			return
+		case <-look.C:
+			if n < 2 || n%50 == 0 {
+				_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+			}
+		}
+	}
+}
