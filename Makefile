@@ -73,7 +73,7 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 
 .PHONY: soak
 soak: ## kill a workflow KILLS (2000) times, at random moments
-	go test -run '^TestKill' -timeout 0 -v ./cmd/senpuki -args -kills $(KILLS)
+	go test -run '^TestKill$$' -timeout 0 -v ./cmd/senpuki -args -kills $(KILLS)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -23,11 +23,14 @@ import (
 )
 
 var (
-	kills    = flag.Int("kills", 200, "how many times TestKill kills (fewer under -short)")
+	kills    = flag.Int("kills", 0, "how many times TestKill kills; 0 is 200, fewer under -short and -race")
 	killSeed = flag.Uint64("kill-seed", 0, "seed of TestKill; 0 takes one from the clock")
 )
 
 const killSteps = 300
+
+// raceKills is how many times a slow binary is killed; 0 is as often as others.
+var raceKills int
 
 const killFlow = `
 line = activity("append_line", retry = retry_policy(initial_delay = "1ms"))
@@ -48,9 +51,14 @@ func TestKill(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("processes are not killed the same way there")
 	}
-	total := *kills
-	if testing.Short() {
-		total = min(total, 20)
+	total := 200
+	switch {
+	case *kills > 0:
+		total = *kills
+	case testing.Short():
+		total = 20
+	case raceKills > 0:
+		total = raceKills
 	}
 	seed := *killSeed
 	if seed == 0 {

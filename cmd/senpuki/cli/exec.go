@@ -80,7 +80,10 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 		in, checked = engine.JSON(input), input
 	}
 	if err := prog.Compiled.CheckInput(function, checked); err != nil {
-		return usage("%w", err) // it names the file
+		if strings.Contains(err.Error(), s.entry) {
+			return usage("%w", err)
+		}
+		return usage("%s: %w", s.shown(s.entry), err)
 	}
 	store, err := a.openStore(ctx, false)
 	if err != nil {
