@@ -5,6 +5,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,8 +28,7 @@ type progress struct {
 	lines    []string
 	groups   []*group
 	steps    map[string]*item
-	last     string // name of the step asked last in the main branch
-	turn     int    // counts the changes of last
+	turn     int // counts the groups of steps of the main branch
 	done     int
 	running  int
 	failed   int
@@ -65,6 +65,7 @@ type item struct {
 const (
 	fewItems   = 6  // a group with more is one line with a bar
 	plainSteps = 20 // more steps are summed up in plain lines
+	maxGroups  = 200
 )
 
 func newProgress(out io.Writer, quiet bool) *progress {
@@ -254,11 +255,12 @@ func (p *progress) item(ev engine.Event, now time.Time) *item {
 	top, _, nested := strings.Cut(ev.Step, ".")
 	key := ev.Name + " in " + top
 	if !nested {
-		if ev.Name != p.last {
-			p.turn++
-			p.last = ev.Name
-		}
+		// Steps of one name, one after the other, are a group until another begins.
 		key = fmt.Sprintf("%s #%d", ev.Name, p.turn)
+		if n := len(p.groups); n == 0 || p.groups[n-1].key != key {
+			p.turn++
+			key = fmt.Sprintf("%s #%d", ev.Name, p.turn)
+		}
 	}
 	g := p.group(key, now)
 	it := &item{step: ev.Step, name: ev.Name, group: g, state: "waiting", since: now}
@@ -278,6 +280,9 @@ func (p *progress) group(key string, now time.Time) *group {
 		}
 	}
 	g := &group{key: key, first: now}
+	if len(p.groups) >= maxGroups { // nobody sees the oldest any more
+		p.groups = slices.DeleteFunc(p.groups, func(old *group) bool { return old.done+old.failed == old.asked })
+	}
 	p.groups = append(p.groups, g)
 	return g
 }
