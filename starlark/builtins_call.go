@@ -61,13 +61,13 @@ func position(thread *star.Thread, depth int) string {
 func (h *handle) begin(b *branch, step string, args star.Tuple, kwargs []star.Tuple, pos string) (*future, error) {
 	c := Command{Kind: CallActivity, Step: step, Name: h.name, Options: h.options, Pos: pos}
 	limit := b.s.opts.MaxValue
-	e := encoder{form: stored}
+	e := encoder{form: stored, limit: limit}
 	if perr := e.sequence(len(args), func(i int) star.Value { return args[i] }); perr != nil {
 		return nil, h.payload("argument", perr)
 	}
 	c.Args = e.b
 	if len(kwargs) > 0 {
-		k := encoder{form: stored, b: []byte{'{'}}
+		k := encoder{form: stored, limit: limit, b: []byte{'{'}}
 		for i, kv := range kwargs {
 			if i > 0 {
 				k.b = append(k.b, ',')
@@ -80,8 +80,8 @@ func (h *handle) begin(b *branch, step string, args star.Tuple, kwargs []star.Tu
 		}
 		c.Kwargs = append(k.b, '}')
 	}
-	if n := len(c.Args) + len(c.Kwargs); n > limit {
-		return nil, h.payload("arguments", tooLarge(n, limit))
+	if len(c.Args)+len(c.Kwargs) > limit {
+		return nil, h.payload("arguments:", tooLarge(limit))
 	}
 	if h.key != nil {
 		o, err := h.keyed(b, args, kwargs)
@@ -99,7 +99,9 @@ func (h *handle) payload(what string, err *payloadError) error {
 
 // keyed computes the key of a call.
 func (h *handle) keyed(b *branch, args star.Tuple, kwargs []star.Tuple) (*ActivityOptions, error) {
+	b.pure = "a key function"
 	v, err := b.call(h.key, args, kwargs)
+	b.pure = ""
 	if err != nil {
 		return nil, err
 	}

@@ -18,9 +18,15 @@ type bound struct {
 	kwargs []star.Tuple
 }
 
-func (p *bound) String() string        { return "bind(" + p.fn.Name() + ")" }
-func (p *bound) Type() string          { return "bind" }
-func (p *bound) Freeze()               { p.fn.Freeze(); p.args.Freeze() }
+func (p *bound) String() string { return "bind(" + p.fn.Name() + ")" }
+func (p *bound) Type() string   { return "bind" }
+func (p *bound) Freeze() {
+	p.fn.Freeze()
+	p.args.Freeze()
+	for _, kv := range p.kwargs {
+		kv.Freeze()
+	}
+}
 func (p *bound) Truth() star.Bool      { return true }
 func (p *bound) Hash() (uint32, error) { return p.fn.Hash() }
 func (p *bound) Name() string          { return p.fn.Name() }
@@ -39,6 +45,9 @@ func bindBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Val
 	fn, rest, err := callableFirst("bind", args)
 	if err != nil {
 		return nil, err
+	}
+	if p, ok := fn.(*bound); ok { // flat, so that a long chain does not nest
+		fn, rest, kwargs = p.flat(rest, kwargs)
 	}
 	return &bound{fn: fn, args: rest, kwargs: kwargs}, nil
 }
@@ -67,6 +76,9 @@ type task struct {
 // step of that name, anything else a branch.
 func (b *branch) launch(path string, t *task, pos string) (*future, error) {
 	if t.future != nil {
+		if t.future.s != b.s {
+			return nil, errors.New("this Future belongs to another execution")
+		}
 		return t.future, nil
 	}
 	fn, args, kwargs := t.fn, t.args, []star.Tuple(nil)
@@ -87,6 +99,7 @@ func (b *branch) launch(path string, t *task, pos string) (*future, error) {
 type group struct {
 	b      *branch
 	name   string
+	what   string // for errors
 	pos    string
 	tasks  []task
 	limit  int
@@ -99,11 +112,11 @@ type group struct {
 	period time.Duration
 }
 
-func (b *branch) newGroup(tasks []task, limit int, eager bool, pos string) *group {
+func (b *branch) newGroup(what string, tasks []task, limit int, eager bool, pos string) *group {
 	if limit <= 0 {
 		limit = len(tasks)
 	}
-	return &group{b: b, name: b.next(), pos: pos, tasks: tasks, limit: limit, eager: eager, kept: len(b.scope), watch: &watch{b: b}}
+	return &group{b: b, name: b.next(), what: what, pos: pos, tasks: tasks, limit: limit, eager: eager, kept: len(b.scope), watch: &watch{b: b}}
 }
 
 // fill launches tasks while there is room. A task that is refused has failed.
@@ -116,7 +129,8 @@ func (g *group) fill() error {
 			return err
 		}
 		if err != nil {
-			f = &future{s: g.b.s, key: star.None, settled: true, failure: failureOf(err)}
+			f = &future{s: g.b.s, key: star.None}
+			f.settle(nil, failureOf(err))
 		}
 		g.all = append(g.all, f)
 		g.watch.add(f)
@@ -132,6 +146,11 @@ func (g *group) await() error {
 			return err
 		}
 		g.timer.watches = append(g.timer.watches, &watch{b: g.b})
+	}
+	for _, t := range g.tasks { // what has failed before counts in the order of its failing
+		if g.eager && t.future != nil && t.future.settled {
+			g.watch.note(t.future)
+		}
 	}
 	for {
 		if err := g.fill(); err != nil {
@@ -149,7 +168,7 @@ func (g *group) await() error {
 		case err != nil:
 			return err
 		case g.timer != nil && g.timer.settled && g.watch.left > 0:
-			return raise("Timeout", "%s did not end within %v", "parallel", g.period)
+			return raise("Timeout", "%s did not end within %v", g.what, g.period)
 		}
 	}
 }
@@ -157,6 +176,11 @@ func (g *group) await() error {
 // close takes the group out of the branch's scope: what has not settled is cancelled and awaited.
 func (g *group) close() error {
 	list := g.all
+	for _, t := range g.tasks[g.next:] {
+		if t.future != nil {
+			list = append(list, t.future)
+		}
+	}
 	if g.timer != nil {
 		list = append(list, g.timer)
 	}
@@ -274,7 +298,7 @@ func (parallel) CallInternal(thread *star.Thread, args star.Tuple, kwargs []star
 	if err != nil {
 		return nil, err
 	}
-	g := b.newGroup(tasks, o.limit, !o.settle, position(thread, 1))
+	g := b.newGroup("parallel", tasks, o.limit, !o.settle, position(thread, 1))
 	g.period = o.timeout
 	if err := g.run(); err != nil {
 		return nil, err
@@ -373,7 +397,7 @@ func mapOver(thread *star.Thread, what string, fn star.Callable, args star.Tuple
 	if err != nil {
 		return nil, err
 	}
-	g := b.newGroup(tasks, o.limit, !o.settle, position(thread, 1))
+	g := b.newGroup(what, tasks, o.limit, !o.settle, position(thread, 1))
 	g.period = o.timeout
 	if err := g.run(); err != nil {
 		return nil, err

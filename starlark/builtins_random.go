@@ -57,11 +57,16 @@ func randomModule() *starlarkstruct.Module {
 		return star.Float(g.Float64()), star.UnpackArgs("random", args, kwargs)
 	})
 	add("uniform", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-		var a, b star.Float
-		if err := star.UnpackArgs("uniform", args, kwargs, "a", &a, "b", &b); err != nil {
+		var x, y star.Value
+		if err := star.UnpackArgs("uniform", args, kwargs, "a", &x, "b", &y); err != nil {
 			return nil, err
 		}
-		return a + (b-a)*star.Float(g.Float64()), nil
+		a, ok1 := star.AsFloat(x)
+		b, ok2 := star.AsFloat(y)
+		if !ok1 || !ok2 {
+			return nil, fmt.Errorf("uniform: wants two numbers, got %s and %s", x.Type(), y.Type())
+		}
+		return star.Float(a + (b-a)*g.Float64()), nil
 	})
 	add("randint", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 		var a, b int64

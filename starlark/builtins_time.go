@@ -25,7 +25,33 @@ func timeModule() *starlarkstruct.Module {
 		}
 		return star.Call(thread, now, args, kwargs)
 	})
+	m.Members["parse_time"] = method("time.parse_time", parseTimeBuiltin)
+	for _, name := range []string{"from_timestamp", "parse_time", "time"} {
+		inner := m.Members[name]
+		m.Members[name] = method("time."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			v, err := star.Call(thread, inner, args, kwargs)
+			if t, ok := v.(startime.Time); ok && time.Time(t).Location() == time.Local {
+				v = startime.Time(time.Time(t).UTC()) // the zone of a machine is not a script's business
+			}
+			return v, err
+		})
+	}
 	return m
+}
+
+// parseTimeBuiltin is the library's, except that an offset never becomes the zone of the machine.
+func parseTimeBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	var x string
+	format, location := time.RFC3339, "UTC"
+	if err := star.UnpackArgs("parse_time", args, kwargs, "x", &x, "format?", &format, "location?", &location); err != nil {
+		return nil, err
+	}
+	loc, err := time.LoadLocation(location)
+	if err != nil {
+		return nil, err
+	}
+	t, err := time.ParseInLocation(format, x, loc)
+	return startime.Time(t), err
 }
 
 // startTimer asks for a timer in b's scope.

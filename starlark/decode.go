@@ -238,8 +238,11 @@ func unescape(s []byte) (rune, int) {
 	return r, 6
 }
 
+// maxDecode bounds the nesting of JSON: a value of maxNesting has up to three levels each.
+const maxDecode = 4 * maxNesting
+
 func (d *decoder) enter() error {
-	if d.depth++; d.depth > maxNesting+1 {
+	if d.depth++; d.depth > maxDecode {
 		return d.fail("nested too deep")
 	}
 	return nil
@@ -319,34 +322,26 @@ func (d *decoder) object() (star.Value, error) {
 	}
 }
 
-// tagged reads the rest of an object whose first key begins with "$". When it
-// is no tag after all (it has other keys) it is an ordinary dict.
+// tagged reads the rest of an object whose first key begins with "$". What is
+// no tag after all (other keys, another body) is an ordinary dict: data that
+// others wrote is never a reason to lose a run.
 func (d *decoder) tagged(tag string) (star.Value, error) {
+	d.space()
 	start := d.i
-	var v star.Value
-	var err error
-	if tag == tagError || tag == tagResult {
-		v, err = d.outcome(tag)
-	} else {
-		var body star.Value
-		if body, err = d.value(); err == nil {
-			v, err = untag(tag, body)
-		}
-	}
-	if d.space(); err == nil && v != nil && d.peek() == '}' {
-		d.i++
-		return v, nil
-	}
+	body, err := d.value()
 	if err != nil {
 		return nil, err
 	}
-	d.i = start
-	dict := star.NewDict(1)
-	for key := tag; ; {
-		v, err := d.value()
-		if err != nil {
-			return nil, err
+	raw := d.s[start:d.i]
+	if d.space(); d.peek() == '}' {
+		d.i++
+		if v := untag(tag, body, raw); v != nil {
+			return v, nil
 		}
+		d.i--
+	}
+	dict := star.NewDict(1)
+	for key, v := tag, body; ; {
 		if err := dict.SetKey(star.String(key), v); err != nil {
 			return nil, err
 		}
@@ -365,133 +360,135 @@ func (d *decoder) tagged(tag string) (star.Value, error) {
 				return nil, d.fail("no colon")
 			}
 			d.i++
+			if v, err = d.value(); err != nil {
+				return nil, err
+			}
 		default:
 			return nil, d.fail("no end of object")
 		}
 	}
 }
 
-// raw returns the text of the next value.
-func (d *decoder) raw() ([]byte, error) {
-	d.space()
-	start := d.i
-	tags := d.tags
-	d.tags = false
-	_, err := d.value()
-	d.tags = tags
-	return d.s[start:d.i], err
-}
-
-// outcome reads an Error or a Result.
-func (d *decoder) outcome(tag string) (star.Value, error) {
-	raw, err := d.raw()
-	if err != nil {
-		return nil, err
-	}
-	f := new(Failure)
-	if tag == tagError {
-		if err := f.UnmarshalJSON(raw); err != nil {
-			return nil, d.fail("bad error")
-		}
-		return &Error{f: f}, nil
-	}
-	var r struct {
-		Value json.RawMessage `json:"value"`
-		Error json.RawMessage `json:"error"`
-	}
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return nil, d.fail("bad result")
-	}
-	if r.Error != nil {
-		if err := f.UnmarshalJSON(r.Error); err != nil {
-			return nil, d.fail("bad result")
-		}
-		return &Result{err: &Error{f: f}}, nil
-	}
-	v, err := decodeStored(r.Value)
-	return &Result{value: v}, err
-}
-
-// untag makes a value of a tag's body; nil when tag is none.
-func untag(tag string, body star.Value) (star.Value, error) {
-	bad := fmt.Errorf("bad value of tag %s", tag)
+// untag makes a value of a tag's body; nil when it is none.
+func untag(tag string, body star.Value, raw []byte) star.Value {
 	list, _ := body.(*star.List)
 	switch tag {
 	case tagBytes:
-		s, ok := body.(star.String)
-		if !ok {
-			return nil, bad
-		}
-		b, err := base64.StdEncoding.DecodeString(string(s))
-		return star.Bytes(b), err
-	case tagTuple:
-		if list == nil {
-			return nil, bad
-		}
-		return star.Tuple(elements(list)), nil
-	case tagSet:
-		if list == nil {
-			return nil, bad
-		}
-		set := star.NewSet(list.Len())
-		for _, v := range elements(list) {
-			if err := set.Insert(v); err != nil {
-				return nil, err
+		if s, ok := body.(star.String); ok {
+			if b, err := base64.StdEncoding.DecodeString(string(s)); err == nil {
+				return star.Bytes(b)
 			}
 		}
-		return set, nil
+	case tagTuple:
+		if list != nil {
+			return star.Tuple(elements(list))
+		}
+	case tagSet:
+		return untagSet(list)
 	case tagDict:
-		return untagDict(list, bad)
+		return untagDict(list)
 	case tagTime:
-		return untagTime(list, bad)
+		return untagTime(list)
 	case tagDuration:
-		n, ok := body.(star.Int)
-		if !ok {
-			return nil, bad
+		if n, ok := body.(star.Int); ok {
+			if ns, ok := n.Int64(); ok {
+				return startime.Duration(ns)
+			}
 		}
-		ns, _ := n.Int64()
-		return startime.Duration(ns), nil
 	case tagStruct:
-		dict, ok := body.(*star.Dict)
-		if !ok {
-			return nil, bad
+		return untagStruct(body)
+	case tagError:
+		if f := untagFailure(raw); f != nil {
+			return &Error{f: f}
 		}
-		return starlarkstruct.FromKeywords(starlarkstruct.Default, dict.Items()), nil
+	case tagResult:
+		return untagResult(body, raw)
 	}
-	return nil, nil
+	return nil
 }
 
-func untagDict(list *star.List, bad error) (star.Value, error) {
+func untagFailure(raw []byte) *Failure {
+	f := new(Failure)
+	if len(raw) == 0 || raw[0] != '{' || f.UnmarshalJSON(raw) != nil || f.Kind == "" {
+		return nil
+	}
+	return f
+}
+
+func untagResult(body star.Value, raw []byte) star.Value {
+	dict, ok := body.(*star.Dict)
+	if !ok || dict.Len() != 1 {
+		return nil
+	}
+	if v, ok, _ := dict.Get(star.String("value")); ok {
+		return &Result{value: v}
+	}
+	var r struct {
+		Error json.RawMessage `json:"error"`
+	}
+	if json.Unmarshal(raw, &r) != nil {
+		return nil
+	}
+	if f := untagFailure(r.Error); f != nil {
+		return &Result{err: &Error{f: f}}
+	}
+	return nil
+}
+
+func untagStruct(body star.Value) star.Value {
+	dict, ok := body.(*star.Dict)
+	if !ok {
+		return nil
+	}
+	for _, k := range dict.Keys() {
+		if _, ok := k.(star.String); !ok {
+			return nil
+		}
+	}
+	return starlarkstruct.FromKeywords(starlarkstruct.Default, dict.Items())
+}
+
+func untagSet(list *star.List) star.Value {
 	if list == nil {
-		return nil, bad
+		return nil
+	}
+	set := star.NewSet(list.Len())
+	for _, v := range elements(list) {
+		if set.Insert(v) != nil {
+			return nil
+		}
+	}
+	return set
+}
+
+func untagDict(list *star.List) star.Value {
+	if list == nil {
+		return nil
 	}
 	dict := star.NewDict(list.Len())
 	for _, pair := range elements(list) {
 		kv, ok := pair.(*star.List)
-		if !ok || kv.Len() != 2 {
-			return nil, bad
-		}
-		if err := dict.SetKey(kv.Index(0), kv.Index(1)); err != nil {
-			return nil, err
+		if !ok || kv.Len() != 2 || dict.SetKey(kv.Index(0), kv.Index(1)) != nil {
+			return nil
 		}
 	}
-	return dict, nil
+	return dict
 }
 
-func untagTime(list *star.List, bad error) (star.Value, error) {
+func untagTime(list *star.List) star.Value {
 	if list == nil || list.Len() != 2 {
-		return nil, bad
+		return nil
 	}
 	text, ok1 := list.Index(0).(star.String)
 	zone, ok2 := list.Index(1).(star.String)
-	t, err := time.Parse(time.RFC3339Nano, string(text))
+	t, err := time.ParseInLocation(time.RFC3339Nano, string(text), time.UTC) // never the machine's zone
 	if !ok1 || !ok2 || err != nil {
-		return nil, bad
+		return nil
 	}
 	if loc, err := time.LoadLocation(string(zone)); err == nil && zone != "" && zone != "Local" {
 		t = t.In(loc)
 	}
-	return startime.Time(t), nil
+	return startime.Time(t)
 }
 
 func elements(l *star.List) []star.Value {
@@ -530,7 +527,7 @@ func FromPlain(b []byte) ([]byte, error) {
 	if len(b) == 0 {
 		return []byte("null"), nil
 	}
-	if !mayTag(b) {
+	if !mayTag(b) && bytes.Count(b, []byte{'['})+bytes.Count(b, []byte{'{'}) < maxNesting {
 		if !json.Valid(b) {
 			return nil, fmt.Errorf("not JSON: %.40q", b)
 		}

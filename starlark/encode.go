@@ -55,7 +55,11 @@ func (e *payloadError) Error() string {
 	return "at " + e.path + ": " + e.what
 }
 
+// in says where the value is within another one; a long path keeps its outer end.
 func (e *payloadError) in(segment string) *payloadError {
+	if len(e.path) > 200 {
+		e.path = e.path[:strings.LastIndexByte(e.path[:100], '[')+1] + "...]"
+	}
 	e.path = segment + e.path
 	return e
 }
@@ -65,25 +69,31 @@ type encoder struct {
 	b     []byte
 	form  form
 	depth int
+	limit int // stop beyond so many bytes; 0: never
 }
 
 // encodeValue returns a value in a form, refusing more than limit bytes (0: any).
 func encodeValue(v star.Value, f form, limit int) ([]byte, *payloadError) {
-	e := encoder{form: f}
+	e := encoder{form: f, limit: limit}
 	if err := e.value(v); err != nil {
 		return nil, err
 	}
-	if limit > 0 && len(e.b) > limit {
-		return nil, tooLarge(len(e.b), limit)
+	if e.full() {
+		return nil, tooLarge(limit)
 	}
 	return e.b, nil
 }
 
-func tooLarge(n, limit int) *payloadError {
-	return &payloadError{what: fmt.Sprintf("the value has %d bytes, the limit is %d", n, limit)}
+func tooLarge(limit int) *payloadError {
+	return &payloadError{what: fmt.Sprintf("the value is larger than %d bytes", limit)}
 }
 
+func (e *encoder) full() bool { return e.limit > 0 && len(e.b) > e.limit }
+
 func (e *encoder) value(v star.Value) *payloadError {
+	if e.full() { // a small graph may be an endless tree
+		return tooLarge(e.limit)
+	}
 	switch v := v.(type) {
 	case star.NoneType:
 		e.b = append(e.b, "null"...)
@@ -240,7 +250,7 @@ func (e *encoder) dict(d *star.Dict) *payloadError {
 	special := false
 	for _, kv := range items {
 		k, ok := kv[0].(star.String)
-		if !ok || len(items) == 1 && strings.HasPrefix(string(k), "$") {
+		if !ok || strings.HasPrefix(string(k), "$") {
 			special = true
 			break
 		}
@@ -274,8 +284,9 @@ func (e *encoder) dict(d *star.Dict) *payloadError {
 
 func (e *encoder) pairs(items []star.Tuple) *payloadError {
 	texts := make([]string, len(items))
+	total := 0
 	for i, kv := range items {
-		inner := encoder{form: e.form, depth: e.depth}
+		inner := encoder{form: e.form, depth: e.depth, limit: e.limit}
 		inner.b = append(inner.b, '[')
 		if err := inner.value(kv[0]); err != nil {
 			return err.in(fmt.Sprintf(" key %s", kv[0].String()))
@@ -285,6 +296,9 @@ func (e *encoder) pairs(items []star.Tuple) *payloadError {
 			return err.in("[" + kv[0].String() + "]")
 		}
 		texts[i] = string(append(inner.b, ']'))
+		if total += len(texts[i]); e.limit > 0 && total > e.limit {
+			return tooLarge(e.limit)
+		}
 	}
 	if e.form == canonical {
 		slices.Sort(texts)

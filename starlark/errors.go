@@ -81,12 +81,22 @@ func failureOf(err error) *Failure {
 	return &f
 }
 
-// trimStack leaves the frames of built-ins out of the end of a stack.
+// maxFrames is how many frames of each end of a stack a backtrace shows, and
+// maxTraceback how long it may be before the stacks of callers are left out.
+const (
+	maxFrames    = 10
+	maxTraceback = 8 << 10
+)
+
+// trimStack leaves the frames of built-ins out of a stack, and the middle of a deep one.
 func trimStack(stack star.CallStack) string {
 	var b strings.Builder
 	b.WriteString("Traceback (most recent call last):\n")
-	for _, fr := range stack {
-		if fr.Pos.Line == 0 {
+	for i, fr := range stack {
+		if i == maxFrames && len(stack) > 2*maxFrames {
+			fmt.Fprintf(&b, "  ... %d more calls\n", len(stack)-2*maxFrames)
+		}
+		if fr.Pos.Line == 0 || i >= maxFrames && i < len(stack)-maxFrames {
 			continue
 		}
 		fmt.Fprintf(&b, "  %s: in %s\n", fr.Pos, fr.Name)
@@ -99,7 +109,7 @@ func joinTraceback(inner, outer string) string {
 	if inner == "" || strings.HasPrefix(inner, strings.TrimSuffix(outer, "\n")) {
 		return outer
 	}
-	if strings.Contains(inner, outer) {
+	if len(inner) > maxTraceback || strings.Contains(inner, outer) {
 		return inner
 	}
 	return strings.TrimSuffix(inner, "\n") + "\nraised again in:\n" + outer

@@ -40,14 +40,15 @@ func parse(name, text string) (*syntax.File, error) {
 	if resolve.File(resolved, isPredeclared, star.Universe.Has) != nil {
 		return f, nil // told when it is compiled
 	}
-	builtin := make(map[syntax.Position]bool)
+	type place struct{ line, col int32 } // positions of two parses are never equal
+	builtin := make(map[place]bool)
 	walkInfo(resolved, func(d *syntax.DotExpr, id *syntax.Ident) {
 		if b, ok := id.Binding.(*resolve.Binding); ok && b.Scope == resolve.Predeclared {
-			builtin[id.NamePos] = true
+			builtin[place{id.NamePos.Line, id.NamePos.Col}] = true
 		}
 	})
 	walkInfo(f, func(d *syntax.DotExpr, id *syntax.Ident) {
-		if builtin[id.NamePos] {
+		if builtin[place{id.NamePos.Line, id.NamePos.Col}] {
 			d.X = &syntax.CallExpr{Fn: id, Lparen: id.NamePos, Rparen: id.NamePos}
 		}
 	})

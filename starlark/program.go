@@ -209,8 +209,12 @@ type compiler struct {
 // module compiles and runs one file of the closure.
 func (c *compiler) module(name string) (star.StringDict, error) {
 	if globals, ok := c.done[name]; ok {
+		if globals == nil {
+			return nil, fmt.Errorf("load cycle through %s", name)
+		}
 		return globals, nil
 	}
+	c.done[name] = nil // in progress
 	text, ok := c.src.file(name)
 	if !ok {
 		return nil, fmt.Errorf("%s is not among the sources", name)

@@ -5,13 +5,15 @@ package starlark
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
-
-	"time"
 )
 
 const (
@@ -31,6 +33,7 @@ type script struct {
 	opts    Options
 	ready   []*branch          // may go on; first come first served
 	blocked map[*branch]bool   // wait for something
+	settled uint64             // futures that have settled
 	pending map[string]*future // by step: outcomes to come
 	main    *branch
 	live    int // branches other than main that have not ended
@@ -53,6 +56,7 @@ type branch struct {
 	cancel  *Failure      // to be raised at the next wait
 	over    *Failure      // calls nest too deep
 	queued  bool
+	pure    string // what forbids effects just now
 	random  *generator
 }
 
@@ -60,10 +64,12 @@ type branch struct {
 type future struct {
 	s         *script
 	step      string // name of the step, or the path of the branch
+	pos       string // where it was asked for
 	key       star.Value
 	branch    *branch // when it is a branch
 	timer     bool
 	settled   bool
+	order     uint64 // when it settled, among the script's futures
 	value     star.Value
 	failure   *Failure
 	watches   []*watch
@@ -76,7 +82,8 @@ type watch struct {
 	b      *branch
 	left   int     // not settled yet
 	news   bool    // one has settled since the branch last looked
-	failed *future // the first that failed and was not read
+	unread bool    // failures that somebody has seen do not count
+	failed *future // the first that failed
 }
 
 // next names the next step or branch of b.
@@ -91,8 +98,11 @@ func (b *branch) next() string {
 // branchOf returns a thread's branch, or an error while a module loads.
 func branchOf(thread *star.Thread, what string) (*branch, error) {
 	b, ok := thread.Local(localBranch).(*branch)
-	if !ok {
+	switch {
+	case !ok:
 		return nil, fmt.Errorf("%s is not available while a file loads: call it in a function", what)
+	case b.pure != "":
+		return nil, fmt.Errorf("%s is not available in %s", what, b.pure)
 	}
 	return b, nil
 }
@@ -105,7 +115,7 @@ func (s *script) newBranch(path string, depth int) *branch {
 		b.thread.Name = path
 	}
 	b.thread.SetLocal(localBranch, b)
-	startime.SetNow(b.thread, func() (time.Time, error) { return s.host.Now(), nil })
+	startime.SetNow(b.thread, func() (time.Time, error) { return s.host.Now().UTC(), nil })
 	b.thread.Print = func(_ *star.Thread, msg string) { s.host.Log(Line{Branch: b.path, Level: "print", Message: msg}) }
 	b.thread.OnMaxSteps = func(*star.Thread) { b.limits() }
 	return b
@@ -151,23 +161,13 @@ func (b *branch) call(fn star.Value, args star.Tuple, kwargs []star.Tuple) (star
 		f := *b.over
 		b.over = nil
 		b.thread.Uncancel()
-		f.Traceback = shortStack(err)
+		var eval *star.EvalError
+		if errors.As(err, &eval) {
+			f.Traceback = trimStack(eval.CallStack)
+		}
 		return nil, &raised{&f}
 	}
 	return v, err
-}
-
-// shortStack is the traceback of an error of calls that nest too deep: both ends of it.
-func shortStack(err error) string {
-	var eval *star.EvalError
-	if !errors.As(err, &eval) {
-		return ""
-	}
-	stack := eval.CallStack
-	if len(stack) <= 12 {
-		return trimStack(stack)
-	}
-	return trimStack(stack[:6]) + fmt.Sprintf("  ... %d more calls\n", len(stack)-6)
 }
 
 // unwind makes every branch end.
@@ -213,6 +213,9 @@ func (s *script) following() *branch {
 		if b := s.pop(); b != nil {
 			return b
 		}
+		if len(s.pending) == 0 && s.deadlock() {
+			continue
+		}
 		d, err := s.host.Wait()
 		s.spent = 0
 		if err == nil {
@@ -222,6 +225,19 @@ func (s *script) following() *branch {
 			s.unwind(err)
 		}
 	}
+}
+
+// deadlock fails every branch when each waits for another and nothing can come from outside.
+func (s *script) deadlock() bool {
+	all := make([]*branch, 0, len(s.blocked))
+	for b := range s.blocked {
+		all = append(all, b)
+	}
+	slices.SortFunc(all, func(a, b *branch) int { return strings.Compare(a.path, b.path) })
+	for _, b := range all {
+		b.interrupt(&Failure{Kind: "EvalError", Message: "deadlock: every branch waits for another one"})
+	}
+	return len(all) > 0
 }
 
 // pause gives the baton away until b is woken; b is among the blocked.
@@ -281,17 +297,21 @@ func (w *watch) add(f *future) {
 		f.watches = append(f.watches, w)
 		return
 	}
+	w.note(f)
+}
+
+// note takes notice of a future that has settled.
+func (w *watch) note(f *future) {
 	w.news = true
-	if f.failure != nil && !f.read && w.failed == nil {
+	if f.failure != nil && !(w.unread && f.read) && (w.failed == nil || f.order < w.failed.order) {
 		w.failed = f
 	}
 }
 
-// waitAll blocks until all have settled, or, when eager, until one has failed; it returns that one.
-func (b *branch) waitAll(list []*future, eager bool) (*future, error) {
+// waitAll blocks until all have settled.
+func (b *branch) waitAll(list []*future) error {
 	w := b.watchAll(list)
-	err := b.block(func() bool { return w.left == 0 || eager && w.failed != nil })
-	return w.failed, err
+	return b.block(func() bool { return w.left == 0 })
 }
 
 // settle gives f its outcome and wakes who waits.
@@ -300,12 +320,11 @@ func (f *future) settle(v star.Value, failure *Failure) {
 		return
 	}
 	f.settled, f.value, f.failure = true, v, failure
+	f.s.settled++
+	f.order = f.s.settled
 	for _, w := range f.watches {
 		w.left--
-		w.news = true
-		if failure != nil && !f.read && w.failed == nil {
-			w.failed = f
-		}
+		w.note(f)
 		if f.s.blocked[w.b] {
 			f.s.wakeUp(w.b)
 		}
@@ -404,7 +423,7 @@ func (b *branch) start(c Command) (*future, error) {
 	if err := b.s.issue(c); err != nil {
 		return nil, err
 	}
-	f := &future{s: b.s, step: c.Step, timer: c.Kind == StartTimer, key: star.None}
+	f := &future{s: b.s, step: c.Step, pos: c.Pos, timer: c.Kind == StartTimer, key: star.None}
 	b.s.pending[c.Step] = f
 	b.scope = append(b.scope, f)
 	return f, nil
@@ -454,7 +473,18 @@ func (b *branch) exit() {
 
 // run calls fn and closes the scope of b: what was started in it is awaited,
 // or cancelled and awaited when fn fails.
-func (b *branch) run(fn star.Value, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+func (b *branch) run(fn star.Value, args star.Tuple, kwargs []star.Tuple) (_ star.Value, err error) {
+	defer func() { // a fault of the interpreter or of ours costs this script, not its neighbours
+		if r := recover(); r != nil {
+			b.s.unwind(&StuckError{Reason: fmt.Sprintf("internal error in branch %q: %v\n%s", b.path, r, debug.Stack())})
+			delete(b.s.blocked, b)
+			b.s.ready = slices.DeleteFunc(b.s.ready, func(o *branch) bool { return o == b })
+			err = errUnwind
+		}
+	}()
+	if b.s.fatal != nil { // built-ins do not look at a cancelled thread
+		return nil, errUnwind
+	}
 	if b.cancel != nil { // cancelled before it began
 		f := b.cancel
 		b.cancel = nil
@@ -485,13 +515,20 @@ func (b *branch) closeScope() error {
 			}
 		}
 	}
-	failed, err := b.waitAll(b.scope, true)
-	if err != nil {
+	w := &watch{b: b, unread: true}
+	for _, f := range b.scope {
+		w.add(f)
+	}
+	if err := b.block(func() bool { return w.left == 0 || w.failed != nil }); err != nil {
 		return err
 	}
-	if failed != nil {
-		_, err := failed.outcome()
-		return err
+	if w.failed != nil {
+		w.failed.read = true
+		failure := *w.failed.failure
+		if failure.Traceback == "" && w.failed.pos != "" {
+			failure.Traceback = "Traceback (most recent call last):\n  " + w.failed.pos + ": started here and not awaited\n"
+		}
+		return &raised{&failure}
 	}
 	b.scope = nil
 	return nil
@@ -509,7 +546,7 @@ func (b *branch) cancelAll(list []*future) error {
 		}
 	}
 	for {
-		if _, err := b.waitAll(list, false); err == nil || err == errUnwind {
+		if err := b.waitAll(list); err == nil || err == errUnwind {
 			return err
 		}
 	}

@@ -1,0 +1,108 @@
+// Package hosttest is a deterministic host for scripts: activities are Go
+// functions, time is virtual, and everything that a script asks for or gets is kept in a journal.
+//
+// A [World] outlives the runs of a script: a run that is evicted is started
+// again and answered from the journal, a command that differs from it fails the test
+// run with an error. With [World.ReplayAlways] every wait evicts the script, so that
+// each delivery is seen by a fresh run.
+package hosttest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// Call is a call of an activity. Args and Kwargs are in stored form.
+type Call struct {
+	Step, Name   string
+	Args, Kwargs []byte
+	Options      *starlark.ActivityOptions
+	Attempt      int // counts the calls of this name in this world
+}
+
+// Activity answers a call with a value in stored form or a failure. After is how long it takes.
+type Activity func(c Call) (value []byte, failure *starlark.Failure, after time.Duration)
+
+// Entry is a line of the journal: a command or a delivery.
+type Entry struct {
+	Command  *starlark.Command
+	Delivery *starlark.Delivery
+	At       time.Time // of a delivery
+}
+
+// World is what a script runs against.
+type World struct {
+	Activities   map[string]Activity
+	Start        time.Time
+	ReplayAlways bool   // evict at every wait
+	Seed         uint64 // not 0: outcomes that are due together come in this random order
+
+	Journal []Entry
+	Lines   []starlark.Line // each once, whatever is replayed
+	Runs    int
+
+	due    []event
+	now    time.Time
+	serial int
+	calls  map[string]int
+	random *rand.Rand
+}
+
+// event is a delivery to come.
+type event struct {
+	at     time.Time
+	weight uint64 // among those of the same time
+	serial int
+	d      starlark.Delivery
+}
+
+// New returns a world that begins at noon of the first of January 2030.
+func New(activities map[string]Activity) *World {
+	return &World{Activities: activities, Start: time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)}
+}
+
+// After makes something arrive from outside when the world has lived for d.
+func (w *World) After(d time.Duration, delivery starlark.Delivery) { w.push(w.Start.Add(d), delivery) }
+
+func (w *World) push(at time.Time, d starlark.Delivery) {
+	w.serial++
+	e := event{at: at, serial: w.serial, d: d}
+	if w.Seed != 0 {
+		if w.random == nil {
+			w.random = rand.New(rand.NewPCG(w.Seed, 0))
+		}
+		e.weight = w.random.Uint64()
+	}
+	w.due = append(w.due, e)
+}
+
+// Run runs a function to its end, again from the start after each eviction.
+func (w *World) Run(p *starlark.Program, o starlark.Options) ([]byte, error) {
+	for {
+		w.Runs++
+		h := &host{w: w, now: w.Start}
+		b, err := p.Run(h, o)
+		if h.broken != nil {
+			return nil, h.broken
+		}
+		if err != starlark.ErrEvicted {
+			if err == nil && h.next < len(w.Journal) {
+				return nil, fmt.Errorf("the script ended with %d entries of its journal unread", len(w.Journal)-h.next)
+			}
+			return b, err
+		}
+	}
+}
+
+// Replay runs a function again, answered from the journal alone.
+func (w *World) Replay(p *starlark.Program, o starlark.Options) ([]byte, error) {
+	h := &host{w: w, now: w.Start, sealed: true}
+	b, err := p.Run(h, o)
+	if h.broken != nil {
+		return nil, h.broken
+	}
+	return b, err
+}
