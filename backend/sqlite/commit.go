@@ -126,7 +126,7 @@ func plain(t *backend.Turn) bool {
 // It reports false when it did not: the turn may not land, or there is an
 // earlier Stuck to clear.
 func append1(c *conn, session backend.SessionID, t *backend.Turn) (bool, error) {
-	n, err := c.exec(`INSERT INTO journal (run, row, session, data)
+	n, err := c.exec(`INSERT OR FAIL INTO journal (run, row, session, data)
 		SELECT run, ?1, ?2, ?3 FROM execution
 		WHERE id = ?4 AND owner = ?2 AND run = ?5 AND state = 'running' AND stuck IS NULL
 		AND (?1 = 0 OR EXISTS (SELECT 1 FROM journal WHERE run = ?5 AND row = ?1 - 1))`,

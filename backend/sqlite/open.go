@@ -84,7 +84,8 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 		return nil, err
 	}
 	defer turn.leave()
-	writer, err := connect(path, "journal_mode=WAL", "synchronous="+synchronous, "cache_size=-65536", "temp_store=memory")
+	writer, err := connect(path, "journal_mode=WAL", "synchronous="+synchronous, "cache_size=-65536", "temp_store=memory",
+		"wal_autocheckpoint=8192")
 	if err != nil {
 		return nil, err
 	}

@@ -60,13 +60,18 @@ CREATE TABLE run (
 	created   INTEGER NOT NULL
 ) STRICT;
 
+-- Rows are appended in the order in which they come, whatever their run, so
+-- that a batch of many runs fills few pages; clustered by run it would dirty a
+-- page a row, and the write-ahead log carries whole pages.
 CREATE TABLE journal (
+	seq     INTEGER PRIMARY KEY,
 	run     INTEGER NOT NULL,
 	row     INTEGER NOT NULL,
 	session INTEGER NOT NULL,
-	data    BLOB,
-	PRIMARY KEY (run, row)
-) STRICT, WITHOUT ROWID;
+	data    BLOB
+) STRICT;
+
+CREATE UNIQUE INDEX journal_row ON journal (run, row);
 
 CREATE TABLE inbox (
 	id        INTEGER PRIMARY KEY AUTOINCREMENT,
