@@ -1,0 +1,137 @@
+// Claims: what is due, in which order, for whom.
+
+package backendtest
+
+import (
+	"fmt"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+var claimCases = []testCase{
+	{"highest priority first, then oldest due", func(f *fixture) {
+		for i, p := range []int{0, 5, 0, 5, -1} {
+			n := ask(fmt.Sprint("x", i))
+			n.Priority, n.Due = p, past(10-i)
+			f.create(n)
+		}
+		s := f.session()
+		r := backend.ClaimRequest{Session: s, Queues: []string{"default"}, Editions: []int{1}, Limit: 3}
+		claimed, err := f.Claim(f.ctx, r)
+		f.must(err)
+		expect(f, "first", ids(claimed), []string{"x3", "x1", "x2"})
+		claimed, err = f.Claim(f.ctx, r)
+		f.must(err)
+		expect(f, "rest", ids(claimed), []string{"x0", "x4"})
+	}},
+	{"the order holds across queues", func(f *fixture) {
+		for i, q := range []string{"a", "b", "a", "b", "c"} {
+			n := ask(fmt.Sprint("x", i))
+			n.Queue, n.Due, n.Priority = q, past(9-i), i/2
+			f.create(n)
+		}
+		claimed, err := f.Claim(f.ctx, backend.ClaimRequest{Session: f.session(), Queues: []string{"a", "b", "a"}, Editions: []int{1}, Limit: 3})
+		f.must(err)
+		expect(f, "claimed", ids(claimed), []string{"x3", "x2", "x1"})
+	}},
+	{"equally good ones in order of their runs", func(f *fixture) {
+		for _, id := range []string{"c", "a", "b"} {
+			n := ask(id)
+			n.Due = past(1)
+			f.create(n)
+		}
+		expect(f, "claimed", ids(f.claim(f.session())), []string{"c", "a", "b"})
+	}},
+	{"not before it is due", func(f *fixture) {
+		n := ask("later")
+		n.Due, n.Priority = far(1), 10
+		f.create(n, ask("now"))
+		expect(f, "claimed", ids(f.claim(f.session())), []string{"now"})
+	}},
+	{"all tags must be offered", func(f *fixture) {
+		a, b, c := ask("a"), ask("b"), ask("c")
+		a.Due, b.Due, c.Due = past(1), past(2), past(3)
+		b.Tags, c.Tags = []string{"gpu"}, []string{"gpu", "eu"}
+		f.create(a, b, c)
+		r := backend.ClaimRequest{Session: f.session(), Queues: []string{"default"}, Editions: []int{1}, Limit: 9}
+		for _, step := range []struct{ tags, want []string }{
+			{nil, []string{"a"}}, {[]string{"gpu", "us"}, []string{"b"}}, {[]string{"eu", "gpu"}, []string{"c"}},
+		} {
+			r.Tags = step.tags
+			claimed, err := f.Claim(f.ctx, r)
+			f.must(err)
+			expect(f, fmt.Sprint("with tags ", step.tags), ids(claimed), step.want)
+		}
+	}},
+	{"known editions only", func(f *fixture) {
+		n := ask("new")
+		n.Edition = 2
+		f.create(n, ask("old"))
+		s := f.session()
+		expect(f, "edition 1", ids(f.claim(s)), []string{"old"})
+		expect(f, "named and too new", ids(f.claim(s, "new")), []string(nil))
+		claimed, err := f.Claim(f.ctx, backend.ClaimRequest{Session: s, Queues: []string{"default"}, Limit: 1})
+		f.must(err)
+		expect(f, "no edition", len(claimed), 0)
+		claimed, err = f.Claim(f.ctx, backend.ClaimRequest{Session: s, Queues: []string{"default"}, Editions: []int{1, 2}, Limit: 1})
+		f.must(err)
+		expect(f, "edition 2", ids(claimed), []string{"new"})
+	}},
+	{"ids take whatever is ownerless", func(f *fixture) {
+		n := ask("far")
+		n.Due, n.Queue, n.Tags = far(1), "other", []string{"gpu"}
+		f.create(n, ask("near"), ask("unasked"))
+		s := f.session()
+		f.born(s, "owned")
+		claimed := f.claim(s, "far", "near", "owned", "missing")
+		expect(f, "claimed", len(claimed), 2)
+		for _, c := range claimed {
+			expect(f, "due", c.Due.IsZero(), true)
+		}
+		claimed, err := f.Claim(f.ctx, backend.ClaimRequest{Session: s, Queues: []string{"default"}, Editions: []int{1}, IDs: []string{}, Limit: 9})
+		f.must(err)
+		expect(f, "no ids", len(claimed), 0)
+	}},
+	{"a claim shows how it stands after it", func(f *fixture) {
+		f.create(ask("x"))
+		f.must(f.send(signal("x", "one")))
+		f.must(f.send(signal("x", "two")))
+		s := f.session()
+		c := f.claim(s)[0]
+		expect(f, "execution", c.Execution, f.execution("x"))
+		expect(f, "state", c.State, backend.Running)
+		expect(f, "owner and fresh", fmt.Sprint(c.Owner, c.Fresh), fmt.Sprint(s, true))
+		expect(f, "started", c.Started.IsZero(), false)
+		expect(f, "inbox", names(c.Inbox), []string{"one", "two"})
+	}},
+	{"fresh once only", func(f *fixture) {
+		f.create(ask("x"))
+		s := f.session()
+		c := f.claim(s)[0]
+		f.turn(s, backend.Turn{Execution: "x", Run: c.Run, Then: backend.Release, Due: past(1)})
+		again := f.claim(s)[0]
+		expect(f, "fresh", again.Fresh, false)
+		expect(f, "started", again.Started, c.Started)
+	}},
+	{"a dead session gets nothing", func(f *fixture) {
+		f.create(ask("x"))
+		s := f.session()
+		f.must(f.Revoke(f.ctx, s))
+		_, err := f.Claim(f.ctx, backend.ClaimRequest{Session: s, Queues: []string{"default"}, Editions: []int{1}, Limit: 1})
+		f.want(err, backend.ErrFenced)
+		expect(f, "owner", f.execution("x").Owner, backend.SessionID(0))
+	}},
+	{"the ended are never claimed", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Then: backend.Finish, State: backend.Completed})
+		expect(f, "by queue", len(f.claim(s)), 0)
+		expect(f, "by id", len(f.claim(s, "x")), 0)
+	}},
+	{"a limit of none", func(f *fixture) {
+		f.create(ask("x"))
+		claimed, err := f.Claim(f.ctx, backend.ClaimRequest{Session: f.session(), Queues: []string{"default"}, Editions: []int{1}})
+		f.must(err)
+		expect(f, "claimed", len(claimed), 0)
+	}},
+}

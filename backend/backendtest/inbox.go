@@ -1,0 +1,150 @@
+// Messages: sent, received, taken, rejected.
+
+package backendtest
+
+import (
+	"fmt"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+var inboxCases = []testCase{
+	{"what was sent is received", func(f *fixture) {
+		s := f.session()
+		f.born(s, "x")
+		sent := backend.Message{Execution: "x", Kind: backend.Outcome, Name: "n", Step: "a/1", Attempt: 3, Payload: []byte{0xff, 0}}
+		reply := f.commit(backend.Batch{Send: []backend.Message{sent}})
+		f.must(reply.Sent[0])
+		got, err := f.Receive(f.ctx, s)
+		f.must(err)
+		sent.ID, sent.Sent = got[0].ID, reply.Now
+		expect(f, "message", got, []backend.Message{sent})
+		expect(f, "id", got[0].ID > 0, true)
+	}},
+	{"in order, and again until taken", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y")
+		for i := range 6 {
+			f.must(f.send(signal([]string{"x", "y"}[i%2], fmt.Sprint(i))))
+		}
+		for range 2 {
+			got, err := f.Receive(f.ctx, s)
+			f.must(err)
+			expect(f, "messages", names(got), []string{"0", "1", "2", "3", "4", "5"})
+		}
+		got, err := f.Receive(f.ctx, s)
+		f.must(err)
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], Rows: rows("a"), Taken: []int64{got[2].ID, got[0].ID}})
+		left, err := f.Receive(f.ctx, s)
+		f.must(err)
+		expect(f, "left", names(left), []string{"1", "3", "4", "5"})
+	}},
+	{"a long backlog of others", func(f *fixture) {
+		s := f.session()
+		f.born(s, "mine")
+		f.create(ask("other"))
+		b := backend.Batch{}
+		for i := range 600 {
+			b.Send = append(b.Send, signal("other", fmt.Sprint(i)))
+		}
+		b.Send = append(b.Send, signal("mine", "me"), signal("mine", "too"))
+		f.commit(b)
+		got, err := f.Receive(f.ctx, s)
+		f.must(err)
+		expect(f, "messages", names(got), []string{"me", "too"})
+		expect(f, "inbox", len(f.claim(s)[0].Inbox), 600)
+	}},
+	{"a message is taken once", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y")
+		f.must(f.send(signal("x", "m")))
+		got, err := f.Receive(f.ctx, s)
+		f.must(err)
+		take := backend.Batch{Session: s, Turns: []backend.Turn{{Execution: "x", Run: runs[0], Rows: rows("a"), Taken: numbers(got)}}}
+		other := backend.Batch{Session: s, Turns: []backend.Turn{{Execution: "y", Run: runs[1], Taken: numbers(got)}}}
+		f.refused(other, 0, backend.ErrNotOwner)
+		f.commit(take)
+		take.Turns[0].First = 1
+		f.refused(take, 0, backend.ErrNotOwner)
+		expect(f, "journal", len(f.journal(runs[0])), 1)
+	}},
+	{"a message wakes", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "never", "later", "soon")
+		for i, t := range []backend.Turn{{Execution: "never"}, {Execution: "later", Due: far(1)}, {Execution: "soon", Due: past(1)}} {
+			t.Run, t.Then = runs[i], backend.Release
+			f.turn(s, t)
+		}
+		reply := f.commit(backend.Batch{Send: []backend.Message{signal("never", "m"), signal("later", "m"), signal("soon", "m")}})
+		expect(f, "never", f.execution("never").Due, reply.Now)
+		expect(f, "later", f.execution("later").Due, reply.Now)
+		expect(f, "soon", f.execution("soon").Due, past(1))
+		expect(f, "claimed", ids(f.claim(s)), []string{"soon", "never", "later"})
+	}},
+	{"an owned one is not made due", func(f *fixture) {
+		f.born(f.session(), "x")
+		f.must(f.send(signal("x", "m")))
+		expect(f, "due", f.execution("x").Due.IsZero(), true)
+	}},
+	{"release keeps what has messages", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		f.must(f.send(signal("x", "m")))
+		reply := f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("a"), Then: backend.Release, Due: far(1)})
+		expect(f, "kept", reply.Kept, true)
+		x := f.execution("x")
+		expect(f, "owner and due", fmt.Sprint(x.Owner, x.Due.IsZero()), fmt.Sprint(s, true))
+		expect(f, "rows landed", len(f.journal(run)), 1)
+		got, err := f.Receive(f.ctx, s)
+		f.must(err)
+		reply = f.turn(s, backend.Turn{Execution: "x", Run: run, First: 1, Rows: rows("b"), Taken: numbers(got), Then: backend.Release})
+		expect(f, "kept", reply.Kept, false)
+		expect(f, "owner", f.execution("x").Owner, backend.SessionID(0))
+	}},
+	{"a turn's own batch may send to it", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		reply := f.commit(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: "x", Run: run, Then: backend.Release}},
+			Send: []backend.Message{signal("x", "m")}})
+		expect(f, "kept", reply.Turns[0].Kept, false)
+		expect(f, "due", f.execution("x").Due, reply.Now)
+	}},
+	{"finish rejects what is left", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		f.must(f.send(signal("x", "m")))
+		reply := f.commit(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: "x", Run: run, Then: backend.Finish, State: backend.Completed}},
+			Send: []backend.Message{signal("x", "late"), signal("missing", "m")}})
+		f.want(reply.Sent[0], backend.ErrClosed)
+		f.want(reply.Sent[1], backend.ErrNotFound)
+		got, err := f.Receive(f.ctx, s)
+		f.must(err)
+		expect(f, "messages", len(got), 0)
+		f.want(f.send(signal("x", "later")), backend.ErrClosed)
+	}},
+	{"one refusal does not undo the others", func(f *fixture) {
+		f.create(ask("x"))
+		reply := f.commit(backend.Batch{Send: []backend.Message{signal("missing", "m"), signal("x", "m")}})
+		f.want(reply.Sent[0], backend.ErrNotFound)
+		f.must(reply.Sent[1])
+		expect(f, "inbox", names(f.claim(f.session())[0].Inbox), []string{"m"})
+	}},
+	{"nobody receives nothing", func(f *fixture) {
+		f.create(ask("x"))
+		f.must(f.send(signal("x", "m")))
+		for _, s := range []backend.SessionID{0, f.session(), 4711} {
+			got, err := f.Receive(f.ctx, s)
+			f.must(err)
+			expect(f, "messages", len(got), 0)
+		}
+	}},
+	{"nil and empty payloads", func(f *fixture) {
+		s := f.session()
+		f.born(s, "x")
+		f.must(f.send(backend.Message{Execution: "x", Kind: backend.Expire}))
+		f.must(f.send(backend.Message{Execution: "x", Kind: backend.Signal, Payload: []byte{}}))
+		got, err := f.Receive(f.ctx, s)
+		f.must(err)
+		expect(f, "nil", []bool{got[0].Payload == nil, got[1].Payload == nil}, []bool{true, false})
+	}},
+}

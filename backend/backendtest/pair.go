@@ -1,0 +1,269 @@
+// Races between two stores on one database.
+
+package backendtest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// rounds is how often each race is run.
+const rounds = 40
+
+// RunPair races two stores on one database against each other. open returns
+// them empty; they last as long as the test.
+func RunPair(t *testing.T, open func(t *testing.T) (a, b backend.Store)) {
+	for _, c := range []struct {
+		name string
+		run  func(a, b *fixture)
+	}{
+		{"release against signal", releaseAgainstSignal},
+		{"cancel against outcome", cancelAgainstOutcome},
+		{"signal against finish", signalAgainstFinish},
+		{"revoke against commit", revokeAgainstCommit},
+		{"a lost reply against its retry", replyAgainstRetry},
+		{"one id created twice", createAgainstCreate},
+		{"claim against claim", claimAgainstClaim},
+		{"deploy against deploy", deployAgainstDeploy},
+		{"neither writer starves", neitherStarves},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			a, b := open(t)
+			f, g := newFixture(t, a), newFixture(t, b)
+			c.run(f, g)
+			f.check()
+			g.check()
+		})
+	}
+}
+
+// race runs all at once and waits.
+func race(all ...func()) {
+	var ready, done sync.WaitGroup
+	ready.Add(len(all))
+	for _, fn := range all {
+		done.Go(func() {
+			ready.Done()
+			ready.Wait()
+			fn()
+		})
+	}
+	done.Wait()
+}
+
+// try commits from any goroutine.
+func (f *fixture) try(b backend.Batch) backend.Reply {
+	reply, err := f.Commit(f.ctx, b)
+	if err != nil {
+		f.Error(err)
+		reply.Created, reply.Turns = make([]backend.Created, len(b.Create)), make([]backend.TurnReply, len(b.Turns))
+		reply.Sent = make([]error, len(b.Send))
+	}
+	return reply
+}
+
+func releaseAgainstSignal(a, b *fixture) {
+	s := a.session()
+	for i := range rounds {
+		id := fmt.Sprint("x", i)
+		run := a.born(s, id)[0]
+		var kept bool
+		race(func() {
+			kept = a.try(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: id, Run: run, Rows: rows("r"), Then: backend.Release}}}).Turns[0].Kept
+		}, func() {
+			if err := b.try(backend.Batch{Send: []backend.Message{signal(id, "m")}}).Sent[0]; err != nil {
+				b.Error(err)
+			}
+		})
+		x := a.execution(id)
+		if kept != (x.Owner == s) || x.Owner == 0 && x.Due.IsZero() {
+			a.Fatalf("round %d: kept is %v, the owner %d and the due time %v", i, kept, x.Owner, x.Due)
+		}
+		if kept {
+			got, err := a.Receive(a.ctx, s)
+			a.must(err)
+			expect(a, "received", names(got), []string{"m"})
+			a.turn(s, backend.Turn{Execution: id, Run: run, First: 1, Rows: rows("r"), Taken: numbers(got), Then: backend.Release})
+			continue
+		}
+		claimed := b.claim(s)
+		expect(a, "claimed", ids(claimed), []string{id})
+		expect(a, "inbox", names(claimed[0].Inbox), []string{"m"})
+		b.turn(s, backend.Turn{Execution: id, Run: run, First: 1, Taken: numbers(claimed[0].Inbox), Then: backend.Release})
+	}
+}
+
+func cancelAgainstOutcome(a, b *fixture) {
+	s := a.session()
+	for i := range rounds {
+		id := fmt.Sprint("x", i)
+		run := a.born(s, id)[0]
+		race(func() {
+			a.try(backend.Batch{Send: []backend.Message{{Execution: id, Kind: backend.Outcome, Name: "outcome", Step: "a"}}})
+		}, func() {
+			b.try(backend.Batch{Send: []backend.Message{{Execution: id, Kind: backend.Cancel, Name: "cancel"}}})
+		})
+		first, err := a.Receive(a.ctx, s)
+		a.must(err)
+		again, err := b.Receive(b.ctx, s)
+		a.must(err)
+		expect(a, "both came", len(first), 2)
+		expect(a, "the order is settled", again, first)
+		a.turn(s, backend.Turn{Execution: id, Run: run, Rows: rows("r"), Taken: numbers(first), Then: backend.Finish, State: backend.Cancelled})
+	}
+}
+
+func signalAgainstFinish(a, b *fixture) {
+	s := a.session()
+	for i := range rounds {
+		id := fmt.Sprint("x", i)
+		run := a.born(s, id)[0]
+		var sent error
+		race(func() {
+			a.try(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: id, Run: run, Then: backend.Finish, State: backend.Completed}}})
+		}, func() {
+			sent = b.try(backend.Batch{Send: []backend.Message{signal(id, "m")}}).Sent[0]
+		})
+		if sent != nil {
+			a.want(sent, backend.ErrClosed)
+		}
+		got, err := a.Receive(a.ctx, s)
+		a.must(err)
+		expect(a, "left", len(got), 0)
+		x := b.execution(id)
+		expect(b, "end", fmt.Sprint(x.State, x.Owner, x.Due.IsZero()), fmt.Sprint(backend.Completed, 0, true))
+	}
+}
+
+func revokeAgainstCommit(a, b *fixture) {
+	for i := range rounds {
+		s, id := a.session(), fmt.Sprint("x", i)
+		run, landed := a.born(s, id)[0], int64(0)
+		race(func() {
+			for {
+				_, err := a.Commit(a.ctx, backend.Batch{Session: s, Turns: []backend.Turn{{Execution: id, Run: run, First: landed, Rows: rows("r")}}})
+				if err != nil {
+					if !errors.Is(err, backend.ErrFenced) {
+						a.Error(err)
+					}
+					return
+				}
+				landed++
+			}
+		}, func() {
+			if err := b.Revoke(b.ctx, s); err != nil {
+				b.Error(err)
+			}
+		})
+		expect(a, "rows", len(b.journal(run)), int(landed))
+		x := b.execution(id)
+		expect(b, "freed", fmt.Sprint(x.Owner, x.Due.IsZero()), "0 false")
+	}
+}
+
+func replyAgainstRetry(a, b *fixture) {
+	s := a.session()
+	for i := range rounds {
+		id := fmt.Sprint("x", i)
+		batch := backend.Batch{Session: s, Turns: []backend.Turn{{Execution: id, Run: a.born(s, id)[0], Rows: rows("r")}}}
+		var first, second error
+		race(func() { _, first = a.Commit(a.ctx, batch) }, func() { _, second = b.Commit(b.ctx, batch) })
+		if (first == nil) == (second == nil) {
+			a.Fatalf("round %d: one of two must land: %v, %v", i, first, second)
+		}
+		a.want(errors.Join(first, second), backend.ErrNotOwner)
+		expect(a, "journal", b.journal(batch.Turns[0].Run), []string{fmt.Sprint(s, ":r")})
+	}
+}
+
+func createAgainstCreate(a, b *fixture) {
+	for i := range rounds {
+		batch := backend.Batch{Create: []backend.NewExecution{ask(fmt.Sprint("x", i))}}
+		var first, second backend.Created
+		race(func() { first = a.try(batch).Created[0] }, func() { second = b.try(batch).Created[0] })
+		expect(a, "run", first.Run, second.Run)
+		expect(a, "one is new", (first.Existing == nil) != (second.Existing == nil), true)
+	}
+}
+
+func claimAgainstClaim(a, b *fixture) {
+	s, r := a.session(), b.session()
+	for i := range rounds {
+		batch, all := backend.Batch{}, map[string]int{}
+		for n := range 8 {
+			batch.Create = append(batch.Create, ask(fmt.Sprint("x", i, "-", n)))
+		}
+		a.commit(batch)
+		take := func(f *fixture, s backend.SessionID) (claimed []backend.Claimed) {
+			for {
+				some, err := f.Claim(f.ctx, backend.ClaimRequest{Session: s, Queues: []string{"default"}, Editions: []int{1}, Limit: 3})
+				if err != nil {
+					f.Error(err)
+				}
+				if len(some) == 0 {
+					return claimed
+				}
+				claimed = append(claimed, some...)
+			}
+		}
+		var first, second []backend.Claimed
+		race(func() { first = take(a, s) }, func() { second = take(b, r) })
+		for _, c := range append(first, second...) {
+			all[c.ID]++
+			expect(a, "owner", b.execution(c.ID).Owner, c.Owner)
+		}
+		expect(a, "claimed once each", fmt.Sprint(len(all), len(first)+len(second)), "8 8")
+	}
+}
+
+func deployAgainstDeploy(a, b *fixture) {
+	for i := range rounds {
+		p, q := fmt.Sprint("p", i), fmt.Sprint("q", i)
+		deploy := func(f *fixture, d string) {
+			if _, err := f.Deploy(f.ctx, []backend.Program{{Digest: d}}, []backend.Deployment{{Workflow: "w", Digest: d}}); err != nil {
+				f.Error(err)
+			}
+		}
+		race(func() { deploy(a, p) }, func() { deploy(b, q) })
+	}
+	all, err := a.Deployments(a.ctx, "w")
+	a.must(err)
+	expect(a, "deployments", len(all), 2*rounds)
+	for i, d := range all {
+		expect(a, "version", d.Version, 2*rounds-i)
+	}
+}
+
+// neitherStarves lets two writers of one turn each commit until both have had
+// enough, and compares how often each came in.
+func neitherStarves(a, b *fixture) {
+	if a.Store == b.Store {
+		a.Skip("one store: there is nobody to be fair to")
+	}
+	const enough = 150
+	var counts [2]atomic.Int64
+	write := func(n int, f *fixture) func() {
+		s, id := f.session(), fmt.Sprint("x", n)
+		run := f.born(s, id)[0]
+		return func() {
+			for counts[0].Load() < enough || counts[1].Load() < enough {
+				f.try(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: id, Run: run, First: counts[n].Load(), Rows: rows("r")}}})
+				if counts[n].Add(1); f.Failed() {
+					return
+				}
+			}
+		}
+	}
+	race(write(0, a), write(1, b))
+	x, y := counts[0].Load(), counts[1].Load()
+	a.Logf("%d and %d commits", x, y)
+	if x > 4*y || y > 4*x {
+		a.Errorf("%d commits against %d", x, y)
+	}
+}

@@ -1,0 +1,102 @@
+// Sessions: opened, beating, revoked.
+
+package backendtest
+
+import (
+	"fmt"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+var sessionCases = []testCase{
+	{"what was opened is listed", func(f *fixture) {
+		want := backend.Session{ID: 99, Beat: 99, Host: "h", Boot: "b", PIDNS: "ns", PID: 7, Started: "123", Info: []byte(`{"q":["a"]}`)}
+		id, at, err := f.Open(f.ctx, want)
+		f.must(err)
+		want.ID, want.Beat, want.Opened = id, 0, at
+		second := f.session()
+		list, err := f.Sessions(f.ctx)
+		f.must(err)
+		expect(f, "first", list[0], want)
+		expect(f, "second", list[1].ID, second)
+	}},
+	{"a beat counts and stores", func(f *fixture) {
+		s := f.session()
+		for range 3 {
+			at, err := f.Beat(f.ctx, s, []byte(`{"running":1}`))
+			f.must(err)
+			expect(f, "time", at.IsZero(), false)
+		}
+		list, err := f.Sessions(f.ctx)
+		f.must(err)
+		expect(f, "session", fmt.Sprint(list[0].Beat, string(list[0].Info)), `3{"running":1}`)
+	}},
+	{"the dead do not beat", func(f *fixture) {
+		s := f.session()
+		f.must(f.Revoke(f.ctx, s))
+		_, err := f.Beat(f.ctx, s, nil)
+		f.want(err, backend.ErrFenced)
+		list, err := f.Sessions(f.ctx)
+		f.must(err)
+		expect(f, "sessions", len(list), 0)
+	}},
+	{"an id is never reused", func(f *fixture) {
+		last := backend.SessionID(0)
+		for range 4 {
+			s := f.session()
+			if s <= last {
+				f.Errorf("session %d after %d", s, last)
+			}
+			last = s
+			f.must(f.Revoke(f.ctx, s))
+		}
+	}},
+	{"revoking frees what was owned", func(f *fixture) {
+		s, other := f.session(), f.session()
+		var list []string
+		for i := range 1203 { // more than two chunks of any backend
+			list = append(list, fmt.Sprint("x", i))
+		}
+		runs := f.born(s, list...)
+		f.born(other, "theirs")
+		f.turn(s, backend.Turn{Execution: "x0", Run: runs[0], Then: backend.Finish, State: backend.Completed})
+		f.turn(s, backend.Turn{Execution: "x1", Run: runs[1], Rows: rows("a")})
+		f.must(f.send(signal("x1", "m")))
+		f.must(f.Revoke(f.ctx, s))
+		expect(f, "theirs", f.execution("theirs").Owner, other)
+		x := f.execution("x1")
+		expect(f, "freed", fmt.Sprint(x.Owner, x.Due.IsZero(), x.State), fmt.Sprint(0, false, backend.Running))
+		claimed, err := f.Claim(f.ctx, backend.ClaimRequest{Session: other, Queues: []string{"default"}, Editions: []int{1}, Limit: 5000})
+		f.must(err)
+		expect(f, "claimed", len(claimed), 1202)
+		for _, c := range claimed {
+			if c.ID == "x1" {
+				expect(f, "inbox", names(c.Inbox), []string{"m"})
+			}
+		}
+		expect(f, "journal", f.journal(runs[1]), []string{fmt.Sprint(s, ":a")})
+	}},
+	{"revoking the unknown", func(f *fixture) {
+		f.create(ask("x"))
+		before := f.execution("x")
+		for _, s := range []backend.SessionID{0, 4711} {
+			f.must(f.Revoke(f.ctx, s))
+		}
+		expect(f, "execution", f.execution("x"), before)
+	}},
+	{"versions tell of changes", func(f *fixture) {
+		v, ok := f.Store.(backend.Versioner)
+		if !ok {
+			f.Skip("not a backend.Versioner")
+		}
+		before, err := v.Version(f.ctx)
+		f.must(err)
+		same, err := v.Version(f.ctx)
+		f.must(err)
+		expect(f, "nothing changed", same, before)
+		f.create(ask("x"))
+		after, err := v.Version(f.ctx)
+		f.must(err)
+		expect(f, "changed", after != before, true)
+	}},
+}

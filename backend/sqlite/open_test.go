@@ -1,0 +1,212 @@
+// What may be opened, and what is refused in which words.
+
+package sqlite_test
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/sqlite"
+)
+
+// refused expects that a URL cannot be opened, with these words in the error.
+func refused(t *testing.T, url string, target error, words ...string) {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), url)
+	if err == nil {
+		s.Close()
+		t.Fatalf("%s was opened", url)
+	}
+	if target != nil && !errors.Is(err, target) {
+		t.Errorf("error is %v, want %v", err, target)
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error is %q, without %q", err, w)
+		}
+	}
+}
+
+// run executes SQL on a file as a stranger would.
+func run(t *testing.T, path, statements string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statements); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenURLs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	names := []string{"plain.db", "sp ace%20#&.db", "naïve-世界.db"}
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		for _, url := range []string{path, "sqlite:" + path, "sqlite:" + path + "?synchronous=normal", path + "?synchronous=full"} {
+			s := open(t, url)
+			if _, err := s.Sessions(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	refused(t, "", nil, "empty")
+	refused(t, "sqlite:", nil, "empty")
+	refused(t, filepath.Join(dir, "x?mode=ro"), nil, "mode", "synchronous")
+	refused(t, filepath.Join(dir, "x?synchronous=off"), nil, "off", "normal", "full")
+}
+
+func TestRelativePath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	open(t, "senpuki.db")
+	if _, err := os.Stat("senpuki.db"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNotADatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	refused(t, filepath.Join(dir, "missing", "x.db"), os.ErrNotExist, filepath.Join(dir, "missing"))
+	refused(t, dir, backend.ErrNotDatabase, dir)
+
+	text := filepath.Join(dir, "text")
+	if err := os.WriteFile(text, []byte(strings.Repeat("not a database\n", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, text, backend.ErrNotDatabase, text)
+
+	foreign := filepath.Join(dir, "foreign.db")
+	run(t, foreign, "CREATE TABLE t (x)")
+	before, err := os.ReadFile(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, foreign, backend.ErrNotDatabase, foreign)
+	after, err := os.ReadFile(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(after) != string(before) {
+		t.Error("a foreign database was changed")
+	}
+	marked := filepath.Join(dir, "marked.db")
+	run(t, marked, "PRAGMA application_id=77; CREATE TABLE t (x)")
+	refused(t, marked, backend.ErrNotDatabase, "0x4d")
+	left, err := filepath.Glob(filepath.Join(dir, "*.lock"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("lock files beside files of others: %v %v", left, err)
+	}
+}
+
+func TestUnwritableDirectory(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
+		t.Skip("permissions do not hold back this user")
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, filepath.Join(dir, "x.db"), os.ErrPermission, dir)
+}
+
+func TestNewerSchema(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	if err := open(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, path, "PRAGMA user_version=4711")
+	refused(t, path, backend.ErrNewerSchema, "4711", "up to 1", path)
+}
+
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s := open(t, path)
+	id, _, err := s.Open(t.Context(), backend.Session{Host: "h"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Sessions(t.Context()); err == nil {
+		t.Error("a closed store reads")
+	}
+	if err := s.Revoke(t.Context(), id); err == nil {
+		t.Error("a closed store writes")
+	}
+	if _, err := s.Version(t.Context()); err == nil {
+		t.Error("a closed store has a version")
+	}
+	list, err := open(t, path).Sessions(t.Context())
+	if err != nil || len(list) != 1 || list[0].ID != id {
+		t.Errorf("sessions are %v, %v", list, err)
+	}
+}
+
+// Many processes that open a new file at once agree on who makes it.
+func TestOpenAtOnce(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	done := make(chan error)
+	for range 8 {
+		go func() {
+			s, err := sqlite.Open(t.Context(), path)
+			if err == nil {
+				err = errors.Join(s.Check(t.Context())...)
+				err = errors.Join(err, s.Close())
+			}
+			done <- err
+		}()
+	}
+	for range 8 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A stranger in a transaction makes us wait; none of it reaches a caller.
+func TestStrangerWrites(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s := open(t, path)
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec("BEGIN IMMEDIATE; DELETE FROM session"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		_, _, err := s.Open(t.Context(), backend.Session{Host: "h"})
+		done <- err
+	}()
+	if _, err := s.Sessions(t.Context()); err != nil { // readers do not wait
+		t.Error(err)
+	}
+	if _, err := db.Exec("COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
