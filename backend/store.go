@@ -35,7 +35,9 @@ type Store interface {
 	Beat(ctx context.Context, id SessionID, info []byte) (time.Time, error)
 
 	// Revoke ends a session: deletes its row, then frees what it owned, due
-	// at once. Revoking an unknown session frees what it may have left owned.
+	// at once. Revoking an unknown session frees what it may have left owned;
+	// revoking session zero frees what is owned by any session that is gone,
+	// which is what a Revoke that died half-way leaves.
 	Revoke(ctx context.Context, id SessionID) error
 
 	Reader

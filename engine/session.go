@@ -151,5 +151,5 @@ func (w *worker) neighbours(ctx context.Context) error {
 		seen[s.ID] = old
 	}
 	w.watched = seen
-	return nil
+	return w.store.Revoke(ctx, 0) // what a revocation that died half-way has left
 }

@@ -42,7 +42,7 @@ func (s *Store) Revoke(_ context.Context, id backend.SessionID) error {
 	delete(s.sessions, id)
 	at := now()
 	for _, x := range s.executions {
-		if x.Owner == id && id != 0 {
+		if x.Owner != 0 && s.sessions[x.Owner] == nil {
 			x.Owner, x.Due = 0, at
 		}
 	}

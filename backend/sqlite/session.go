@@ -49,12 +49,39 @@ func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (be
 
 // Revoke ends a session and then frees what it owned (invariant 8).
 func (s *Store) Revoke(ctx context.Context, id backend.SessionID) error {
+	if id == 0 {
+		return s.reclaim(ctx)
+	}
 	if err := s.write(ctx, func(c *conn, _ time.Time) error {
 		_, err := c.exec("DELETE FROM session WHERE id = ?", id)
 		return err
-	}); err != nil || id == 0 {
+	}); err != nil {
 		return err
 	}
+	return s.free(ctx, id)
+}
+
+// reclaim frees what sessions own that are gone: a Revoke that died half-way left it.
+func (s *Store) reclaim(ctx context.Context) error {
+	var owners []backend.SessionID
+	if err := s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(v []driver.Value) error {
+			owners = append(owners, backend.SessionID(number(v[0])))
+			return nil
+		}, "SELECT DISTINCT owner FROM execution WHERE owner <> 0 AND owner NOT IN (SELECT id FROM session)")
+	}); err != nil {
+		return err
+	}
+	for _, id := range owners {
+		if err := s.free(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// free makes everything that a gone session owned ownerless and due, in chunks.
+func (s *Store) free(ctx context.Context, id backend.SessionID) error {
 	for n := int64(freed); n == freed; {
 		if err := s.write(ctx, func(c *conn, at time.Time) (err error) {
 			n, err = c.exec(`UPDATE execution SET owner = 0, due = ? WHERE key IN (
