@@ -10,7 +10,9 @@ import (
 )
 
 // predeclared are the names that every file sees beside the language's own.
-var predeclared = builtins()
+var predeclared star.StringDict
+
+func init() { predeclared = builtins() } // not above: the built-ins know their names, a cycle to the compiler
 
 func isPredeclared(name string) bool {
 	_, ok := predeclared[name]

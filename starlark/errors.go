@@ -71,7 +71,7 @@ func failureOf(err error) *Failure {
 	case errors.As(err, &r):
 		f = *r.f
 	case isEval:
-		f = Failure{Kind: "EvalError", Message: eval.Msg}
+		f = Failure{Kind: "EvalError", Message: teachEval(eval.Msg)}
 	default:
 		f = Failure{Kind: "EvalError", Message: err.Error()}
 	}

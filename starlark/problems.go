@@ -66,14 +66,14 @@ func problemsOf(file, text string, err error) Problems {
 	case errors.As(err, &problems):
 		return problems
 	case errors.As(err, &syntaxErr):
-		return Problems{problemAt(syntaxErr.Pos, "%s", teachSyntax(text, syntaxErr))}
+		return Problems{teachSyntax(text, syntaxErr)}
 	case errors.As(err, &resolveErrs):
 		for _, e := range resolveErrs {
 			problems = append(problems, problemAt(e.Pos, "%s", teachResolve(e.Msg)))
 		}
 		return problems
 	case errors.As(err, &evalErr):
-		p := problemAt(evalPos(evalErr, file), "%s", evalErr.Msg)
+		p := problemAt(evalPos(evalErr, file), "%s", teachEval(evalErr.Msg))
 		return Problems{p}
 	}
 	return Problems{{File: file, Severity: SeverityError, Message: err.Error()}}

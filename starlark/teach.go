@@ -29,54 +29,89 @@ var idioms = map[string]string{
 	"is":       "there is no is; write == or != (x == None)",
 }
 
-var firstWord = regexp.MustCompile(`^\s*([a-z]+)\b`)
+var (
+	firstWord  = regexp.MustCompile(`^\s*([a-z]+)\b`)
+	word       = regexp.MustCompile(`^[a-z]+`)
+	gotToken   = regexp.MustCompile(`^got (?:'([^']+)'|([^' ,]+))[, ]`)
+	fString    = regexp.MustCompile(`(?:^|[^\w"'])[fF][rR]?["']`)
+	definition = regexp.MustCompile(`^\s*def\b`)
+	annotated  = regexp.MustCompile(`^\s*\w+\s*$`)
+)
 
-// teachSyntax words a syntax error for people who know Python.
-func teachSyntax(text string, e syntax.Error) string {
+// teachSyntax words a syntax error for people who know Python, and places it where its token begins.
+func teachSyntax(text string, e syntax.Error) Problem {
 	line := ""
 	if lines := strings.Split(text, "\n"); e.Pos.Line > 0 && int(e.Pos.Line) <= len(lines) {
 		line = lines[e.Pos.Line-1]
 	}
 	msg := strings.TrimPrefix(e.Msg, "syntax error: ")
-	col := max(int(e.Pos.Col)-1, 0)
-	before, at := line[:min(col, len(line))], line[min(col, len(line)):]
-	if m := firstWord.FindStringSubmatch(line); m != nil {
-		if hint, ok := idioms[m[1]]; ok && m[1] != "is" {
-			return hint
+	col := min(max(int(e.Pos.Col)-1, 0), len(line))
+	if m := gotToken.FindStringSubmatch(msg); m != nil {
+		if token := m[1] + m[2]; strings.HasSuffix(line[:col], token) && !strings.HasPrefix(line[col:], token) {
+			col -= len(token) // the parser stands behind it
 		}
 	}
-	if w := regexp.MustCompile(`^[a-z]+`).FindString(at); w != "" {
-		if hint, ok := idioms[w]; ok {
-			return hint
-		}
+	pos := e.Pos
+	if line != "" {
+		pos.Col = int32(col) + 1
 	}
+	if hint := hintFor(line, line[:col], line[col:], msg); hint != "" {
+		msg = hint
+	}
+	return problemAt(pos, "%s", msg)
+}
+
+// hintFor says what to write instead; before and at are the two sides of where the parser gave up.
+func hintFor(line, before, at, msg string) string {
+	if m := firstWord.FindStringSubmatch(line); m != nil && m[1] != "is" && idioms[m[1]] != "" {
+		return idioms[m[1]]
+	}
+	if hint := idioms[word.FindString(at)]; hint != "" {
+		return hint
+	}
+	open := strings.LastIndexByte(before, '{')
 	switch {
-	case strings.HasPrefix(at, `"`) || strings.HasPrefix(at, "'"):
-		switch {
-		case strings.HasSuffix(before, "f"):
+	case strings.Contains(msg, "got string literal"):
+		if fString.MatchString(line) {
 			return "there are no f-strings; write \"text {}\".format(value) or \"text %s\" % value"
-		case regexp.MustCompile(`["']\s*$`).MatchString(before):
-			return "adjacent strings are not joined; write +"
 		}
+		return "adjacent strings are not joined; write +"
 	case strings.HasPrefix(at, ":="):
 		return "there is no :=; assign on a line of its own"
 	case strings.HasPrefix(at, "@"):
 		return "there are no decorators; call the function: f = decorate(f)"
-	case strings.HasPrefix(at, "**") || strings.HasSuffix(before, "*") && strings.HasPrefix(at, "*"):
-		return "there is no **; multiply, or use math.pow(x, y)"
-	case strings.HasPrefix(at, "->"), strings.HasPrefix(at, ":") && regexp.MustCompile(`^\s*def\b.*\(`).MatchString(before):
+	case strings.HasPrefix(at, "->"):
 		return "there are no annotations; write the names alone"
-	case strings.Contains(msg, "associative"):
+	case strings.HasPrefix(at, ":") && (definition.MatchString(line) && strings.Contains(msg, "want ')'") && annotated.MatchString(lastParameter(before)) || annotated.MatchString(before)):
+		return "there are no annotations; write the names alone"
+	case strings.Contains(msg, "does not associate"):
 		return "comparisons do not chain; write a < b and b < c"
-	case strings.HasPrefix(at, "}") || strings.HasPrefix(at, ",") && strings.Contains(before, "{"):
-		if strings.Contains(before, "{") && !strings.Contains(before[strings.LastIndex(before, "{"):], ":") {
-			return "there are no set literals; write set([1, 2])"
-		}
-	case strings.HasPrefix(at, "*"):
-		return "a list or dict cannot be unpacked in a literal; write a + b or dict(a, **b)"
-	}
-	if strings.Contains(msg, "invalid escape sequence") {
+	case strings.HasPrefix(at, "*") && (strings.HasSuffix(strings.TrimSpace(before), "[") || strings.HasSuffix(strings.TrimSpace(before), "{") || strings.HasSuffix(strings.TrimSpace(before), ",")):
+		return "a list or dict cannot be unpacked in a literal; write a + b, or a | b for dicts"
+	case strings.HasPrefix(at, "**"):
+		return "there is no **; multiply, or use math.pow(x, y)"
+	case open >= 0 && (strings.HasPrefix(at, "}") || strings.HasPrefix(at, ",")) && !strings.Contains(before[open:], ":"):
+		return "there are no set literals; write set([1, 2])"
+	case strings.Contains(msg, "invalid escape sequence"):
 		return msg + "; write r\"...\" for a raw string"
+	}
+	return ""
+}
+
+// lastParameter is what stands behind the last bracket or comma.
+func lastParameter(before string) string {
+	return before[strings.LastIndexAny(before, "(,*")+1:]
+}
+
+var unset = regexp.MustCompile(`^local variable (\w+) referenced before assignment`)
+
+// teachEval words an error of the interpreter.
+func teachEval(msg string) string {
+	if m := unset.FindStringSubmatch(msg); m != nil && isPredeclared(m[1]) {
+		return msg + "; this function sets " + m[1] + ", which hides the built-in of that name: choose another name"
+	}
+	if strings.HasPrefix(msg, "string value is not iterable") || strings.HasSuffix(msg, "got string, want iterable") {
+		return msg + "; write s.elems() or s.codepoints()"
 	}
 	return msg
 }

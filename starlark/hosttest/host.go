@@ -3,6 +3,7 @@
 package hosttest
 
 import (
+	"container/heap"
 	"errors"
 	"fmt"
 	"reflect"
@@ -77,7 +78,7 @@ func (w *World) carryOut(c starlark.Command, now time.Time) {
 	case starlark.CancelStep:
 		for i, e := range w.due {
 			if e.d.Kind == starlark.StepOutcome && e.d.Step == c.Step {
-				w.due = append(w.due[:i:i], w.due[i+1:]...)
+				heap.Remove(&w.due, i)
 				d.Failure = &starlark.Failure{Kind: "Cancelled", Message: "cancelled"}
 				w.push(now, d)
 				return
@@ -104,14 +105,7 @@ func (h *host) Wait() (starlark.Delivery, error) {
 	if len(w.due) == 0 {
 		return starlark.Delivery{}, ErrQuiet
 	}
-	first := 0
-	for i, e := range w.due {
-		if e.before(w.due[first]) {
-			first = i
-		}
-	}
-	e := w.due[first]
-	w.due = append(w.due[:first:first], w.due[first+1:]...)
+	e, _ := heap.Pop(&w.due).(event)
 	at := h.now
 	if e.at.After(at) {
 		at = e.at
@@ -123,16 +117,6 @@ func (h *host) Wait() (starlark.Delivery, error) {
 	h.next++
 	h.now = at
 	return e.d, nil
-}
-
-func (e event) before(o event) bool {
-	if !e.at.Equal(o.at) {
-		return e.at.Before(o.at)
-	}
-	if e.weight != o.weight {
-		return e.weight < o.weight
-	}
-	return e.serial < o.serial
 }
 
 // Now is the time of the last delivery.

@@ -8,6 +8,7 @@
 package hosttest
 
 import (
+	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -44,19 +45,11 @@ type World struct {
 	Lines   []starlark.Line // each once, whatever is replayed
 	Runs    int
 
-	due    []event
+	due    queue
 	now    time.Time
 	serial int
 	calls  map[string]int
 	random *rand.Rand
-}
-
-// event is a delivery to come.
-type event struct {
-	at     time.Time
-	weight uint64 // among those of the same time
-	serial int
-	d      starlark.Delivery
 }
 
 // New returns a world that begins at noon of the first of January 2030.
@@ -76,7 +69,7 @@ func (w *World) push(at time.Time, d starlark.Delivery) {
 		}
 		e.weight = w.random.Uint64()
 	}
-	w.due = append(w.due, e)
+	heap.Push(&w.due, e)
 }
 
 // Run runs a function to its end, again from the start after each eviction.
@@ -96,6 +89,9 @@ func (w *World) Run(p *starlark.Program, o starlark.Options) ([]byte, error) {
 		}
 	}
 }
+
+// Host is the host of one more run, for those who call Program.Run themselves.
+func (w *World) Host() starlark.Host { return &host{w: w, now: w.Start} }
 
 // Replay runs a function again, answered from the journal alone.
 func (w *World) Replay(p *starlark.Program, o starlark.Options) ([]byte, error) {

@@ -1,0 +1,230 @@
+// What is refused before a script runs, and how it is said.
+
+package starlark_test
+
+import (
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/senpuki/senpuki/starlark"
+)
+
+func gather(files map[string]string) (*starlark.Sources, error) {
+	return starlark.Gather("main.star", func(path string) (string, error) {
+		if text, ok := files[path]; ok {
+			return text, nil
+		}
+		return "", os.ErrNotExist
+	})
+}
+
+func problems(files map[string]string) string {
+	s, err := gather(files)
+	if err == nil {
+		_, err = starlark.Compile(s)
+	}
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestTeaching(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"try:\n  x()\nexcept E:\n  pass":                     "1:1: there is no try; write `value, err = attempt(",
+		"def f():\n    try:\n        pass":                   "2:5: there is no try",
+		"def f():\n    raise ValueError(1)":                  "there is no raise; write error(",
+		"import os":                                          "there is no import; write load(",
+		"from os import path":                                "there is no from ... import",
+		"class A:\n  pass":                                   "there is no class; use struct",
+		"def f():\n    with open(x) as y:\n        pass":     "there is no with; pass a function",
+		"async def f():\n  pass":                             "there is no async",
+		"def f():\n    x = await g()":                        "there is no await",
+		"def f():\n    yield 1":                              "there are no generators",
+		"def f(d):\n    del d[1]":                            "there is no del; write d.pop",
+		"def f():\n    assert 1":                             "there is no assert",
+		"def f():\n    global x":                             "globals cannot be rebound",
+		"def f(x):\n    return x is None":                    "there is no is; write ==",
+		"def f(x):\n    return x is not None":                "there is no is; write ==",
+		"def f(x):\n    return f\"{x}\"":                     "there are no f-strings",
+		"def f(x):\n    return f'{x}'":                       "there are no f-strings",
+		"def f(x):\n    return f\"\"\"{x}\"\"\"":             "there are no f-strings",
+		"def f(a, b, c):\n    return a < b < c":              "comparisons do not chain",
+		"def f(a):\n    return a ** 2":                       "there is no **; multiply",
+		"x = \"a\" \"b\"":                                    "adjacent strings are not joined",
+		"def f(a):\n    return [*a]":                         "cannot be unpacked in a literal",
+		"def f(a):\n    return {**a}":                        "cannot be unpacked in a literal",
+		"x = {1, 2}":                                         "there are no set literals",
+		"x = {1}":                                            "there are no set literals",
+		"def f(x):\n    if (y := x):\n        pass":          "there is no :=",
+		"def f(x: int):\n    pass":                           "there are no annotations",
+		"def f(x) -> int:\n    pass":                         "there are no annotations",
+		"x: int = 1":                                         "there are no annotations",
+		"@cached\ndef f():\n    pass":                        "there are no decorators",
+		"x = \"\\.\"":                                        "write r\"...\"",
+		"x = 1\nx = 2":                                       "globals are constant",
+		"def f():\n    print(unknown)\n    print(other)":     "main.star:3:11: undefined: other",
+		"def f():\n    return requests.get(1)":               "there are no Python modules",
+		"x = sleep(1)":                                       "sleep is not available while a file loads",
+		"x = time.now()":                                     "time.now is not available while a file loads",
+		"x = uuid4()":                                        "uuid4 is not available while a file loads",
+		"x = random.random()":                                "random.random is not available while a file loads",
+		"x = parallel([])":                                   "parallel is not available while a file loads",
+		"a = activity(\"a\")\nx = a(1)":                      "main.star:2:6: a is not available while a file loads",
+		"a = activity(\"a\")\nx = a.start(1)":                "a.start is not available while a file loads",
+		"x = attempt(len, [])":                               "attempt is not available while a file loads",
+		"x = info.id":                                        "info is not available while a file loads",
+		"a = activity(\"a\", retyr = 1)":                     "did you mean retry?",
+		"x = 1 // 0":                                         "main.star:1:7: floored division by zero",
+		"def f():\n    return f()\nx = f()":                  "calls nest deeper",
+		"while True:\n    pass":                              "steps while loading",
+		"load(\"./no.star\", \"x\")":                         "main.star:1:6: cannot load no.star: file does not exist",
+		"load(\"../no.star\", \"x\")":                        "outside the root",
+		"load(\"/etc/x.star\", \"x\")":                       "absolute paths",
+		"load(\"@foo/x.star\", \"x\")":                       "there is only @std",
+		"def f(:\n  pass":                                    "main.star:1:7: got ':'",
+		"x = (1 +":                                           "main.star:2:1: got end of file",
+		"def f():\n    return \"abc":                         "main.star:2:",
+		"def f(s):\n    for c in \"abc\":\n        print(c)": "",
+	} {
+		got := problems(map[string]string{"main.star": text + "\n"})
+		if want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+func TestEveryProblemIsTold(t *testing.T) {
+	t.Parallel()
+	got := problems(map[string]string{"main.star": "load(\"a.star\", \"a\")\ndef f():\n    one()\n    two()\n", "a.star": "a = 1\n"})
+	if got != "main.star:3:5: undefined: one\nmain.star:4:5: undefined: two" {
+		t.Error(got)
+	}
+	got = problems(map[string]string{"main.star": "load(\"a.star\", \"a\")\nx = (\n", "a.star": "a = 1\n"})
+	if !strings.HasPrefix(got, "main.star:") {
+		t.Error(got)
+	}
+}
+
+func TestLoads(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"main.star":   "load(\"./lib/a.star\", \"a\")\nload(\"//lib/b.star\", \"b\")\nload(\"@std/s.star\", \"s\")\ndef main():\n    return [a, b, s]\n",
+		"lib/a.star":  "load(\"./b.star\", \"b\")\na = b + [1]\n",
+		"lib/b.star":  "b = [0]\n",
+		"@std/s.star": "s = 7\n",
+	}
+	s, err := gather(files)
+	if err != nil || len(s.Files) != 4 {
+		t.Fatal(err, s)
+	}
+	p, err := starlark.Compile(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := p.Run(nil, starlark.Options{})
+	if string(b) != "[[0,1],[0],7]" {
+		t.Fatal(string(b), err)
+	}
+	files["lib/b.star"] = "load(\"//main.star\", \"main\")\nb = [0]\n"
+	if got := problems(files); !strings.Contains(got, "lib/b.star:1:6: load cycle: main.star -> lib/a.star -> lib/b.star -> main.star") {
+		t.Error(got)
+	}
+	cyclic := &starlark.Sources{Entry: "a.star", Files: []starlark.File{{Path: "a.star", Text: "load(\"a.star\", y = \"x\")\nx = 1\n"}}}
+	if _, err := starlark.Compile(cyclic); err == nil || !strings.Contains(err.Error(), "cycle") {
+		t.Error(err)
+	}
+	data, _ := s.MarshalJSON()
+	again, err := starlark.ParseSources(data)
+	if err != nil || again.Digest() != s.Digest() {
+		t.Error("sources do not survive", err)
+	}
+	again.Files[0].Text += " "
+	if again.Digest() == s.Digest() {
+		t.Error("the digest does not see a file")
+	}
+}
+
+func TestGlobalsAreFrozen(t *testing.T) {
+	t.Parallel()
+	_, _, err := run(t, "l = []\ndef main():\n    l.append(1)\n", false)
+	if err == nil || !strings.Contains(err.Error(), "frozen") {
+		t.Error(err)
+	}
+}
+
+func TestCheckInput(t *testing.T) {
+	t.Parallel()
+	p, err := compile("def main(order, n = 1):\n    return order\ndef many(*a, **k):\n    return [a, k]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ fn, input, want string }{
+		{"main", `{"order": 1}`, ""},
+		{"main", `[1, 2]`, ""},
+		{"main", `7`, ""},
+		{"main", ``, "misses its argument order; write --input '{\"order\": ..., \"n\": ...}'"},
+		{"main", `{"ordr": 1}`, "has no parameter ordr"},
+		{"main", `[1, 2, 3]`, "takes at most 2 positional arguments, got 3"},
+		{"main", `{`, "input is not JSON"},
+		{"main", `{"order": NaN}`, "input is not JSON"},
+		{"nope", `1`, "has no function nope; it has main, many"},
+		{"many", `[1, 2]`, ""},
+		{"many", `{"x": 1}`, ""},
+	} {
+		err := p.CheckInput(c.fn, []byte(c.input))
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s(%s): %v, want %q", c.fn, c.input, err, c.want)
+		}
+	}
+}
+
+func TestCallsAndWarnings(t *testing.T) {
+	t.Parallel()
+	p, err := compile("a = activity(\"x.y\", queue = \"q\")\ndef main(status):\n    sleep = 1\n    a(1, k = 2)\n    a.start(*[1])\n    return sleep\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calls []starlark.Call
+	for _, c := range p.Calls() {
+		if c.File == "x.star" {
+			calls = append(calls, c)
+		}
+	}
+	if len(calls) != 3 || !calls[0].Declaration || calls[0].Queue != "q" || calls[1].Args != 1 || calls[1].Keywords[0] != "k" || !calls[2].Open {
+		t.Errorf("%+v", calls)
+	}
+	if w := p.Warnings().Error(); !strings.Contains(w, "x.star:3:5: sleep hides the built-in") {
+		t.Error(w)
+	}
+}
+
+func TestCache(t *testing.T) {
+	t.Parallel()
+	c := starlark.NewCache(1)
+	one, _ := gather(map[string]string{"main.star": "x = 1\n"})
+	two, _ := gather(map[string]string{"main.star": "x = 2\n"})
+	var wg sync.WaitGroup
+	programs := make([]*starlark.Program, 8)
+	for i := range programs {
+		wg.Go(func() { programs[i], _ = c.Compile(one) })
+	}
+	wg.Wait()
+	for _, p := range programs {
+		if p != programs[0] || p == nil {
+			t.Fatal("compiled twice")
+		}
+	}
+	if _, err := c.Compile(two); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := c.Lookup(one.Digest()); ok {
+		t.Error("the cache grows")
+	}
+	if _, ok := c.Lookup(two.Digest()); !ok {
+		t.Error("the newest is not in the cache")
+	}
+}

@@ -1,0 +1,161 @@
+// Values as bytes: forms, limits, fuzzing.
+
+package starlark
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	star "go.starlark.net/starlark"
+)
+
+func TestForms(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ stored, plain, canonical string }{
+		{`{"b":1,"a":[1.0,2]}`, `{"b":1,"a":[1.0,2]}`, `{"a":[1.0,2],"b":1}`},
+		{`{"$tuple":[1,{"$set":[3,1]}]}`, `[1,[3,1]]`, `{"$tuple":[1,{"$set":[1,3]}]}`},
+		{`{"$bytes":"AP8="}`, `"AP8="`, `{"$bytes":"AP8="}`},
+		{`{"$dict":[[1,2],["a",3]]}`, `{"1":2,"a":3}`, `{"$dict":[["a",3],[1,2]]}`},
+		{`{"$duration":1500000000}`, `1.5`, `{"$duration":1500000000}`},
+		{`{"$time":["2030-01-01T00:00:00Z","UTC"]}`, `"2030-01-01T00:00:00Z"`, `{"$time":["2030-01-01T00:00:00Z","UTC"]}`},
+		{`{"$struct":{"a":1}}`, `{"a":1}`, `{"$struct":{"a":1}}`},
+		{`{"$result":{"value":7}}`, `{"ok":true,"value":7,"error":null}`, `{"$result":{"value":7}}`},
+		{`{"$result":{"error":{"kind":"K","message":"m"}}}`, `{"ok":false,"value":null,"error":{"kind":"K","message":"m"}}`, `{"$result":{"error":{"kind":"K","message":"m"}}}`},
+		{`{"$error":{"kind":"K","message":"m"}}`, `{"kind":"K","message":"m"}`, `{"$error":{"kind":"K","message":"m"}}`},
+		// no tags after all
+		{`{"$bytes":5,"x":1}`, `{"$bytes":5,"x":1}`, `{"$dict":[["$bytes",5],["x",1]]}`},
+		{`{"$set":[[1]]}`, `{"$set":[[1]]}`, `{"$dict":[["$set",[[1]]]]}`},
+		{`{"$nothing":5}`, `{"$nothing":5}`, `{"$dict":[["$nothing",5]]}`},
+	} {
+		if b, err := ToPlain([]byte(c.stored)); string(b) != c.plain || err != nil {
+			t.Errorf("plain of %s: %s %v, want %s", c.stored, b, err, c.plain)
+		}
+		if b, err := Canonical([]byte(c.stored)); string(b) != c.canonical || err != nil {
+			t.Errorf("canonical of %s: %s %v, want %s", c.stored, b, err, c.canonical)
+		}
+	}
+}
+
+func TestFromPlain(t *testing.T) {
+	t.Parallel()
+	for plain, want := range map[string]string{
+		``:                            `null`,
+		` {"a": 1}`:                   ` {"a": 1}`,
+		`{"$bytes":"AA=="}`:           `{"$dict":[["$bytes","AA=="]]}`,
+		`{"\u0024tuple":[]}`:          `{"$dict":[["$tuple",[]]]}`,
+		`{"$a":{"$b":1,"c":2},"d":3}`: `{"$dict":[["$a",{"$dict":[["$b",1],["c",2]]}],["d",3]]}`,
+	} {
+		if b, err := FromPlain([]byte(plain)); string(b) != want || err != nil {
+			t.Errorf("%s: %s %v, want %s", plain, b, err, want)
+		}
+	}
+	for _, bad := range []string{`{`, `1 2`, `NaN`, `'a'`, "\"\n\"", `{"$a":}`, `01`, `[1,]`, `{"a":1,}`, `"\x"`} {
+		if b, err := FromPlain([]byte(bad)); err == nil {
+			t.Errorf("%s is taken as %s", bad, b)
+		}
+	}
+}
+
+func TestDeepValues(t *testing.T) {
+	t.Parallel()
+	// what is tried again at every level must not take a time that doubles with each
+	text := strings.Repeat(`{"$a":`, 900) + "1" + strings.Repeat(`,"x":1}`, 900)
+	if _, err := decodeStored([]byte(text)); err != nil {
+		t.Error(err)
+	}
+	text = strings.Repeat(`{"$result":{"value":`, 900) + "1" + strings.Repeat(`}}`, 900)
+	if _, err := decodeStored([]byte(text)); err != nil {
+		t.Error(err)
+	}
+	var v star.Value = star.None
+	for range maxNesting - 1 {
+		v = star.Tuple{v}
+	}
+	b, perr := encodeValue(v, stored, 0)
+	if perr != nil {
+		t.Fatal(perr)
+	}
+	if _, err := decodeStored(b); err != nil {
+		t.Error("a value that can be stored cannot be read:", err)
+	}
+	if _, err := FromPlain([]byte(strings.Repeat("[", 100000) + strings.Repeat("]", 100000))); err == nil {
+		t.Error("endless nesting is taken")
+	}
+	if _, err := decodeStored([]byte(strings.Repeat("[", 1<<20))); err == nil {
+		t.Error("endless nesting is taken")
+	}
+}
+
+func TestFailureJSON(t *testing.T) {
+	t.Parallel()
+	f := &Failure{Kind: "K", Message: "m\x00", Data: []byte(`{"b":1,"a":{"$tuple":[]}}`), Attempts: 2, Cause: &Failure{Kind: "C", Data: []byte(`{}`)}, NoRetry: true}
+	b, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g Failure
+	if err := json.Unmarshal(b, &g); err != nil || g.Kind != "K" || string(g.Data) != string(f.Data) || string(g.Cause.Data) != "{}" || !g.NoRetry || g.Message != f.Message {
+		t.Errorf("%s: %+v %v", b, g, err)
+	}
+}
+
+func FuzzDecodeStored(f *testing.F) {
+	for _, s := range []string{`{"$tuple":[1]}`, `{"a":[1,2.5,null,true,"x\u0000\ud83d\ude00"]}`, `{"$dict":[[1,2]]}`, `{"$error":{"kind":"K"}}`, `{"$result":{"value":{"$set":[1]}}}`, `{"$time":["2030-01-01T00:00:00+02:00",""]}`, `-0.0e10`, `12345678901234567890`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v, err := decodeStored(b)
+		if err != nil {
+			return
+		}
+		if !json.Valid(b) {
+			t.Fatalf("not JSON but taken: %q", b)
+		}
+		once, perr := encodeValue(v, stored, 0)
+		if perr != nil {
+			return // infinite floats
+		}
+		if !json.Valid(once) {
+			t.Fatalf("not JSON: %s", once)
+		}
+		again, err := decodeStored(once)
+		if err != nil {
+			t.Fatalf("%s cannot be read: %v", once, err)
+		}
+		twice, perr := encodeValue(again, stored, 0)
+		if perr != nil || !bytes.Equal(once, twice) {
+			t.Fatalf("%s, then %s", once, twice)
+		}
+		for _, form := range []func([]byte) ([]byte, error){ToPlain, Canonical} {
+			if out, err := form(once); err != nil || !json.Valid(out) {
+				t.Fatalf("%s: %s %v", once, out, err)
+			}
+		}
+	})
+}
+
+func FuzzFromPlain(f *testing.F) {
+	f.Add([]byte(`{"$tuple":[1],"x":{"$y":2}}`))
+	f.Add([]byte(`[1,[2,{"$dict":[[1,2]]}]]`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		out, err := FromPlain(b)
+		if err != nil || len(b) == 0 {
+			return
+		}
+		a, err := decodePlain(b)
+		if err != nil {
+			t.Fatalf("%q is taken but cannot be read: %v", b, err)
+		}
+		c, err := decodeStored(out)
+		if err != nil {
+			t.Fatalf("%s cannot be read: %v", out, err)
+		}
+		x, xerr := encodeValue(a, canonical, 0)
+		y, yerr := encodeValue(c, canonical, 0)
+		if xerr == nil && yerr == nil && !bytes.Equal(x, y) {
+			t.Fatalf("%s became %s", x, y)
+		}
+	})
+}
