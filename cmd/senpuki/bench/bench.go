@@ -10,7 +10,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -67,8 +66,13 @@ var workloads = []workload{
 func byTime(r Result, rowsPerSecond float64) float64  { return 1000 / r.Value / rowsPerSecond }
 func byCount(r Result, rowsPerSecond float64) float64 { return r.Value / rowsPerSecond }
 
-// ErrWorkload is what Run wraps when a workload cannot be measured as asked.
-var ErrWorkload = errors.New("cannot measure this workload")
+// WorkloadError says why a workload cannot be measured.
+type WorkloadError struct {
+	Workload string
+	Why      string
+}
+
+func (e *WorkloadError) Error() string { return fmt.Sprintf("workload %q: %s", e.Workload, e.Why) }
 
 // Workloads are the names that Run takes.
 func Workloads() []string {
@@ -83,9 +87,9 @@ func Workloads() []string {
 func Check(name string) error {
 	switch {
 	case name == "sleepers":
-		return fmt.Errorf("sleepers: %w: it needs signals, which this version does not have", ErrWorkload)
+		return &WorkloadError{name, "it needs signals, which this version does not have"}
 	case !slices.Contains(Workloads(), name):
-		return fmt.Errorf("%q: %w: there is %s", name, ErrWorkload, strings.Join(Workloads(), ", "))
+		return &WorkloadError{name, "there is no such; there are " + strings.Join(Workloads(), ", ")}
 	}
 	return nil
 }
@@ -96,7 +100,14 @@ func Run(ctx context.Context, name string, c Config) error {
 		return err
 	}
 	if name == "limit" && c.Dir == "" {
-		return fmt.Errorf("limit: %w: there is no raw driver to compare with for %s", ErrWorkload, c.Backend)
+		return &WorkloadError{name, "there is no raw driver to compare " + c.Backend + " with"}
+	}
+	store, err := c.Open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := store.Close(); err != nil {
+		return err
 	}
 	if (name == "limit" || name == "all") && c.Dir != "" {
 		for _, batch := range limitBatches {
@@ -117,7 +128,7 @@ func Run(ctx context.Context, name string, c Config) error {
 			if name == "all" {
 				continue
 			}
-			return fmt.Errorf("%s: %w: %s does not outlive the process", w.name, ErrWorkload, c.Backend)
+			return &WorkloadError{name, "a database in " + c.Backend + " does not outlive its process"}
 		}
 		r, err := w.measure(ctx, c)
 		if err != nil {

@@ -15,9 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/memory"
 	"github.com/senpuki/senpuki/backend/sqlite"
+	"github.com/senpuki/senpuki/engine"
 )
 
 // A test binary with this variable is a child of recovery.
@@ -112,7 +114,8 @@ func TestMemory(t *testing.T) {
 		t.Error(got)
 	}
 	for _, name := range []string{"limit", "recovery", "sleepers", "quick"} {
-		if err := Run(t.Context(), name, inMemory()); !errors.Is(err, ErrWorkload) || !strings.Contains(err.Error(), name) {
+		err := Run(t.Context(), name, inMemory())
+		if e, ok := errors.AsType[*WorkloadError](err); !ok || e.Workload != name || e.Why == "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -125,9 +128,9 @@ func TestLimitLeavesNothing(t *testing.T) {
 	if len(all) != 3 {
 		t.Errorf("%+v", all)
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 0 {
-		t.Errorf("left behind: %v %v", entries, err)
+	left, err := filepath.Glob(filepath.Join(dir, ".senpuki-*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v %v", left, err)
 	}
 }
 
@@ -149,6 +152,28 @@ func TestText(t *testing.T) {
 		"limit/16            12.3 rows/s\n"
 	if b.String() != want {
 		t.Errorf("%q\nwant\n%q", b.String(), want)
+	}
+}
+
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	var e ends
+	end := engine.Event{Kind: engine.ExecutionEnded}
+	e.Observe(end)
+	if early := <-e.expect(1); early.err != nil || early.at.IsZero() {
+		t.Errorf("%+v", early)
+	}
+	late := e.expect(2)
+	e.Observe(end)
+	e.Observe(engine.Event{Kind: engine.StepDone})
+	e.Observe(end)
+	if got := <-late; got.err != nil {
+		t.Errorf("%+v", got)
+	}
+	wrong := e.expect(2)
+	e.Observe(engine.Event{Kind: engine.ExecutionStuck, Execution: "x", Failure: &activities.Failure{Kind: "EvalError"}})
+	if got := <-wrong; got.err == nil {
+		t.Error("a stuck execution went unnoticed")
 	}
 }
 

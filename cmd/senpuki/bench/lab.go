@@ -130,6 +130,7 @@ type ends struct {
 	mu    sync.Mutex // guards all below
 	count int
 	want  int
+	last  time.Time // when the latest ended
 	err   error
 	out   chan ended
 }
@@ -143,16 +144,17 @@ type ended struct {
 func (e *ends) expect(n int) <-chan ended {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.want, e.out = n, make(chan ended, 1)
-	e.tell()
-	return e.out
+	out := make(chan ended, 1)
+	e.want, e.out = n, out
+	e.tell() // they may have ended already
+	return out
 }
 
 func (e *ends) tell() {
 	if e.out == nil || e.err == nil && e.count < e.want {
 		return
 	}
-	e.out <- ended{time.Now(), e.err}
+	e.out <- ended{e.last, e.err}
 	e.out, e.count = nil, e.count-e.want
 }
 
@@ -164,6 +166,7 @@ func (e *ends) Observe(ev engine.Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.count++
+	e.last = time.Now()
 	if ev.Failure != nil {
 		e.err = fmt.Errorf("execution %s: %w", ev.Execution, ev.Failure)
 	}

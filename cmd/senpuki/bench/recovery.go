@@ -23,6 +23,9 @@ const (
 	ChildResume = "resume" // start an engine and say when the execution is live
 )
 
+// childLife is more than a child ever needs.
+const childLife = time.Minute
+
 // buildPatience is how long the steps may take before the process is killed where it stands.
 const buildPatience = 15 * time.Second
 
@@ -55,7 +58,7 @@ func recovery(ctx context.Context, c Config) (Result, error) {
 
 // killed runs an execution of n steps in a process and kills it at the end.
 func killed(ctx context.Context, c Config, n int) (id string, built time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, childLife)
 	defer cancel()
 	cmd := c.Child(ctx, ChildRun, fmt.Sprint(n))
 	var complaints strings.Builder
@@ -103,8 +106,11 @@ func childError(err error) error {
 	return err
 }
 
-// Child is what a child process does: one side of recovery.
+// Child is what a child process does: one side of recovery. It ends after a
+// while, in case nobody is there any more to kill it.
 func Child(ctx context.Context, mode, arg string, c Config, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, childLife)
+	defer cancel()
 	switch mode {
 	case ChildRun:
 		return runToTheEnd(ctx, arg, c, out)

@@ -43,7 +43,7 @@ afterwards; SENPUKI_DB is left alone. A database that is named keeps what was ru
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := bench.Check(workload); err != nil {
-				return usage("--workload %w", err)
+				return usage("%w", err)
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt)
 			defer stop()
@@ -51,8 +51,8 @@ afterwards; SENPUKI_DB is left alone. A database that is named keeps what was ru
 			if c.Context().Err() == nil && ctx.Err() != nil {
 				return &exitError{exitInterrupted, errors.New("interrupted")}
 			}
-			if errors.Is(err, bench.ErrWorkload) {
-				return usage("--workload %w", err)
+			if _, wrong := errors.AsType[*bench.WorkloadError](err); wrong {
+				return usage("%w", err)
 			}
 			return err
 		},
