@@ -140,5 +140,9 @@ func (e *Engine) Deploy(ctx context.Context, fsys fs.FS, entries ...string) ([]b
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	return e.store.Deploy(ctx, programs, deployments)
+	stored, err := e.store.Deploy(ctx, programs, deployments)
+	e.mu.Lock()
+	clear(e.newest)
+	e.mu.Unlock()
+	return stored, err
 }

@@ -149,6 +149,36 @@ func (w *worker) mayKeep(n *backend.NewExecution) bool {
 	return true
 }
 
+// newestFor is how long a look at a workflow's newest deployment serves: what
+// another process deploys is taken by new executions within that time.
+const newestFor = 250 * time.Millisecond
+
+type newest struct {
+	digest string
+	found  time.Time
+}
+
+func (e *Engine) newestDigest(ctx context.Context, workflow string) (string, error) {
+	e.mu.Lock()
+	known := e.newest[workflow]
+	e.mu.Unlock()
+	now := time.Now()
+	if known.digest != "" && now.Sub(known.found) < newestFor {
+		return known.digest, nil
+	}
+	d, err := e.store.Deployments(ctx, workflow)
+	if err != nil {
+		return "", err
+	}
+	if len(d) == 0 {
+		return "", fmt.Errorf("workflow %q: %w; deploy it first", workflow, backend.ErrNotFound)
+	}
+	e.mu.Lock()
+	e.newest[workflow] = newest{d[0].Digest, now}
+	e.mu.Unlock()
+	return d[0].Digest, nil
+}
+
 // born is the record of an execution that was created claimed.
 func born(n *backend.NewExecution, run backend.RunKey, owner backend.SessionID, at time.Time) backend.Execution {
 	return backend.Execution{
@@ -201,14 +231,9 @@ func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o 
 		n.Queue = "default"
 	}
 	if n.Digest == "" {
-		d, err := e.store.Deployments(ctx, workflow)
-		if err != nil {
+		if n.Digest, err = e.newestDigest(ctx, workflow); err != nil {
 			return nil, err
 		}
-		if len(d) == 0 {
-			return nil, fmt.Errorf("workflow %q: %w; deploy it first", workflow, backend.ErrNotFound)
-		}
-		n.Digest = d[0].Digest
 	}
 	prog, err := e.program(ctx, n.Digest)
 	if err != nil {

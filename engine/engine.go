@@ -41,6 +41,7 @@ type Engine struct {
 	killed  bool
 	adopted map[string]bool                      // ids to be claimed whatever their queue
 	waiters map[string][]chan *backend.Execution // told once when something became of an id
+	newest  map[string]newest                    // by workflow: what Dispatch found
 }
 
 // New returns an engine on a store. A nil registry is for processes that only
@@ -56,7 +57,7 @@ func New(store backend.Store, registry *activities.Registry, o Options) (*Engine
 	return &Engine{
 		store: store, registry: registry, options: o, clock: newClock(), cache: starlark.NewCache(1000),
 		ready: make(chan struct{}), harder: make(chan struct{}),
-		adopted: make(map[string]bool), waiters: make(map[string][]chan *backend.Execution),
+		adopted: make(map[string]bool), waiters: make(map[string][]chan *backend.Execution), newest: make(map[string]newest),
 	}, nil
 }
 

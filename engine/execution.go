@@ -47,9 +47,12 @@ type execution struct {
 	ready     []*step // attempts that wait for a slot
 	starting  []*step // attempts that begin when the turn has landed
 	attempts  map[string]*attempt
-	slots     int     // in hand
-	queued    bool    // waits for slots
-	consumed  []event // outcomes that the turn under way delivered
+	slots     int          // in hand
+	queued    bool         // waits for slots
+	consumed  []event      // outcomes that the turn under way delivered
+	write     *write       // the one turn in flight, reused
+	under     backend.Turn // likewise
+	single    [1][]byte    // holds the rows of most turns
 	rows      [][]byte
 	row       []byte
 	nextRow   int64

@@ -35,6 +35,9 @@ func (x *execution) dirty() bool {
 // closeRows returns the rows of the turn under way.
 func (x *execution) closeRows() [][]byte {
 	if len(x.row) > 0 {
+		if x.rows == nil {
+			x.rows = x.single[:0]
+		}
 		x.rows = append(x.rows, append(x.row, ']'))
 		x.row = nil
 	}
@@ -43,10 +46,11 @@ func (x *execution) closeRows() [][]byte {
 
 // turn begins the record of the turn under way.
 func (x *execution) turn(then backend.Then) *backend.Turn {
-	return &backend.Turn{
+	x.under = backend.Turn{
 		Execution: x.rec.ID, Run: x.rec.Run, First: x.nextRow, Then: then,
 		Taken: x.taken, Logs: x.logs, Published: x.publish,
 	}
+	return &x.under
 }
 
 // land writes a turn and returns errLost when it can never land.
@@ -56,8 +60,11 @@ func (x *execution) land(t *backend.Turn) error {
 }
 
 func (x *execution) landing(t *backend.Turn) (kept bool, err error) {
-	w := &write{turn: t, done: make(chan wrote, 1)}
-	r := x.w.committer.submit(w)
+	if x.write == nil {
+		x.write = &write{done: make(chan wrote, 1)}
+	}
+	x.write.turn = t
+	r := x.w.committer.submit(x.write)
 	if r.err != nil {
 		if !errors.Is(r.err, backend.ErrFenced) {
 			x.w.log.Error("turn refused", "execution", x.rec.ID, "row", t.First, "error", r.err)
