@@ -51,6 +51,9 @@ func builtins() star.StringDict {
 	} {
 		d[name] = method(name, fn)
 	}
+	for _, name := range bounded {
+		d[name] = withBounds(name)
+	}
 	d.Freeze()
 	return d
 }

@@ -12,22 +12,19 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// maxSum bounds a loop that the step budget does not see.
-const maxSum = 10_000_000
-
-func sumBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+func sumBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	var items star.Iterable
 	var total star.Value = star.MakeInt(0)
 	if err := star.UnpackArgs("sum", args, kwargs, "items", &items, "start?", &total); err != nil {
 		return nil, err
 	}
+	if err := countItems(thread, "sum", items); err != nil {
+		return nil, err
+	}
 	it := items.Iterate()
 	defer it.Done()
 	var v star.Value
-	for n := 0; it.Next(&v); n++ {
-		if n == maxSum {
-			return nil, fmt.Errorf("sum: more than %d items", maxSum)
-		}
+	for it.Next(&v) {
 		next, err := star.Binary(syntax.PLUS, total, v)
 		if err != nil {
 			return nil, fmt.Errorf("sum: %w", err)

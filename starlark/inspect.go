@@ -114,7 +114,7 @@ func paramName(p syntax.Expr) *syntax.Ident {
 
 // shadowed warns of a name that hides one of our built-ins.
 func shadowed(id *syntax.Ident) Problems {
-	if id == nil || !isPredeclared(id.Name) {
+	if id == nil || !isPredeclared(id.Name) || star.Universe.Has(id.Name) {
 		return nil
 	}
 	p := problemAt(id.NamePos, "%s hides the built-in %s here", id.Name, id.Name)

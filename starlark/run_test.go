@@ -126,6 +126,7 @@ func TestStuck(t *testing.T) {
 		"def main():\n    while True:\n        pass\n",
 		"def f():\n    while True:\n        pass\ndef main():\n    while True:\n        attempt(f)\n",
 		"def f():\n    while True:\n        pass\ndef main():\n    attempt(parallel, [f, f])\n",
+		"def main():\n    while True:\n        max(range(100000))\n",
 	} {
 		_, _, err := run(t, text, false)
 		var stuck *starlark.StuckError
