@@ -82,8 +82,15 @@ func scriptRetry(p *starlark.RetryPolicy) activities.RetryPolicy {
 		MaxAttempts: p.MaxAttempts, InitialDelay: p.InitialDelay, BackoffFactor: p.BackoffFactor,
 		MaxDelay: p.MaxDelay, Jitter: p.Jitter, RetryFor: p.RetryFor, NoRetryFor: p.NoRetryFor,
 	}
-	if r.Jitter == 0 { // the script said none; zero means the default there
+	// What the script says is complete: its zeros are none, which is negative there.
+	if r.Jitter == 0 {
 		r.Jitter = -1
+	}
+	if r.InitialDelay == 0 {
+		r.InitialDelay = -1
+	}
+	if r.MaxDelay == 0 {
+		r.MaxDelay = -1
 	}
 	return r
 }
