@@ -91,7 +91,7 @@ func (s *Store) land(c *conn, b *backend.Batch, reply *backend.Reply) error {
 	for i := range b.Turns {
 		t := &b.Turns[i]
 		if plain(t) {
-			ok, err := append1(c, b.Session, t)
+			ok, err := s.append1(c, b.Session, t)
 			if err != nil {
 				return failed(i, err)
 			}
@@ -124,17 +124,30 @@ func plain(t *backend.Turn) bool {
 
 // append1 lands a plain turn with a single statement, which is also its fence.
 // It reports false when it did not: the turn may not land, or there is an
-// earlier Stuck to clear.
-func append1(c *conn, session backend.SessionID, t *backend.Turn) (bool, error) {
+// earlier Stuck to clear. The statement reads only the execution: one that
+// read the journal too would build a temporary table each time.
+func (s *Store) append1(c *conn, session backend.SessionID, t *backend.Turn) (bool, error) {
+	if last, ok := s.tails[t.Run]; t.First != 0 && (!ok || last != t.First-1) {
+		v, err := c.first(nonstop, "SELECT 1 FROM journal WHERE run = ? AND row = ?", t.Run, t.First-1)
+		if err != nil || v == nil {
+			return false, err
+		}
+	}
 	n, err := c.exec(`INSERT OR FAIL INTO journal (run, row, session, data)
 		SELECT run, ?1, ?2, ?3 FROM execution
-		WHERE id = ?4 AND owner = ?2 AND run = ?5 AND state = 'running' AND stuck IS NULL
-		AND (?1 = 0 OR EXISTS (SELECT 1 FROM journal WHERE run = ?5 AND row = ?1 - 1))`,
+		WHERE id = ?4 AND owner = ?2 AND run = ?5 AND state = 'running' AND stuck IS NULL`,
 		t.First, session, t.Rows[0], t.Execution, t.Run)
 	if duplicate(err) {
 		return false, backend.ErrNotOwner
 	}
-	return n == 1, err
+	if err != nil || n == 0 {
+		return false, err
+	}
+	if len(s.tails) >= maxTails {
+		clear(s.tails)
+	}
+	s.tails[t.Run] = t.First
+	return true, nil
 }
 
 // turnOf lands any turn.

@@ -20,6 +20,9 @@ import (
 // readers is how many reads may run at once.
 const readers = 4
 
+// maxTails bounds what is remembered of journals.
+const maxTails = 1 << 16
+
 // Store is a SQLite file.
 type Store struct {
 	path string
@@ -27,7 +30,8 @@ type Store struct {
 
 	// Guarded by the turnstile.
 	writer   *conn
-	programs map[string]bool // digests known to be stored; they are never removed
+	programs map[string]bool          // digests known to be stored; they are never removed
+	tails    map[backend.RunKey]int64 // rows known to exist; journals only grow
 
 	idle   chan *conn // a nil one is yet to be opened
 	closed atomic.Bool
@@ -37,7 +41,8 @@ type Store struct {
 }
 
 func newStore(path string, turn *turnstile, writer *conn) *Store {
-	s := &Store{path: path, turn: turn, writer: writer, programs: make(map[string]bool), idle: make(chan *conn, readers)}
+	s := &Store{path: path, turn: turn, writer: writer, programs: make(map[string]bool),
+		tails: make(map[backend.RunKey]int64), idle: make(chan *conn, readers)}
 	for range readers {
 		s.idle <- nil
 	}
@@ -84,7 +89,11 @@ func (s *Store) write(ctx context.Context, fn func(c *conn, at time.Time) error)
 	if s.closed.Load() {
 		return errShut
 	}
-	return translate(transact(s.writer, func() error { return fn(s.writer, now()) }))
+	err := transact(s.writer, func() error { return fn(s.writer, now()) })
+	if err != nil {
+		clear(s.tails) // what it had learned may have been rolled back
+	}
+	return translate(err)
 }
 
 // transact runs fn between BEGIN IMMEDIATE and COMMIT.
