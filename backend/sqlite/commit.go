@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -88,24 +89,82 @@ func (s *Store) stored(c *conn, digest string) (bool, error) {
 
 // land writes the turns, in order.
 func (s *Store) land(c *conn, b *backend.Batch, reply *backend.Reply) error {
-	for i := range b.Turns {
-		t := &b.Turns[i]
-		if plain(t) {
-			ok, err := s.append1(c, b.Session, t)
+	for i := 0; i < len(b.Turns); {
+		if ok, err := s.appendMany(c, b.Session, b.Turns[i:]); err != nil {
+			return err
+		} else if ok {
+			i += many
+			continue
+		}
+		for end := min(i+many, len(b.Turns)); i < end; i++ {
+			kept, err := s.landOne(c, b.Session, &b.Turns[i], reply.Now)
 			if err != nil {
 				return failed(i, err)
 			}
-			if ok {
-				continue
-			}
+			reply.Turns[i].Kept = kept
 		}
-		kept, err := s.turnOf(c, b.Session, t, reply.Now)
-		if err != nil {
-			return failed(i, err)
-		}
-		reply.Turns[i].Kept = kept
 	}
 	return nil
+}
+
+func (s *Store) landOne(c *conn, session backend.SessionID, t *backend.Turn, at time.Time) (kept bool, err error) {
+	if plain(t) {
+		if ok, err := s.append1(c, session, t); ok || err != nil {
+			return false, err
+		}
+	}
+	return s.turnOf(c, session, t, at)
+}
+
+// many is how many plain turns one statement lands.
+const many = 32
+
+// appendSQL lands many plain turns at once; see append1.
+var appendSQL = `INSERT OR FAIL INTO journal (run, row, session, data)
+	SELECT x.run, v.column2, ?1, v.column3
+	FROM (VALUES ` + strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", many), ", ") + `) AS v CROSS JOIN execution AS x ON x.id = v.column1
+	WHERE x.owner = ?1 AND x.run = v.column4 AND x.state = 'running' AND x.stuck IS NULL`
+
+// appendMany lands the first of the turns together when all are plain and the
+// rows before theirs are known to exist. When it reports false it has changed
+// nothing, and one by one they will show which may not land.
+func (s *Store) appendMany(c *conn, session backend.SessionID, turns []backend.Turn) (bool, error) {
+	if len(turns) < many {
+		return false, nil
+	}
+	args := append(s.args[:0], session)
+	for i := range turns[:many] {
+		t := &turns[i]
+		if last, ok := s.tails[t.Run]; !plain(t) || t.First != 0 && (!ok || last != t.First-1) {
+			return false, nil
+		}
+		args = append(args, t.Execution, t.First, t.Rows[0], t.Run)
+	}
+	s.args = args
+	if _, err := c.exec("SAVEPOINT many"); err != nil {
+		return false, err
+	}
+	n, err := c.exec(appendSQL, args...)
+	if err != nil && !duplicate(err) {
+		return false, err
+	}
+	if err != nil || n != many {
+		_, err = c.exec("ROLLBACK TO many")
+		return false, err
+	}
+	for i := range turns[:many] {
+		s.remember(turns[i].Run, turns[i].First)
+	}
+	_, err = c.exec("RELEASE many")
+	return true, err
+}
+
+// remember notes that a row exists.
+func (s *Store) remember(run backend.RunKey, row int64) {
+	if len(s.tails) >= maxTails {
+		clear(s.tails)
+	}
+	s.tails[run] = row
 }
 
 // failed names the turn that may not land; faults are passed on.
@@ -143,10 +202,7 @@ func (s *Store) append1(c *conn, session backend.SessionID, t *backend.Turn) (bo
 	if err != nil || n == 0 {
 		return false, err
 	}
-	if len(s.tails) >= maxTails {
-		clear(s.tails)
-	}
-	s.tails[t.Run] = t.First
+	s.remember(t.Run, t.First)
 	return true, nil
 }
 

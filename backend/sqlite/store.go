@@ -32,6 +32,7 @@ type Store struct {
 	writer   *conn
 	programs map[string]bool          // digests known to be stored; they are never removed
 	tails    map[backend.RunKey]int64 // rows known to exist; journals only grow
+	args     []any                    // scratch space of appendMany
 
 	idle   chan *conn // a nil one is yet to be opened
 	closed atomic.Bool
