@@ -135,7 +135,9 @@ func (s *Store) Journal(ctx context.Context, run backend.RunKey, from int64, row
 	for {
 		rows = rows[:0]
 		if err := s.read(ctx, func(c *conn) error {
-			return c.query(ctx, func(v []driver.Value) error {
+			// A page takes a millisecond: the context is looked at between
+			// pages, because the driver would do so for every row.
+			return c.query(nonstop, func(v []driver.Value) error {
 				rows = append(rows, backend.Row{Number: number(v[0]), Session: backend.SessionID(number(v[1])), Data: bytes(v[2])})
 				return nil
 			}, "SELECT row, session, data FROM journal WHERE run = ? AND row >= ? ORDER BY row LIMIT ?", run, from, page)
