@@ -5,6 +5,7 @@ package starlark
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	star "go.starlark.net/starlark"
@@ -54,7 +55,9 @@ func position(thread *star.Thread, depth int) string {
 		return ""
 	}
 	pos := thread.CallFrame(depth).Pos
-	return fmt.Sprintf("%s:%d:%d", pos.Filename(), pos.Line, pos.Col)
+	b := append(make([]byte, 0, 64), pos.Filename()...)
+	b = strconv.AppendInt(append(b, ':'), int64(pos.Line), 10)
+	return string(strconv.AppendInt(append(b, ':'), int64(pos.Col), 10))
 }
 
 // begin asks for the activity as the step of that name.

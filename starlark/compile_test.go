@@ -228,3 +228,28 @@ func TestCache(t *testing.T) {
 		t.Error("the newest is not in the cache")
 	}
 }
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"def main(xs):\n    return parallel([lambda: sleep(x) for x in xs])\n":                               "x.star:2:22: this lambda sees the last x when it is called after the loop; write bind(fn, x)",
+		"def main(xs):\n    l = []\n    for a, b in xs:\n        l.append(lambda: b)\n    return l\n":        "x.star:4:18: this lambda sees the last b",
+		"def main(xs):\n    d = {}\n    for a in xs:\n        d[a] = lambda: a\n    return d\n":              "x.star:4:16: this lambda sees the last a",
+		"def main(xs):\n    for a in xs:\n        spawn(lambda: sleep(a))\n":                                 "x.star:3:15: this lambda sees the last a",
+		"def main(xs):\n    for a in xs:\n        parallel.map(lambda x: x + a, [1])\n":                      "",
+		"def main(xs):\n    return [bind(lambda x: x, x) for x in xs]\n":                                     "",
+		"def main(xs):\n    return [lambda x: x for x in xs]\n":                                              "",
+		"a = activity(\"a\")\ndef main():\n    a.start(1)\n":                                                 "x.star:3:5: the future of a.start is not used",
+		"def main():\n    timer(1)\n":                                                                        "x.star:2:5: the future of timer is not used",
+		"a = activity(\"a\")\ndef main():\n    f = a.start(1)\n    spawn(sleep, 1)\n    return f.result()\n": "",
+	} {
+		p, err := compile(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := p.Warnings().Error()
+		if want == "" && got != "" || !strings.HasPrefix(got, want) {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+	}
+}

@@ -13,7 +13,8 @@
 // When no branch can run the script is at rest, and whoever holds the baton
 // calls [Host.Wait]. Suspending is therefore nothing but a Wait that does not
 // return, and evicting a Wait that returns [ErrEvicted]: every branch unwinds,
-// no script code runs any more, and Run returns that error.
+// no script code runs any more, and Run returns that error. A scheduler goroutine that
+// hands the baton out was rejected: a sequential script would change goroutines at every step.
 //
 // # Names of steps
 //
@@ -26,5 +27,6 @@
 //
 // The package does not know whether it replays: a host answers a command from
 // a journal or for the first time, and the script cannot tell. What a script can see is its input, the
-// deliveries in their order, and Host.Now.
+// deliveries in their order, and Host.Now. Package hosttest has a host for tests that
+// keeps a journal and can replay it at every wait.
 package starlark

@@ -86,6 +86,10 @@ func inspect(f *syntax.File) (calls []Call, warnings Problems) {
 			if c, ok := callOf(n, handles); ok {
 				calls = append(calls, c)
 			}
+		case *syntax.ForStmt, *syntax.Comprehension:
+			warnings = append(warnings, lateBound(n)...)
+		case *syntax.ExprStmt:
+			warnings = append(warnings, unusedFuture(n, handles)...)
 		case *syntax.DefStmt:
 			warnings = append(warnings, shadowed(n.Name)...)
 			for _, p := range n.Params {

@@ -245,3 +245,34 @@ func TestThousandsOfBranches(t *testing.T) {
 		t.Fatal(string(b), err)
 	}
 }
+
+// panicking is a host that panics at its nth wait.
+type panicking struct {
+	starlark.Host
+	left int
+}
+
+func (h *panicking) Wait() (starlark.Delivery, error) {
+	if h.left--; h.left < 0 {
+		panic("broken host")
+	}
+	return h.Host.Wait()
+}
+
+func TestPanicCostsOneScript(t *testing.T) {
+	t.Parallel()
+	p := mustCompile(t, busy)
+	for n := 0; ; n++ {
+		_, err := p.Run(&panicking{Host: hosttest.New(hosttest.Standard()).Host(), left: n}, options)
+		if err == nil {
+			if n < 20 {
+				t.Fatal("it ended too early", n)
+			}
+			break
+		}
+		var stuck *starlark.StuckError
+		if !errors.As(err, &stuck) || !strings.Contains(stuck.Reason, "broken host") {
+			t.Fatal(n, err)
+		}
+	}
+}

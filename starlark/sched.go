@@ -216,15 +216,25 @@ func (s *script) following() *branch {
 		if len(s.pending) == 0 && s.deadlock() {
 			continue
 		}
-		d, err := s.host.Wait()
-		s.spent = 0
-		if err == nil {
-			err = s.apply(d)
-		}
-		if err != nil {
+		if err := s.advance(); err != nil {
 			s.unwind(err)
 		}
 	}
+}
+
+// advance waits for a delivery and applies it. A panic costs this script, not its neighbours.
+func (s *script) advance() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &StuckError{Reason: fmt.Sprintf("internal error: %v\n%s", r, debug.Stack())}
+		}
+	}()
+	d, err := s.host.Wait()
+	s.spent = 0
+	if err != nil {
+		return err
+	}
+	return s.apply(d)
 }
 
 // deadlock fails every branch when each waits for another and nothing can come from outside.
@@ -479,6 +489,7 @@ func (b *branch) run(fn star.Value, args star.Tuple, kwargs []star.Tuple) (_ sta
 			b.s.unwind(&StuckError{Reason: fmt.Sprintf("internal error in branch %q: %v\n%s", b.path, r, debug.Stack())})
 			delete(b.s.blocked, b)
 			b.s.ready = slices.DeleteFunc(b.s.ready, func(o *branch) bool { return o == b })
+			b.queued = false
 			err = errUnwind
 		}
 	}()

@@ -1,0 +1,123 @@
+// Warnings: lambdas that see the last value of a loop, futures that nobody keeps.
+
+package starlark
+
+import (
+	"go.starlark.net/resolve"
+	"go.starlark.net/syntax"
+)
+
+// lateBound warns of lambdas that a loop keeps for later and that use its variable.
+func lateBound(n syntax.Node) (warnings Problems) {
+	switch n := n.(type) {
+	case *syntax.Comprehension:
+		vars := make(map[string]bool)
+		for _, c := range n.Clauses {
+			if f, ok := c.(*syntax.ForClause); ok {
+				loopVars(f.Vars, vars)
+			}
+		}
+		return lambdasUsing(n.Body, vars)
+	case *syntax.ForStmt:
+		vars := make(map[string]bool)
+		loopVars(n.Vars, vars)
+		for _, stmt := range n.Body {
+			syntax.Walk(stmt, func(inner syntax.Node) bool {
+				switch inner := inner.(type) {
+				case *syntax.ForStmt, *syntax.DefStmt:
+					return false
+				case *syntax.CallExpr:
+					if keeps(inner.Fn) {
+						for _, a := range inner.Args {
+							warnings = append(warnings, lambdasUsing(a, vars)...)
+						}
+					}
+				case *syntax.AssignStmt:
+					if _, ok := inner.LHS.(*syntax.IndexExpr); ok {
+						warnings = append(warnings, lambdasUsing(inner.RHS, vars)...)
+					}
+				}
+				return true
+			})
+		}
+	}
+	return warnings
+}
+
+// keeps tells whether a function keeps its arguments beyond the call.
+func keeps(fn syntax.Expr) bool {
+	switch fn := fn.(type) {
+	case *syntax.DotExpr:
+		return fn.Name.Name == "append"
+	case *syntax.Ident:
+		return fn.Name == "spawn" && predeclaredIdent(fn)
+	}
+	return false
+}
+
+func loopVars(e syntax.Expr, vars map[string]bool) {
+	syntax.Walk(e, func(n syntax.Node) bool {
+		if id, ok := n.(*syntax.Ident); ok {
+			vars[id.Name] = true
+		}
+		return true
+	})
+}
+
+// lambdasUsing finds the lambda that an expression is, or that stands in its literal, when it uses one of vars.
+func lambdasUsing(e syntax.Expr, vars map[string]bool) (warnings Problems) {
+	syntax.Walk(e, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.CallExpr: // it may call the lambda at once
+			return false
+		case *syntax.LambdaExpr:
+			if name := uses(n.Body, vars); name != "" {
+				p := problemAt(n.Lambda, "this lambda sees the last %s when it is called after the loop; write bind(fn, %s)", name, name)
+				p.Severity = SeverityWarning
+				warnings = append(warnings, p)
+			}
+			return false
+		}
+		return true
+	})
+	return warnings
+}
+
+// uses is the first of vars that an expression of an inner function uses.
+func uses(e syntax.Expr, vars map[string]bool) (name string) {
+	syntax.Walk(e, func(n syntax.Node) bool {
+		if id, ok := n.(*syntax.Ident); ok && name == "" && vars[id.Name] {
+			if b, ok := id.Binding.(*resolve.Binding); ok && b.Scope == resolve.Free {
+				name = id.Name
+			}
+		}
+		return true
+	})
+	return name
+}
+
+// unusedFuture warns of a statement that throws a future away.
+func unusedFuture(stmt *syntax.ExprStmt, handles map[string]string) Problems {
+	call, ok := stmt.X.(*syntax.CallExpr)
+	if !ok {
+		return nil
+	}
+	what := ""
+	switch fn := call.Fn.(type) {
+	case *syntax.Ident:
+		if fn.Name == "timer" && predeclaredIdent(fn) {
+			what = "timer"
+		}
+	case *syntax.DotExpr:
+		if id, ok := fn.X.(*syntax.Ident); ok && fn.Name.Name == "start" && handles[id.Name] != "" {
+			what = id.Name + ".start"
+		}
+	}
+	if what == "" {
+		return nil
+	}
+	pos, _ := call.Span()
+	p := problemAt(pos, "the future of %s is not used: keep it, and read its result()", what)
+	p.Severity = SeverityWarning
+	return Problems{p}
+}
