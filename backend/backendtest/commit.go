@@ -12,6 +12,14 @@ import (
 )
 
 var commitCases = []testCase{
+	{"a log line is not written twice", func(f *fixture) {
+		s := f.session()
+		t := backend.Turn{Execution: "x", Run: f.born(s, "x")[0], Logs: []backend.LogLine{{Ordinal: 0, At: past(1), Level: "print"}}}
+		f.turn(s, t)
+		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{t}}, 0, backend.ErrNotOwner)
+		t.Logs = []backend.LogLine{{Ordinal: 1, At: past(1)}, {Ordinal: 1, At: past(1)}}
+		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{t}}, 0, backend.ErrNotOwner)
+	}},
 	{"rows name their writer", func(f *fixture) {
 		s := f.session()
 		run := f.born(s, "x")[0]

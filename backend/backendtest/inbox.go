@@ -9,6 +9,22 @@ import (
 )
 
 var inboxCases = []testCase{
+	{"a caller's bytes are its own", func(f *fixture) {
+		s := f.session()
+		f.born(s, "x")
+		m := signal("x", "m")
+		m.Payload = []byte("kept")
+		f.must(f.send(m))
+		for range 2 {
+			got, err := f.Receive(f.ctx, s)
+			f.must(err)
+			expect(f, "payload", string(got[0].Payload), "kept")
+			got[0].Payload[0] = 'X'
+		}
+		f.must(f.Revoke(f.ctx, s))
+		claimed := f.claim(f.session())
+		expect(f, "payload", string(claimed[0].Inbox[0].Payload), "kept")
+	}},
 	{"what was sent is received", func(f *fixture) {
 		s := f.session()
 		f.born(s, "x")

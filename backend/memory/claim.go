@@ -29,13 +29,13 @@ func (s *Store) Claim(_ context.Context, r backend.ClaimRequest) ([]backend.Clai
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Run, b.Run))
 	})
 	var claimed []backend.Claimed
-	for _, x := range found[:min(len(found), r.Limit)] {
+	for _, x := range found[:min(len(found), max(r.Limit, 0))] {
 		fresh := x.State == backend.Pending
 		if fresh {
 			x.State, x.Started = backend.Running, at
 		}
 		x.Owner, x.Due = r.Session, time.Time{}
-		claimed = append(claimed, backend.Claimed{Execution: x.view(), Fresh: fresh, Inbox: slices.Clone(x.inbox)})
+		claimed = append(claimed, backend.Claimed{Execution: x.view(), Fresh: fresh, Inbox: copied(x.inbox)})
 	}
 	return claimed, nil
 }
@@ -63,9 +63,18 @@ func (s *Store) Receive(_ context.Context, id backend.SessionID) ([]backend.Mess
 	var messages []backend.Message
 	for _, x := range s.executions {
 		if x.Owner == id && id != 0 {
-			messages = append(messages, x.inbox...)
+			messages = append(messages, copied(x.inbox)...)
 		}
 	}
 	slices.SortFunc(messages, func(a, b backend.Message) int { return cmp.Compare(a.ID, b.ID) })
 	return messages, nil
+}
+
+// copied is messages whose payloads are the caller's own.
+func copied(messages []backend.Message) []backend.Message {
+	messages = slices.Clone(messages)
+	for i := range messages {
+		messages[i].Payload = clone(messages[i].Payload)
+	}
+	return messages
 }

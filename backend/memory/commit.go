@@ -58,6 +58,12 @@ func (s *Store) mayLand(b *backend.Batch) error {
 				return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}
 			}
 		}
+		for n, l := range t.Logs {
+			same := func(other backend.LogLine) bool { return other.Ordinal == l.Ordinal }
+			if slices.ContainsFunc(s.runs[t.Run].logs, same) || slices.ContainsFunc(t.Logs[:n], same) {
+				return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}
+			}
+		}
 		if t.Digest != "" {
 			if _, ok := s.programs[t.Digest]; !ok {
 				return &backend.TurnError{Index: i, Err: backend.ErrNoProgram}

@@ -92,6 +92,11 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 	if err := migrate(writer); err != nil {
 		return nil, errors.Join(err, writer.close())
 	}
+	// A file that can be read and not written is refused now, not at the first
+	// commit. The statement has nothing to do but must be allowed to write.
+	if _, err := writer.exec("DELETE FROM session WHERE id = 0"); err != nil {
+		return nil, errors.Join(err, writer.close())
+	}
 	return newStore(path, turn, writer), nil
 }
 

@@ -123,6 +123,25 @@ func TestUnwritableDirectory(t *testing.T) {
 	refused(t, filepath.Join(dir, "x.db"), os.ErrPermission, dir)
 }
 
+func TestReadOnlyFile(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
+		t.Skip("permissions do not hold back this user")
+	}
+	path := file(t)
+	s, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, path, backend.ErrTransient, path, "readonly")
+}
+
 func TestNewerSchema(t *testing.T) {
 	t.Parallel()
 	path := file(t)
