@@ -82,12 +82,12 @@ type killer struct {
 	kills  int
 }
 
-func (k *killer) command(args ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(k.t.Context(), 2*time.Minute)
+func (k *killer) command(args ...string) (*exec.Cmd, context.Context) {
+	ctx, cancel := context.WithTimeout(k.t.Context(), time.Minute)
 	k.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, "mine", args...)
 	cmd.Dir = k.dir
-	return cmd
+	return cmd, ctx
 }
 
 // round runs one execution to its end, killing on the way, and checks it.
@@ -99,7 +99,7 @@ func (k *killer) round(id string, total int) {
 	for {
 		var stderr bytes.Buffer
 		stdout.Reset()
-		cmd := k.command("exec", "flow.star", "--quiet", "--id", id, "--arg", "file="+file, "--arg", fmt.Sprintf("n=%d", killSteps))
+		cmd, ctx := k.command("exec", "flow.star", "--quiet", "--id", id, "--arg", "file="+file, "--arg", fmt.Sprintf("n=%d", killSteps))
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -117,6 +117,9 @@ func (k *killer) round(id string, total int) {
 		<-ended
 		if err == nil {
 			break
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("%s stands still after %d kills:\n%s", id, k.kills, &stderr)
 		}
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.Exited() || k.kills >= total {
@@ -182,7 +185,8 @@ func (k *killer) check(id, file string, kills int) {
 	if extra := len(lines) - len(seen); extra > kills {
 		t.Errorf("%s: %d lines too many after %d kills", id, extra, kills)
 	}
-	out, err := k.command("history", id, "--json").Output()
+	cmd, _ := k.command("history", id, "--json")
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
