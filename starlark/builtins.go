@@ -3,7 +3,6 @@
 package starlark
 
 import (
-	starjson "go.starlark.net/lib/json"
 	starmath "go.starlark.net/lib/math"
 	star "go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -22,7 +21,7 @@ func isPredeclared(name string) bool {
 func builtins() star.StringDict {
 	d := star.StringDict{
 		"parallel": parallel{},
-		"json":     starjson.Module,
+		"json":     jsonModule(),
 		"math":     starmath.Module,
 		"time":     timeModule(),
 		"random":   randomModule(),
