@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -190,16 +191,22 @@ func (c *committer) landed(b *backend.Batch) (backend.Reply, bool, error) {
 		}
 		return c.rebuild(b)
 	}
-	for i := range b.Turns { // turns without rows: did ownership move as they say?
+	for i := range b.Turns { // turns without rows: has what they change changed?
 		t := &b.Turns[i]
-		x, err := c.store.Execution(c.ctx, t.Execution)
-		if err != nil {
-			return backend.Reply{}, false, err
-		}
-		if t.Then == backend.Release && x.Owner != c.session {
+		switch {
+		case t.Then == backend.Release:
+			x, err := c.store.Execution(c.ctx, t.Execution)
+			if err != nil || x.Owner == c.session {
+				return backend.Reply{}, false, err
+			}
+			return c.rebuild(b)
+		case len(t.Taken) > 0:
+			messages, err := c.store.Receive(c.ctx, c.session)
+			if err != nil || slices.ContainsFunc(messages, func(m backend.Message) bool { return m.ID == t.Taken[0] }) {
+				return backend.Reply{}, false, err
+			}
 			return c.rebuild(b)
 		}
-		return backend.Reply{}, false, nil
 	}
 	return backend.Reply{}, false, nil // new executions: the next try finds them
 }

@@ -210,8 +210,8 @@ func (e *Engine) program(ctx context.Context, digest string) (*starlark.Program,
 		}
 		return nil, err
 	}
-	src := new(starlark.Sources)
-	if src, err = starlark.ParseSources(rec.Sources); err != nil {
+	src, err := starlark.ParseSources(rec.Sources)
+	if err != nil {
 		return nil, fmt.Errorf("the source %.12s of this execution is damaged: %w", digest, err)
 	}
 	if got := src.Digest(); got != digest {
