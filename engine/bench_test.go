@@ -48,7 +48,7 @@ func runOne(b *testing.B, e *Engine, steps int) {
 	if err == nil {
 		var x Execution
 		if x, err = e.Wait(context.Background(), id); err == nil && string(x.Result) != fmt.Sprint(steps) {
-			err = fmt.Errorf("result %s, failure %v", x.Result, x.Failure)
+			err = fmt.Errorf("result %s, failure %s", x.Result, encodeFailure(x.Failure))
 		}
 	}
 	if err != nil {

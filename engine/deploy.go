@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -119,8 +120,9 @@ func (e *Engine) Deploy(ctx context.Context, fsys fs.FS, entries ...string) ([]b
 	names := make(map[string]string)
 	for _, entry := range entries {
 		p, err := e.Load(ctx, fsys, entry)
-		if ps, ok := err.(starlark.Problems); ok {
-			problems = append(problems, ps...)
+		var found starlark.Problems
+		if errors.As(err, &found) {
+			problems = append(problems, found...)
 			continue
 		}
 		if err != nil {
