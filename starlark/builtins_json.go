@@ -45,10 +45,13 @@ func jsonModule() *starlarkstruct.Module {
 	return m
 }
 
+// maxTree is how many items a value may have when each is counted where it stands.
+const maxTree = 1_000_000
+
 // shallow refuses a value that is nested too deep or that is, as a tree, too large.
 func shallow(v star.Value, depth int, items *int) error {
-	if *items++; *items > maxItems {
-		return fmt.Errorf("more than %d items", maxItems)
+	if *items++; *items > maxTree {
+		return fmt.Errorf("more than %d items", maxTree)
 	}
 	if depth > maxNesting {
 		return fmt.Errorf("nested deeper than %d", maxNesting)
