@@ -126,9 +126,9 @@ func (b *branch) limits() {
 	t := b.thread
 	switch {
 	case b.s.spent+t.Steps-b.mark >= b.s.opts.MaxSteps:
-		pos := t.CallFrame(0).Pos
+		frame := t.CallFrame(0)
 		t.Cancel("unwound")
-		b.s.unwind(&StuckError{Reason: fmt.Sprintf("%s: the turn does not end: more than %d interpreter steps without a wait", pos, b.s.opts.MaxSteps)})
+		b.s.unwind(&StuckError{Reason: fmt.Sprintf("%s: the turn does not end: more than %d interpreter steps without a wait, in %s", frame.Pos, b.s.opts.MaxSteps, frame.Name)})
 	case t.CallStackDepth() > maxDepth && b.over == nil:
 		b.over = &Failure{Kind: "EvalError", Message: fmt.Sprintf("calls nest deeper than %d; does the function call itself without end?", maxDepth)}
 		t.Cancel(b.over.Message)
