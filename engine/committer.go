@@ -54,16 +54,21 @@ type committer struct {
 	now     func() time.Time // estimated database time
 }
 
-// submit hands a write to the committer and waits for what became of it.
-func (c *committer) submit(w *write) wrote {
+// submit hands a write to the committer and waits for what became of it. When
+// ctx ends first the write may still land.
+func (c *committer) submit(ctx context.Context, w *write) wrote {
 	select {
 	case c.in <- w:
 	case <-c.ctx.Done():
 		return wrote{err: backend.ErrFenced}
+	case <-ctx.Done():
+		return wrote{err: ctx.Err()}
 	}
 	select {
 	case r := <-w.done:
 		return r
+	case <-ctx.Done():
+		return wrote{err: ctx.Err()}
 	case <-c.ctx.Done():
 		select {
 		case r := <-w.done:
@@ -118,6 +123,14 @@ func (c *committer) commit(batch []*write) {
 		}
 		return
 	}
+	if err != nil && !errors.Is(err, backend.ErrFenced) && !errors.As(err, &te) {
+		// The database fails: who dispatches is told, turns are tried for ever.
+		batch = c.refuse(batch, err)
+		if len(batch) > 0 {
+			c.commit(batch)
+		}
+		return
+	}
 	turns, creates := 0, 0
 	for _, w := range batch {
 		r := wrote{err: err, now: reply.Now}
@@ -134,8 +147,24 @@ func (c *committer) commit(batch []*write) {
 	}
 }
 
+// refuse answers the new executions of a batch with err and returns the turns.
+func (c *committer) refuse(batch []*write, err error) (turns []*write) {
+	for _, w := range batch {
+		if w.create != nil {
+			w.done <- wrote{err: err}
+		} else {
+			turns = append(turns, w)
+		}
+	}
+	return turns
+}
+
+// patience is how long a batch with new executions is tried.
+const patience = 5 * time.Second
+
 // land writes a batch until the database says what became of it. When the
-// reply of a try is lost, the next first asks whether the batch is there.
+// reply of a try is lost, the next first asks whether the batch is there. A
+// batch with new executions is given up after some time, or when the disk is full.
 func (c *committer) land(batch []*write) (backend.Reply, error) {
 	b := backend.Batch{Session: c.session}
 	for _, w := range batch {
@@ -145,7 +174,7 @@ func (c *committer) land(batch []*write) (backend.Reply, error) {
 			b.Create = append(b.Create, *w.create)
 		}
 	}
-	delay := 10 * time.Millisecond
+	begun, delay := time.Now(), 10*time.Millisecond
 	for try := 0; ; try++ {
 		if try > 0 {
 			if reply, landed, err := c.landed(&b); err == nil && landed {
@@ -161,6 +190,9 @@ func (c *committer) land(batch []*write) (backend.Reply, error) {
 			return reply, backend.ErrFenced
 		}
 		c.onError(err)
+		if len(b.Create) > 0 && (errors.Is(err, backend.ErrFull) || time.Since(begun) > patience) {
+			return reply, err
+		}
 		select {
 		case <-time.After(delay/2 + rand.N(delay)):
 		case <-c.ctx.Done():

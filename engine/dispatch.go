@@ -107,7 +107,12 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 	if here {
 		e.adopt(n.ID)
 	}
-	r := w.committer.submit(&write{create: n, done: make(chan wrote, 1)})
+	patient, cancel := context.WithTimeout(ctx, patience)
+	r := w.committer.submit(patient, &write{create: n, done: make(chan wrote, 1)})
+	cancel()
+	if fault := w.lastFault(); r.err != nil && errors.Is(r.err, patient.Err()) && ctx.Err() == nil && fault != nil {
+		r.err = fmt.Errorf("execution %s was not acknowledged within %v and may still begin: %w", n.ID, patience, fault)
+	}
 	if r.err != nil {
 		if slot && n.Claim {
 			w.slots.give(1)

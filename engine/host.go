@@ -183,7 +183,7 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 		if x.w.ctx.Err() != nil {
 			return starlark.Delivery{}, errLost
 		}
-		for {
+		for len(x.rows) == 0 { // else the turn is large enough
 			ev, ok := x.take()
 			if !ok {
 				break

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -232,6 +233,47 @@ def main(n):
 		for i := range 50 {
 			want(t, w.finish(e, fmt.Sprint("x", i)), fmt.Sprint(5+i%3+i))
 		}
+		stop()
+		w.check()
+	})
+}
+
+// full is a store whose disk is full while it is said to be.
+type full struct {
+	backend.Store
+	on atomic.Bool
+}
+
+func (f *full) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	if f.on.Load() {
+		return backend.Reply{}, backend.ErrFull
+	}
+	return f.Store.Commit(ctx, b)
+}
+
+func TestAFullDiskLosesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := &full{Store: w.store}
+		e, stop := w.engineOn(store, Options{})
+		w.deploy(e, `
+nap = activity("nap")
+def main():
+    return [nap(1000), nap(2000)]
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		synctest.Wait()
+		store.on.Store(true)
+		time.Sleep(10 * time.Minute)
+		if _, err := e.Dispatch(t.Context(), "test", Input{}, DispatchOptions{}); !errors.Is(err, backend.ErrFull) {
+			t.Errorf("dispatch on a full disk: %v", err)
+		}
+		if x, err := e.State(t.Context(), id); err != nil || x.State != backend.Running {
+			t.Errorf("reading on a full disk: %v %v", x.State, err)
+		}
+		store.on.Store(false)
+		want(t, w.finish(e, id), "[1000,2000]")
 		stop()
 		w.check()
 	})

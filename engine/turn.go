@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -64,7 +65,7 @@ func (x *execution) landing(t *backend.Turn) (kept bool, err error) {
 		x.write = &write{done: make(chan wrote, 1)}
 	}
 	x.write.turn = t
-	r := x.w.committer.submit(x.write)
+	r := x.w.committer.submit(context.Background(), x.write)
 	if r.err != nil {
 		if !errors.Is(r.err, backend.ErrFenced) {
 			x.w.log.Error("turn refused", "execution", x.rec.ID, "row", t.First, "error", r.err)

@@ -50,6 +50,7 @@ type worker struct {
 	watched  map[backend.SessionID]watched // owned by the loop
 	lastLook time.Time
 	faulty   atomic.Bool // the database failed at the last try
+	last     atomic.Pointer[error]
 	refused  atomic.Bool // a turn of ours was refused: what we hold is not what we think
 }
 
@@ -83,9 +84,18 @@ func (w *worker) observe(ev Event) {
 
 // fault notes that the database failed and that it will be tried again.
 func (w *worker) fault(err error) {
+	w.last.Store(&err)
 	if w.ctx.Err() == nil && !w.faulty.Swap(true) {
 		w.log.Warn("the database does not answer; trying again", "error", err)
 	}
+}
+
+// lastFault is the newest error of the database, nil when there was none.
+func (w *worker) lastFault() error {
+	if err := w.last.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // hint makes the loop look around now.
