@@ -110,7 +110,7 @@ func (e *encoder) value(v star.Value) *payloadError {
 	case star.String:
 		e.b = appendString(e.b, string(v))
 	case star.Bytes:
-		e.tag(tagBytes, func() *payloadError {
+		return e.tag(tagBytes, func() *payloadError {
 			e.b = appendString(e.b, base64.StdEncoding.EncodeToString([]byte(v)))
 			return nil
 		})
@@ -120,7 +120,7 @@ func (e *encoder) value(v star.Value) *payloadError {
 		if e.form == plain {
 			return e.float(time.Duration(v).Seconds())
 		}
-		e.tag(tagDuration, func() *payloadError {
+		return e.tag(tagDuration, func() *payloadError {
 			e.b = strconv.AppendInt(e.b, int64(v), 10)
 			return nil
 		})

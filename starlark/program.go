@@ -83,9 +83,7 @@ func inputArgs(input []byte) (star.Tuple, []star.Tuple, error) {
 	switch v := v.(type) {
 	case *star.Dict:
 		var kwargs []star.Tuple
-		for _, item := range v.Items() {
-			kwargs = append(kwargs, item)
-		}
+		kwargs = append(kwargs, v.Items()...)
 		return nil, kwargs, nil
 	case *star.List:
 		var args star.Tuple

@@ -20,7 +20,6 @@ type host struct {
 	next   int // entry of the journal to be read next
 	now    time.Time
 	lines  int
-	live   bool // has gone past the journal
 	sealed bool
 	broken error
 }

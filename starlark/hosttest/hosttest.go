@@ -46,7 +46,6 @@ type World struct {
 	Runs    int
 
 	due    queue
-	now    time.Time
 	serial int
 	calls  map[string]int
 	random *rand.Rand
