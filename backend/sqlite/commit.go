@@ -6,6 +6,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -87,22 +88,78 @@ func (s *Store) stored(c *conn, digest string) (bool, error) {
 	return true, nil
 }
 
-// land writes the turns, in order.
+// land writes the turns: plain ones many at once, the others one by one. Turns
+// of different executions may land in any order, and those of one keep theirs.
 func (s *Store) land(c *conn, b *backend.Batch, reply *backend.Reply) error {
-	for i := 0; i < len(b.Turns); {
-		if ok, err := s.appendMany(c, b.Session, b.Turns[i:]); err != nil {
+	if len(b.Turns) < appendMany[len(appendMany)-1].turns {
+		return s.landEach(c, b, reply, s.upTo(len(b.Turns)))
+	}
+	if _, err := c.exec("SAVEPOINT land"); err != nil {
+		return err
+	}
+	err := s.landGrouped(c, b, reply)
+	var refused *backend.TurnError
+	if errors.As(err, &refused) { // say which is the first that may not land
+		if _, err := c.exec("ROLLBACK TO land"); err != nil {
 			return err
-		} else if ok {
-			i += many
-			continue
 		}
-		for end := min(i+many, len(b.Turns)); i < end; i++ {
-			kept, err := s.landOne(c, b.Session, &b.Turns[i], reply.Now)
+		clear(s.tails)
+		return s.landEach(c, b, reply, s.upTo(len(b.Turns)))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = c.exec("RELEASE land")
+	return err
+}
+
+// upTo is 0, 1, ... n-1.
+func (s *Store) upTo(n int) []int {
+	s.single = s.single[:0]
+	for i := range n {
+		s.single = append(s.single, i)
+	}
+	return s.single
+}
+
+func (s *Store) landGrouped(c *conn, b *backend.Batch, reply *backend.Reply) error {
+	group, single := s.group[:0], s.single[:0]
+	for i := range b.Turns {
+		if s.follows(&b.Turns[i]) {
+			group = append(group, i)
+		} else {
+			single = append(single, i)
+		}
+	}
+	s.group, s.single = group, single
+	for _, statement := range appendMany {
+		for len(group) >= statement.turns {
+			ok, err := s.appendTogether(c, b, group[:statement.turns], statement)
 			if err != nil {
-				return failed(i, err)
+				return err
 			}
-			reply.Turns[i].Kept = kept
+			if !ok { // one by one they will show which may not land
+				if err := s.landEach(c, b, reply, group[:statement.turns]); err != nil {
+					return err
+				}
+			}
+			group = group[statement.turns:]
 		}
+	}
+	if err := s.landEach(c, b, reply, group); err != nil {
+		return err
+	}
+	return s.landEach(c, b, reply, single)
+}
+
+// landEach lands turns one by one.
+func (s *Store) landEach(c *conn, b *backend.Batch, reply *backend.Reply, turns []int) error {
+	for _, i := range turns {
+		kept, err := s.landOne(c, b.Session, &b.Turns[i], reply.Now)
+		if err != nil {
+			return failed(i, err)
+		}
+		reply.Turns[i].Kept = kept
 	}
 	return nil
 }
@@ -116,44 +173,52 @@ func (s *Store) landOne(c *conn, session backend.SessionID, t *backend.Turn, at 
 	return s.turnOf(c, session, t, at)
 }
 
-// many is how many plain turns one statement lands.
-const many = 32
+// manyTurns is a statement that lands a number of plain turns at once; see append1.
+type manyTurns struct {
+	turns int
+	sql   string
+}
 
-// appendSQL lands many plain turns at once; see append1.
-var appendSQL = `INSERT OR FAIL INTO journal (run, row, session, data)
+// appendMany are the statements for many turns, the largest first.
+var appendMany = []manyTurns{newManyTurns(32), newManyTurns(8)}
+
+func newManyTurns(n int) manyTurns {
+	return manyTurns{n, `INSERT OR FAIL INTO journal (run, row, session, data)
 	SELECT x.run, v.column2, ?1, v.column3
-	FROM (VALUES ` + strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", many), ", ") + `) AS v CROSS JOIN execution AS x ON x.id = v.column1
-	WHERE x.owner = ?1 AND x.run = v.column4 AND x.state = 'running' AND x.stuck IS NULL`
+	FROM (VALUES ` + strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", n), ", ") + `) AS v CROSS JOIN execution AS x ON x.id = v.column1
+	WHERE x.owner = ?1 AND x.run = v.column4 AND x.state = 'running' AND x.stuck IS NULL`}
+}
 
-// appendMany lands the first of the turns together when all are plain and the
-// rows before theirs are known to exist. When it reports false it has changed
-// nothing, and one by one they will show which may not land.
-func (s *Store) appendMany(c *conn, session backend.SessionID, turns []backend.Turn) (bool, error) {
-	if len(turns) < many {
-		return false, nil
+// follows reports whether a turn is plain and the row before its own is known to exist.
+func (s *Store) follows(t *backend.Turn) bool {
+	if !plain(t) {
+		return false
 	}
-	args := append(s.args[:0], session)
-	for i := range turns[:many] {
-		t := &turns[i]
-		if last, ok := s.tails[t.Run]; !plain(t) || t.First != 0 && (!ok || last != t.First-1) {
-			return false, nil
-		}
+	last, ok := s.tails[t.Run]
+	return t.First == 0 || ok && last == t.First-1
+}
+
+// appendTogether lands turns with one statement. When it reports false it has changed nothing.
+func (s *Store) appendTogether(c *conn, b *backend.Batch, turns []int, statement manyTurns) (bool, error) {
+	args := append(s.args[:0], b.Session)
+	for _, i := range turns {
+		t := &b.Turns[i]
 		args = append(args, t.Execution, t.First, t.Rows[0], t.Run)
 	}
 	s.args = args
 	if _, err := c.exec("SAVEPOINT many"); err != nil {
 		return false, err
 	}
-	n, err := c.exec(appendSQL, args...)
+	n, err := c.exec(statement.sql, args...)
 	if err != nil && !duplicate(err) {
 		return false, err
 	}
-	if err != nil || n != many {
+	if err != nil || n != int64(statement.turns) {
 		_, err = c.exec("ROLLBACK TO many")
 		return false, err
 	}
-	for i := range turns[:many] {
-		s.remember(turns[i].Run, turns[i].First)
+	for _, i := range turns {
+		s.remember(b.Turns[i].Run, b.Turns[i].First)
 	}
 	_, err = c.exec("RELEASE many")
 	return true, err
@@ -217,7 +282,7 @@ func (s *Store) turnOf(c *conn, session backend.SessionID, t *backend.Turn, at t
 		return false, backend.ErrNotOwner
 	}
 	key, stuck := number(v[0]), number(v[4]) != 0
-	if err := appendRows(c, session, t); err != nil {
+	if err := s.appendRows(c, session, t); err != nil {
 		return false, err
 	}
 	for i, id := range t.Taken {
@@ -248,20 +313,22 @@ func (s *Store) turnOf(c *conn, session backend.SessionID, t *backend.Turn, at t
 }
 
 // appendRows writes a turn's journal rows.
-func appendRows(c *conn, session backend.SessionID, t *backend.Turn) error {
+func (s *Store) appendRows(c *conn, session backend.SessionID, t *backend.Turn) error {
 	if len(t.Rows) == 0 {
 		return nil
 	}
-	v, err := c.first(nonstop, "SELECT row FROM journal WHERE run = ? ORDER BY row DESC LIMIT 1", t.Run)
-	if err != nil {
-		return err
-	}
-	next := int64(0)
-	if v != nil {
-		next = number(v[0]) + 1
-	}
-	if t.First != next {
-		return backend.ErrNotOwner
+	if last, ok := s.tails[t.Run]; !ok || last != t.First-1 {
+		v, err := c.first(nonstop, "SELECT row FROM journal WHERE run = ? ORDER BY row DESC LIMIT 1", t.Run)
+		if err != nil {
+			return err
+		}
+		next := int64(0)
+		if v != nil {
+			next = number(v[0]) + 1
+		}
+		if t.First != next {
+			return backend.ErrNotOwner
+		}
 	}
 	for i, data := range t.Rows {
 		if _, err := c.exec("INSERT INTO journal (run, row, session, data) VALUES (?, ?, ?, ?)",
@@ -269,6 +336,7 @@ func appendRows(c *conn, session backend.SessionID, t *backend.Turn) error {
 			return err
 		}
 	}
+	s.remember(t.Run, t.First+int64(len(t.Rows))-1)
 	return nil
 }
 

@@ -32,7 +32,9 @@ type Store struct {
 	writer   *conn
 	programs map[string]bool          // digests known to be stored; they are never removed
 	tails    map[backend.RunKey]int64 // rows known to exist; journals only grow
-	args     []any                    // scratch space of appendMany
+	args     []any                    // scratch space of appendTogether
+	group    []int                    // and of land
+	single   []int
 
 	idle   chan *conn // a nil one is yet to be opened
 	closed atomic.Bool
