@@ -30,14 +30,8 @@ func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Cl
 		if err != nil {
 			return err
 		}
-		for _, x := range found {
-			one, err := claim(c, x.key, r.Session, at)
-			if err != nil {
-				return err
-			}
-			claimed = append(claimed, one)
-		}
-		return nil
+		claimed, err = claim(c, found, r.Session, at)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -121,29 +115,43 @@ func named(c *conn, r *backend.ClaimRequest, editions string) (found []candidate
 	return found, err
 }
 
-// claim makes one execution the session's.
-func claim(c *conn, key int64, session backend.SessionID, at time.Time) (one backend.Claimed, err error) {
-	fresh, err := c.exec("UPDATE execution SET owner = ?, due = NULL, state = 'running', started = ? WHERE key = ? AND state = 'pending'",
-		session, at, key)
-	if err != nil {
-		return one, err
+// claim makes executions the session's, all with one statement, and returns
+// them in their order. One that was never started is fresh.
+func claim(c *conn, found []candidate, session backend.SessionID, at time.Time) ([]backend.Claimed, error) {
+	if len(found) == 0 {
+		return nil, nil
 	}
-	if one.Fresh = fresh == 1; !one.Fresh {
-		if _, err := c.exec("UPDATE execution SET owner = ?, due = NULL WHERE key = ?", session, key); err != nil {
-			return one, err
-		}
+	place := make(map[int64]int, len(found))
+	list := make([]int64, len(found))
+	for i, x := range found {
+		place[x.key], list[i] = i, x.key
+	}
+	keys, err := json.Marshal(list)
+	if err != nil {
+		return nil, err
+	}
+	claimed := make([]backend.Claimed, len(found))
+	if err := c.query(nonstop, func(v []driver.Value) error {
+		claimed[place[number(v[0])]].Fresh = true
+		return nil
+	}, "SELECT key FROM execution WHERE key IN (SELECT value FROM json_each(?)) AND state = 'pending'", string(keys)); err != nil {
+		return nil, err
 	}
 	if err := c.query(nonstop, func(v []driver.Value) (err error) {
-		one.Execution, err = execution(v)
+		last := len(v) - 1
+		claimed[place[number(v[last])]].Execution, err = execution(v[:last])
 		return err
-	}, "SELECT "+executionColumns+" FROM execution WHERE key = ?", key); err != nil {
-		return one, err
+	}, `UPDATE execution SET owner = ?, due = NULL, state = 'running', started = coalesce(started, ?)
+		WHERE key IN (SELECT value FROM json_each(?)) RETURNING `+executionColumns+`, key`, session, at, string(keys)); err != nil {
+		return nil, err
 	}
 	err = c.query(nonstop, func(v []driver.Value) error {
-		one.Inbox = append(one.Inbox, message(v, one.ID))
+		last := len(v) - 1
+		one := &claimed[place[number(v[last])]]
+		one.Inbox = append(one.Inbox, message(v[:last], one.ID))
 		return nil
-	}, "SELECT "+messageColumns+" FROM inbox WHERE execution = ? ORDER BY id", key)
-	return one, err
+	}, "SELECT "+messageColumns+", execution FROM inbox WHERE execution IN (SELECT value FROM json_each(?)) ORDER BY id", string(keys))
+	return claimed, err
 }
 
 // fewMessages is up to how many messages in all the inboxes together are

@@ -88,7 +88,7 @@ func (s *Store) stored(c *conn, digest string) (bool, error) {
 	return true, nil
 }
 
-// land writes the turns: plain ones many at once, the others one by one. Turns
+// land writes the turns: the rows of plain ones many at once, the others one by one. Turns
 // of different executions may land in any order, and those of one keep theirs.
 func (s *Store) land(c *conn, b *backend.Batch, reply *backend.Reply) error {
 	if len(b.Turns) < appendMany[len(appendMany)-1].turns {
@@ -115,26 +115,29 @@ func (s *Store) land(c *conn, b *backend.Batch, reply *backend.Reply) error {
 
 // upTo is 0, 1, ... n-1.
 func (s *Store) upTo(n int) []int {
-	s.single = s.single[:0]
+	s.rest = s.rest[:0]
 	for i := range n {
-		s.single = append(s.single, i)
+		s.rest = append(s.rest, i)
 	}
-	return s.single
+	return s.rest
 }
 
 func (s *Store) landGrouped(c *conn, b *backend.Batch, reply *backend.Reply) error {
-	group, single := s.group[:0], s.single[:0]
+	group, rest := s.group[:0], s.rest[:0]
 	for i := range b.Turns {
 		if s.follows(&b.Turns[i]) {
 			group = append(group, i)
 		} else {
-			single = append(single, i)
+			rest = append(rest, i)
 		}
 	}
-	s.group, s.single = group, single
+	s.group, s.rest = group, rest
 	for _, statement := range appendMany {
 		for len(group) >= statement.turns {
 			ok, err := s.appendTogether(c, b, group[:statement.turns], statement)
+			if err == nil && ok {
+				err = finishEach(c, b, group[:statement.turns], reply.Now)
+			}
 			if err != nil {
 				return err
 			}
@@ -149,7 +152,26 @@ func (s *Store) landGrouped(c *conn, b *backend.Batch, reply *backend.Reply) err
 	if err := s.landEach(c, b, reply, group); err != nil {
 		return err
 	}
-	return s.landEach(c, b, reply, single)
+	return s.landEach(c, b, reply, rest)
+}
+
+// finishEach ends the executions of those turns that finish, whose rows have landed.
+func finishEach(c *conn, b *backend.Batch, turns []int, at time.Time) error {
+	for _, i := range turns {
+		t := &b.Turns[i]
+		if t.Then != backend.Finish {
+			continue
+		}
+		v, err := c.first(nonstop, `UPDATE execution SET state = ?, result = ?, failure = ?, finished = ?, owner = 0, due = NULL, stuck = NULL
+			WHERE id = ? RETURNING key`, t.State, t.Result, text(t.Failure), at, t.Execution)
+		if err != nil {
+			return err
+		}
+		if _, err := c.exec("DELETE FROM inbox WHERE execution = ?", number(v[0])); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // landEach lands turns one by one.
@@ -189,9 +211,10 @@ func newManyTurns(n int) manyTurns {
 	WHERE x.owner = ?1 AND x.run = v.column4 AND x.state = 'running' AND x.stuck IS NULL`}
 }
 
-// follows reports whether a turn is plain and the row before its own is known to exist.
+// follows reports whether a turn may share the statement of many: it is plain,
+// or would be but for its end, and the row before its own is known to exist.
 func (s *Store) follows(t *backend.Turn) bool {
-	if !plain(t) {
+	if !single(t) || t.Then == backend.Release {
 		return false
 	}
 	last, ok := s.tails[t.Run]
@@ -241,9 +264,11 @@ func failed(i int, err error) error {
 }
 
 // plain reports whether a turn is one journal row and nothing else.
-func plain(t *backend.Turn) bool {
-	return len(t.Rows) == 1 && len(t.Taken) == 0 && len(t.Logs) == 0 && t.Published == nil && t.Stuck == nil &&
-		t.Then == backend.Hold && t.Digest == ""
+func plain(t *backend.Turn) bool { return single(t) && t.Then == backend.Hold }
+
+// single reports whether all that a turn writes beside its end is one journal row.
+func single(t *backend.Turn) bool {
+	return len(t.Rows) == 1 && len(t.Taken) == 0 && len(t.Logs) == 0 && t.Published == nil && t.Stuck == nil && t.Digest == ""
 }
 
 // append1 lands a plain turn with a single statement, which is also its fence.

@@ -34,7 +34,7 @@ type Store struct {
 	tails    map[backend.RunKey]int64 // rows known to exist; journals only grow
 	args     []any                    // scratch space of appendTogether
 	group    []int                    // and of land
-	single   []int
+	rest     []int
 
 	idle   chan *conn // a nil one is yet to be opened
 	closed atomic.Bool
