@@ -34,6 +34,19 @@
 //     what it owned afterwards, in chunks.
 //  9. Every execution's program exists.
 //  10. A log line's (run, ordinal) is unique; log lines land with their turn.
+//  11. Whoever waits for the end of an execution, its parent or one that
+//     watches it, gets its Outcome in the transaction that ends it, once.
+//  12. What a turn asks of other executions (children, orders, watches) lands
+//     with it; what the store finds out about it is a Notice in the turn's own
+//     execution, and never keeps the turn from landing.
+//
+// # Runs
+//
+// Continue ends a run and begins the next in one transaction: the execution
+// keeps its id, its inbox and its owner, gets the new input, program and run,
+// and the journal of the old run is dropped, so that an endless loop stays
+// small. Its log lines stay. A message for a run that is over is of no
+// consequence; the engine takes it and goes on.
 //
 // # The instant of release
 //

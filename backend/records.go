@@ -66,6 +66,8 @@ type Execution struct {
 	Tags       []string
 	Parent     string // id of the parent execution, or ""
 	ParentStep string
+	ParentRun  RunKey    // the parent's run that asked for it
+	Depth      int       // 0, or one more than the parent's
 	Owner      SessionID // zero: nobody
 	Due        time.Time // when an ownerless execution may next be claimed; zero: only when a message comes
 	Expires    time.Time // zero: never
@@ -90,6 +92,8 @@ type NewExecution struct {
 	Tags       []string
 	Parent     string
 	ParentStep string
+	ParentRun  RunKey
+	Depth      int
 	Due        time.Time // zero: now
 	Expires    time.Time
 	Claim      bool // born owned by Batch.Session, state running
@@ -108,23 +112,56 @@ type MessageKind string
 // The kinds of messages.
 const (
 	Signal  MessageKind = "signal"  // Name, Payload
-	Outcome MessageKind = "outcome" // of a task or child: Step, Attempt, Payload
+	Outcome MessageKind = "outcome" // of a task, a child or an execution that is watched: Run, Step, Attempt, Payload
 	Cancel  MessageKind = "cancel"  // Payload: JSON reason
 	Expire  MessageKind = "expire"
 	Upgrade MessageKind = "upgrade" // Payload: digest
-	Notice  MessageKind = "notice"  // what a commit found out: Step, Payload
+	Notice  MessageKind = "notice"  // what a commit found out about what a turn asked for: Run, Step, Name
 )
 
-// Message is what reaches an execution from outside.
+// The names of notices.
+const (
+	Delivered = "delivered" // a message is in the inbox of its addressee
+	NotFound  = "not_found" // there is no such execution
+	Closed    = "closed"    // the execution has ended
+	Taken     = "taken"     // a child's id belongs to another execution
+)
+
+// Message is what reaches an execution from outside. The Outcome of a child or of an execution that is watched
+// has its end state as Name and its result or failure as Payload.
 type Message struct {
 	ID        int64  // assigned by the store
 	Execution string // public id of the addressee
 	Kind      MessageKind
 	Name      string
+	Run       RunKey // the addressee's run that it is meant for; zero: any
 	Step      string
 	Attempt   int
 	Payload   []byte
 	Sent      time.Time
+}
+
+// Order is a message that a turn sends to another execution. The store answers
+// with a Notice for Answer, a step of the turn's execution, in the same
+// transaction; without Answer the message may be lost on an execution that has ended.
+type Order struct {
+	Message
+	Answer string
+}
+
+// Watch asks for the Outcome of another execution, as Step of the turn's
+// execution. An execution that has ended answers at once; an unknown one with a Notice.
+type Watch struct {
+	Execution string
+	Step      string
+}
+
+// NextRun is the run that follows one which ends by Continue.
+type NextRun struct {
+	Digest  string
+	Edition int
+	Input   []byte
+	Rows    [][]byte // the first rows of its journal
 }
 
 // LogLine is a line that a script printed. Ordinal counts from 0 per run.
@@ -142,9 +179,10 @@ type Then int
 
 // What may follow a turn.
 const (
-	Hold    Then = iota // its owner keeps it
-	Release             // ownerless, due at Turn.Due
-	Finish              // terminal: Turn.State, Result or Failure
+	Hold     Then = iota // its owner keeps it
+	Release              // ownerless, due at Turn.Due
+	Finish               // terminal: Turn.State, Result or Failure
+	Continue             // its owner keeps it and a new run begins: Turn.Next
 )
 
 // Turn is what one execution writes in a batch.
@@ -155,7 +193,10 @@ type Turn struct {
 	Rows      [][]byte // none, one, or more when the turn is oversized
 	Taken     []int64  // ids of inbox messages that this turn takes
 	Logs      []LogLine
-	Published []byte // nil: unchanged
+	Published []byte         // nil: unchanged
+	Children  []NewExecution // ParentStep is the step; one whose id is taken by another execution answers with a Notice
+	Orders    []Order
+	Watches   []Watch
 	Stuck     *Stuck // set: cannot be advanced; a landed turn with rows clears an earlier one
 	Then      Then
 	Due       time.Time // with Release: zero waits for a message
@@ -163,6 +204,7 @@ type Turn struct {
 	Result    []byte    // with Finish
 	Failure   []byte    // with Finish
 	Digest    string    // not empty: the execution moves to this program
+	Next      *NextRun  // with Continue
 }
 
 // Batch is one transaction. Session may be zero when there are no Turns and no
@@ -191,7 +233,8 @@ type Created struct {
 
 // TurnReply is the outcome of one landed turn.
 type TurnReply struct {
-	Kept bool // Release was asked and the inbox was not empty: still owned
+	Kept bool   // Release was asked and the inbox was not empty: still owned
+	Run  RunKey // the new run of a turn that continues
 }
 
 // ClaimRequest asks for work. IDs, when given, restricts the claim to those

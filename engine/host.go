@@ -171,6 +171,13 @@ func (x *execution) Log(l starlark.Line) {
 	}
 }
 
+// Publish implements starlark.Host. What is shown on replay is stored already.
+func (x *execution) Publish(shown []byte) {
+	if x.live {
+		x.publish = shown
+	}
+}
+
 // Wait implements starlark.Host: the end of a turn, unless more is there to be delivered in it.
 func (x *execution) Wait() (starlark.Delivery, error) {
 	if !x.live {

@@ -26,6 +26,11 @@ type Host interface {
 
 	// Log keeps a line that the script printed.
 	Log(l Line)
+
+	// Publish tells what the script shows of itself: the stored form of an
+	// object with progress, status, state and counters. It is called when that
+	// has changed, before Wait or before Run returns, again on replay.
+	Publish(shown []byte)
 }
 
 // ErrEvicted is what a host's Wait or Issue returns to unwind a script that is
@@ -41,16 +46,23 @@ const (
 	StartTimer   CommandKind = "timer"    // Delay: delivers null when due
 	CancelStep   CommandKind = "cancel"   // Step names the step to be cancelled; delivers nothing itself,
 	// the cancelled step still delivers one outcome: its own when that came first, else a failure of kind Cancelled
+	AwaitSignal CommandKind = "wait_signal"      // Name: a branch waits for a signal; delivers nothing, CancelStep ends it
+	SendSignal  CommandKind = "signal"           // Target, Name, Args (the payload): delivers null, or NotFound or Closed
+	CancelOther CommandKind = "cancel_execution" // Target, Name (the reason): delivers null, or NotFound
+	AwaitResult CommandKind = "result"           // Target: delivers the outcome of another execution
+	StartChild  CommandKind = "workflow"         // Name or Function, Args, Kwargs, Target (the child's id), Child: delivers its outcome
 )
 
 // Command is something durable that a script asks for.
 type Command struct {
 	Kind    CommandKind
 	Step    string // its own name; with CancelStep the step to be cancelled
-	Name    string // activity
+	Name    string // activity, signal or workflow
+	Target  string // execution id
 	Args    []byte // stored form: JSON array of the positional arguments
 	Kwargs  []byte // stored form: JSON object of the keyword arguments, nil when none
 	Options *ActivityOptions
+	Child   *ChildOptions
 	Delay   time.Duration
 	Pos     string // file:line:col of the call, for errors and displays
 }
@@ -73,6 +85,18 @@ type ActivityOptions struct {
 	Rate          *string        `json:"rate,omitempty"`
 	MaxCrashes    *int           `json:"max_crashes,omitempty"`
 	Pure          *bool          `json:"pure,omitempty"`
+}
+
+// ChildOptions are the options of a workflow handle; nil fields were not given.
+type ChildOptions struct {
+	Function      string         `json:"function,omitempty"` // of this program, when no workflow is named; see Program.Run
+	Queue         *string        `json:"queue,omitempty"`
+	Priority      *int           `json:"priority,omitempty"`
+	Tags          []string       `json:"tags,omitempty"`
+	Expiry        *time.Duration `json:"expiry,omitempty"`
+	Timeout       *time.Duration `json:"timeout,omitempty"`         // an attempt that takes longer is cancelled and has failed
+	Retry         *RetryPolicy   `json:"retry,omitempty"`           // nil: one attempt
+	OnParentClose string         `json:"on_parent_close,omitempty"` // cancel, abandon or wait
 }
 
 // RetryPolicy is what retry_policy(...) says.
@@ -125,6 +149,18 @@ type Line struct {
 	Message string
 	Fields  []byte // plain JSON object, nil when none
 }
+
+// Continuation is how Run ends when the script begins its next run. What it
+// carries over is given to that run: Input as its input, Shown as
+// Options.Shown, Signals as deliveries before all others.
+type Continuation struct {
+	Input   []byte
+	Pin     bool // keep the code, also when a newer one is deployed
+	Shown   []byte
+	Signals []Delivery // not yet consumed
+}
+
+func (c *Continuation) Error() string { return "the execution continues as a new run" }
 
 // StuckError says that a script cannot be advanced (its turn does not end).
 // Run returns it; the script has not failed.

@@ -27,6 +27,7 @@ type Options struct {
 	Info     Info
 	MaxSteps uint64 // interpreter steps a turn; default 100 million
 	MaxValue int    // bytes a value; default 1 MiB
+	Shown    []byte // what the run before has published, nil when none
 }
 
 // Run runs a function to its end on the caller's goroutine and returns the

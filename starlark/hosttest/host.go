@@ -142,3 +142,6 @@ func (e Entry) String() string {
 	}
 	return "nothing"
 }
+
+// Publish keeps what the script shows.
+func (h *host) Publish(shown []byte) { h.w.Shown = shown }

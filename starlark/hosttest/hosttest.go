@@ -43,6 +43,7 @@ type World struct {
 
 	Journal []Entry
 	Lines   []starlark.Line // each once, whatever is replayed
+	Shown   []byte          // what the script last published
 	Runs    int
 
 	due    queue
