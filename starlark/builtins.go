@@ -26,6 +26,7 @@ func builtins() star.StringDict {
 		"time":     timeModule(),
 		"random":   randomModule(),
 		"log":      logModule(),
+		"state":    stateModule(),
 		"struct":   star.NewBuiltin("struct", starlarkstruct.Make),
 	}
 	for name, fn := range map[string]func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error){
@@ -43,10 +44,20 @@ func builtins() star.StringDict {
 		"sleep_until":  sleepUntilBuiltin,
 		"timer":        timerBuiltin,
 		"uuid4":        uuid4Builtin,
-		"sum":          sumBuiltin,
-		"round":        roundBuiltin,
-		"isinstance":   isinstanceBuiltin,
-		"fmt":          fmtBuiltin,
+		"wait_signal":  waitSignalBuiltin,
+		"signal":       signalBuiltin,
+		"send_signal":  sendSignalBuiltin,
+		"execution":    executionBuiltin,
+		"workflow":     workflowBuiltin,
+		"progress":     progressBuiltin,
+		"status":       statusBuiltin,
+		"counter":      counterBuiltin,
+
+		"continue_as_new": continueBuiltin,
+		"sum":             sumBuiltin,
+		"round":           roundBuiltin,
+		"isinstance":      isinstanceBuiltin,
+		"fmt":             fmtBuiltin,
 	} {
 		d[name] = method(name, fn)
 	}

@@ -11,7 +11,9 @@ import (
 
 // attempt calls fn and captures what it raises.
 func (b *branch) attempt(fn star.Value, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	b.attempts++
 	v, err := b.call(fn, args, kwargs)
+	b.attempts--
 	switch {
 	case b.s.fatal != nil:
 		return nil, errUnwind

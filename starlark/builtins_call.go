@@ -63,28 +63,9 @@ func position(thread *star.Thread, depth int) string {
 // begin asks for the activity as the step of that name.
 func (h *handle) begin(b *branch, step string, args star.Tuple, kwargs []star.Tuple, pos string) (*future, error) {
 	c := Command{Kind: CallActivity, Step: step, Name: h.name, Options: h.options, Pos: pos}
-	limit := b.s.opts.MaxValue
-	e := encoder{form: stored, limit: limit}
-	if perr := e.sequence(len(args), func(i int) star.Value { return args[i] }); perr != nil {
-		return nil, h.payload("argument", perr)
-	}
-	c.Args = e.b
-	if len(kwargs) > 0 {
-		k := encoder{form: stored, limit: limit, b: []byte{'{'}}
-		for i, kv := range kwargs {
-			if i > 0 {
-				k.b = append(k.b, ',')
-			}
-			name := string(kv[0].(star.String))
-			k.b = append(appendString(k.b, name), ':')
-			if perr := k.value(kv[1]); perr != nil {
-				return nil, h.payload("argument "+name, perr)
-			}
-		}
-		c.Kwargs = append(k.b, '}')
-	}
-	if len(c.Args)+len(c.Kwargs) > limit {
-		return nil, h.payload("arguments:", tooLarge(limit))
+	var err error
+	if c.Args, c.Kwargs, err = encodeCall(h.name, b.s.opts.MaxValue, args, kwargs); err != nil {
+		return nil, err
 	}
 	if h.key != nil {
 		o, err := h.keyed(b, args, kwargs)
@@ -96,8 +77,33 @@ func (h *handle) begin(b *branch, step string, args star.Tuple, kwargs []star.Tu
 	return b.start(c)
 }
 
-func (h *handle) payload(what string, err *payloadError) error {
-	return raise("PayloadError", "%s: %s %v", h.name, what, err)
+// encodeCall encodes the arguments of a call of what; kw is nil when there are no keyword arguments.
+func encodeCall(what string, limit int, args star.Tuple, kwargs []star.Tuple) (pos, kw []byte, err error) {
+	refused := func(where string, err *payloadError) error {
+		return raise("PayloadError", "%s: %s %v", what, where, err)
+	}
+	e := encoder{form: stored, limit: limit}
+	if perr := e.sequence(len(args), func(i int) star.Value { return args[i] }); perr != nil {
+		return nil, nil, refused("argument", perr)
+	}
+	if len(kwargs) > 0 {
+		k := encoder{form: stored, limit: limit, b: []byte{'{'}}
+		for i, kv := range kwargs {
+			if i > 0 {
+				k.b = append(k.b, ',')
+			}
+			name := string(kv[0].(star.String))
+			k.b = append(appendString(k.b, name), ':')
+			if perr := k.value(kv[1]); perr != nil {
+				return nil, nil, refused("argument "+name, perr)
+			}
+		}
+		kw = append(k.b, '}')
+	}
+	if len(e.b)+len(kw) > limit {
+		return nil, nil, refused("arguments:", tooLarge(limit))
+	}
+	return e.b, kw, nil
 }
 
 // keyed computes the key of a call.

@@ -89,7 +89,10 @@ func (b *branch) launch(path string, t *task, pos string) (*future, error) {
 		}
 		fn, args, kwargs = p.flat(args, kwargs)
 	}
-	if h, ok := fn.(*handle); ok {
+	switch h := fn.(type) {
+	case *handle:
+		return h.begin(b, path, args, kwargs, pos)
+	case *childHandle:
 		return h.begin(b, path, args, kwargs, pos)
 	}
 	return b.spawn(path, fn, args, kwargs)
@@ -445,7 +448,13 @@ func (f *Future) Truth() star.Bool      { return true }
 func (f *Future) Hash() (uint32, error) { return hashText(f.f.step), nil }
 
 // AttrNames lists the attributes.
-func (f *Future) AttrNames() []string { return []string{"attempt", "cancel", "done", "key", "result"} }
+func (f *Future) AttrNames() []string {
+	names := []string{"attempt", "cancel", "done", "key", "result"}
+	if f.f.child != nil {
+		names = append(names, "id", "signal")
+	}
+	return names
+}
 
 // Attr returns an attribute.
 func (f *Future) Attr(name string) (star.Value, error) {
@@ -454,6 +463,14 @@ func (f *Future) Attr(name string) (star.Value, error) {
 		return star.Bool(f.f.settled), nil
 	case "key":
 		return f.f.key, nil
+	case "id", "signal":
+		if f.f.child == nil {
+			return nil, nil
+		}
+		if name == "id" {
+			return star.String(f.f.child.id), nil
+		}
+		return signalMethod(f.f.child.id), nil
 	case "result":
 		return method(name, f.result), nil
 	case "attempt":

@@ -4,6 +4,7 @@ package starlark
 
 import (
 	"container/list"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ type Program struct {
 	entry    string
 	doc      string
 	globals  star.StringDict
+	modules  map[string]star.StringDict // globals of every file
 	calls    []Call
 	warnings Problems
 }
@@ -44,8 +46,13 @@ func (p *Program) Functions() []string {
 	return names
 }
 
-// function finds a function of the entry file.
+// function finds a function of the entry file, or "file:name" in another one.
 func (p *Program) function(name string) (*star.Function, error) {
+	if file, name, ok := strings.Cut(name, ":"); ok {
+		if fn, ok := p.modules[file][name].(*star.Function); ok {
+			return fn, nil
+		}
+	}
 	fn, ok := p.globals[name].(*star.Function)
 	if !ok {
 		have := "it has no function"
@@ -76,6 +83,9 @@ func inputArgs(input []byte) (star.Tuple, []star.Tuple, error) {
 	if len(input) == 0 {
 		return nil, nil, nil
 	}
+	if a, k, ok := cutCall(input); ok {
+		return callArgs(a, k)
+	}
 	v, err := decodePlain(input)
 	if err != nil {
 		return nil, nil, fmt.Errorf("input is not JSON: %w", err)
@@ -93,6 +103,28 @@ func inputArgs(input []byte) (star.Tuple, []star.Tuple, error) {
 		return args, nil, nil
 	}
 	return star.Tuple{v}, nil, nil
+}
+
+// callArgs decodes the stored forms of a call's arguments.
+func callArgs(args, kwargs []byte) (star.Tuple, []star.Tuple, error) {
+	a, err := decodeStored(args)
+	if err != nil {
+		return nil, nil, err
+	}
+	k, err := decodeStored(kwargs)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, ok := a.(*star.List)
+	dict, ok2 := k.(*star.Dict)
+	if !ok || !ok2 {
+		return nil, nil, errors.New("input is no call")
+	}
+	tuple := make(star.Tuple, list.Len())
+	for i := range tuple {
+		tuple[i] = list.Index(i)
+	}
+	return tuple, dict.Items(), nil
 }
 
 // fits says whether a function can be called with these arguments.
@@ -170,7 +202,7 @@ func Compile(s *Sources) (*Program, error) {
 		text, _ := s.file(s.Entry)
 		return nil, problemsOf(s.Entry, text, err)
 	}
-	p := &Program{digest: s.Digest(), entry: s.Entry, globals: globals}
+	p := &Program{digest: s.Digest(), entry: s.Entry, globals: globals, modules: c.done}
 	p.doc = docOf(c.files[s.Entry])
 	for _, f := range s.Files {
 		if tree := c.files[f.Path]; tree != nil {

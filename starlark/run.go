@@ -3,6 +3,7 @@
 package starlark
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,14 +26,15 @@ type Options struct {
 	Function string // default "main"
 	Input    []byte // plain JSON
 	Info     Info
-	MaxSteps uint64 // interpreter steps a turn; default 100 million
-	MaxValue int    // bytes a value; default 1 MiB
-	Shown    []byte // what the run before has published, nil when none
+	MaxSteps uint64     // interpreter steps a turn; default 100 million
+	MaxValue int        // bytes a value; default 1 MiB
+	Shown    []byte     // what the run before has published, nil when none
+	Signals  []Delivery // that the run before has not consumed
 }
 
 // Run runs a function to its end on the caller's goroutine and returns the
 // stored form of its result. The error is a *Failure when the script failed, a
-// *StuckError when a turn does not end, else the one with which the host unwound it.
+// *Continuation when it goes on as a new run, a *StuckError when a turn does not end, else the one with which the host unwound it.
 // No goroutine of the script is left when Run returns.
 func (p *Program) Run(h Host, o Options) ([]byte, error) {
 	if o.Function == "" {
@@ -54,7 +56,16 @@ func (p *Program) Run(h Host, o Options) ([]byte, error) {
 	}
 	s := &script{
 		host: h, opts: o,
-		blocked: make(map[*branch]bool), pending: make(map[string]*future), signals: make(map[string][]star.Value),
+		blocked: make(map[*branch]bool), pending: make(map[string]*future), prog: p,
+		signals: make(map[string][]arrived), waits: make(map[string][]*future),
+	}
+	if err := s.shown.restore(o.Shown); err != nil {
+		return nil, err
+	}
+	for _, d := range o.Signals {
+		if err := s.signalled(d.Name, d.Value); err != nil {
+			return nil, err
+		}
 	}
 	s.main = s.newBranch("", 0)
 	s.main.wake = make(chan struct{}, 1)
@@ -63,6 +74,10 @@ func (p *Program) Run(h Host, o Options) ([]byte, error) {
 	s.finish()
 	if s.fatal != nil {
 		return nil, s.fatal
+	}
+	s.publish()
+	if s.next != nil && errors.Is(err, errContinue) {
+		return nil, s.continuation()
 	}
 	if err != nil {
 		return nil, failureOf(err)

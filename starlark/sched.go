@@ -39,25 +39,35 @@ type script struct {
 	live    int // branches other than main that have not ended
 	fatal   error
 	spent   uint64 // interpreter steps of this turn by branches that do not hold the baton
-	signals map[string][]star.Value
-	wg      sync.WaitGroup
+	prog    *Program
+
+	signals  map[string][]arrived // by name, not yet consumed
+	waits    map[string][]*future // by name: who waits for a signal, first come first served
+	arrivals uint64               // signals so far
+	outside  int                  // waits for what is no step: it comes from outside or never
+	shown    shown
+	next     *Continuation // how main has ended
+	cleaning bool          // clean-up functions run
+
+	wg sync.WaitGroup
 }
 
 // branch is a thread of the script.
 type branch struct {
-	s       *script
-	path    string // "" for main
-	depth   int
-	ordinal int
-	thread  *star.Thread
-	wake    chan struct{} // capacity 1: here is the baton
-	mark    uint64        // the thread's steps when it got the baton
-	scope   []*future     // what was started in this branch
-	cancel  *Failure      // to be raised at the next wait
-	over    *Failure      // calls nest too deep
-	queued  bool
-	pure    string // what forbids effects just now
-	random  *generator
+	s        *script
+	path     string // "" for main
+	depth    int
+	ordinal  int
+	thread   *star.Thread
+	wake     chan struct{} // capacity 1: here is the baton
+	mark     uint64        // the thread's steps when it got the baton
+	scope    []*future     // what was started in this branch
+	cancel   *Failure      // to be raised at the next wait
+	over     *Failure      // calls nest too deep
+	queued   bool
+	pure     string // what forbids effects just now
+	attempts int    // attempt(...) calls under way
+	random   *generator
 }
 
 // future is an outcome to come: of a step or of a branch.
@@ -68,6 +78,9 @@ type future struct {
 	key       star.Value
 	branch    *branch // when it is a branch
 	timer     bool
+	signal    string    // name, when it is a wait for a signal
+	arrived   arrived   // the signal that settled it
+	child     *childRef // when it is a child execution
 	settled   bool
 	order     uint64 // when it settled, among the script's futures
 	value     star.Value
@@ -213,7 +226,7 @@ func (s *script) following() *branch {
 		if b := s.pop(); b != nil {
 			return b
 		}
-		if len(s.pending) == 0 && s.deadlock() {
+		if len(s.pending) == 0 && s.outside == 0 && s.deadlock() {
 			continue
 		}
 		if err := s.advance(); err != nil {
@@ -229,6 +242,7 @@ func (s *script) advance() (err error) {
 			err = &StuckError{Reason: fmt.Sprintf("internal error: %v\n%s", r, debug.Stack())}
 		}
 	}()
+	s.publish()
 	d, err := s.host.Wait()
 	s.spent = 0
 	if err != nil {
@@ -353,7 +367,11 @@ func (f *future) outcome() (star.Value, error) {
 
 // abandon cancels f when it has not settled; its outcome is still awaited by its scope.
 func (f *future) abandon() error {
+	read := f.read
 	f.read = true
+	if f.signal != "" {
+		return f.unlisten(read)
+	}
 	if f.settled || f.cancelled {
 		return nil
 	}
@@ -414,11 +432,7 @@ func (s *script) apply(d Delivery) error {
 		}
 		s.main.interrupt(f)
 	case SignalArrived:
-		v, err := decodeStored(d.Value)
-		if err != nil {
-			return fmt.Errorf("signal %s cannot be read: %w", d.Name, err)
-		}
-		s.signals[d.Name] = append(s.signals[d.Name], v)
+		return s.signalled(d.Name, d.Value)
 	default:
 		return fmt.Errorf("unknown delivery %q", d.Kind)
 	}
@@ -519,16 +533,22 @@ func (b *branch) run(fn star.Value, args star.Tuple, kwargs []star.Tuple) (_ sta
 
 // closeScope awaits what b started; an unread failure is raised.
 func (b *branch) closeScope() error {
-	for _, f := range b.scope {
-		if f.timer {
-			if err := f.abandon(); err != nil {
-				return err
-			}
-		}
-	}
 	w := &watch{b: b, unread: true}
 	for _, f := range b.scope {
-		w.add(f)
+		await := true
+		var err error
+		switch {
+		case f.timer, f.signal != "":
+			err = f.abandon()
+		case f.child != nil:
+			await, err = f.close()
+		}
+		if err != nil {
+			return err
+		}
+		if await {
+			w.add(f)
+		}
 	}
 	if err := b.block(func() bool { return w.left == 0 || w.failed != nil }); err != nil {
 		return err
@@ -547,7 +567,17 @@ func (b *branch) closeScope() error {
 
 // cancelScope cancels and awaits what b started. Being cancelled again does not stop it.
 func (b *branch) cancelScope() error {
-	return b.cancelAll(b.scope)
+	list := b.scope[:0:0]
+	for _, f := range b.scope {
+		await, err := f.close()
+		if err != nil {
+			return err
+		}
+		if await {
+			list = append(list, f)
+		}
+	}
+	return b.awaitAll(list)
 }
 
 func (b *branch) cancelAll(list []*future) error {
@@ -556,6 +586,11 @@ func (b *branch) cancelAll(list []*future) error {
 			return err
 		}
 	}
+	return b.awaitAll(list)
+}
+
+// awaitAll waits until all have settled, also when b is cancelled meanwhile.
+func (b *branch) awaitAll(list []*future) error {
 	for {
 		if err := b.waitAll(list); err == nil || err == errUnwind {
 			return err

@@ -74,6 +74,26 @@ func (w *World) carryOut(c starlark.Command, now time.Time) {
 			d.Value = []byte("null")
 		}
 		w.push(now.Add(after), d)
+	case starlark.SendSignal, starlark.CancelOther:
+		d.Value = []byte("null")
+		switch c.Target {
+		case "unknown":
+			d.Value, d.Failure = nil, &starlark.Failure{Kind: "NotFound", Message: "there is no execution unknown"}
+		case "closed":
+			d.Value, d.Failure = nil, &starlark.Failure{Kind: "Closed", Message: "execution closed has ended"}
+		case w.id:
+			if c.Kind == starlark.CancelOther {
+				w.push(now, starlark.Delivery{Kind: starlark.CancelExecution})
+			} else {
+				w.push(now, starlark.Delivery{Kind: starlark.SignalArrived, Name: c.Name, Value: c.Args})
+			}
+		}
+		w.push(now, d)
+	case starlark.AwaitResult:
+		d.Failure = &starlark.Failure{Kind: "NotFound", Message: "there is no execution " + c.Target}
+		w.push(now, d)
+	case starlark.StartChild:
+		w.child(c, now, d)
 	case starlark.CancelStep:
 		for i, e := range w.due {
 			if e.d.Kind == starlark.StepOutcome && e.d.Step == c.Step {
@@ -83,7 +103,37 @@ func (w *World) carryOut(c starlark.Command, now time.Time) {
 				return
 			}
 		}
+		if w.endless[c.Step] {
+			delete(w.endless, c.Step)
+			d.Failure = &starlark.Failure{Kind: "Cancelled", Message: "cancelled"}
+			w.push(now, d)
+		}
 	}
+}
+
+// child runs a child in a world of its own. One that waits for what never comes can be cancelled.
+func (w *World) child(c starlark.Command, now time.Time, d starlark.Delivery) {
+	own := New(w.Activities)
+	own.Start, own.ReplayAlways = now, w.ReplayAlways
+	value, err := own.Run(w.program, starlark.Options{
+		Function: c.Child.Function, Input: starlark.CallInput(c.Args, c.Kwargs),
+		Info: starlark.Info{ID: c.Target, Run: 1, Workflow: c.Name, Parent: w.id},
+	})
+	d.Value = value
+	var f *starlark.Failure
+	switch {
+	case errors.Is(err, ErrQuiet):
+		if w.endless == nil {
+			w.endless = make(map[string]bool)
+		}
+		w.endless[c.Step] = true
+		return
+	case errors.As(err, &f):
+		d.Failure = &starlark.Failure{Kind: "ChildFailed", Message: c.Target + " failed: " + f.Error(), Cause: f}
+	case err != nil:
+		d.Failure = &starlark.Failure{Kind: "ChildFailed", Message: err.Error()}
+	}
+	w.push(own.end, d)
 }
 
 // Wait delivers the next entry of the journal, or what is due next.

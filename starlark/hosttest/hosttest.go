@@ -9,6 +9,7 @@ package hosttest
 
 import (
 	"container/heap"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -23,6 +24,9 @@ type Call struct {
 	Options      *starlark.ActivityOptions
 	Attempt      int // counts the calls of this name in this world
 }
+
+// A world has one execution and its children, which live in worlds of their own. Signals
+// that it sends to itself arrive; nobody has the id "unknown", and "closed" has ended.
 
 // Activity answers a call with a value in stored form or a failure. After is how long it takes.
 type Activity func(c Call) (value []byte, failure *starlark.Failure, after time.Duration)
@@ -45,6 +49,12 @@ type World struct {
 	Lines   []starlark.Line // each once, whatever is replayed
 	Shown   []byte          // what the script last published
 	Runs    int
+
+	program *starlark.Program
+	id      string
+	endless map[string]bool // children that wait for ever, by step
+	said    int             // lines of the runs before
+	end     time.Time
 
 	due    queue
 	serial int
@@ -72,15 +82,26 @@ func (w *World) push(at time.Time, d starlark.Delivery) {
 	heap.Push(&w.due, e)
 }
 
-// Run runs a function to its end, again from the start after each eviction.
+// Run runs a function to its end, again from the start after each eviction and
+// with an empty journal after continue_as_new.
 func (w *World) Run(p *starlark.Program, o starlark.Options) ([]byte, error) {
+	w.program, w.id = p, o.Info.ID
+	begin := w.Start
 	for {
 		w.Runs++
-		h := &host{w: w, now: w.Start}
+		h := &host{w: w, now: begin, lines: w.said}
 		b, err := p.Run(h, o)
 		if h.broken != nil {
 			return nil, h.broken
 		}
+		var next *starlark.Continuation
+		if errors.As(err, &next) {
+			o.Input, o.Shown, o.Signals = next.Input, next.Shown, next.Signals
+			o.Info.Run++
+			w.Journal, w.said, begin = nil, len(w.Lines), h.now
+			continue
+		}
+		w.end = h.now
 		if err != starlark.ErrEvicted {
 			if err == nil && h.next < len(w.Journal) {
 				return nil, fmt.Errorf("the script ended with %d entries of its journal unread", len(w.Journal)-h.next)

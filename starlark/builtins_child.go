@@ -1,0 +1,260 @@
+// Built-ins: workflow, the handle of child executions.
+
+package starlark
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	star "go.starlark.net/starlark"
+)
+
+// What becomes of a child when the branch that started it ends.
+const (
+	closeCancel  = "cancel"
+	closeAbandon = "abandon"
+	closeWait    = "wait"
+)
+
+// childRef is what a future knows of the child whose outcome it is.
+type childRef struct {
+	id     string
+	policy string
+}
+
+// childHandle is what workflow(...) returns.
+type childHandle struct {
+	name    string         // of a deployed workflow, or
+	fn      *star.Function // of this script
+	id      string
+	options *ChildOptions
+}
+
+func (h *childHandle) String() string        { return "workflow(" + h.Name() + ")" }
+func (h *childHandle) Type() string          { return "workflow" }
+func (h *childHandle) Freeze()               {}
+func (h *childHandle) Truth() star.Bool      { return true }
+func (h *childHandle) Hash() (uint32, error) { return hashText(h.Name()), nil }
+
+// Name is the workflow's or the function's.
+func (h *childHandle) Name() string {
+	if h.fn != nil {
+		return h.fn.Name()
+	}
+	return h.name
+}
+
+// CallInternal runs the child and waits for its outcome.
+func (h *childHandle) CallInternal(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	b, err := branchOf(thread, h.Name())
+	if err != nil {
+		return nil, err
+	}
+	kept := len(b.scope)
+	f, err := h.begin(b, b.next(), args, kwargs, position(thread, 1))
+	if err != nil {
+		return nil, err
+	}
+	if err := b.wait(f); err != nil {
+		if err == errUnwind {
+			return nil, err
+		}
+		if _, unwound := f.close(); unwound != nil {
+			return nil, unwound
+		}
+		return nil, err
+	}
+	b.scope = b.scope[:kept]
+	return f.outcome()
+}
+
+// begin starts the child as the step of that name.
+func (h *childHandle) begin(b *branch, step string, args star.Tuple, kwargs []star.Tuple, pos string) (*future, error) {
+	c := Command{Kind: StartChild, Step: step, Name: h.name, Child: h.options, Target: h.id, Pos: pos}
+	if h.fn != nil {
+		name, err := b.s.prog.nameOf(h.fn)
+		if err != nil {
+			return nil, err
+		}
+		o := *h.options
+		o.Function = name
+		c.Child = &o
+	}
+	if c.Target == "" {
+		c.Target = b.s.opts.Info.ID + "." + strconv.Itoa(b.s.opts.Info.Run) + "." + step
+	}
+	var err error
+	if c.Args, c.Kwargs, err = encodeCall(h.Name(), b.s.opts.MaxValue, args, kwargs); err != nil {
+		return nil, err
+	}
+	f, err := b.start(c)
+	if err != nil {
+		return nil, err
+	}
+	policy := h.options.OnParentClose
+	if policy == "" {
+		policy = closeCancel
+	}
+	f.child = &childRef{id: c.Target, policy: policy}
+	return f, nil
+}
+
+// close does what a child's on_parent_close says, for anything else it cancels.
+// It reports whether the outcome is to be awaited.
+func (f *future) close() (await bool, err error) {
+	if f.child == nil || f.settled || f.cancelled {
+		return true, f.abandon()
+	}
+	switch f.child.policy {
+	case closeAbandon:
+		f.read = true
+		return false, nil
+	case closeWait:
+		return true, nil
+	}
+	return true, f.abandon()
+}
+
+// AttrNames lists the attributes.
+func (h *childHandle) AttrNames() []string {
+	return []string{"attempt", "map", "name", "options", "start", "starmap"}
+}
+
+// Attr returns an attribute.
+func (h *childHandle) Attr(name string) (star.Value, error) {
+	switch name {
+	case "name":
+		return star.String(h.Name()), nil
+	case "start":
+		return method(h.Name()+".start", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			b, err := branchOf(thread, h.Name()+".start")
+			if err != nil {
+				return nil, err
+			}
+			f, err := h.begin(b, b.next(), args, kwargs, position(thread, 1))
+			if err != nil {
+				return nil, err
+			}
+			return &Future{f: f}, nil
+		}), nil
+	case "attempt":
+		return method(h.Name()+".attempt", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			b, err := branchOf(thread, h.Name()+".attempt")
+			if err != nil {
+				return nil, err
+			}
+			return b.attempt(h, args, kwargs)
+		}), nil
+	case "map", "starmap":
+		return method(h.Name()+"."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			return mapOver(thread, h.Name()+"."+name, h, args, kwargs, name == "starmap")
+		}), nil
+	case "options":
+		return method(h.Name()+".options", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			if len(args) > 0 {
+				return nil, fmt.Errorf("%s.options: options are keyword arguments", h.Name())
+			}
+			c := *h
+			o := *h.options
+			c.options = &o
+			return &c, c.apply(kwargs)
+		}), nil
+	}
+	return nil, nil
+}
+
+// childOptions are the options of workflow, in the order of its documentation.
+var childOptions = []string{"id", "queue", "priority", "tags", "expiry", "retry", "timeout", "on_parent_close"}
+
+// workflowBuiltin is workflow(name_or_function, *, options).
+func workflowBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	if len(args) != 1 {
+		return nil, fmt.Errorf("workflow: takes the name of a deployed workflow or a function of this script; options are keyword arguments")
+	}
+	h := &childHandle{options: &ChildOptions{}}
+	switch v := args[0].(type) {
+	case *star.Function:
+		h.fn = v
+	case star.String:
+		h.name = string(v)
+		if strings.HasSuffix(h.name, ".star") {
+			return nil, fmt.Errorf("workflow: %q is a file; a deployed workflow is named %q, a function of another file is loaded and given itself",
+				h.name, strings.TrimSuffix(h.name, ".star"))
+		}
+	}
+	if h.fn == nil && h.name == "" {
+		return nil, fmt.Errorf("workflow: wants the name of a deployed workflow or a function, got %s", args[0].String())
+	}
+	return h, h.apply(kwargs)
+}
+
+// apply sets options given as keyword arguments.
+func (h *childHandle) apply(kwargs []star.Tuple) error {
+	for _, kv := range kwargs {
+		name := string(kv[0].(star.String))
+		if !slices.Contains(childOptions, name) {
+			return fmt.Errorf("workflow %s: there is no option %s%s", h.Name(), name, didYouMean(name, childOptions))
+		}
+		if kv[1] == star.None {
+			continue
+		}
+		if err := h.set(name, kv[1]); err != nil {
+			return fmt.Errorf("workflow %s: option %s: %w", h.Name(), name, err)
+		}
+	}
+	return nil
+}
+
+func (h *childHandle) set(name string, v star.Value) (err error) {
+	o := h.options
+	switch name {
+	case "id":
+		var id *string
+		if id, err = textOption(v); err == nil {
+			h.id = *id
+		}
+	case "queue":
+		o.Queue, err = textOption(v)
+	case "priority":
+		o.Priority, err = intOption(v, -1<<31)
+	case "tags":
+		o.Tags, err = textList(v)
+	case "expiry":
+		o.Expiry, err = positiveDuration(v)
+	case "timeout":
+		o.Timeout, err = positiveDuration(v)
+	case "retry":
+		p, ok := v.(*retryPolicy)
+		if !ok {
+			return fmt.Errorf("wants retry_policy(...), got %s", v.Type())
+		}
+		o.Retry = &p.RetryPolicy
+	case "on_parent_close":
+		text, _ := star.AsString(v)
+		if !slices.Contains([]string{closeCancel, closeAbandon, closeWait}, text) {
+			return fmt.Errorf("wants \"cancel\", \"abandon\" or \"wait\", got %s", v.String())
+		}
+		o.OnParentClose = text
+	}
+	return err
+}
+
+// nameOf is how Program.Run finds a function again: its name when it is the
+// entry file's, else "file:name".
+func (p *Program) nameOf(fn *star.Function) (string, error) {
+	file := fn.Position().Filename()
+	if p.modules[file][fn.Name()] != star.Value(fn) {
+		return "", fmt.Errorf("%s (%s) cannot run as a workflow of its own: it is not a top-level def of a file of this script", fn.Name(), fn.Position())
+	}
+	if file == p.entry {
+		return fn.Name(), nil
+	}
+	return file + ":" + fn.Name(), nil
+}
+
+var (
+	_ star.Callable = (*childHandle)(nil)
+	_ star.HasAttrs = (*childHandle)(nil)
+)

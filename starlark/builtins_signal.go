@@ -1,0 +1,479 @@
+// Built-ins: signals, and handles of other executions.
+
+package starlark
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	star "go.starlark.net/starlark"
+)
+
+// arrived is a signal that nobody has consumed yet.
+type arrived struct {
+	serial uint64 // the order of arrival
+	raw    []byte // stored form
+}
+
+// signalled hands a signal to the first who waits for its name, else keeps it.
+func (s *script) signalled(name string, raw []byte) error {
+	s.arrivals++
+	a := arrived{s.arrivals, raw}
+	if waiting := s.waits[name]; len(waiting) > 0 {
+		f := waiting[0]
+		s.unwait(f)
+		v, err := decodeStored(raw)
+		if err != nil {
+			return fmt.Errorf("signal %s cannot be read: %w", name, err)
+		}
+		f.arrived = a
+		f.settle(v, nil)
+		return nil
+	}
+	s.signals[name] = append(s.signals[name], a)
+	return nil
+}
+
+// unwait takes a future out of the line of those who wait for its signal.
+func (s *script) unwait(f *future) {
+	s.outside--
+	waiting := slices.DeleteFunc(s.waits[f.signal], func(o *future) bool { return o == f })
+	if len(waiting) == 0 {
+		delete(s.waits, f.signal)
+		return
+	}
+	s.waits[f.signal] = waiting
+}
+
+// unconsume puts a signal that its future got and nobody read back into its place.
+func (s *script) unconsume(f *future) {
+	list := s.signals[f.signal]
+	i, _ := slices.BinarySearchFunc(list, f.arrived.serial, func(a arrived, serial uint64) int { return int(a.serial) - int(serial) })
+	s.signals[f.signal] = slices.Insert(list, i, f.arrived)
+	f.arrived = arrived{}
+}
+
+// consume takes the oldest signal of a name that nobody waits for.
+func (s *script) consume(name string) (v star.Value, ok bool, err error) {
+	list := s.signals[name]
+	if len(list) == 0 {
+		return nil, false, nil
+	}
+	if v, err = decodeStored(list[0].raw); err != nil {
+		return nil, false, fmt.Errorf("signal %s cannot be read: %w", name, err)
+	}
+	if list = list[1:]; len(list) == 0 {
+		delete(s.signals, name)
+	} else {
+		s.signals[name] = list
+	}
+	return v, true, nil
+}
+
+// listen returns a future of the next signal of a name, in b's scope. One that
+// is there already settles it at once and asks nothing of the host.
+func (b *branch) listen(name, pos string) (*future, error) {
+	s := b.s
+	if s.fatal != nil {
+		return nil, errUnwind
+	}
+	f := &future{s: s, step: b.next(), pos: pos, signal: name, key: star.None}
+	if list := s.signals[name]; len(list) > 0 {
+		v, _, err := s.consume(name)
+		if err != nil {
+			return nil, err
+		}
+		f.arrived = list[0]
+		f.settle(v, nil)
+	} else {
+		if err := s.issue(Command{Kind: AwaitSignal, Step: f.step, Name: name, Pos: pos}); err != nil {
+			return nil, err
+		}
+		s.waits[name] = append(s.waits[name], f)
+		s.outside++
+	}
+	b.scope = append(b.scope, f)
+	return f, nil
+}
+
+// unlisten ends the wait of a signal's future; what it got and nobody read is there for the next.
+func (f *future) unlisten(read bool) error {
+	switch {
+	case !f.settled:
+		f.s.unwait(f)
+		err := f.s.issue(Command{Kind: CancelStep, Step: f.step})
+		f.settle(nil, &Failure{Kind: "Cancelled", Message: "cancelled"})
+		return err
+	case !read && f.failure == nil:
+		f.s.unconsume(f)
+		f.value, f.failure = nil, &Failure{Kind: "Cancelled", Message: "cancelled"}
+	}
+	return nil
+}
+
+// receive waits for a signal, at most for a limit; without a signal it returns
+// the default or raises SignalTimeout.
+func (b *branch) receive(what, name string, limit, otherwise star.Value, pos string) (star.Value, error) {
+	d, err := signalTimeout(what, limit)
+	if err != nil {
+		return nil, err
+	}
+	if v, ok, err := b.s.consume(name); ok || err != nil {
+		return v, err
+	}
+	late := func() (star.Value, error) {
+		if otherwise != nil {
+			return otherwise, nil
+		}
+		return nil, raise("SignalTimeout", "no signal %q within %v", name, *d)
+	}
+	if d != nil && *d == 0 {
+		return late()
+	}
+	kept := len(b.scope)
+	f, err := b.listen(name, pos)
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		err = b.wait(f)
+	} else {
+		err = b.waitFor(f, *d, pos)
+	}
+	switch {
+	case err == errUnwind:
+		return nil, err
+	case err != nil:
+		if unwound := f.abandon(); unwound != nil {
+			return nil, unwound
+		}
+		return nil, err
+	case !f.settled:
+		if err := f.abandon(); err != nil {
+			return nil, err
+		}
+		b.scope = b.scope[:kept]
+		return late()
+	}
+	b.scope = b.scope[:kept]
+	return f.outcome()
+}
+
+// waitFor blocks until f has settled or d is over, whichever is delivered first.
+func (b *branch) waitFor(f *future, d time.Duration, pos string) error {
+	kept := len(b.scope)
+	timer, err := b.startTimer(d, pos)
+	if err != nil {
+		return err
+	}
+	w := b.watchAll([]*future{f, timer})
+	w.news = f.settled
+	err = b.block(func() bool { return w.news })
+	if err == errUnwind {
+		return err
+	}
+	if unwound := b.cancelAll([]*future{timer}); unwound != nil {
+		return unwound
+	}
+	b.scope = b.scope[:kept]
+	return err
+}
+
+// signalTimeout reads a timeout; None and none given wait for ever, 0 does not wait.
+func signalTimeout(what string, v star.Value) (*time.Duration, error) {
+	if v == nil || v == star.None {
+		return nil, nil
+	}
+	d, err := duration(v)
+	if err != nil {
+		return nil, fmt.Errorf("%s: timeout: %w", what, err)
+	}
+	return &d, nil
+}
+
+// signalName reads the name of a signal.
+func signalName(what string, v star.Value) (string, error) {
+	name, ok := star.AsString(v)
+	if !ok || name == "" {
+		return "", fmt.Errorf("%s: the name of a signal is text, got %s", what, v.String())
+	}
+	return name, nil
+}
+
+func waitSignalBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	b, err := branchOf(thread, "wait_signal")
+	if err != nil {
+		return nil, err
+	}
+	var v, limit, otherwise star.Value
+	if len(args) > 1 {
+		return nil, fmt.Errorf("wait_signal: takes the signal's name; timeout and default are keyword arguments")
+	}
+	if err := star.UnpackArgs("wait_signal", args, kwargs, "name", &v, "timeout?", &limit, "default?", &otherwise); err != nil {
+		return nil, err
+	}
+	name, err := signalName("wait_signal", v)
+	if err != nil {
+		return nil, err
+	}
+	return b.receive("wait_signal", name, limit, otherwise, position(thread, 1))
+}
+
+func signalBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	b, err := branchOf(thread, "signal")
+	if err != nil {
+		return nil, err
+	}
+	var v star.Value
+	if err := star.UnpackArgs("signal", args, kwargs, "name", &v); err != nil {
+		return nil, err
+	}
+	name, err := signalName("signal", v)
+	if err != nil {
+		return nil, err
+	}
+	return &channel{s: b.s, name: name}, nil
+}
+
+// channel is the value signal(name): where the signals of a name arrive.
+type channel struct {
+	s    *script
+	name string
+}
+
+func (c *channel) String() string        { return fmt.Sprintf("signal(%q)", c.name) }
+func (c *channel) Type() string          { return "signal" }
+func (c *channel) Freeze()               {}
+func (c *channel) Truth() star.Bool      { return true }
+func (c *channel) Hash() (uint32, error) { return hashText(c.name), nil }
+
+// AttrNames lists the attributes.
+func (c *channel) AttrNames() []string { return []string{"drain", "name", "pending", "recv", "start"} }
+
+// Attr returns an attribute.
+func (c *channel) Attr(name string) (star.Value, error) {
+	switch name {
+	case "name":
+		return star.String(c.name), nil
+	case "pending":
+		return star.MakeInt(len(c.s.signals[c.name])), nil
+	case "recv":
+		return c.method(name, func(b *branch, args star.Tuple, kwargs []star.Tuple, pos string) (star.Value, error) {
+			var limit, otherwise star.Value
+			if err := star.UnpackArgs("recv", args, kwargs, "timeout?", &limit, "default?", &otherwise); err != nil {
+				return nil, err
+			}
+			return b.receive("recv", c.name, limit, otherwise, pos)
+		}), nil
+	case "start":
+		return c.method(name, func(b *branch, args star.Tuple, kwargs []star.Tuple, pos string) (star.Value, error) {
+			if err := star.UnpackArgs("start", args, kwargs); err != nil {
+				return nil, err
+			}
+			f, err := b.listen(c.name, pos)
+			if err != nil {
+				return nil, err
+			}
+			return &Future{f: f}, nil
+		}), nil
+	case "drain":
+		return c.method(name, func(b *branch, args star.Tuple, kwargs []star.Tuple, _ string) (star.Value, error) {
+			if err := star.UnpackArgs("drain", args, kwargs); err != nil {
+				return nil, err
+			}
+			list := []star.Value{}
+			for {
+				v, ok, err := b.s.consume(c.name)
+				if err != nil {
+					return nil, err
+				}
+				if !ok {
+					return star.NewList(list), nil
+				}
+				list = append(list, v)
+			}
+		}), nil
+	}
+	return nil, nil
+}
+
+// method is a method of the channel, for the script that it belongs to.
+func (c *channel) method(name string, fn func(b *branch, args star.Tuple, kwargs []star.Tuple, pos string) (star.Value, error)) star.Value {
+	return method(name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		b, err := branchOf(thread, "a signal")
+		if err != nil {
+			return nil, err
+		}
+		if b.s != c.s {
+			return nil, fmt.Errorf("this signal belongs to another execution")
+		}
+		return fn(b, args, kwargs, position(thread, 1))
+	})
+}
+
+// step issues a command and waits for its outcome.
+func (b *branch) step(c Command) (star.Value, error) {
+	kept := len(b.scope)
+	f, err := b.start(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.wait(f); err != nil {
+		if err != errUnwind {
+			if unwound := f.abandon(); unwound != nil {
+				return nil, unwound
+			}
+		}
+		return nil, err
+	}
+	b.scope = b.scope[:kept]
+	return f.outcome()
+}
+
+// payload is a value that goes to another execution, in stored form.
+func (b *branch) payload(what string, v star.Value) ([]byte, error) {
+	raw, perr := encodeValue(v, stored, b.s.opts.MaxValue)
+	if perr != nil {
+		return nil, raise("PayloadError", "%s: the payload cannot be stored: %v", what, perr)
+	}
+	return raw, nil
+}
+
+func (b *branch) sendSignal(what, id string, v, payload star.Value, pos string) (star.Value, error) {
+	name, err := signalName(what, v)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := b.payload(what, payload)
+	if err != nil {
+		return nil, err
+	}
+	return b.step(Command{Kind: SendSignal, Step: b.next(), Target: id, Name: name, Args: raw, Pos: pos})
+}
+
+func sendSignalBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	b, err := branchOf(thread, "send_signal")
+	if err != nil {
+		return nil, err
+	}
+	var target, name star.Value
+	var payload star.Value = star.None
+	if err := star.UnpackArgs("send_signal", args, kwargs, "execution_id", &target, "name", &name, "payload?", &payload); err != nil {
+		return nil, err
+	}
+	id, err := executionID("send_signal", target)
+	if err != nil {
+		return nil, err
+	}
+	return b.sendSignal("send_signal", id, name, payload, position(thread, 1))
+}
+
+// executionID reads the id of an execution, which may be given by its handle.
+func executionID(what string, v star.Value) (string, error) {
+	switch v := v.(type) {
+	case *other:
+		return v.id, nil
+	case *Future:
+		if v.f.child != nil {
+			return v.f.child.id, nil
+		}
+	case star.String:
+		if v != "" {
+			return string(v), nil
+		}
+	}
+	return "", fmt.Errorf("%s: the id of an execution is text, got %s", what, v.String())
+}
+
+func executionBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	if _, err := branchOf(thread, "execution"); err != nil {
+		return nil, err
+	}
+	var v star.Value
+	if err := star.UnpackArgs("execution", args, kwargs, "id", &v); err != nil {
+		return nil, err
+	}
+	id, err := executionID("execution", v)
+	if err != nil {
+		return nil, err
+	}
+	return &other{id: id}, nil
+}
+
+// other is the value execution(id): a handle of an execution, by its id.
+type other struct{ id string }
+
+func (o *other) String() string        { return fmt.Sprintf("execution(%q)", o.id) }
+func (o *other) Type() string          { return "execution" }
+func (o *other) Freeze()               {}
+func (o *other) Truth() star.Bool      { return true }
+func (o *other) Hash() (uint32, error) { return hashText(o.id), nil }
+
+// AttrNames lists the attributes.
+func (o *other) AttrNames() []string { return []string{"cancel", "id", "result", "signal"} }
+
+// Attr returns an attribute.
+func (o *other) Attr(name string) (star.Value, error) {
+	switch name {
+	case "id":
+		return star.String(o.id), nil
+	case "signal":
+		return signalMethod(o.id), nil
+	case "cancel":
+		return method(name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			b, err := branchOf(thread, "execution")
+			if err != nil {
+				return nil, err
+			}
+			reason := ""
+			if err := star.UnpackArgs("cancel", args, kwargs, "reason?", &reason); err != nil {
+				return nil, err
+			}
+			return b.step(Command{Kind: CancelOther, Step: b.next(), Target: o.id, Name: reason, Pos: position(thread, 1)})
+		}), nil
+	case "result":
+		return method(name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			b, err := branchOf(thread, "execution")
+			if err != nil {
+				return nil, err
+			}
+			kept := len(b.scope)
+			f, err := b.start(Command{Kind: AwaitResult, Step: b.next(), Target: o.id, Pos: position(thread, 1)})
+			if err != nil {
+				return nil, err
+			}
+			v, err := (&Future{f: f}).result(thread, args, kwargs)
+			if err == errUnwind {
+				return nil, err
+			}
+			if unwound := b.cancelAll([]*future{f}); unwound != nil {
+				return nil, unwound
+			}
+			b.scope = b.scope[:kept]
+			return v, err
+		}), nil
+	}
+	return nil, nil
+}
+
+// signalMethod is the method signal(name, payload) of an execution's handle.
+func signalMethod(id string) star.Value {
+	return method("signal", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		b, err := branchOf(thread, "execution")
+		if err != nil {
+			return nil, err
+		}
+		var name star.Value
+		var payload star.Value = star.None
+		if err := star.UnpackArgs("signal", args, kwargs, "name", &name, "payload?", &payload); err != nil {
+			return nil, err
+		}
+		return b.sendSignal("signal", id, name, payload, position(thread, 1))
+	})
+}
+
+var (
+	_ star.HasAttrs = (*channel)(nil)
+	_ star.HasAttrs = (*other)(nil)
+)
