@@ -138,6 +138,10 @@ func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 	switch {
 	case st.running || st.dropped || st.due == 0:
 		return d, false
+	case st.cmd.Kind == starlark.StartChild:
+		x.beginChild(st)
+		x.put(&entry{kind: []byte(entryBegin), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun})
+		return d, false
 	case st.cmd.Kind != starlark.StartTimer:
 		x.enqueue(st)
 		return d, false
@@ -195,7 +199,7 @@ func (x *execution) attemptFailed(st *step, f *activities.Failure) (d starlark.D
 // failed records a step's final failure.
 func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 	c := *f
-	if c.Activity == "" {
+	if c.Activity == "" && st.cmd.Kind == starlark.CallActivity {
 		c.Activity = st.cmd.Name
 	}
 	c.Attempts = max(st.failed, c.Attempts)
@@ -204,7 +208,7 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 	if st.timer != nil {
 		st.timer.Stop()
 	}
-	x.w.observe(Event{Kind: StepFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: st.cmd.Name, Failure: &c})
+	x.w.observe(Event{Kind: StepFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd), Failure: &c})
 	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: scriptFailure(&c)}
 }
 
@@ -220,6 +224,8 @@ func (x *execution) absorbMessage(ev *event) (d starlark.Delivery, ok bool) {
 	case backend.Signal:
 		x.put(&entry{kind: []byte(entrySignal), at: x.stamp(), name: []byte(m.Name), value: m.Payload})
 		return starlark.Delivery{Kind: starlark.SignalArrived, Name: m.Name, Value: m.Payload}, true
+	case backend.Notice, backend.Outcome:
+		return x.absorbAnswer(m)
 	case backend.Cancel:
 		if x.cancelled != nil {
 			return d, false
@@ -237,6 +243,7 @@ func (x *execution) absorbMessage(ev *event) (d starlark.Delivery, ok bool) {
 // cancel delivers the cancelling of the execution.
 func (x *execution) cancel(name string, f *activities.Failure) starlark.Delivery {
 	x.cancelled, x.expired = f, name == expiredName
+	x.scheduleCut(x.stamp())
 	e := entry{kind: []byte(entryCancel), at: x.stamp(), failure: encodeFailure(f)}
 	if name != "" {
 		e.name = []byte(name)

@@ -30,6 +30,7 @@ type Execution struct {
 	Priority int                 `json:"priority,omitempty"`
 	Tags     []string            `json:"tags,omitempty"`
 	Parent   string              `json:"parent,omitempty"`
+	Shown    json.RawMessage     `json:"published,omitempty"` // what the script last published: progress, status, state, counters
 	Created  time.Time           `json:"created"`
 	Started  time.Time           `json:"started,omitzero"`
 	Finished time.Time           `json:"finished,omitzero"`
@@ -43,10 +44,15 @@ type Execution struct {
 func view(x backend.Execution) (Execution, error) {
 	v := Execution{
 		ID: x.ID, Workflow: x.Workflow, Digest: x.Digest, Function: x.Function, State: x.State, Run: x.RunNumber,
-		Input: x.Input, Failure: decodeFailure(x.Failure), Stuck: x.Stuck, Queue: x.Queue, Priority: x.Priority,
+		Input: starlark.PlainInput(x.Input), Failure: decodeFailure(x.Failure), Stuck: x.Stuck, Queue: x.Queue, Priority: x.Priority,
 		Tags: x.Tags, Parent: x.Parent, Created: x.Created, Started: x.Started, Finished: x.Finished,
 		Due: x.Due, Expires: x.Expires, Owner: x.Owner, run: x.Run,
 	}
+	shown, err := starlark.PlainShown(x.Published)
+	if err != nil {
+		return v, fmt.Errorf("what execution %s has published: %w", x.ID, err)
+	}
+	v.Shown = shown
 	if len(x.Result) > 0 {
 		plain, err := starlark.ToPlain(x.Result)
 		if err != nil {
@@ -215,6 +221,16 @@ func (e *Engine) Signal(ctx context.Context, id, name string, payload []byte) er
 func (e *Engine) Cancel(ctx context.Context, id, reason string) error {
 	return e.send(ctx, backend.Message{Execution: id, Kind: backend.Cancel, Payload: []byte(reason)})
 }
+
+// End ends an execution as cancelled without running its script, also one that is stuck:
+// what runs of it is cut, its children are cancelled. It is carried out by
+// whoever holds the execution, or by the next worker that claims it.
+func (e *Engine) End(ctx context.Context, id, reason string) error {
+	return e.send(ctx, backend.Message{Execution: id, Kind: backend.Cancel, Name: atOnce, Payload: []byte(reason)})
+}
+
+// atOnce is the name of a Cancel message that does not ask the script.
+const atOnce = "now"
 
 func (e *Engine) send(ctx context.Context, m backend.Message) error {
 	reply, err := e.store.Commit(ctx, backend.Batch{Send: []backend.Message{m}})

@@ -29,6 +29,7 @@ type write struct {
 type wrote struct {
 	err     error
 	kept    bool
+	run     backend.RunKey // that a continued execution has now
 	now     time.Time
 	created backend.Created
 }
@@ -38,6 +39,12 @@ func (w *write) size() int {
 	if w.turn != nil {
 		for _, r := range w.turn.Rows {
 			n += len(r)
+		}
+		for i := range w.turn.Children {
+			n += len(w.turn.Children[i].Input)
+		}
+		for i := range w.turn.Orders {
+			n += len(w.turn.Orders[i].Payload)
 		}
 	}
 	return n
@@ -136,7 +143,7 @@ func (c *committer) commit(batch []*write) {
 		r := wrote{err: err, now: reply.Now}
 		if err == nil {
 			if w.turn != nil {
-				r.kept = reply.Turns[turns].Kept
+				r.kept, r.run = reply.Turns[turns].Kept, reply.Turns[turns].Run
 				turns++
 			} else {
 				r.created = reply.Created[creates]
@@ -226,6 +233,12 @@ func (c *committer) landed(b *backend.Batch) (backend.Reply, bool, error) {
 	for i := range b.Turns { // turns without rows: has what they change changed?
 		t := &b.Turns[i]
 		switch {
+		case t.Then == backend.Continue:
+			x, err := c.store.Execution(c.ctx, t.Execution)
+			if err != nil || x.Run == t.Run {
+				return backend.Reply{}, false, err
+			}
+			return c.rebuild(b)
 		case t.Then == backend.Release:
 			x, err := c.store.Execution(c.ctx, t.Execution)
 			if err != nil || x.Owner == c.session {
@@ -248,12 +261,12 @@ func (c *committer) rebuild(b *backend.Batch) (backend.Reply, bool, error) {
 	reply := backend.Reply{Now: c.now()}
 	for i := range b.Turns {
 		r := backend.TurnReply{}
-		if b.Turns[i].Then == backend.Release {
+		if then := b.Turns[i].Then; then == backend.Release || then == backend.Continue {
 			x, err := c.store.Execution(c.ctx, b.Turns[i].Execution)
 			if err != nil {
 				return reply, false, err
 			}
-			r.Kept = x.Owner == c.session
+			r.Kept, r.Run = then == backend.Release && x.Owner == c.session, x.Run
 		}
 		reply.Turns = append(reply.Turns, r)
 	}

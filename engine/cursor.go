@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/starlark"
@@ -67,6 +68,11 @@ func (e *entry) describe() string {
 		return fmt.Sprintf("the cancelling of step %s", e.step)
 	case e.is(entrySignal):
 		return fmt.Sprintf("signal %s", e.name)
+	case e.asked() && string(e.command) != string(starlark.StartTimer) && string(e.command) != string(starlark.CallActivity):
+		c := starlark.Command{
+			Kind: starlark.CommandKind(e.command), Step: string(e.step), Name: string(e.name), Target: string(e.target), Args: e.args, Kwargs: e.kwargs,
+		}
+		return describeCommand(c) + fmt.Sprintf(" (asked at %s)", e.pos)
 	case e.asked() && string(e.command) == string(starlark.StartTimer):
 		return fmt.Sprintf("a timer of %v as step %s (asked at %s)", fromMicroDuration(e.delay), e.step, e.pos)
 	case e.asked():
@@ -112,7 +118,8 @@ func (x *execution) replayIssue(c starlark.Command) error {
 		}
 		return nil
 	}
-	if !e.is(entryAsk) && !e.is(entryRefused) || string(e.command) != string(c.Kind) || string(e.name) != c.Name ||
+	if !e.is(entryAsk) && !e.is(entryRefused) || string(e.command) != string(c.Kind) ||
+		string(e.name) != entryName(&c) || string(e.target) != c.Target ||
 		e.delay != c.Delay.Microseconds() || !sameValue(e.args, c.Args) || !sameValue(e.kwargs, c.Kwargs) {
 		return differs()
 	}
@@ -120,7 +127,16 @@ func (x *execution) replayIssue(c starlark.Command) error {
 	if e.is(entryRefused) {
 		return scriptFailure(decodeFailure(e.failure))
 	}
+	if c.Kind == starlark.AwaitSignal {
+		return nil
+	}
 	st := x.ask(c)
+	if c.Kind == starlark.StartChild {
+		st.asked, st.input, st.digest = x.now, starlark.CallInput(c.Args, c.Kwargs), x.rec.Digest
+		if e.digest != nil {
+			st.digest = string(e.digest)
+		}
+	}
 	if e.attempt > 0 {
 		st.begun, st.running = e.attempt, true
 	}
@@ -144,6 +160,16 @@ func describeCommand(c starlark.Command) string {
 	switch c.Kind {
 	case starlark.CancelStep:
 		return "the cancelling of step " + c.Step
+	case starlark.AwaitSignal:
+		return fmt.Sprintf("signal %s as step %s", c.Name, c.Step)
+	case starlark.SendSignal:
+		return fmt.Sprintf("sending signal %s to %s as step %s", c.Name, c.Target, c.Step)
+	case starlark.CancelOther:
+		return fmt.Sprintf("cancelling execution %s as step %s", c.Target, c.Step)
+	case starlark.AwaitResult:
+		return fmt.Sprintf("the result of execution %s as step %s", c.Target, c.Step)
+	case starlark.StartChild:
+		return fmt.Sprintf("workflow %s(%s) as step %s", strings.TrimSuffix(childName(&c), "()"), callText(c.Args, c.Kwargs), c.Step)
 	case starlark.StartTimer:
 		return fmt.Sprintf("a timer of %v as step %s", c.Delay, c.Step)
 	}
@@ -211,6 +237,7 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 	case entryCancel:
 		x.cancelled = decodeFailure(e.failure)
 		x.expired = string(e.name) == expiredName
+		x.scheduleCut(x.now)
 		return cancelDelivery(x.cancelled)
 	}
 	id := string(e.step)
@@ -240,6 +267,9 @@ func (x *execution) goLive() error {
 			st.running, st.begun = true, st.got.attempt
 			x.post(*st.got)
 		case st.running && x.attempts[id] != nil:
+		case st.cmd.Kind == starlark.StartChild && st.running:
+			x.keepChild(st)
+		case other(st.cmd.Kind) && st.due == 0 && !st.dropped: // its answer comes as a message
 		case st.running:
 			x.crashed(st)
 		case st.dropped:

@@ -29,6 +29,10 @@ type Program struct {
 // Load reads a script and what it loads, compiles it and checks it against the
 // registry. It stores nothing. What is wrong with the script comes back as starlark.Problems.
 func (e *Engine) Load(ctx context.Context, fsys fs.FS, entry string) (Program, error) {
+	return e.load(ctx, fsys, entry, e.registry)
+}
+
+func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, registry *activities.Registry) (Program, error) {
 	entry = path.Clean(entry)
 	src, err := starlark.Gather(entry, func(name string) (string, error) {
 		if strings.HasPrefix(name, "@") {
@@ -47,7 +51,7 @@ func (e *Engine) Load(ctx context.Context, fsys fs.FS, entry string) (Program, e
 	if err != nil {
 		return Program{}, err
 	}
-	if problems := checkCalls(compiled.Calls(), e.registry); len(problems) > 0 {
+	if problems := checkCalls(compiled.Calls(), registry); len(problems) > 0 {
 		return Program{}, problems
 	}
 	return Program{
@@ -110,16 +114,32 @@ func (e *Engine) Store(ctx context.Context, p Program) error {
 	return err
 }
 
+// DeployOptions say what is remembered about a deployment. The zero value is useful.
+type DeployOptions struct {
+	By, Note     string
+	Name         string // of the workflow, when there is one file; default: the file's without .star
+	AllowMissing bool   // also when activities are not registered here: workers may offer them
+}
+
 // Deploy loads scripts and makes each the newest code of the workflow that is
 // named after its file. Nothing is stored when any of them has a problem;
 // unchanged code is left as it stands.
 func (e *Engine) Deploy(ctx context.Context, fsys fs.FS, entries ...string) ([]backend.Deployment, error) {
+	return e.DeployWith(ctx, fsys, DeployOptions{}, entries...)
+}
+
+// DeployWith is Deploy with what is remembered about it.
+func (e *Engine) DeployWith(ctx context.Context, fsys fs.FS, o DeployOptions, entries ...string) ([]backend.Deployment, error) {
+	registry := e.registry
+	if o.AllowMissing {
+		registry = nil
+	}
 	var problems starlark.Problems
 	var programs []backend.Program
 	var deployments []backend.Deployment
 	names := make(map[string]string)
 	for _, entry := range entries {
-		p, err := e.Load(ctx, fsys, entry)
+		p, err := e.load(ctx, fsys, entry, registry)
 		var found starlark.Problems
 		if errors.As(err, &found) {
 			problems = append(problems, found...)
@@ -127,6 +147,9 @@ func (e *Engine) Deploy(ctx context.Context, fsys fs.FS, entries ...string) ([]b
 		}
 		if err != nil {
 			return nil, err
+		}
+		if o.Name != "" {
+			p.Workflow = o.Name
 		}
 		if other, twice := names[p.Workflow]; twice {
 			return nil, fmt.Errorf("%s and %s are both workflow %q; nothing was deployed", other, entry, p.Workflow)
@@ -137,7 +160,7 @@ func (e *Engine) Deploy(ctx context.Context, fsys fs.FS, entries ...string) ([]b
 			return nil, err
 		}
 		programs = append(programs, rec)
-		deployments = append(deployments, backend.Deployment{Workflow: p.Workflow, Digest: p.Digest})
+		deployments = append(deployments, backend.Deployment{Workflow: p.Workflow, Digest: p.Digest, By: o.By, Note: o.Note})
 	}
 	if len(problems) > 0 {
 		return nil, problems

@@ -304,6 +304,15 @@ func (e *Engine) adopt(id string) {
 	}
 }
 
+// adoptWith adopts an execution when another one, its parent, was adopted.
+func (e *Engine) adoptWith(parent, id string) {
+	e.mu.Lock()
+	if e.adopted[parent] {
+		e.adopted[id] = true
+	}
+	e.mu.Unlock()
+}
+
 // disown forgets an adopted execution that has ended.
 func (e *Engine) disown(id string) {
 	e.mu.Lock()

@@ -33,6 +33,7 @@ type Engine struct {
 	ready    chan struct{}
 	harder   chan struct{} // closed by Kill: a graceful stop does not wait
 	mailed   atomic.Bool   // a message was sent from this process
+	watched  atomic.Bool   // an execution of this process has watched another one's end
 
 	mu      sync.Mutex // guards all below
 	worker  *worker    // nil when Run does not run
@@ -104,6 +105,7 @@ func (e *Engine) Run(ctx context.Context) error {
 // open begins a session; nil without an error when ctx ended before.
 func (e *Engine) open(ctx context.Context) (*worker, error) {
 	me := self()
+	me.Info, _ = json.Marshal(e.offer()) // plain fields: never fails
 	begun := time.Now()
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
 		before := time.Now()

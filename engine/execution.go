@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -59,11 +60,16 @@ type execution struct {
 	landedAt  time.Time // database time of the newest landed turn
 	taken     []int64
 	logs      []backend.LogLine
+	children  []backend.NewExecution
+	orders    []backend.Order
+	watches   []backend.Watch
+	carried   carried // what the run took over from the one before
 	lines     int64
 	mailbox   []event             // taken from mail, not yet absorbed
 	cancelled *activities.Failure // the user cancelled, or the execution expired
 	expired   bool
 	expiry    *time.Timer
+	cleanup   *time.Timer // posts evCut
 	publish   []byte
 }
 
@@ -123,9 +129,15 @@ func (x *execution) deliver(m backend.Message) {
 func (x *execution) drive() {
 	defer x.leave()
 	for {
-		err := x.prepare()
+		err := x.cutFirst()
+		if err == nil {
+			err = x.prepare()
+		}
 		if err == nil {
 			err = x.runScript()
+		}
+		if errors.Is(err, errCut) {
+			err = x.endCut()
 		}
 		switch {
 		case err == nil, errors.Is(err, errRestart):
@@ -151,9 +163,16 @@ func (x *execution) runScript() error {
 			StartedAt: fromMicro(x.started), Parent: x.rec.Parent, Tags: x.rec.Tags,
 		},
 		MaxSteps: x.w.options.MaxSteps, MaxValue: x.w.options.MaxValue,
+		Shown: x.carried.Shown, Signals: x.carried.deliveries(),
 	})
 	var failure *starlark.Failure
+	var next *starlark.Continuation
 	switch {
+	case errors.As(err, &next):
+		if !x.live {
+			return &NondeterminismError{Want: "continues as new", Have: x.journal.describe()}
+		}
+		return x.continueAs(next)
 	case err != nil && !errors.As(err, &failure):
 		return err
 	case !x.live:
@@ -225,6 +244,12 @@ func (x *execution) rewind() error {
 		return fmt.Errorf("journal has format %d, this release reads up to %d; use a newer senpuki", e.version, journalVersion)
 	}
 	x.now, x.started = e.at, e.at
+	x.carried = carried{}
+	if e.value != nil {
+		if err := json.Unmarshal(e.value, &x.carried); err != nil {
+			return fmt.Errorf("%w: what the run took over: %w", errRow, err)
+		}
+	}
 	x.journal.advance()
 	return nil
 }
@@ -233,6 +258,7 @@ func (x *execution) rewind() error {
 func (x *execution) discard() {
 	x.rows, x.row = nil, nil
 	x.taken, x.logs, x.publish = nil, nil, nil
+	x.children, x.orders, x.watches = nil, nil, nil
 }
 
 // end records the outcome of the script.
@@ -250,6 +276,11 @@ func (x *execution) end(value []byte, failure *starlark.Failure) error {
 	}
 	x.put(&entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure})
 	t.Rows = x.closeRows()
+	return x.ended(t)
+}
+
+// ended lands the last turn and tells of the end.
+func (x *execution) ended(t *backend.Turn) error {
 	if err := x.land(t); err != nil {
 		return err
 	}
@@ -288,13 +319,13 @@ func (x *execution) stuck(cause error) (again bool) {
 	t.Rows, t.Stuck = x.closeRows(), &s
 	t.Due = fromMicro(x.w.clock.now()).Add(backoff)
 	x.w.log.Warn("execution is stuck", "execution", x.rec.ID, "reason", s.Reason, "next_try", t.Due)
-	kept, err := x.landing(t)
+	r, err := x.landing(t)
 	if err != nil {
 		return false
 	}
 	x.rec.Stuck = &s
 	x.w.observe(Event{Kind: ExecutionStuck, Execution: x.rec.ID, Failure: &activities.Failure{Kind: "Stuck", Message: s.Reason}})
-	if !kept {
+	if !r.kept {
 		return false
 	}
 	select {
@@ -321,6 +352,9 @@ func (x *execution) keep(ev *event) {
 func (x *execution) leave() {
 	if x.expiry != nil {
 		x.expiry.Stop()
+	}
+	if x.cleanup != nil {
+		x.cleanup.Stop()
 	}
 	for _, st := range x.steps {
 		if st.timer != nil {

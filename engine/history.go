@@ -28,8 +28,9 @@ type Entry struct {
 	At      time.Time           `json:"at"`
 	Kind    string              `json:"kind"` // start ask refused drop begin fail crash back got done failed cancel signal end
 	Step    string              `json:"step,omitempty"`
-	Command string              `json:"command,omitempty"` // of an ask: activity, timer
-	Name    string              `json:"name,omitempty"`    // activity, signal, final state
+	Command string              `json:"command,omitempty"` // of an ask: activity, timer, wait_signal, signal, cancel_execution, result, workflow
+	Name    string              `json:"name,omitempty"`    // activity, signal, workflow, final state
+	Target  string              `json:"target,omitempty"`  // id of another execution
 	Attempt int                 `json:"attempt,omitempty"`
 	Args    json.RawMessage     `json:"args,omitempty"`
 	Kwargs  json.RawMessage     `json:"kwargs,omitempty"`
@@ -53,8 +54,9 @@ type Attempt struct {
 // Step is what a script asked for, and how it stands.
 type Step struct {
 	Step     string              `json:"step"`
-	Kind     string              `json:"kind"` // activity, timer
+	Kind     string              `json:"kind"` // as Entry.Command
 	Name     string              `json:"name"`
+	Target   string              `json:"target,omitempty"` // id of another execution
 	Pos      string              `json:"pos,omitempty"`
 	State    string              `json:"state"` // waiting, running, retrying, done, failed, cancelled, refused
 	Args     json.RawMessage     `json:"args,omitempty"`
@@ -101,7 +103,7 @@ func (e *Engine) History(ctx context.Context, id string) (History, error) {
 func (e *entry) public(row, at int64) Entry {
 	return Entry{
 		Row: row, At: fromMicro(at), Kind: string(e.kind), Step: string(e.step), Command: string(e.command),
-		Name: string(e.name), Attempt: e.attempt, Args: plainValue(e.args), Kwargs: plainValue(e.kwargs),
+		Name: string(e.name), Target: string(e.target), Attempt: e.attempt, Args: plainValue(e.args), Kwargs: plainValue(e.kwargs),
 		Value: plainValue(e.value), Failure: decodeFailure(e.failure), Retry: fromMicro(e.retry),
 		Delay: fromMicroDuration(e.delay), Pos: string(e.pos),
 	}
@@ -127,7 +129,16 @@ func steps(entries []Entry) []Step {
 	index := make(map[string]int)
 	for i := range entries {
 		e := &entries[i]
-		if e.Kind == entryAsk || e.Kind == entryRefused {
+		switch e.Kind {
+		case entryDrop:
+			if n, ok := index[e.Step]; ok && list[n].Kind == string(starlark.AwaitSignal) && list[n].State == "waiting" {
+				list[n].State, list[n].Ended = "cancelled", e.At
+			}
+			continue
+		case entrySignal:
+			signalled(list, e)
+			continue
+		case entryAsk, entryRefused:
 			index[e.Step] = len(list)
 			list = append(list, newStepView(e))
 			continue
@@ -139,9 +150,20 @@ func steps(entries []Entry) []Step {
 	return list
 }
 
+// signalled gives a signal to the first step that waits for it, as the script does.
+func signalled(list []Step, e *Entry) {
+	for i := range list {
+		s := &list[i]
+		if s.Kind == string(starlark.AwaitSignal) && s.Name == e.Name && s.State == "waiting" {
+			s.State, s.Value, s.Ended = "done", e.Value, e.At
+			return
+		}
+	}
+}
+
 func newStepView(e *Entry) Step {
 	s := Step{
-		Step: e.Step, Kind: e.Command, Name: e.Name, Pos: e.Pos, State: "waiting",
+		Step: e.Step, Kind: e.Command, Name: e.Name, Target: e.Target, Pos: e.Pos, State: "waiting",
 		Args: e.Args, Kwargs: e.Kwargs, Asked: e.At,
 	}
 	switch {

@@ -24,6 +24,7 @@ const (
 	evDropped                  // a step that the script cancelled has nothing running
 	evMessage                  // an inbox message
 	evExpire                   // the execution's time is up
+	evCut                      // the clean-up of a cancelled script takes too long
 )
 
 // expiredName marks the cancel entry of an execution that expired.
@@ -55,8 +56,11 @@ func (x *execution) Issue(c starlark.Command) error {
 		kind: []byte(entryAsk), step: []byte(c.Step), command: []byte(c.Kind), pos: []byte(c.Pos),
 		args: c.Args, kwargs: c.Kwargs, delay: c.Delay.Microseconds(),
 	}
-	if c.Name != "" {
-		e.name = []byte(c.Name)
+	if name := entryName(&c); name != "" {
+		e.name = []byte(name)
+	}
+	if c.Target != "" {
+		e.target = []byte(c.Target)
 	}
 	var st *step
 	switch c.Kind {
@@ -76,18 +80,39 @@ func (x *execution) Issue(c starlark.Command) error {
 	case starlark.StartTimer:
 		st = x.ask(c)
 		x.schedule(st)
+	case starlark.AwaitSignal: // the script itself matches signals to waits
+	case starlark.StartChild:
+		st = &step{cmd: c}
+		if failure := x.refuseChild(st); failure != nil {
+			e.kind, e.failure = []byte(entryRefused), encodeFailure(failure)
+			x.put(&e)
+			return scriptFailure(failure)
+		}
+		x.asks(st)
+		st.asked = x.now
+		x.askOther(st)
+		e.attempt = st.begun
+		if st.digest != x.rec.Digest {
+			e.digest = []byte(st.digest)
+		}
+	case starlark.SendSignal, starlark.CancelOther, starlark.AwaitResult:
+		x.askOther(x.ask(c))
 	default:
 		return fmt.Errorf("the engine does not know the command %q", c.Kind)
 	}
 	x.put(&e)
 	if x.w.options.Observer != nil {
-		name := c.Name
-		if c.Kind == starlark.StartTimer {
-			name = "sleep"
-		}
-		x.w.observe(Event{Kind: StepAsked, Execution: x.rec.ID, Step: c.Step, Name: name})
+		x.w.observe(Event{Kind: StepAsked, Execution: x.rec.ID, Step: c.Step, Name: stepName(&c)})
 	}
 	return nil
+}
+
+// entryName is the name of a command in the journal.
+func entryName(c *starlark.Command) string {
+	if c.Kind == starlark.StartChild {
+		return childName(c)
+	}
+	return c.Name
 }
 
 // refuse says why a call cannot be made, before anything of it is stored.
@@ -119,13 +144,18 @@ func plainOrNil(stored []byte) ([]byte, error) {
 
 // ask notes a step as waited for.
 func (x *execution) ask(c starlark.Command) *step {
-	x.seq++
-	st := &step{cmd: c, seq: x.seq}
+	st := &step{cmd: c}
 	if c.Kind == starlark.StartTimer {
 		st.due = max(x.now+c.Delay.Microseconds(), 1)
 	}
-	x.steps[c.Step] = st
+	x.asks(st)
 	return st
+}
+
+func (x *execution) asks(st *step) {
+	x.seq++
+	st.seq = x.seq
+	x.steps[st.cmd.Step] = st
 }
 
 // enqueue makes a step's attempt wait for a slot.
@@ -147,7 +177,10 @@ func (x *execution) drop(st *step) {
 		a.cancel()
 		return
 	}
-	if !st.running { // else it begins with this turn, and start finds it dropped
+	if x.dropOther(st) {
+		return
+	}
+	if other(st.cmd.Kind) || !st.running { // else it begins with this turn, and start finds it dropped
 		x.post(event{kind: evDropped, step: st.cmd.Step})
 	}
 }
@@ -196,6 +229,9 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 				break
 			}
 			x.evict.Store(false)
+			if ev.kind == evCut || ev.kind == evMessage && ends(&ev.message) {
+				return starlark.Delivery{}, x.cutBy(&ev)
+			}
 			if ev.kind == evAttempt {
 				x.consumed = append(x.consumed, ev)
 			}
@@ -268,11 +304,11 @@ func (x *execution) release() error {
 	t := x.turn(backend.Release)
 	t.Due = x.due()
 	t.Rows = x.closeRows()
-	kept, err := x.landing(t)
+	r, err := x.landing(t)
 	switch {
 	case err != nil:
 		return err
-	case kept && !x.w.cut.Load():
+	case r.kept && !x.w.cut.Load():
 		x.evict.Store(false)
 		x.w.engine.mailed.Store(true)
 		x.w.hint()

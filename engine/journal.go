@@ -36,7 +36,9 @@ type entry struct {
 	kind    []byte
 	step    []byte
 	command []byte // with ask: the command's kind
-	name    []byte // activity, signal; with end: the state
+	name    []byte // activity, signal, workflow; with end: the state
+	target  []byte // another execution
+	digest  []byte // of a child's code
 	pos     []byte
 	args    []byte
 	kwargs  []byte
@@ -84,6 +86,8 @@ func (e *entry) append(b []byte) []byte {
 	b = appendInt(b, `,"attempt":`, int64(e.attempt))
 	b = appendText(b, `,"command":`, e.command)
 	b = appendText(b, `,"name":`, e.name)
+	b = appendText(b, `,"target":`, e.target)
+	b = appendText(b, `,"digest":`, e.digest)
 	b = appendRaw(b, `,"args":`, e.args)
 	b = appendRaw(b, `,"kwargs":`, e.kwargs)
 	b = appendInt(b, `,"delay":`, e.delay)
@@ -237,6 +241,10 @@ func (r *rowReader) field(e *entry, key []byte) (err error) {
 		e.command, err = r.text()
 	case "name":
 		e.name, err = r.text()
+	case "target":
+		e.target, err = r.text()
+	case "digest":
+		e.digest, err = r.text()
 	case "pos":
 		e.pos, err = r.text()
 	case "args":

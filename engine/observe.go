@@ -20,16 +20,17 @@ type EventKind string
 
 // The kinds of events.
 const (
-	ExecutionStarted EventKind = "execution_started"
-	ExecutionResumed EventKind = "execution_resumed"
-	StepAsked        EventKind = "step_asked"
-	AttemptStarted   EventKind = "attempt_started"
-	AttemptFailed    EventKind = "attempt_failed" // Failure; Retry says when the next one is due
-	StepDone         EventKind = "step_done"
-	StepFailed       EventKind = "step_failed" // Failure
-	Logged           EventKind = "logged"      // Line
-	ExecutionEnded   EventKind = "execution_ended"
-	ExecutionStuck   EventKind = "execution_stuck" // Failure says why
+	ExecutionStarted   EventKind = "execution_started"
+	ExecutionResumed   EventKind = "execution_resumed"
+	ExecutionContinued EventKind = "execution_continued" // as a new run; Attempt is its number
+	StepAsked          EventKind = "step_asked"
+	AttemptStarted     EventKind = "attempt_started"
+	AttemptFailed      EventKind = "attempt_failed" // Failure; Retry says when the next one is due
+	StepDone           EventKind = "step_done"
+	StepFailed         EventKind = "step_failed" // Failure
+	Logged             EventKind = "logged"      // Line
+	ExecutionEnded     EventKind = "execution_ended"
+	ExecutionStuck     EventKind = "execution_stuck" // Failure says why
 )
 
 // Event is one thing that happened.

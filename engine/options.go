@@ -28,6 +28,9 @@ type Options struct {
 	PollInterval time.Duration
 	// DrainTimeout bounds a graceful stop; attempts still running then are cut. Default 10s.
 	DrainTimeout time.Duration
+	// CleanupTimeout is how long a script that was cancelled or has expired may
+	// still run; then it is cut. Default 30s.
+	CleanupTimeout time.Duration
 	// MaxSteps bounds the interpreter steps of one turn. Default 100 million.
 	MaxSteps uint64
 	// MaxValue bounds the size of one stored value in bytes. Default 1 MiB.
@@ -72,6 +75,7 @@ func (o Options) withDefaults() (Options, error) {
 	positive("ReleaseAfter", &o.ReleaseAfter, 5*time.Second)
 	positive("SessionLife", &o.SessionLife, 10*time.Second)
 	positive("PollInterval", &o.PollInterval, time.Second)
+	positive("CleanupTimeout", &o.CleanupTimeout, 30*time.Second)
 	positive("DrainTimeout", &o.DrainTimeout, 10*time.Second)
 	if o.MaxSteps == 0 {
 		o.MaxSteps = 100_000_000

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
 )
 
 // self describes this process as far as the system tells.
@@ -61,26 +63,55 @@ func gone(s, me backend.Session) bool {
 	return started != s.Started
 }
 
-// sessionInfo is what a session tells of itself.
-type sessionInfo struct {
+// SessionInfo is what a session tells of itself: the JSON of backend.Session.Info.
+type SessionInfo struct {
 	Queues      []string `json:"queues"`
 	Tags        []string `json:"tags,omitempty"`
 	Activities  []string `json:"activities"`
+	Edition     int      `json:"edition"` // of the language
 	Concurrency int      `json:"concurrency"`
-	Held        int      `json:"held"`
-	Running     int64    `json:"running"`
-	Stuck       int64    `json:"stuck_bodies,omitempty"`
+	Held        int      `json:"held"`                   // executions in memory
+	Executions  []string `json:"executions,omitempty"`   // some of them
+	Running     int64    `json:"running"`                // activity bodies
+	Stuck       int64    `json:"stuck_bodies,omitempty"` // bodies that ignore that they were given up
 }
+
+// Summary is how busy the session is, in a few words.
+func (i SessionInfo) Summary() string {
+	text := fmt.Sprintf("%d of %d activities, %d executions", i.Running, i.Concurrency, i.Held)
+	if i.Stuck > 0 {
+		text += fmt.Sprintf(", %d stuck", i.Stuck)
+	}
+	return text
+}
+
+// maxNamed is how many executions a session names.
+const maxNamed = 20
 
 func (w *worker) info() []byte {
 	w.mu.Lock()
 	held := len(w.held)
+	var some []string
+	for id := range w.held {
+		if some = append(some, id); len(some) == maxNamed {
+			break
+		}
+	}
 	w.mu.Unlock()
-	b, _ := json.Marshal(sessionInfo{
-		Queues: w.options.Queues, Tags: w.options.Tags, Activities: w.registry.Names(),
-		Concurrency: w.options.MaxConcurrency, Held: held, Running: w.bodies.Load(), Stuck: w.strays.Load(),
-	})
+	slices.Sort(some)
+	i := w.engine.offer()
+	i.Held, i.Executions = held, some
+	i.Running, i.Stuck = w.bodies.Load(), w.strays.Load()
+	b, _ := json.Marshal(i) // plain fields: never fails
 	return b
+}
+
+// offer is what a worker of this engine can do.
+func (e *Engine) offer() SessionInfo {
+	return SessionInfo{
+		Queues: e.options.Queues, Tags: e.options.Tags, Activities: e.registry.Names(), Edition: starlark.Edition,
+		Concurrency: e.options.MaxConcurrency,
+	}
 }
 
 // heartbeat keeps the session alive until it is lost or the worker ends.

@@ -22,6 +22,10 @@ type step struct {
 	dropped bool  // the script cancelled it
 	due     int64 // when the timer or the next attempt is due
 
+	asked  int64  // when, microseconds since 1970
+	digest string // of a child's code
+	input  []byte // of a child
+
 	got   *event // an outcome that is durable and waits for its delivery
 	timer *time.Timer
 

@@ -50,6 +50,7 @@ func (x *execution) turn(then backend.Then) *backend.Turn {
 	x.under = backend.Turn{
 		Execution: x.rec.ID, Run: x.rec.Run, First: x.nextRow, Then: then,
 		Taken: x.taken, Logs: x.logs, Published: x.publish,
+		Children: x.children, Orders: x.orders, Watches: x.watches,
 	}
 	return &x.under
 }
@@ -60,7 +61,7 @@ func (x *execution) land(t *backend.Turn) error {
 	return err
 }
 
-func (x *execution) landing(t *backend.Turn) (kept bool, err error) {
+func (x *execution) landing(t *backend.Turn) (wrote, error) {
 	if x.write == nil {
 		x.write = &write{done: make(chan wrote, 1)}
 	}
@@ -72,8 +73,9 @@ func (x *execution) landing(t *backend.Turn) (kept bool, err error) {
 			x.w.refused.Store(true)
 		}
 		x.w.lose()
-		return false, errLost
+		return r, errLost
 	}
+	x.told(t)
 	x.nextRow += int64(len(t.Rows))
 	x.landedAt = r.now
 	if len(t.Rows) > 0 && t.Stuck == nil {
@@ -84,8 +86,32 @@ func (x *execution) landing(t *backend.Turn) (kept bool, err error) {
 		x.row = t.Rows[0][:0] // its buffer serves the next turn
 	}
 	x.rows, x.taken, x.logs, x.publish, x.consumed = nil, nil, nil, nil, x.consumed[:0]
-	return r.kept, nil
+	x.children, x.orders, x.watches = nil, nil, nil
+	return r, nil
 }
+
+// told makes this worker look for what a landed turn has done to other
+// executions, or to the inbox of its own.
+func (x *execution) told(t *backend.Turn) {
+	if len(t.Children) > 0 {
+		for i := range t.Children {
+			x.w.engine.adoptWith(x.rec.ID, t.Children[i].ID)
+		}
+		x.w.clear.Store(false)
+	}
+	ends := t.Then == backend.Finish && (x.rec.Parent != "" || x.w.engine.watched.Load())
+	if len(t.Children)+len(t.Orders)+len(t.Watches) == 0 && !ends {
+		return
+	}
+	if len(t.Watches) > 0 {
+		x.w.engine.watched.Store(true)
+	}
+	x.w.engine.mailed.Store(true)
+	x.w.hint()
+}
+
+// keepChild looks after a child that a resumed execution waits for.
+func (x *execution) keepChild(st *step) { x.w.engine.adoptWith(x.rec.ID, st.childID(st.begun)) }
 
 // landed marks inbox messages as taken; see receive.
 func (x *execution) landed(taken []int64) {
@@ -191,6 +217,9 @@ func (x *execution) due() time.Time {
 	var first int64
 	for _, st := range x.steps {
 		at := st.due
+		if at == 0 && other(st.cmd.Kind) {
+			continue
+		}
 		if at == 0 && st.cmd.Kind != "" { // an attempt that waits to begin
 			at = x.w.clock.now()
 		}

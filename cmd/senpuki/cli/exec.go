@@ -39,6 +39,13 @@ execution; with other code or input it is refused.`,
 			return a.exec(c.Context(), args[0], f, c.Flags().Changed("input"))
 		},
 	}
+	executionFlags(c, &f)
+	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "say nothing about progress")
+	return c
+}
+
+// executionFlags are the flags of every command that begins an execution.
+func executionFlags(c *cobra.Command, f *execFlags) {
 	flags := c.Flags()
 	flags.StringVar(&f.function, "fn", "", "function to run (default main)")
 	flags.StringVar(&f.input, "input", "", "input: JSON, @file, or - for standard input")
@@ -47,8 +54,6 @@ execution; with other code or input it is refused.`,
 	flags.StringVar(&f.expiry, "expiry", "", "end it as timed out after this long, such as 90m or 2d")
 	flags.StringVar(&f.queue, "queue", "", "queue it belongs to (default: default)")
 	flags.StringArrayVar(&f.tags, "tag", nil, "tag (repeatable)")
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "say nothing about progress")
-	return c
 }
 
 func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven bool) (err error) {

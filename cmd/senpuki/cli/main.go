@@ -43,10 +43,6 @@ func Run(ctx context.Context, registry *activities.Registry, args []string, in i
 		in = strings.NewReader("")
 	}
 	a := &app{registry: registry, in: in, out: out, err: errw, env: os.Getenv}
-	if err := a.addStock(); err != nil {
-		fmt.Fprintf(errw, "senpuki: %v\n", err)
-		return exitFailed
-	}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -82,6 +78,12 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if c.Name() == "worker" { // it offers only what --allow names
+				return nil
+			}
+			return a.addStock()
+		},
 	}
 	root.Args = func(c *cobra.Command, args []string) error { return unknownCommand(c, args) }
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -92,7 +94,8 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	flags.BoolVar(&a.json, "json", false, "print JSON with stable field names")
 	root.AddCommand(
 		a.execCommand(), a.resumeCommand(), a.listCommand(), a.showCommand(), a.historyCommand(), a.resultCommand(),
-		a.waitCommand(), a.logsCommand(), a.checkCommand(), a.benchCommand(), a.versionCommand(),
+		a.waitCommand(), a.logsCommand(), a.signalCommand(), a.cancelCommand(), a.dispatchCommand(), a.workerCommand(), a.workersCommand(),
+		a.deployCommand(), a.workflowsCommand(), a.checkCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

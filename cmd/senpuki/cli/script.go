@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend/memory"
 	"github.com/senpuki/senpuki/engine"
 	"github.com/senpuki/senpuki/starlark"
@@ -77,7 +78,12 @@ func (s script) shown(file string) string {
 // load compiles a script and checks it against the registry; nothing is
 // stored, and no database is opened.
 func (a *app) load(ctx context.Context, s script) (engine.Program, error) {
-	eng, err := engine.New(memory.New(), a.registry, engine.Options{Hold: true})
+	return a.loadFor(ctx, s, a.registry)
+}
+
+// loadFor is load for those who know other activities; nil: the activities are not checked.
+func (a *app) loadFor(ctx context.Context, s script, registry *activities.Registry) (engine.Program, error) {
+	eng, err := engine.New(memory.New(), registry, engine.Options{Hold: true})
 	if err != nil {
 		return engine.Program{}, err
 	}
@@ -111,7 +117,11 @@ func printProblems(w io.Writer, problems starlark.Problems) {
 // mustLoad loads a script for running it: a refusal has been printed and
 // carries its exit status; warnings are printed.
 func (a *app) mustLoad(ctx context.Context, s script) (engine.Program, error) {
-	p, err := a.load(ctx, s)
+	return a.mustLoadFor(ctx, s, a.registry)
+}
+
+func (a *app) mustLoadFor(ctx context.Context, s script, registry *activities.Registry) (engine.Program, error) {
+	p, err := a.loadFor(ctx, s, registry)
 	if err != nil {
 		if problems := s.problems(err); problems != nil {
 			printProblems(a.err, problems)

@@ -171,6 +171,12 @@ func waitsFor(h engine.History) []waiting {
 		}
 		w := waiting{Step: s.Step, Since: s.Asked}
 		switch {
+		case s.Kind == "wait_signal" && s.State == "waiting":
+			w.For = "signal " + s.Name
+		case s.Kind == "result" && s.State == "waiting":
+			w.For = "the end of " + s.Target
+		case s.Kind == "workflow" && s.State == "running":
+			w.For = fmt.Sprintf("child %s (%s)", s.Target, s.Name)
 		case s.Kind != "activity" && s.State == "waiting":
 			w.For, w.Due = s.Name, s.Due
 		case s.State == "running":

@@ -1,0 +1,75 @@
+// senpuki signal: send a signal to an execution.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
+)
+
+func (a *app) signalCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "signal ID NAME [JSON]",
+		Short: "Send a signal to an execution",
+		Long: `Send a signal to an execution. Signals are kept until the script takes them, in the
+order in which they were sent. The payload is JSON, @file or - for standard input; without one it is null.`,
+		Example: `  senpuki signal order-17 approval '{"by": "ada"}'
+  senpuki signal 0190ab stop`,
+		Args:              cobra.RangeArgs(2, 3),
+		ValidArgsFunction: a.completeIDs,
+		RunE: func(c *cobra.Command, args []string) error {
+			payload := "null"
+			if len(args) == 3 {
+				payload = args[2]
+			}
+			return a.signal(c.Context(), args[0], args[1], payload)
+		},
+	}
+}
+
+// sentSignal is what signal --json prints.
+type sentSignal struct {
+	ID     string `json:"id"`
+	Signal string `json:"signal"`
+}
+
+func (a *app) signal(ctx context.Context, prefix, name, payload string) error {
+	raw, err := a.inputText(payload)
+	if err != nil {
+		return err
+	}
+	if err := checkJSON(raw); err != nil {
+		return usage("the payload is not JSON: %w", err)
+	}
+	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
+		x, err := resolve(ctx, eng, prefix)
+		if err != nil {
+			return err
+		}
+		if err := eng.Signal(ctx, x.ID, name, raw); err != nil {
+			return ended(x, err)
+		}
+		if a.json {
+			return a.printDocument(sentSignal{x.ID, name})
+		}
+		fmt.Fprintf(a.err, "signal %s sent to %s\n", name, x.ID)
+		return nil
+	})
+}
+
+// ended says of an execution that has ended how it did.
+func ended(x engine.Execution, err error) error {
+	if !errors.Is(err, backend.ErrClosed) {
+		return err
+	}
+	if !x.State.Terminal() {
+		return fmt.Errorf("%s has ended", x.ID)
+	}
+	return fmt.Errorf("%s has ended: it is %s", x.ID, x.State)
+}

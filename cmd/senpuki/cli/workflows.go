@@ -1,0 +1,305 @@
+// senpuki workflows: what is deployed. senpuki workers: who runs it.
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// scriptsAt finds the scripts that paths name; a directory stands for its files with a main.
+func (a *app) scriptsAt(ctx context.Context, paths []string) (found []script, err error) {
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil || !info.IsDir() {
+			s, err := findScript(path)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, s)
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(path, "*.star"))
+		if err != nil {
+			return nil, err
+		}
+		before := len(found)
+		for _, file := range files {
+			s, err := findScript(file)
+			if err != nil {
+				return nil, err
+			}
+			if strings.HasSuffix(file, "_test.star") {
+				continue
+			}
+			p, err := a.loadFor(ctx, s, nil)
+			if err != nil || slices.Contains(p.Compiled.Functions(), "main") { // a broken one is reported when it is deployed
+				found = append(found, s)
+			}
+		}
+		if len(found) == before {
+			return nil, usage("%s has no .star file with a function main", path)
+		}
+	}
+	return found, nil
+}
+
+func (a *app) workflowsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "workflows",
+		Short: "List, show and roll back deployed workflows",
+		Example: `  senpuki workflows list
+  senpuki workflows show order --source
+  senpuki workflows rollback order --to 3`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	var source bool
+	show := &cobra.Command{
+		Use: "show WORKFLOW", Short: "Show the newest deployment of a workflow",
+		Example: "  senpuki workflows show order --source",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: a.completeWorkflows,
+		RunE: func(c *cobra.Command, args []string) error { return a.workflowShow(c.Context(), args[0], source) },
+	}
+	show.Flags().BoolVar(&source, "source", false, "print its source, every file of it")
+	var to int
+	rollback := &cobra.Command{
+		Use: "rollback WORKFLOW", Short: "Deploy an earlier version again",
+		Long: `Deploy an earlier version again: a new deployment of the same code, so that history
+stays as it was. Without --to it is the version before the newest.`,
+		Example: "  senpuki workflows rollback order --to 3",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: a.completeWorkflows,
+		RunE: func(c *cobra.Command, args []string) error { return a.workflowRollback(c.Context(), args[0], to) },
+	}
+	rollback.Flags().IntVar(&to, "to", 0, "version")
+	c.AddCommand(
+		&cobra.Command{
+			Use: "list", Aliases: []string{"ls"}, Short: "List deployed workflows", Example: "  senpuki workflows list --json", Args: cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error { return a.workflowList(c.Context(), "") },
+		},
+		show,
+		&cobra.Command{
+			Use: "history WORKFLOW", Short: "List every deployment of a workflow, newest first",
+			Example: "  senpuki workflows history order", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeWorkflows,
+			RunE: func(c *cobra.Command, args []string) error { return a.workflowList(c.Context(), args[0]) },
+		},
+		rollback,
+	)
+	return c
+}
+
+// completeWorkflows completes the names of deployed workflows.
+func (a *app) completeWorkflows(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	_ = a.view(c.Context(), func(_ *engine.Engine, store backend.Store) error {
+		list, err := store.Deployments(c.Context(), "")
+		for _, d := range list {
+			names = append(names, d.Workflow)
+		}
+		return err
+	})
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// deployment is one deployment in JSON.
+type deployment struct {
+	Workflow string    `json:"workflow"`
+	Version  int       `json:"version"`
+	Digest   string    `json:"digest"`
+	By       string    `json:"by,omitempty"`
+	Note     string    `json:"note,omitempty"`
+	At       time.Time `json:"at"`
+}
+
+func (a *app) workflowList(ctx context.Context, workflow string) error {
+	return a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
+		found, err := store.Deployments(ctx, workflow)
+		if err != nil {
+			return err
+		}
+		if workflow != "" && len(found) == 0 {
+			return unknownWorkflow(ctx, store, workflow)
+		}
+		list := make([]deployment, len(found))
+		for i, d := range found {
+			list[i] = deployment(d)
+		}
+		if a.json {
+			return a.printDocument(list)
+		}
+		if len(list) == 0 {
+			fmt.Fprintln(a.err, "nothing is deployed; 'senpuki deploy FILE' publishes a workflow")
+			return nil
+		}
+		t := table{head: []string{"WORKFLOW", "VERSION", "DIGEST", "DEPLOYED", "BY", "NOTE"}, fixed: 1}
+		for _, d := range list {
+			t.row(d.Workflow, strconv.Itoa(d.Version), short(d.Digest), ago(d.At, time.Now()), d.By, oneLine(d.Note, 60))
+		}
+		t.write(a.out, a.color())
+		return nil
+	})
+}
+
+func short(digest string) string { return digest[:min(12, len(digest))] }
+
+// unknownWorkflow says that nothing of that name is deployed, and what is.
+func unknownWorkflow(ctx context.Context, store backend.Store, workflow string) error {
+	list, err := store.Deployments(ctx, "")
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(list))
+	for i, d := range list {
+		names[i] = d.Workflow
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("no workflow %q is deployed; nothing is", workflow)
+	}
+	return fmt.Errorf("no workflow %q is deployed; there are %s", workflow, strings.Join(names, ", "))
+}
+
+func (a *app) workflowShow(ctx context.Context, workflow string, source bool) error {
+	return a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
+		found, err := store.Deployments(ctx, workflow)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return unknownWorkflow(ctx, store, workflow)
+		}
+		d := found[0]
+		prog, err := store.Program(ctx, d.Digest)
+		if err != nil {
+			return err
+		}
+		src, err := starlark.ParseSources(prog.Sources)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			doc := struct {
+				deployment
+				Entry string          `json:"entry"`
+				Files []starlark.File `json:"files"`
+			}{deployment(d), src.Entry, src.Files}
+			return a.printDocument(doc)
+		}
+		if source {
+			for _, f := range src.Files {
+				if len(src.Files) > 1 {
+					fmt.Fprintf(a.out, "# ---- %s\n", f.Path)
+				}
+				fmt.Fprintln(a.out, strings.TrimSuffix(f.Text, "\n"))
+			}
+			return nil
+		}
+		fmt.Fprintf(a.out, "%-10s %s\n%-10s %d\n%-10s %s\n%-10s %s\n", "workflow", d.Workflow, "version", d.Version, "digest", d.Digest, "deployed", moment(d.At, time.Now()))
+		for _, f := range [][2]string{{"by", d.By}, {"note", d.Note}, {"entry", src.Entry}} {
+			if f[1] != "" {
+				fmt.Fprintf(a.out, "%-10s %s\n", f[0], f[1])
+			}
+		}
+		for _, f := range src.Files {
+			fmt.Fprintf(a.out, "%-10s %s, %d bytes\n", "file", f.Path, len(f.Text))
+		}
+		return nil
+	})
+}
+
+func (a *app) workflowRollback(ctx context.Context, workflow string, to int) error {
+	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
+		found, err := store.Deployments(ctx, workflow)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return unknownWorkflow(ctx, store, workflow)
+		}
+		if to == 0 {
+			to = found[0].Version - 1
+		}
+		i := slices.IndexFunc(found, func(d backend.Deployment) bool { return d.Version == to })
+		if i < 0 {
+			return fmt.Errorf("workflow %s has no version %d; 'senpuki workflows history %s' lists them", workflow, to, workflow)
+		}
+		stored, err := store.Deploy(ctx, nil, []backend.Deployment{{
+			Workflow: workflow, Digest: found[i].Digest, By: a.env("USER"), Note: fmt.Sprintf("rollback to version %d", to),
+		}})
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printDocument(deployment(stored[0]))
+		}
+		fmt.Fprintf(a.out, "%s version %d has the code of version %d (%.12s)\n", workflow, stored[0].Version, to, stored[0].Digest)
+		return nil
+	})
+}
+
+func (a *app) workersCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "workers",
+		Short:   "List the live workers and what they are running",
+		Example: "  senpuki workers --json",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return a.workers(c.Context()) },
+	}
+}
+
+// workerView is one live worker.
+type workerView struct {
+	Session int64           `json:"session"`
+	Host    string          `json:"host"`
+	PID     int             `json:"pid"`
+	Opened  time.Time       `json:"opened"`
+	Beat    int64           `json:"beat"`
+	Info    json.RawMessage `json:"info,omitempty"`
+}
+
+func (a *app) workers(ctx context.Context) error {
+	return a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
+		found, err := store.Sessions(ctx)
+		if err != nil {
+			return err
+		}
+		list := make([]workerView, len(found))
+		for i, s := range found {
+			list[i] = workerView{int64(s.ID), s.Host, s.PID, s.Opened, s.Beat, s.Info}
+		}
+		if a.json {
+			return a.printDocument(list)
+		}
+		if len(list) == 0 {
+			fmt.Fprintln(a.err, "no workers; 'senpuki worker' starts one")
+			return nil
+		}
+		t := table{head: []string{"SESSION", "HOST", "PID", "SINCE", "QUEUES", "TAGS", "RUNS", "ACTIVITIES"}, fixed: 1}
+		for _, w := range list {
+			var info engine.SessionInfo
+			if err := json.Unmarshal(w.Info, &info); err != nil && len(w.Info) > 0 {
+				return errors.Join(fmt.Errorf("session %d", w.Session), err)
+			}
+			t.row(strconv.FormatInt(w.Session, 10), w.Host, strconv.Itoa(w.PID), ago(w.Opened, time.Now()),
+				strings.Join(info.Queues, ", "), strings.Join(info.Tags, ", "), info.Summary(), oneLine(strings.Join(info.Activities, ", "), 60))
+		}
+		t.write(a.out, a.color())
+		return nil
+	})
+}

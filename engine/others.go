@@ -1,0 +1,336 @@
+// Other executions: children, signals to them, waiting for their end.
+
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// maxDepth is how deep children may nest.
+const maxDepth = 100
+
+// askOther makes a command about another execution part of the turn under way.
+func (x *execution) askOther(st *step) {
+	c := &st.cmd
+	switch c.Kind {
+	case starlark.SendSignal:
+		x.orders = append(x.orders, backend.Order{Answer: c.Step, Message: backend.Message{
+			Execution: c.Target, Kind: backend.Signal, Name: c.Name, Payload: c.Args,
+		}})
+	case starlark.CancelOther:
+		x.orders = append(x.orders, backend.Order{Answer: c.Step, Message: backend.Message{
+			Execution: c.Target, Kind: backend.Cancel, Payload: []byte(c.Name),
+		}})
+	case starlark.AwaitResult:
+		x.watches = append(x.watches, backend.Watch{Execution: c.Target, Step: c.Step})
+	case starlark.StartChild:
+		x.beginChild(st)
+	}
+}
+
+// refuseChild says why a child cannot be started; else it finds the child's code and input.
+func (x *execution) refuseChild(st *step) *activities.Failure {
+	c := &st.cmd
+	if x.rec.Depth+1 > maxDepth {
+		return &activities.Failure{Kind: "EvalError", NoRetry: true, Message: fmt.Sprintf(
+			"workflows nest deeper than %d; does %s start itself without end?", maxDepth, childName(c))}
+	}
+	st.digest = x.rec.Digest
+	if c.Name != "" {
+		digest, err := x.w.engine.newestDigest(x.w.ctx, c.Name)
+		switch {
+		case errors.Is(err, backend.ErrNotFound):
+			return &activities.Failure{Kind: "NotFound", NoRetry: true, Message: fmt.Sprintf(
+				"no workflow %q is deployed; deploy it, or give workflow(...) a function of this script", c.Name)}
+		case err != nil:
+			return failureOf(err)
+		}
+		st.digest = digest
+	}
+	st.input = starlark.CallInput(c.Args, c.Kwargs)
+	prog, err := x.w.engine.program(x.w.ctx, st.digest)
+	if err == nil {
+		err = prog.CheckInput(childFunction(c), st.input)
+	}
+	if err != nil {
+		return &activities.Failure{Kind: "BadArguments", NoRetry: true, Message: err.Error()}
+	}
+	return nil
+}
+
+func childFunction(c *starlark.Command) string {
+	if c.Name != "" {
+		return "main"
+	}
+	return c.Child.Function
+}
+
+// childName is how a child's command is shown: a workflow's name, or a function's with parentheses.
+func childName(c *starlark.Command) string {
+	if c.Name != "" || c.Child == nil {
+		return c.Name
+	}
+	return c.Child.Function + "()"
+}
+
+// childID is the id of the child of an attempt.
+func (st *step) childID(attempt int) string {
+	if attempt > 1 {
+		return st.cmd.Target + "-" + strconv.Itoa(attempt)
+	}
+	return st.cmd.Target
+}
+
+// beginChild makes the next attempt of a child part of the turn under way.
+func (x *execution) beginChild(st *step) {
+	st.begun++
+	st.running, st.due = true, 0
+	c := &st.cmd
+	n := backend.NewExecution{
+		ID: st.childID(st.begun), Workflow: c.Name, Digest: st.digest, Edition: starlark.Edition, Function: childFunction(c),
+		Input: st.input, Queue: x.rec.Queue, Priority: x.rec.Priority, Tags: x.rec.Tags,
+		Parent: x.rec.ID, ParentRun: x.rec.Run, ParentStep: c.Step, Depth: x.rec.Depth + 1,
+	}
+	if n.Workflow == "" {
+		n.Workflow = x.rec.Workflow
+	}
+	o := c.Child
+	if o.Queue != nil {
+		n.Queue = *o.Queue
+	}
+	if o.Priority != nil {
+		n.Priority = *o.Priority
+	}
+	if o.Tags != nil {
+		n.Tags = o.Tags
+	}
+	now := x.w.clock.now()
+	if o.Timeout != nil {
+		n.Expires = fromMicro(now + o.Timeout.Microseconds())
+	}
+	if o.Expiry != nil {
+		if at := fromMicro(max(st.asked, 1) + o.Expiry.Microseconds()); n.Expires.IsZero() || at.Before(n.Expires) {
+			n.Expires = at
+		}
+	}
+	x.children = append(x.children, n)
+}
+
+// dropOther cancels a step that is another execution's business. It reports
+// whether the step's outcome is still to come.
+func (x *execution) dropOther(st *step) bool {
+	if st.cmd.Kind != starlark.StartChild || !st.running {
+		return false
+	}
+	x.orders = append(x.orders, backend.Order{Message: backend.Message{
+		Execution: st.childID(st.begun), Kind: backend.Cancel, Payload: []byte("cancelled by its parent " + x.rec.ID),
+	}})
+	return true
+}
+
+// other reports whether a command's outcome comes as a message.
+func other(k starlark.CommandKind) bool {
+	switch k {
+	case starlark.SendSignal, starlark.CancelOther, starlark.AwaitResult, starlark.StartChild:
+		return true
+	}
+	return false
+}
+
+// absorbAnswer takes a message that answers a step.
+func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bool) {
+	st := x.steps[m.Step]
+	if m.Run != 0 && m.Run != x.rec.Run || st == nil || !other(st.cmd.Kind) {
+		return d, false // of a run that is over, or of a step that was given up
+	}
+	if m.Kind == backend.Outcome {
+		return x.absorbEnd(st, m)
+	}
+	id := st.cmd.Target
+	switch m.Name {
+	case backend.Closed:
+		if st.cmd.Kind == starlark.CancelOther {
+			return x.answered(st, []byte("null")), true
+		}
+		return x.failed(st, &activities.Failure{Kind: "Closed", Message: fmt.Sprintf("execution %s has ended", id), NoRetry: true}), true
+	case backend.NotFound:
+		return x.failed(st, &activities.Failure{Kind: "NotFound", Message: fmt.Sprintf("there is no execution %s", id), NoRetry: true}), true
+	case backend.Taken:
+		return x.failed(st, &activities.Failure{
+			Kind: "ChildFailed", Message: fmt.Sprintf("the id %s belongs to another execution", st.childID(st.begun)), NoRetry: true,
+		}), true
+	}
+	return x.answered(st, []byte("null")), true
+}
+
+// answered records a step's value.
+func (x *execution) answered(st *step, value []byte) starlark.Delivery {
+	id := st.cmd.Step
+	x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), value: value})
+	delete(x.steps, id)
+	x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: stepName(&st.cmd)})
+	return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: value}
+}
+
+// absorbEnd takes the end of a child or of an execution that is watched.
+func (x *execution) absorbEnd(st *step, m *backend.Message) (d starlark.Delivery, ok bool) {
+	state := backend.State(m.Name)
+	if state == backend.Completed {
+		return x.answered(st, m.Payload), true
+	}
+	id := st.cmd.Target
+	if st.cmd.Kind == starlark.StartChild {
+		id = st.childID(st.begun)
+	}
+	cause := decodeFailure(m.Payload)
+	f := &activities.Failure{Kind: "ChildFailed", Message: fmt.Sprintf("%s %s", id, words(state)), Cause: cause, NoRetry: true}
+	if cause != nil {
+		f.Message += ": " + cause.Error()
+	}
+	if st.cmd.Kind != starlark.StartChild {
+		return x.failed(st, f), true
+	}
+	st.running = false
+	st.failed++
+	switch {
+	case st.dropped:
+		return x.failed(st, cancelledFailure()), true
+	case state == backend.TimedOut && st.cmd.Child.Timeout != nil:
+		f.Kind = "Timeout"
+		f.Message = fmt.Sprintf("%s did not end within %v", id, *st.cmd.Child.Timeout)
+	}
+	if st.cmd.Child.Retry == nil {
+		return x.failed(st, f), true
+	}
+	why := *f
+	if cause != nil && f.Kind != "Timeout" {
+		why.Kind, why.NoRetry = cause.Kind, cause.NoRetry
+	} else {
+		why.NoRetry = false
+	}
+	delay, again := scriptRetry(st.cmd.Child.Retry).WithDefaults().Next(st.failed, &why, x.w.random())
+	if !again || state == backend.Cancelled {
+		return x.failed(st, f), true
+	}
+	st.due = x.stamp() + delay.Microseconds()
+	x.put(&entry{kind: []byte(entryFail), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, failure: encodeFailure(f), retry: st.due})
+	x.w.observe(Event{
+		Kind: AttemptFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd),
+		Attempt: st.begun, Failure: f, Retry: fromMicro(st.due),
+	})
+	x.schedule(st)
+	return d, false
+}
+
+// words is a state in a sentence.
+func words(s backend.State) string {
+	switch s {
+	case backend.Failed:
+		return "failed"
+	case backend.Cancelled:
+		return "was cancelled"
+	case backend.TimedOut:
+		return "timed out"
+	}
+	return string(s)
+}
+
+// stepName is how a command is shown.
+func stepName(c *starlark.Command) string {
+	switch c.Kind {
+	case starlark.StartTimer:
+		return "sleep"
+	case starlark.StartChild:
+		return childName(c)
+	}
+	return c.Name
+}
+
+// carried is what a run takes over from the one before, in its start entry.
+type carried struct {
+	Shown   json.RawMessage `json:"shown,omitempty"`
+	Signals []carriedSignal `json:"signals,omitempty"`
+}
+
+type carriedSignal struct {
+	Name  string          `json:"name"`
+	Value json.RawMessage `json:"value"`
+}
+
+func (c *carried) deliveries() (list []starlark.Delivery) {
+	for _, s := range c.Signals {
+		list = append(list, starlark.Delivery{Kind: starlark.SignalArrived, Name: s.Name, Value: s.Value})
+	}
+	return list
+}
+
+// continueAs ends the run and begins the next, which takes over what c says.
+func (x *execution) continueAs(c *starlark.Continuation) error {
+	take := carried{Shown: c.Shown}
+	if string(c.Shown) == "{}" {
+		take.Shown = nil
+	}
+	for _, s := range c.Signals {
+		take.Signals = append(take.Signals, carriedSignal{s.Name, s.Value})
+	}
+	start := entry{kind: []byte(entryStart), at: x.stamp(), version: journalVersion, edition: starlark.Edition}
+	if take.Shown != nil || take.Signals != nil {
+		value, err := json.Marshal(take)
+		if err != nil {
+			return err
+		}
+		start.value = value
+	}
+	x.rows, x.row = nil, nil // the old run's journal ends with it
+	t := x.turn(backend.Continue)
+	t.Next = &backend.NextRun{
+		Digest: x.nextDigest(c), Edition: starlark.Edition, Input: c.Input, Rows: [][]byte{append(start.append(nil), ']')},
+	}
+	r, err := x.landing(t)
+	if err != nil {
+		return err
+	}
+	x.rec.Run, x.rec.RunNumber = r.run, x.rec.RunNumber+1
+	x.rec.Input, x.rec.Digest = t.Next.Input, t.Next.Digest
+	x.w.observe(Event{Kind: ExecutionContinued, Execution: x.rec.ID, Name: x.rec.Workflow, Attempt: x.rec.RunNumber})
+	return errRestart
+}
+
+// nextDigest is the code of the next run: the newest deployed, when what runs
+// now was deployed and the newest can take the input.
+func (x *execution) nextDigest(c *starlark.Continuation) string {
+	if c.Pin {
+		return x.rec.Digest
+	}
+	newest, err := x.w.engine.newestDigest(x.w.ctx, x.rec.Workflow)
+	if err != nil || newest == x.rec.Digest {
+		return x.rec.Digest
+	}
+	deployed, err := x.w.engine.store.Deployments(x.w.ctx, x.rec.Workflow)
+	if err != nil {
+		return x.rec.Digest
+	}
+	ours := false
+	for _, d := range deployed {
+		ours = ours || d.Digest == x.rec.Digest
+	}
+	if !ours {
+		return x.rec.Digest
+	}
+	prog, err := x.w.engine.program(x.w.ctx, newest)
+	if err == nil {
+		err = prog.CheckInput(x.rec.Function, c.Input)
+	}
+	if err != nil {
+		x.w.log.Warn("the newest code cannot take over; the execution keeps its own", "execution", x.rec.ID, "workflow", x.rec.Workflow, "error", err)
+		return x.rec.Digest
+	}
+	return newest
+}
