@@ -43,7 +43,7 @@
 // # Runs
 //
 // Continue ends a run and begins the next in one transaction: the execution
-// keeps its id, its inbox and its owner, gets the new input, program and run,
+// keeps its id, its input, its inbox and its owner, gets the new program and run,
 // and the journal of the old run is dropped, so that an endless loop stays
 // small. Its log lines stay. A message for a run that is over is of no
 // consequence; the engine takes it and goes on.

@@ -160,7 +160,6 @@ type Watch struct {
 type NextRun struct {
 	Digest  string
 	Edition int
-	Input   []byte
 	Rows    [][]byte // the first rows of its journal
 }
 

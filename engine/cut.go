@@ -23,7 +23,8 @@ func ends(m *backend.Message) bool { return m.Kind == backend.Cancel && m.Name =
 // scheduleCut bounds the clean-up of a script that was cancelled at a time.
 func (x *execution) scheduleCut(at int64) {
 	if x.cleanup == nil {
-		wait := x.w.clock.until(at + x.w.options.CleanupTimeout.Microseconds())
+		x.cutAt = at + x.w.options.CleanupTimeout.Microseconds()
+		wait := x.w.clock.until(x.cutAt)
 		x.cleanup = time.AfterFunc(max(wait, 0), func() { x.post(event{kind: evCut}) })
 	}
 }

@@ -87,7 +87,7 @@ def main():
 
 func TestScenarios(t *testing.T) {
 	t.Parallel()
-	for _, s := range scenarios {
+	for _, s := range append(scenarios, otherScenarios...) {
 		for _, o := range []struct {
 			name    string
 			options Options

@@ -70,6 +70,7 @@ type execution struct {
 	expired   bool
 	expiry    *time.Timer
 	cleanup   *time.Timer // posts evCut
+	cutAt     int64       // when; 0: not cancelled
 	publish   []byte
 }
 
@@ -157,7 +158,7 @@ func (x *execution) drive() {
 // runScript runs the script from its first line; nil says that it has ended.
 func (x *execution) runScript() error {
 	value, err := x.prog.Run(x, starlark.Options{
-		Function: x.rec.Function, Input: x.rec.Input,
+		Function: x.rec.Function, Input: x.input(),
 		Info: starlark.Info{
 			ID: x.rec.ID, Run: x.rec.RunNumber, Workflow: x.rec.Workflow, Digest: x.rec.Digest,
 			StartedAt: fromMicro(x.started), Parent: x.rec.Parent, Tags: x.rec.Tags,
@@ -179,6 +180,14 @@ func (x *execution) runScript() error {
 		return &NondeterminismError{Want: "ends", Have: x.journal.describe()}
 	}
 	return x.end(value, failure)
+}
+
+// input is what the run was begun with; that of the first run is the execution's own.
+func (x *execution) input() []byte {
+	if x.carried.Input != nil {
+		return x.carried.Input
+	}
+	return x.rec.Input
 }
 
 // prepare gets the journal and the program.
@@ -251,7 +260,10 @@ func (x *execution) rewind() error {
 		}
 	}
 	x.journal.advance()
-	return nil
+	if e, err = x.journal.peek(); err == nil && e == nil { // a run that has only begun
+		return x.goLive()
+	}
+	return err
 }
 
 // discard forgets what the turn under way has gathered.

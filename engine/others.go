@@ -192,7 +192,7 @@ func (x *execution) absorbEnd(st *step, m *backend.Message) (d starlark.Delivery
 	cause := decodeFailure(m.Payload)
 	f := &activities.Failure{Kind: "ChildFailed", Message: fmt.Sprintf("%s %s", id, words(state)), Cause: cause, NoRetry: true}
 	if cause != nil {
-		f.Message += ": " + cause.Error()
+		f.Message += ": " + shorten(cause).Error()
 	}
 	if st.cmd.Kind != starlark.StartChild {
 		return x.failed(st, f), true
@@ -229,6 +229,26 @@ func (x *execution) absorbEnd(st *step, m *backend.Message) (d starlark.Delivery
 	return d, false
 }
 
+// maxCauses is how many errors are kept of a chain of causes: the outer ones, and the first of all.
+const maxCauses = 8
+
+// shorten cuts a long chain of causes and returns the first of all.
+func shorten(f *activities.Failure) (root *activities.Failure) {
+	last := f
+	for root = f; root.Cause != nil; root = root.Cause {
+	}
+	for range maxCauses - 2 {
+		if last.Cause == nil {
+			return root
+		}
+		last = last.Cause
+	}
+	if last != root {
+		last.Cause = root
+	}
+	return root
+}
+
 // words is a state in a sentence.
 func words(s backend.State) string {
 	switch s {
@@ -255,6 +275,7 @@ func stepName(c *starlark.Command) string {
 
 // carried is what a run takes over from the one before, in its start entry.
 type carried struct {
+	Input   json.RawMessage `json:"input"`
 	Shown   json.RawMessage `json:"shown,omitempty"`
 	Signals []carriedSignal `json:"signals,omitempty"`
 }
@@ -273,7 +294,7 @@ func (c *carried) deliveries() (list []starlark.Delivery) {
 
 // continueAs ends the run and begins the next, which takes over what c says.
 func (x *execution) continueAs(c *starlark.Continuation) error {
-	take := carried{Shown: c.Shown}
+	take := carried{Input: c.Input, Shown: c.Shown}
 	if string(c.Shown) == "{}" {
 		take.Shown = nil
 	}
@@ -281,24 +302,22 @@ func (x *execution) continueAs(c *starlark.Continuation) error {
 		take.Signals = append(take.Signals, carriedSignal{s.Name, s.Value})
 	}
 	start := entry{kind: []byte(entryStart), at: x.stamp(), version: journalVersion, edition: starlark.Edition}
-	if take.Shown != nil || take.Signals != nil {
-		value, err := json.Marshal(take)
-		if err != nil {
-			return err
-		}
-		start.value = value
+	value, err := json.Marshal(take)
+	if err != nil {
+		return err
 	}
+	start.value = value
 	x.rows, x.row = nil, nil // the old run's journal ends with it
 	t := x.turn(backend.Continue)
 	t.Next = &backend.NextRun{
-		Digest: x.nextDigest(c), Edition: starlark.Edition, Input: c.Input, Rows: [][]byte{append(start.append(nil), ']')},
+		Digest: x.nextDigest(c), Edition: starlark.Edition, Rows: [][]byte{append(start.append(nil), ']')},
 	}
 	r, err := x.landing(t)
 	if err != nil {
 		return err
 	}
 	x.rec.Run, x.rec.RunNumber = r.run, x.rec.RunNumber+1
-	x.rec.Input, x.rec.Digest = t.Next.Input, t.Next.Digest
+	x.rec.Digest = t.Next.Digest
 	x.w.observe(Event{Kind: ExecutionContinued, Execution: x.rec.ID, Name: x.rec.Workflow, Attempt: x.rec.RunNumber})
 	return errRestart
 }

@@ -227,7 +227,10 @@ func (x *execution) due() time.Time {
 			first = at
 		}
 	}
-	if !x.rec.Expires.IsZero() {
+	if x.cutAt > 0 && (first == 0 || x.cutAt < first) {
+		first = x.cutAt
+	}
+	if !x.rec.Expires.IsZero() && x.cancelled == nil {
 		if at := x.rec.Expires.UnixMicro(); first == 0 || at < first {
 			first = at
 		}

@@ -4,6 +4,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -82,7 +83,7 @@ func (s *Store) create(session backend.SessionID, n *backend.NewExecution, at ti
 	x := &execution{Execution: backend.Execution{
 		ID: n.ID, Run: s.lastRun, RunNumber: 1, Workflow: n.Workflow, Digest: n.Digest, Edition: n.Edition,
 		Function: n.Function, Input: clone(n.Input), State: backend.Pending, Queue: n.Queue, Priority: n.Priority,
-		Tags: slices.Clone(n.Tags), Parent: n.Parent, ParentStep: n.ParentStep, Due: n.Due, Expires: n.Expires, Created: at,
+		Tags: slices.Clone(n.Tags), Parent: n.Parent, ParentStep: n.ParentStep, ParentRun: n.ParentRun, Depth: n.Depth, Due: n.Due, Expires: n.Expires, Created: at,
 	}}
 	if x.Due.IsZero() {
 		x.Due = at
@@ -117,7 +118,49 @@ func (s *Store) land(session backend.SessionID, t *backend.Turn, at time.Time) (
 	} else if len(t.Rows) > 0 {
 		x.Stuck = nil
 	}
+	for i := range t.Children {
+		n := &t.Children[i]
+		c := s.create(session, n, at)
+		if old := c.Existing; old != nil && (old.Parent != n.Parent || old.ParentRun != n.ParentRun || old.ParentStep != n.ParentStep) {
+			s.notice(t, n.ParentStep, backend.Taken, at)
+		}
+	}
+	for i := range t.Orders {
+		o := &t.Orders[i]
+		name := backend.Delivered
+		switch err := s.send(&o.Message, at); {
+		case errors.Is(err, backend.ErrNotFound):
+			name = backend.NotFound
+		case errors.Is(err, backend.ErrClosed):
+			name = backend.Closed
+		}
+		if o.Answer != "" {
+			s.notice(t, o.Answer, name, at)
+		}
+	}
+	for _, w := range t.Watches {
+		switch other := s.executions[w.Execution]; {
+		case other == nil:
+			s.notice(t, w.Step, backend.NotFound, at)
+		case other.State.Terminal():
+			s.tell(other, watcher{t.Execution, t.Run, w.Step}, at)
+		default:
+			other.watchers = append(other.watchers, watcher{t.Execution, t.Run, w.Step})
+		}
+	}
 	switch t.Then {
+	case backend.Continue:
+		s.lastRun++
+		delete(s.runs, x.Run)
+		s.runs[t.Run] = &run{logs: r.logs}
+		x.Run, x.RunNumber = s.lastRun, x.RunNumber+1
+		x.Digest, x.Edition = t.Next.Digest, t.Next.Edition
+		next := &run{}
+		for _, data := range t.Next.Rows {
+			next.rows = append(next.rows, backend.Row{Number: int64(len(next.rows)), Session: session, Data: clone(data)})
+		}
+		s.runs[x.Run] = next
+		reply.Run = x.Run
 	case backend.Release:
 		if len(x.inbox) > 0 {
 			reply.Kept = true
@@ -127,8 +170,35 @@ func (s *Store) land(session backend.SessionID, t *backend.Turn, at time.Time) (
 	case backend.Finish:
 		x.State, x.Result, x.Failure, x.Finished = t.State, clone(t.Result), clone(t.Failure), at
 		x.Owner, x.Due, x.inbox, x.Stuck = 0, time.Time{}, nil, nil
+		if x.Parent != "" && x.ParentStep != "" {
+			s.tell(x, watcher{x.Parent, x.ParentRun, x.ParentStep}, at)
+		}
+		for _, w := range x.watchers {
+			s.tell(x, w, at)
+		}
+		x.watchers = nil
 	}
 	return reply
+}
+
+func (s *Store) notice(t *backend.Turn, step, name string, at time.Time) {
+	_ = s.send(&backend.Message{Execution: t.Execution, Kind: backend.Notice, Run: t.Run, Step: step, Name: name}, at)
+}
+
+// tell sends the end of x to who waits for it.
+func (s *Store) tell(x *execution, w watcher, at time.Time) {
+	m := backend.Message{Execution: w.execution, Kind: backend.Outcome, Run: w.run, Step: w.step, Name: string(x.State), Payload: x.Failure}
+	if x.State == backend.Completed {
+		m.Payload = x.Result
+	}
+	_ = s.send(&m, at)
+}
+
+// watcher waits for the end of an execution.
+type watcher struct {
+	execution string
+	run       backend.RunKey
+	step      string
 }
 
 func (s *Store) send(m *backend.Message, at time.Time) error {

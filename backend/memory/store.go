@@ -27,7 +27,8 @@ type Store struct {
 // execution is an execution with its inbox.
 type execution struct {
 	backend.Execution
-	inbox []backend.Message
+	inbox    []backend.Message
+	watchers []watcher
 }
 
 // run is one life of an execution.

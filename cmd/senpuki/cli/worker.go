@@ -36,7 +36,12 @@ Work is taken only when the worker has all its tags. Stock activities are offere
   senpuki worker --queue billing --queue default --concurrency 20
   senpuki worker --allow shell,file`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.worker(c.Context(), f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("queue") && len(f.queues) == 0 {
+				f.queues = []string{""}
+			}
+			return a.worker(c.Context(), f)
+		},
 	}
 	flags := c.Flags()
 	flags.StringSliceVar(&f.queues, "queue", nil, "queue to serve (repeatable; default: default)")
