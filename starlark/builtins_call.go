@@ -102,9 +102,7 @@ func (h *handle) payload(what string, err *payloadError) error {
 
 // keyed computes the key of a call.
 func (h *handle) keyed(b *branch, args star.Tuple, kwargs []star.Tuple) (*ActivityOptions, error) {
-	b.pure = "a key function"
-	v, err := b.call(h.key, args, kwargs)
-	b.pure = ""
+	v, err := b.purely("a key function", h.key, args, kwargs)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +131,7 @@ func (h *handle) Attr(name string) (star.Value, error) {
 			if err != nil {
 				return nil, err
 			}
+			b.prune()
 			f, err := h.begin(b, b.next(), args, kwargs, position(thread, 1))
 			if err != nil {
 				return nil, err

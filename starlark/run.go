@@ -3,7 +3,6 @@
 package starlark
 
 import (
-	"fmt"
 	"time"
 
 	star "go.starlark.net/starlark"
@@ -56,10 +55,16 @@ func (p *Program) Run(h Host, o Options) ([]byte, error) {
 		host: h, opts: o,
 		blocked: make(map[*branch]bool), pending: make(map[string]*future), signals: make(map[string][]star.Value),
 	}
+	s.now = func() (time.Time, error) { return h.Now().UTC(), nil }
 	s.main = s.newBranch("", 0)
 	s.main.wake = make(chan struct{}, 1)
 	s.main.got()
 	v, err := s.main.run(fn, args, kwargs)
+	var b []byte
+	if err == nil {
+		b, err = s.result(fn, v)
+	}
+	err = s.cleanup(err)
 	s.finish()
 	if s.fatal != nil {
 		return nil, s.fatal
@@ -67,7 +72,7 @@ func (p *Program) Run(h Host, o Options) ([]byte, error) {
 	if err != nil {
 		return nil, failureOf(err)
 	}
-	return s.result(fn, v)
+	return b, nil
 }
 
 // finish lets what is left of an unwound script end.
@@ -83,13 +88,13 @@ func (s *script) finish() {
 func (s *script) result(fn *star.Function, v star.Value) ([]byte, error) {
 	if r, ok := v.(*Result); ok {
 		if r.err != nil {
-			return nil, r.err.f
+			return nil, &raised{r.err.f}
 		}
 		v = r.get()
 	}
 	b, perr := encodeValue(v, stored, s.opts.MaxValue)
 	if perr != nil {
-		return nil, &Failure{Kind: "PayloadError", Message: fmt.Sprintf("the result of %s() (%s) cannot be stored: %v", fn.Name(), fn.Position(), perr)}
+		return nil, raise("PayloadError", "the result of %s() (%s) cannot be stored: %v", fn.Name(), fn.Position(), perr)
 	}
 	return b, nil
 }
