@@ -40,6 +40,7 @@ func builtins() star.StringDict {
 		"race":         raceBuiltin,
 		"first_ok":     firstOkBuiltin,
 		"select":       selectBuiltin,
+		"as_completed": asCompletedBuiltin,
 		"wait_until":   waitUntilBuiltin,
 		"defer":        deferBuiltin,
 		"on_failure":   onFailureBuiltin,
