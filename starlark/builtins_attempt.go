@@ -24,7 +24,7 @@ func (b *branch) attempt(fn star.Value, args star.Tuple, kwargs []star.Tuple) (s
 }
 
 func attemptBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-	b, err := branchOf(thread, "attempt")
+	b, err := readerOf(thread, "attempt")
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +67,11 @@ func newFailure(what string, args star.Tuple, kwargs []star.Tuple) (*Failure, er
 		return nil, fmt.Errorf("%s: takes a kind and a message; data is given by keyword arguments", what)
 	}
 	for i, a := range args {
+		for _, kv := range kwargs {
+			if kv[0] == star.String(given[i]) {
+				return nil, fmt.Errorf("%s: got two values for %s; data of that name needs another one", what, given[i])
+			}
+		}
 		kwargs = append(kwargs[:len(kwargs):len(kwargs)], star.Tuple{star.String(given[i]), a})
 	}
 	data := star.NewDict(0)
@@ -82,8 +87,12 @@ func newFailure(what string, args star.Tuple, kwargs []star.Tuple) (*Failure, er
 			return nil, fmt.Errorf("%s: the kind is text, got %s", what, kv[1].Type())
 		case name == "message":
 			f.Message = kv[1].String()
-		case name == "retryable" && what == "error":
-			f.NoRetry = !bool(kv[1].Truth())
+		case name == "retryable":
+			retryable, err := boolOption(kv[1])
+			if err != nil {
+				return nil, fmt.Errorf("%s: retryable: %w", what, err)
+			}
+			f.NoRetry = !*retryable
 		default:
 			if err := data.SetKey(kv[0], kv[1]); err != nil {
 				return nil, err

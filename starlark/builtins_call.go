@@ -108,9 +108,7 @@ func encodeCall(what string, limit int, args star.Tuple, kwargs []star.Tuple) (p
 
 // keyed computes the key of a call.
 func (h *handle) keyed(b *branch, args star.Tuple, kwargs []star.Tuple) (*ActivityOptions, error) {
-	b.pure = "a key function"
-	v, err := b.call(h.key, args, kwargs)
-	b.pure = ""
+	v, err := b.purely("a key function", h.key, args, kwargs)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +137,7 @@ func (h *handle) Attr(name string) (star.Value, error) {
 			if err != nil {
 				return nil, err
 			}
+			b.prune()
 			f, err := h.begin(b, b.next(), args, kwargs, position(thread, 1))
 			if err != nil {
 				return nil, err

@@ -3,8 +3,8 @@
 package starlark
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -66,10 +66,11 @@ func callableFirst(what string, args star.Tuple) (star.Callable, star.Tuple, err
 
 // task is one callable of a group with its arguments, or a future that runs already.
 type task struct {
-	fn     star.Value
-	args   star.Tuple
-	key    star.Value
-	future *future
+	fn      star.Value
+	args    star.Tuple
+	key     star.Value
+	future  *future  // also once it was launched
+	channel *channel // the next signal of a name
 }
 
 // launch starts a task under the name path, in b's scope: an activity is a
@@ -77,9 +78,12 @@ type task struct {
 func (b *branch) launch(path string, t *task, pos string) (*future, error) {
 	if t.future != nil {
 		if t.future.s != b.s {
-			return nil, errors.New("this Future belongs to another execution")
+			return nil, errForeign
 		}
 		return t.future, nil
+	}
+	if t.channel != nil {
+		return t.channel.listen(b, path, pos)
 	}
 	fn, args, kwargs := t.fn, t.args, []star.Tuple(nil)
 	for {
@@ -95,8 +99,18 @@ func (b *branch) launch(path string, t *task, pos string) (*future, error) {
 	case *childHandle:
 		return h.begin(b, path, args, kwargs, pos)
 	}
-	return b.spawn(path, fn, args, kwargs)
+	return b.spawn(path, fn, args, kwargs, pos)
 }
+
+// until says when a group has ended before all its tasks have settled.
+type until int
+
+const (
+	allSettled until = iota
+	firstFailure
+	firstSettled
+	firstSuccess
+)
 
 // group runs tasks at once, at most limit of them at a time.
 type group struct {
@@ -109,39 +123,69 @@ type group struct {
 	next   int // index of the task to be launched next
 	all    []*future
 	watch  *watch
-	eager  bool // stop at the first failure
-	kept   int  // length of the scope before
+	until  until
+	kept   int // length of the scope before
 	timer  *future
 	period time.Duration
 }
 
-func (b *branch) newGroup(what string, tasks []task, limit int, eager bool, pos string) *group {
+func (b *branch) newGroup(what string, tasks []task, limit int, end until, pos string) *group {
 	if limit <= 0 {
 		limit = len(tasks)
 	}
-	return &group{b: b, name: b.next(), what: what, pos: pos, tasks: tasks, limit: limit, eager: eager, kept: len(b.scope), watch: &watch{b: b}}
+	return &group{b: b, name: b.next(), what: what, pos: pos, tasks: tasks, limit: limit, until: end, kept: len(b.scope), watch: &watch{b: b}}
+}
+
+// decider is the future that ended the group early, if one did.
+func (g *group) decider() *future {
+	switch g.until {
+	case firstFailure:
+		return g.watch.failed
+	case firstSettled:
+		return g.watch.first
+	case firstSuccess:
+		return g.watch.won
+	}
+	return nil
+}
+
+// ended: nothing is left to wait for.
+func (g *group) ended() bool {
+	return g.decider() != nil || g.watch.left == 0 && g.next == len(g.tasks)
+}
+
+// late: the time was over before the group had ended.
+func (g *group) late() bool {
+	if g.timer == nil || !g.timer.settled {
+		return false
+	}
+	if d := g.decider(); d != nil {
+		return g.timer.order < d.order
+	}
+	return !g.ended()
 }
 
 // fill launches tasks while there is room. A task that is refused has failed.
 func (g *group) fill() error {
-	for g.next < len(g.tasks) && g.watch.left < g.limit && (!g.eager || g.watch.failed == nil) {
-		i := g.next
+	for g.next < len(g.tasks) && g.watch.left < g.limit && g.decider() == nil {
+		t := &g.tasks[g.next]
 		g.next++
-		f, err := g.b.launch(g.name+"."+strconv.Itoa(i+1), &g.tasks[i], g.pos)
+		f, err := g.b.launch(g.name+"."+strconv.Itoa(g.next), t, g.pos)
 		if err == errUnwind {
 			return err
 		}
 		if err != nil {
-			f = &future{s: g.b.s, key: star.None}
+			f = &future{s: g.b.s}
 			f.settle(nil, failureOf(err))
 		}
+		t.future = f
 		g.all = append(g.all, f)
 		g.watch.add(f)
 	}
 	return nil
 }
 
-// await runs the group to its end, or to its first failure when it is eager.
+// await runs the group to its end, or to what decides it.
 func (g *group) await() error {
 	if g.period > 0 {
 		var err error
@@ -150,27 +194,28 @@ func (g *group) await() error {
 		}
 		g.timer.watches = append(g.timer.watches, &watch{b: g.b})
 	}
-	for _, t := range g.tasks { // what has failed before counts in the order of its failing
-		if g.eager && t.future != nil && t.future.settled {
-			g.watch.note(t.future)
+	if g.until != allSettled {
+		for _, t := range g.tasks { // what has settled before counts in the order of its settling
+			if t.future != nil && t.future.settled && t.future.s == g.b.s {
+				g.watch.note(t.future)
+			}
 		}
 	}
 	for {
 		if err := g.fill(); err != nil {
 			return err
 		}
-		if g.eager && g.watch.failed != nil || g.watch.left == 0 && g.next == len(g.tasks) {
+		if g.ended() {
 			return nil
 		}
 		g.watch.news = false
 		err := g.b.block(func() bool {
-			return g.timer != nil && g.timer.settled || g.watch.left == 0 || g.eager && g.watch.failed != nil ||
-				g.watch.news && g.watch.left < g.limit && g.next < len(g.tasks)
+			return g.late() || g.ended() || g.watch.news && g.watch.left < g.limit && g.next < len(g.tasks)
 		})
 		switch {
 		case err != nil:
 			return err
-		case g.timer != nil && g.timer.settled && g.watch.left > 0:
+		case g.late():
 			return raise("Timeout", "%s did not end within %v", g.what, g.period)
 		}
 	}
@@ -180,13 +225,14 @@ func (g *group) await() error {
 func (g *group) close() error {
 	list := g.all
 	for _, t := range g.tasks[g.next:] {
-		if t.future != nil {
+		if t.future != nil && t.future.s == g.b.s {
 			list = append(list, t.future)
 		}
 	}
 	if g.timer != nil {
 		list = append(list, g.timer)
 	}
+	g.watch.end(g.all)
 	if err := g.b.cancelAll(list); err != nil {
 		return err
 	}
@@ -194,20 +240,31 @@ func (g *group) close() error {
 	return nil
 }
 
-// run runs the group; the error is the first failure of an eager one.
+// run runs the group; the error is the first failure of one that ends at it.
 func (g *group) run() error {
 	err := g.await()
 	if err == errUnwind {
 		return err
 	}
-	failed := g.watch.failed
+	decider := g.decider()
+	for _, f := range g.all { // a signal that is taken does not go back into its line
+		if f.signal != "" && f.settled && err == nil && (decider == nil || decider == f) {
+			f.read = true
+		}
+	}
 	if unwound := g.close(); unwound != nil {
 		return unwound
 	}
-	if err == nil && g.eager && failed != nil {
-		_, err = failed.outcome()
+	if err == nil && g.until == firstFailure && decider != nil {
+		_, err = decider.outcome()
 	}
 	return err
+}
+
+// winner is the task that decided the group.
+func (g *group) winner(f *future) *task {
+	i := slices.IndexFunc(g.tasks, func(t task) bool { return t.future == f })
+	return &g.tasks[i]
 }
 
 // results are the outcomes in the order of the tasks: values, or Results when settled.
@@ -266,6 +323,13 @@ type groupOptions struct {
 	timeout time.Duration
 }
 
+func (o *groupOptions) until() until {
+	if o.settle {
+		return allSettled
+	}
+	return firstFailure
+}
+
 func (o *groupOptions) parse(what string, kwargs []star.Tuple) error {
 	var limit, timeout star.Value
 	if err := star.UnpackArgs(what, nil, kwargs, "limit??", &limit, "settle?", &o.settle, "timeout??", &timeout); err != nil {
@@ -301,7 +365,7 @@ func (parallel) CallInternal(thread *star.Thread, args star.Tuple, kwargs []star
 	if err != nil {
 		return nil, err
 	}
-	g := b.newGroup("parallel", tasks, o.limit, !o.settle, position(thread, 1))
+	g := b.newGroup("parallel", tasks, o.limit, o.until(), position(thread, 1))
 	g.period = o.timeout
 	if err := g.run(); err != nil {
 		return nil, err
@@ -333,7 +397,7 @@ func tasksOf(what string, args star.Tuple) (tasks []task, dict bool, err error) 
 				tasks = append(tasks, t)
 			}
 			return tasks, true, nil
-		case star.Callable:
+		case star.Callable, *Future:
 		default:
 			it := star.Iterate(v)
 			if it == nil {
@@ -362,6 +426,8 @@ func taskOf(what string, v star.Value) (task, error) {
 	switch v := v.(type) {
 	case *Future:
 		return task{future: v.f}, nil
+	case *channel:
+		return task{channel: v}, nil
 	case star.Callable:
 		return task{fn: v}, nil
 	}
@@ -400,7 +466,7 @@ func mapOver(thread *star.Thread, what string, fn star.Callable, args star.Tuple
 	if err != nil {
 		return nil, err
 	}
-	g := b.newGroup(what, tasks, o.limit, !o.settle, position(thread, 1))
+	g := b.newGroup(what, tasks, o.limit, o.until(), position(thread, 1))
 	g.period = o.timeout
 	if err := g.run(); err != nil {
 		return nil, err
@@ -431,6 +497,7 @@ func spawnBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 	if err != nil {
 		return nil, err
 	}
+	b.prune()
 	f, err := b.launch(b.next(), &task{fn: &bound{fn: fn, args: rest, kwargs: kwargs}}, position(thread, 1))
 	if err != nil {
 		return nil, err
@@ -438,119 +505,8 @@ func spawnBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 	return &Future{f: f}, nil
 }
 
-// Future is an outcome to come as a value of the language.
-type Future struct{ f *future }
-
-func (f *Future) String() string        { return "Future(" + f.f.step + ")" }
-func (f *Future) Type() string          { return "Future" }
-func (f *Future) Freeze()               {}
-func (f *Future) Truth() star.Bool      { return true }
-func (f *Future) Hash() (uint32, error) { return hashText(f.f.step), nil }
-
-// AttrNames lists the attributes.
-func (f *Future) AttrNames() []string {
-	names := []string{"attempt", "cancel", "done", "key", "result"}
-	if f.f.child != nil {
-		names = append(names, "id", "signal")
-	}
-	return names
-}
-
-// Attr returns an attribute.
-func (f *Future) Attr(name string) (star.Value, error) {
-	switch name {
-	case "done":
-		return star.Bool(f.f.settled), nil
-	case "key":
-		return f.f.key, nil
-	case "id", "signal":
-		if f.f.child == nil {
-			return nil, nil
-		}
-		if name == "id" {
-			return star.String(f.f.child.id), nil
-		}
-		return signalMethod(f.f.child.id), nil
-	case "result":
-		return method(name, f.result), nil
-	case "attempt":
-		return method(name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			b, err := f.branch(thread)
-			if err != nil {
-				return nil, err
-			}
-			return b.attempt(method("result", f.result), args, kwargs)
-		}), nil
-	case "cancel":
-		return method(name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			if err := star.UnpackArgs(name, args, kwargs); err != nil {
-				return nil, err
-			}
-			if _, err := f.branch(thread); err != nil {
-				return nil, err
-			}
-			return star.None, f.f.abandon()
-		}), nil
-	}
-	return nil, nil
-}
-
-// branch is the calling branch, which must be of the future's own execution.
-func (f *Future) branch(thread *star.Thread) (*branch, error) {
-	b, err := branchOf(thread, "a Future")
-	if err == nil && b.s != f.f.s {
-		err = errors.New("this Future belongs to another execution")
-	}
-	return b, err
-}
-
-// result waits for the outcome, at most for a timeout.
-func (f *Future) result(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-	b, err := f.branch(thread)
-	if err != nil {
-		return nil, err
-	}
-	var limit star.Value
-	if err := star.UnpackArgs("result", args, kwargs, "timeout??", &limit); err != nil {
-		return nil, err
-	}
-	if limit == nil || f.f.settled {
-		if err := b.wait(f.f); err != nil {
-			return nil, err
-		}
-		return f.f.outcome()
-	}
-	d, err := duration(limit)
-	if err != nil {
-		return nil, fmt.Errorf("result: timeout: %w", err)
-	}
-	kept := len(b.scope)
-	timer, err := b.startTimer(d, position(thread, 1))
-	if err != nil {
-		return nil, err
-	}
-	w := b.watchAll([]*future{f.f, timer})
-	w.news = false
-	err = b.block(func() bool { return w.news })
-	if err == errUnwind {
-		return nil, err
-	}
-	if unwound := b.cancelAll([]*future{timer}); unwound != nil {
-		return nil, unwound
-	}
-	b.scope = b.scope[:kept]
-	switch {
-	case err != nil:
-		return nil, err
-	case !f.f.settled:
-		return nil, raise("Timeout", "%s has not ended within %v", f, d)
-	}
-	return f.f.outcome()
-}
-
 var (
 	_ star.Callable = (*bound)(nil)
 	_ star.Callable = parallel{}
 	_ star.HasAttrs = parallel{}
-	_ star.HasAttrs = (*Future)(nil)
 )

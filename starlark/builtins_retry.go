@@ -127,3 +127,22 @@ func positiveDuration(v star.Value) (*time.Duration, error) {
 	}
 	return &d, err
 }
+
+// timeoutOption reads the one option timeout.
+func timeoutOption(what string, kwargs []star.Tuple, read func(star.Value) (*time.Duration, error)) (*time.Duration, error) {
+	var v star.Value
+	if err := star.UnpackArgs(what, nil, kwargs, "timeout??", &v); err != nil || v == nil {
+		return nil, err
+	}
+	d, err := read(v)
+	if err != nil {
+		return nil, fmt.Errorf("%s: timeout: %w", what, err)
+	}
+	return d, nil
+}
+
+// anyDuration reads a duration that may be zero.
+func anyDuration(v star.Value) (*time.Duration, error) {
+	d, err := duration(v)
+	return &d, err
+}

@@ -52,7 +52,7 @@ func text(v star.Value) string {
 // infoBuiltin returns what a script may know of its execution. Scripts write
 // info.id; the compiler makes info().id of it, because the attribute of a value cannot see whose thread asks.
 func infoBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-	b, err := branchOf(thread, "info")
+	b, err := readerOf(thread, "info")
 	if err != nil {
 		return nil, err
 	}

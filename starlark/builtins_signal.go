@@ -73,12 +73,13 @@ func (s *script) consume(name string) (v star.Value, ok bool, err error) {
 
 // listen returns a future of the next signal of a name, in b's scope. One that
 // is there already settles it at once and asks nothing of the host.
-func (b *branch) listen(name, pos string) (*future, error) {
+func (b *branch) listen(step, name, pos string) (*future, error) {
 	s := b.s
-	if s.fatal != nil {
-		return nil, errUnwind
+	if err := b.halted(); err != nil {
+		return nil, err
 	}
-	f := &future{s: s, step: b.next(), pos: pos, signal: name, key: star.None}
+	b.prune()
+	f := &future{s: s, step: step, pos: pos, signal: name}
 	if list := s.signals[name]; len(list) > 0 {
 		v, _, err := s.consume(name)
 		if err != nil {
@@ -132,14 +133,14 @@ func (b *branch) receive(what, name string, limit, otherwise star.Value, pos str
 		return late()
 	}
 	kept := len(b.scope)
-	f, err := b.listen(name, pos)
+	f, err := b.listen(b.next(), name, pos)
 	if err != nil {
 		return nil, err
 	}
 	if d == nil {
 		err = b.wait(f)
 	} else {
-		err = b.waitFor(f, *d, pos)
+		err = b.waitSome([]*future{f}, d, pos)
 	}
 	switch {
 	case err == errUnwind:
@@ -158,26 +159,6 @@ func (b *branch) receive(what, name string, limit, otherwise star.Value, pos str
 	}
 	b.scope = b.scope[:kept]
 	return f.outcome()
-}
-
-// waitFor blocks until f has settled or d is over, whichever is delivered first.
-func (b *branch) waitFor(f *future, d time.Duration, pos string) error {
-	kept := len(b.scope)
-	timer, err := b.startTimer(d, pos)
-	if err != nil {
-		return err
-	}
-	w := b.watchAll([]*future{f, timer})
-	w.news = f.settled
-	err = b.block(func() bool { return w.news })
-	if err == errUnwind {
-		return err
-	}
-	if unwound := b.cancelAll([]*future{timer}); unwound != nil {
-		return unwound
-	}
-	b.scope = b.scope[:kept]
-	return err
 }
 
 // signalTimeout reads a timeout; None and none given wait for ever, 0 does not wait.
@@ -221,7 +202,7 @@ func waitSignalBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple
 }
 
 func signalBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-	b, err := branchOf(thread, "signal")
+	b, err := readerOf(thread, "signal")
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +252,7 @@ func (c *channel) Attr(name string) (star.Value, error) {
 			if err := star.UnpackArgs("start", args, kwargs); err != nil {
 				return nil, err
 			}
-			f, err := b.listen(c.name, pos)
+			f, err := c.listen(b, b.next(), pos)
 			if err != nil {
 				return nil, err
 			}
@@ -296,6 +277,14 @@ func (c *channel) Attr(name string) (star.Value, error) {
 		}), nil
 	}
 	return nil, nil
+}
+
+// listen returns a future of the channel's next signal.
+func (c *channel) listen(b *branch, step, pos string) (*future, error) {
+	if c.s != b.s {
+		return nil, fmt.Errorf("this signal belongs to another execution")
+	}
+	return b.listen(step, c.name, pos)
 }
 
 // method is a method of the channel, for the script that it belongs to.
@@ -387,7 +376,7 @@ func executionID(what string, v star.Value) (string, error) {
 }
 
 func executionBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-	if _, err := branchOf(thread, "execution"); err != nil {
+	if _, err := readerOf(thread, "execution"); err != nil {
 		return nil, err
 	}
 	var v star.Value

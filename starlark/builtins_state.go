@@ -232,7 +232,7 @@ func stateModule() *starlarkstruct.Module {
 			return star.None, nil
 		}),
 		"get": method("state.get", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			b, err := branchOf(thread, "state.get")
+			b, err := readerOf(thread, "state.get")
 			if err != nil {
 				return nil, err
 			}
@@ -251,7 +251,7 @@ func stateModule() *starlarkstruct.Module {
 }
 
 func counterBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-	b, err := branchOf(thread, "counter")
+	b, err := readerOf(thread, "counter")
 	if err != nil {
 		return nil, err
 	}

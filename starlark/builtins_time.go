@@ -20,7 +20,7 @@ func timeModule() *starlarkstruct.Module {
 	}
 	now := startime.Module.Members["now"]
 	m.Members["now"] = method("time.now", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-		if _, err := branchOf(thread, "time.now"); err != nil {
+		if _, err := readerOf(thread, "time.now"); err != nil {
 			return nil, err
 		}
 		return star.Call(thread, now, args, kwargs)
@@ -124,6 +124,7 @@ func timerBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 	if err != nil {
 		return nil, err
 	}
+	b.prune()
 	f, err := b.startTimer(d, position(thread, 1))
 	if err != nil {
 		return nil, err

@@ -16,6 +16,16 @@
 // no script code runs any more, and Run returns that error. A scheduler goroutine that
 // hands the baton out was rejected: a sequential script would change goroutines at every step.
 //
+// # Scopes
+//
+// What a branch starts is in its scope until it has settled: it is awaited when the branch
+// returns, cancelled and awaited when it raises. A cancellation is raised at the branch's next
+// wait; while it is shielded, or awaits what it has cancelled itself, the cancellation stays pending.
+// An iterator that waits (as_completed) cannot fail: it halts the thread of its branch, and the next
+// call or wait of the branch raises the error, unless the script is being unwound.
+// Conditions (wait_until) are looked at when the script is at rest, before it waits, so that
+// they see what all branches have made of a delivery.
+//
 // # Names of steps
 //
 // A step is named by position: the path of its branch and its ordinal in it

@@ -84,6 +84,8 @@ func failureOf(err error) *Failure {
 // maxFrames is how many frames of each end of a stack a backtrace shows, and
 // maxTraceback how long it may be before the stacks of callers are left out.
 const (
+	tracebackHead = "Traceback (most recent call last):\n"
+
 	maxFrames    = 10
 	maxTraceback = 8 << 10
 )
@@ -91,7 +93,6 @@ const (
 // trimStack leaves the frames of built-ins out of a stack, and the middle of a deep one.
 func trimStack(stack star.CallStack) string {
 	var b strings.Builder
-	b.WriteString("Traceback (most recent call last):\n")
 	for i, fr := range stack {
 		if i == maxFrames && len(stack) > 2*maxFrames {
 			fmt.Fprintf(&b, "  ... %d more calls\n", len(stack)-2*maxFrames)
@@ -101,12 +102,26 @@ func trimStack(stack star.CallStack) string {
 		}
 		fmt.Fprintf(&b, "  %s: in %s\n", fr.Pos, fr.Name)
 	}
-	return b.String()
+	if b.Len() == 0 {
+		return ""
+	}
+	return tracebackHead + b.String()
+}
+
+// placed is a backtrace of one place, with what was done there.
+func placed(pos, what string) string {
+	if pos == "" {
+		return ""
+	}
+	return tracebackHead + "  " + pos + ": " + what + "\n"
 }
 
 // joinTraceback puts the stack of who was told under the stack of where it happened.
 func joinTraceback(inner, outer string) string {
-	if inner == "" || strings.HasPrefix(inner, strings.TrimSuffix(outer, "\n")) {
+	switch {
+	case outer == "":
+		return inner
+	case inner == "", strings.HasPrefix(inner, strings.TrimSuffix(outer, "\n")):
 		return outer
 	}
 	if len(inner) > maxTraceback || strings.Contains(inner, outer) {
@@ -164,7 +179,10 @@ func (e *Error) Attr(name string) (star.Value, error) {
 		}
 		return decodeStored(e.f.Data)
 	case "reraise":
-		return method("reraise", func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error) {
+		return method("reraise", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			if err := star.UnpackArgs(name, args, kwargs); err != nil {
+				return nil, err
+			}
 			return nil, &raised{e.f}
 		}), nil
 	}
@@ -229,7 +247,10 @@ func (r *Result) Attr(name string) (star.Value, error) {
 	case "error":
 		return r.Index(1), nil
 	case "unwrap":
-		return method(name, func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error) {
+		return method(name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			if err := star.UnpackArgs(name, args, kwargs); err != nil {
+				return nil, err
+			}
 			if r.err != nil {
 				return nil, &raised{r.err.f}
 			}

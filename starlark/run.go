@@ -4,7 +4,6 @@ package starlark
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	star "go.starlark.net/starlark"
@@ -67,22 +66,32 @@ func (p *Program) Run(h Host, o Options) ([]byte, error) {
 			return nil, err
 		}
 	}
+	s.now = func() (time.Time, error) { return h.Now().UTC(), nil }
 	s.main = s.newBranch("", 0)
 	s.main.wake = make(chan struct{}, 1)
 	s.main.got()
 	v, err := s.main.run(fn, args, kwargs)
+	var b []byte
+	if err == nil {
+		b, err = s.result(fn, v)
+	}
+	continues := s.next != nil && errors.Is(err, errContinue)
+	if continues {
+		err = nil
+	}
+	err = s.cleanup(err)
 	s.finish()
 	if s.fatal != nil {
 		return nil, s.fatal
 	}
 	s.publish()
-	if s.next != nil && errors.Is(err, errContinue) {
+	switch {
+	case err != nil:
+		return nil, failureOf(err)
+	case continues:
 		return nil, s.continuation()
 	}
-	if err != nil {
-		return nil, failureOf(err)
-	}
-	return s.result(fn, v)
+	return b, nil
 }
 
 // finish lets what is left of an unwound script end.
@@ -98,13 +107,13 @@ func (s *script) finish() {
 func (s *script) result(fn *star.Function, v star.Value) ([]byte, error) {
 	if r, ok := v.(*Result); ok {
 		if r.err != nil {
-			return nil, r.err.f
+			return nil, &raised{r.err.f}
 		}
 		v = r.get()
 	}
 	b, perr := encodeValue(v, stored, s.opts.MaxValue)
 	if perr != nil {
-		return nil, &Failure{Kind: "PayloadError", Message: fmt.Sprintf("the result of %s() (%s) cannot be stored: %v", fn.Name(), fn.Position(), perr)}
+		return nil, raise("PayloadError", "the result of %s() (%s) cannot be stored: %v", fn.Name(), fn.Position(), perr)
 	}
 	return b, nil
 }

@@ -97,7 +97,12 @@ func (h *stopping) Log(l starlark.Line) {
 }
 
 func TestUnwoundAnywhere(t *testing.T) { // not parallel: it counts goroutines
-	p := mustCompile(t, strings.ReplaceAll(busy, "    sleep(n % 3)", "    attempt(attempt, sleep, n % 3)\n    print(n)"))
+	unwoundAnywhere(t, mustCompile(t, strings.ReplaceAll(busy, "    sleep(n % 3)", "    attempt(attempt, sleep, n % 3)\n    print(n)")))
+}
+
+// unwoundAnywhere stops a script at each of its calls of the host.
+func unwoundAnywhere(t *testing.T, p *starlark.Program) {
+	t.Helper()
 	before := runtime.NumGoroutine()
 	for n := 0; ; n++ {
 		h := &stopping{Host: hosttest.New(hosttest.Standard()).Host(), left: n, err: starlark.ErrEvicted}

@@ -3,6 +3,7 @@
 package starlark
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -37,6 +38,12 @@ type script struct {
 	pending map[string]*future // by step: outcomes to come
 	main    *branch
 	live    int // branches other than main that have not ended
+	running *branch
+	now     func() (time.Time, error)
+	outside int  // branches that wait for something from outside that is no step
+	stale   bool // something has run since the conditions were looked at
+	open    []*condition
+	last    []cleanup // what is to run when the execution ends, the last first
 	fatal   error
 	spent   uint64 // interpreter steps of this turn by branches that do not hold the baton
 	prog    *Program
@@ -44,7 +51,6 @@ type script struct {
 	signals  map[string][]arrived // by name, not yet consumed
 	waits    map[string][]*future // by name: who waits for a signal, first come first served
 	arrivals uint64               // signals so far
-	outside  int                  // waits for what is no step: it comes from outside or never
 	shown    shown
 	next     *Continuation // how main has ended
 	cleaning bool          // clean-up functions run
@@ -62,41 +68,16 @@ type branch struct {
 	wake     chan struct{} // capacity 1: here is the baton
 	mark     uint64        // the thread's steps when it got the baton
 	scope    []*future     // what was started in this branch
+	pruned   int           // its length when it was last pruned
 	cancel   *Failure      // to be raised at the next wait
-	over     *Failure      // calls nest too deep
+	over     *raised       // what stopped the thread: calls nest too deep, an iteration failed
+	shields  int           // while not 0 a cancellation is kept pending
+	closing  int           // awaits what it has cancelled
+	stuck    *Failure      // a deadlock, raised whatever shields the branch
 	queued   bool
 	pure     string // what forbids effects just now
 	attempts int    // attempt(...) calls under way
 	random   *generator
-}
-
-// future is an outcome to come: of a step or of a branch.
-type future struct {
-	s         *script
-	step      string // name of the step, or the path of the branch
-	pos       string // where it was asked for
-	key       star.Value
-	branch    *branch // when it is a branch
-	timer     bool
-	signal    string    // name, when it is a wait for a signal
-	arrived   arrived   // the signal that settled it
-	child     *childRef // when it is a child execution
-	settled   bool
-	order     uint64 // when it settled, among the script's futures
-	value     star.Value
-	failure   *Failure
-	watches   []*watch
-	read      bool // somebody has seen the outcome
-	cancelled bool
-}
-
-// watch is a branch's wait for some of several futures.
-type watch struct {
-	b      *branch
-	left   int     // not settled yet
-	news   bool    // one has settled since the branch last looked
-	unread bool    // failures that somebody has seen do not count
-	failed *future // the first that failed
 }
 
 // next names the next step or branch of b.
@@ -108,16 +89,39 @@ func (b *branch) next() string {
 	return b.path + "." + strconv.Itoa(b.ordinal)
 }
 
-// branchOf returns a thread's branch, or an error while a module loads.
+// branchOf returns a thread's branch, or an error while a module loads or where effects are forbidden.
 func branchOf(thread *star.Thread, what string) (*branch, error) {
+	b, err := readerOf(thread, what)
+	if err != nil {
+		return nil, err
+	}
+	return b, b.impure(what)
+}
+
+// readerOf is branchOf for what has no effect, and does not wait.
+func readerOf(thread *star.Thread, what string) (*branch, error) {
 	b, ok := thread.Local(localBranch).(*branch)
-	switch {
-	case !ok:
+	if !ok {
 		return nil, fmt.Errorf("%s is not available while a file loads: call it in a function", what)
-	case b.pure != "":
-		return nil, fmt.Errorf("%s is not available in %s", what, b.pure)
 	}
 	return b, nil
+}
+
+// impure refuses an effect where there must be none.
+func (b *branch) impure(what string) error {
+	if b.pure == "" {
+		return nil
+	}
+	return fmt.Errorf("%s is not available in %s", what, b.pure)
+}
+
+// purely calls fn with effects forbidden.
+func (b *branch) purely(what string, fn star.Value, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	before := b.pure
+	b.pure = what
+	v, err := b.call(fn, args, kwargs)
+	b.pure = before
+	return v, err
 }
 
 func (s *script) newBranch(path string, depth int) *branch {
@@ -128,10 +132,21 @@ func (s *script) newBranch(path string, depth int) *branch {
 		b.thread.Name = path
 	}
 	b.thread.SetLocal(localBranch, b)
-	startime.SetNow(b.thread, func() (time.Time, error) { return s.host.Now().UTC(), nil })
-	b.thread.Print = func(_ *star.Thread, msg string) { s.host.Log(Line{Branch: b.path, Level: "print", Message: msg}) }
-	b.thread.OnMaxSteps = func(*star.Thread) { b.limits() }
+	startime.SetNow(b.thread, s.now)
+	b.thread.Print, b.thread.OnMaxSteps = printLine, limits // not closures: there may be many branches
 	return b
+}
+
+func printLine(thread *star.Thread, msg string) {
+	if b, ok := thread.Local(localBranch).(*branch); ok {
+		b.s.host.Log(Line{Branch: b.path, Level: "print", Message: msg})
+	}
+}
+
+func limits(thread *star.Thread) {
+	if b, ok := thread.Local(localBranch).(*branch); ok {
+		b.limits()
+	}
 }
 
 // limits looks after the turn's budget and the depth of calls.
@@ -143,8 +158,7 @@ func (b *branch) limits() {
 		t.Cancel("unwound")
 		b.s.unwind(&StuckError{Reason: fmt.Sprintf("%s: the turn does not end: more than %d interpreter steps without a wait, in %s", frame.Pos, b.s.opts.MaxSteps, frame.Name)})
 	case t.CallStackDepth() > maxDepth && b.over == nil:
-		b.over = &Failure{Kind: "EvalError", Message: fmt.Sprintf("calls nest deeper than %d; does the function call itself without end?", maxDepth)}
-		t.Cancel(b.over.Message)
+		b.halt(raise("EvalError", "calls nest deeper than %d; does the function call itself without end?", maxDepth))
 	}
 	b.limit()
 }
@@ -160,6 +174,7 @@ func (b *branch) limit() {
 
 // got notes that b holds the baton.
 func (b *branch) got() {
+	b.s.running = b
 	b.mark = b.thread.Steps
 	b.limit()
 }
@@ -170,17 +185,43 @@ func (b *branch) call(fn star.Value, args star.Tuple, kwargs []star.Tuple) (star
 	switch {
 	case b.s.fatal != nil:
 		return nil, errUnwind
-	case err != nil && b.over != nil:
-		f := *b.over
+	case b.over != nil:
+		f := *b.over.f
 		b.over = nil
 		b.thread.Uncancel()
 		var eval *star.EvalError
 		if errors.As(err, &eval) {
-			f.Traceback = trimStack(eval.CallStack)
+			f.Traceback = joinTraceback(f.Traceback, trimStack(eval.CallStack))
 		}
 		return nil, &raised{&f}
 	}
 	return v, err
+}
+
+// halt stops the thread with an error where none can be returned. The next
+// call or wait raises it; the script being unwound comes first.
+func (b *branch) halt(err error) {
+	if b.s.fatal != nil {
+		b.thread.Cancel("unwound")
+		return
+	}
+	if b.over == nil {
+		b.over = &raised{failureOf(err)}
+	}
+	b.thread.Cancel(err.Error())
+}
+
+// halted is what stopped the thread, for a built-in that was called in spite of it.
+func (b *branch) halted() error {
+	if b.s.fatal != nil {
+		return errUnwind
+	}
+	if r := b.over; r != nil {
+		b.over = nil
+		b.thread.Uncancel()
+		return r
+	}
+	return nil
 }
 
 // unwind makes every branch end.
@@ -203,6 +244,7 @@ func (s *script) unwind(err error) {
 
 func (s *script) wakeUp(b *branch) {
 	delete(s.blocked, b)
+	s.stale = true
 	if !b.queued {
 		b.queued = true
 		s.ready = append(s.ready, b)
@@ -226,6 +268,9 @@ func (s *script) following() *branch {
 		if b := s.pop(); b != nil {
 			return b
 		}
+		if s.look() {
+			continue
+		}
 		if len(s.pending) == 0 && s.outside == 0 && s.deadlock() {
 			continue
 		}
@@ -244,24 +289,35 @@ func (s *script) advance() (err error) {
 	}()
 	s.publish()
 	d, err := s.host.Wait()
-	s.spent = 0
+	s.spent, s.stale = 0, true
 	if err != nil {
 		return err
 	}
 	return s.apply(d)
 }
 
-// deadlock fails every branch when each waits for another and nothing can come from outside.
+// deadlock fails branches when each waits for another and nothing can come from outside:
+// the deepest, since those above may wait for no more than their end. Of these, the ones that
+// await what they have cancelled give up last, and one by one.
 func (s *script) deadlock() bool {
 	all := make([]*branch, 0, len(s.blocked))
 	for b := range s.blocked {
 		all = append(all, b)
 	}
-	slices.SortFunc(all, func(a, b *branch) int { return strings.Compare(a.path, b.path) })
-	for _, b := range all {
-		b.interrupt(&Failure{Kind: "EvalError", Message: "deadlock: every branch waits for another one"})
+	if len(all) == 0 {
+		return false
 	}
-	return len(all) > 0
+	slices.SortFunc(all, func(a, b *branch) int {
+		return cmp.Or(cmp.Compare(b.depth, a.depth), cmp.Compare(min(a.closing, 1), min(b.closing, 1)), strings.Compare(a.path, b.path))
+	})
+	for i, b := range all {
+		if i > 0 && (b.depth < all[0].depth || b.closing > 0) {
+			break
+		}
+		b.stuck = &Failure{Kind: "EvalError", Message: "deadlock: every branch waits for another one"}
+		s.wakeUp(b)
+	}
+	return true
 }
 
 // pause gives the baton away until b is woken; b is among the blocked.
@@ -279,17 +335,20 @@ func (b *branch) pause() {
 	}
 }
 
-// block waits until ok; it fails when the script is unwound, and once when the branch is cancelled.
+// block waits until ok; it fails when the script is unwound, and once when the
+// branch is cancelled and not shielded.
 func (b *branch) block(ok func() bool) error {
+	if err := b.halted(); err != nil {
+		return err
+	}
 	for {
-		switch {
-		case b.s.fatal != nil:
+		if b.s.fatal != nil {
 			return errUnwind
-		case b.cancel != nil:
-			f := b.cancel
-			b.cancel = nil
+		}
+		if f := b.interrupted(); f != nil {
 			return &raised{f}
-		case ok():
+		}
+		if ok() {
 			return nil
 		}
 		b.s.blocked[b] = true
@@ -297,93 +356,20 @@ func (b *branch) block(ok func() bool) error {
 	}
 }
 
-// wait blocks until f has settled.
-func (b *branch) wait(f *future) error {
-	if f.settled && b.cancel == nil && b.s.fatal == nil {
-		return nil
+// interrupted takes what is to be raised at a wait.
+func (b *branch) interrupted() *Failure {
+	f := b.stuck
+	if f != nil {
+		b.stuck = nil
+		return f
 	}
-	f.watches = append(f.watches, &watch{b: b})
-	return b.block(func() bool { return f.settled })
+	if b.shields == 0 {
+		f, b.cancel = b.cancel, nil
+	}
+	return f
 }
 
-// watchAll begins to watch futures.
-func (b *branch) watchAll(list []*future) *watch {
-	w := &watch{b: b}
-	for _, f := range list {
-		w.add(f)
-	}
-	return w
-}
-
-func (w *watch) add(f *future) {
-	if !f.settled {
-		w.left++
-		f.watches = append(f.watches, w)
-		return
-	}
-	w.note(f)
-}
-
-// note takes notice of a future that has settled.
-func (w *watch) note(f *future) {
-	w.news = true
-	if f.failure != nil && !(w.unread && f.read) && (w.failed == nil || f.order < w.failed.order) {
-		w.failed = f
-	}
-}
-
-// waitAll blocks until all have settled.
-func (b *branch) waitAll(list []*future) error {
-	w := b.watchAll(list)
-	return b.block(func() bool { return w.left == 0 })
-}
-
-// settle gives f its outcome and wakes who waits.
-func (f *future) settle(v star.Value, failure *Failure) {
-	if f.settled {
-		return
-	}
-	f.settled, f.value, f.failure = true, v, failure
-	f.s.settled++
-	f.order = f.s.settled
-	for _, w := range f.watches {
-		w.left--
-		w.note(f)
-		if f.s.blocked[w.b] {
-			f.s.wakeUp(w.b)
-		}
-	}
-	f.watches = nil
-}
-
-// outcome is what f settled with.
-func (f *future) outcome() (star.Value, error) {
-	f.read = true
-	if f.failure != nil {
-		return nil, &raised{f.failure}
-	}
-	return f.value, nil
-}
-
-// abandon cancels f when it has not settled; its outcome is still awaited by its scope.
-func (f *future) abandon() error {
-	read := f.read
-	f.read = true
-	if f.signal != "" {
-		return f.unlisten(read)
-	}
-	if f.settled || f.cancelled {
-		return nil
-	}
-	f.cancelled = true
-	if f.branch != nil {
-		f.branch.interrupt(&Failure{Kind: "Cancelled", Message: "cancelled"})
-		return nil
-	}
-	return f.s.issue(Command{Kind: CancelStep, Step: f.step})
-}
-
-// interrupt raises a failure at the branch's next wait.
+// interrupt raises a failure at the branch's next wait that is not shielded.
 func (b *branch) interrupt(f *Failure) {
 	if b.cancel == nil {
 		b.cancel = f
@@ -441,30 +427,30 @@ func (s *script) apply(d Delivery) error {
 
 // start issues a command and returns the future of its outcome, in b's scope.
 func (b *branch) start(c Command) (*future, error) {
-	if b.s.fatal != nil {
-		return nil, errUnwind
+	if err := b.halted(); err != nil {
+		return nil, err
 	}
 	if err := b.s.issue(c); err != nil {
 		return nil, err
 	}
-	f := &future{s: b.s, step: c.Step, pos: c.Pos, timer: c.Kind == StartTimer, key: star.None}
+	f := &future{s: b.s, step: c.Step, pos: c.Pos, timer: c.Kind == StartTimer}
 	b.s.pending[c.Step] = f
 	b.scope = append(b.scope, f)
 	return f, nil
 }
 
 // spawn starts fn in a branch of its own named path, in b's scope.
-func (b *branch) spawn(path string, fn star.Value, args star.Tuple, kwargs []star.Tuple) (*future, error) {
+func (b *branch) spawn(path string, fn star.Value, args star.Tuple, kwargs []star.Tuple, pos string) (*future, error) {
 	s := b.s
-	if s.fatal != nil {
-		return nil, errUnwind
+	if err := b.halted(); err != nil {
+		return nil, err
 	}
 	if b.depth >= maxBranchDepth {
 		return nil, raise("EvalError", "branches nest deeper than %d", maxBranchDepth)
 	}
 	c := s.newBranch(path, b.depth+1)
 	c.wake = make(chan struct{}, 1)
-	f := &future{s: s, step: path, branch: c, key: star.None}
+	f := &future{s: s, step: path, pos: pos, branch: c}
 	b.scope = append(b.scope, f)
 	s.live++
 	s.wg.Add(1)
@@ -493,107 +479,4 @@ func (b *branch) exit() {
 		s.wakeUp(s.main)
 	}
 	s.following().wake <- struct{}{}
-}
-
-// run calls fn and closes the scope of b: what was started in it is awaited,
-// or cancelled and awaited when fn fails.
-func (b *branch) run(fn star.Value, args star.Tuple, kwargs []star.Tuple) (_ star.Value, err error) {
-	defer func() { // a fault of the interpreter or of ours costs this script, not its neighbours
-		if r := recover(); r != nil {
-			b.s.unwind(&StuckError{Reason: fmt.Sprintf("internal error in branch %q: %v\n%s", b.path, r, debug.Stack())})
-			delete(b.s.blocked, b)
-			b.s.ready = slices.DeleteFunc(b.s.ready, func(o *branch) bool { return o == b })
-			b.queued = false
-			err = errUnwind
-		}
-	}()
-	if b.s.fatal != nil { // built-ins do not look at a cancelled thread
-		return nil, errUnwind
-	}
-	if b.cancel != nil { // cancelled before it began
-		f := b.cancel
-		b.cancel = nil
-		return nil, &raised{f}
-	}
-	v, err := b.call(fn, args, kwargs)
-	if b.s.fatal != nil {
-		return nil, errUnwind
-	}
-	if err == nil {
-		err = b.closeScope()
-	}
-	if err != nil {
-		if unwound := b.cancelScope(); unwound != nil {
-			return nil, unwound
-		}
-		return nil, err
-	}
-	return v, nil
-}
-
-// closeScope awaits what b started; an unread failure is raised.
-func (b *branch) closeScope() error {
-	w := &watch{b: b, unread: true}
-	for _, f := range b.scope {
-		await := true
-		var err error
-		switch {
-		case f.timer, f.signal != "":
-			err = f.abandon()
-		case f.child != nil:
-			await, err = f.close()
-		}
-		if err != nil {
-			return err
-		}
-		if await {
-			w.add(f)
-		}
-	}
-	if err := b.block(func() bool { return w.left == 0 || w.failed != nil }); err != nil {
-		return err
-	}
-	if w.failed != nil {
-		w.failed.read = true
-		failure := *w.failed.failure
-		if failure.Traceback == "" && w.failed.pos != "" {
-			failure.Traceback = "Traceback (most recent call last):\n  " + w.failed.pos + ": started here and not awaited\n"
-		}
-		return &raised{&failure}
-	}
-	b.scope = nil
-	return nil
-}
-
-// cancelScope cancels and awaits what b started. Being cancelled again does not stop it.
-func (b *branch) cancelScope() error {
-	list := b.scope[:0:0]
-	for _, f := range b.scope {
-		await, err := f.close()
-		if err != nil {
-			return err
-		}
-		if await {
-			list = append(list, f)
-		}
-	}
-	return b.awaitAll(list)
-}
-
-func (b *branch) cancelAll(list []*future) error {
-	for _, f := range list {
-		if err := f.abandon(); err != nil {
-			return err
-		}
-	}
-	return b.awaitAll(list)
-}
-
-// awaitAll waits until all have settled, also when b is cancelled meanwhile.
-func (b *branch) awaitAll(list []*future) error {
-	for {
-		if err := b.waitAll(list); err == nil || err == errUnwind {
-			return err
-		}
-	}
 }

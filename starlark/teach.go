@@ -113,6 +113,12 @@ func teachEval(msg string) string {
 	if strings.HasPrefix(msg, "string value is not iterable") || strings.HasSuffix(msg, "got string, want iterable") {
 		return msg + "; write s.elems() or s.codepoints()"
 	}
+	switch {
+	case strings.HasSuffix(msg, "list during iteration"):
+		return msg + "; another branch, or the loop itself, goes through it: write `for x in list(items)`"
+	case strings.HasSuffix(msg, "hash table during iteration"):
+		return msg + "; another branch, or the loop itself, goes through it: write `for k in list(d)`"
+	}
 	return msg
 }
 
