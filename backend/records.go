@@ -99,6 +99,13 @@ type NewExecution struct {
 	Claim      bool // born owned by Batch.Session, state running
 }
 
+// Run is one life of an execution.
+type Run struct {
+	Key     RunKey
+	Number  int // counts from 1
+	Created time.Time
+}
+
 // Row is one journal row.
 type Row struct {
 	Number  int64

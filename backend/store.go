@@ -57,6 +57,8 @@ type Reader interface {
 	// Journal calls row for every row of a run from number from on, in order.
 	// Data is valid during the call only. It stops at the first error of row.
 	Journal(ctx context.Context, run RunKey, from int64, row func(Row) error) error
+	// Runs returns the runs of an execution, oldest first, from a number on; none for an unknown id.
+	Runs(ctx context.Context, id string, from int) ([]Run, error)
 	// Logs returns the lines of a run with Ordinal >= from.
 	Logs(ctx context.Context, run RunKey, from int64) ([]LogLine, error)
 	// Program returns ErrNotFound for an unknown digest.

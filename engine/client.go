@@ -183,19 +183,34 @@ func (e *Engine) List(ctx context.Context, f backend.Filter) ([]Execution, error
 	return list, nil
 }
 
-// Logs returns what the latest run of an execution printed, from an ordinal on.
-func (e *Engine) Logs(ctx context.Context, id string, from int64) ([]LogLine, error) {
-	x, err := e.State(ctx, id)
+// LogPosition is a place among the log lines of an execution. The zero value is its beginning.
+type LogPosition struct {
+	Run     int   // counts from 1
+	Ordinal int64 // in that run
+}
+
+// Logs returns what the runs of an execution printed, from a position on.
+func (e *Engine) Logs(ctx context.Context, id string, from LogPosition) ([]LogLine, error) {
+	if _, err := e.State(ctx, id); err != nil {
+		return nil, err
+	}
+	runs, err := e.store.Runs(ctx, id, from.Run)
 	if err != nil {
 		return nil, err
 	}
-	found, err := e.store.Logs(ctx, x.run, from)
-	if err != nil {
-		return nil, err
-	}
-	lines := make([]LogLine, 0, len(found))
-	for _, l := range found {
-		lines = append(lines, LogLine{Ordinal: l.Ordinal, At: l.At, Branch: l.Step, Level: l.Level, Message: l.Message, Fields: l.Fields})
+	lines := []LogLine{}
+	for _, r := range runs {
+		first := int64(0)
+		if r.Number == from.Run {
+			first = from.Ordinal
+		}
+		found, err := e.store.Logs(ctx, r.Key, first)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range found {
+			lines = append(lines, LogLine{Run: r.Number, Ordinal: l.Ordinal, At: l.At, Branch: l.Step, Level: l.Level, Message: l.Message, Fields: l.Fields})
+		}
 	}
 	return lines, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -59,6 +60,7 @@ type committer struct {
 	ctx     context.Context  // ends when the session is lost or the engine is killed
 	onError func(error)      // told of a fault that is being retried
 	now     func() time.Time // estimated database time
+	commits atomic.Int64
 }
 
 // submit hands a write to the committer and waits for what became of it. When
@@ -189,6 +191,7 @@ func (c *committer) land(batch []*write) (backend.Reply, error) {
 			}
 		}
 		reply, err := c.store.Commit(c.ctx, b)
+		c.commits.Add(1)
 		var te *backend.TurnError
 		switch {
 		case err == nil, errors.Is(err, backend.ErrFenced), errors.Is(err, backend.ErrNoProgram), errors.As(err, &te):

@@ -93,7 +93,7 @@ var crashes = []struct {
 	lines              int // of the last run
 }{
 	{"steps", crashScript, crashWant, 3},
-	{"others", crashOthers, crashOthersWant, 1},
+	{"others", crashOthers, crashOthersWant, 2},
 }
 
 func TestCrashAtEveryCommit(t *testing.T) {
@@ -158,7 +158,7 @@ func crashAt(t *testing.T, which, at int, after, always bool) bool {
 		if string(r.Value) != result {
 			t.Fatalf("commit %d: %s %+v, want %s", at, r.Value, r.Failure, result)
 		}
-		lines, err := e.Logs(context.Background(), "x", 0)
+		lines, err := e.Logs(context.Background(), "x", LogPosition{})
 		if err != nil || len(lines) != wantLines {
 			t.Fatalf("commit %d: %d log lines, %v", at, len(lines), err)
 		}

@@ -118,7 +118,7 @@ func TestLogsAreKeptOnce(t *testing.T) {
 		w.deploy(e, scenarios[8].script)
 		id := w.dispatch(e, Input{}, DispatchOptions{})
 		w.finish(e, id)
-		lines, err := e.Logs(t.Context(), id, 0)
+		lines, err := e.Logs(t.Context(), id, LogPosition{})
 		if err != nil || len(lines) != 6 {
 			t.Fatalf("%d lines, %v: %+v", len(lines), err, lines)
 		}

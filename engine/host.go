@@ -199,7 +199,7 @@ func (x *execution) Log(l starlark.Line) {
 	x.logs = append(x.logs, backend.LogLine{Ordinal: n, At: at, Step: l.Branch, Level: l.Level, Message: l.Message, Fields: l.Fields})
 	if x.w.options.Observer != nil {
 		x.w.observe(Event{Kind: Logged, Execution: x.rec.ID, At: at, Line: &LogLine{
-			Ordinal: n, At: at, Branch: l.Branch, Level: l.Level, Message: l.Message, Fields: l.Fields,
+			Run: x.rec.RunNumber, Ordinal: n, At: at, Branch: l.Branch, Level: l.Level, Message: l.Message, Fields: l.Fields,
 		}})
 	}
 }

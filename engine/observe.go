@@ -48,6 +48,7 @@ type Event struct {
 
 // LogLine is a line that a script printed.
 type LogLine struct {
+	Run     int             `json:"run"` // counts from 1
 	Ordinal int64           `json:"ordinal"`
 	At      time.Time       `json:"at"`
 	Branch  string          `json:"branch,omitempty"`

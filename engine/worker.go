@@ -117,6 +117,9 @@ func (w *worker) lose() {
 // run works until ctx ends and the worker has drained (true), or its session is lost (false).
 func (w *worker) run(ctx context.Context) bool {
 	w.wg.Go(w.heartbeat)
+	if v, ok := w.store.(backend.Versioner); ok {
+		w.wg.Go(func() { w.watchVersion(v) })
+	}
 	w.wg.Go(w.committer.run)
 	stopped := w.loop(ctx)
 	if stopped {
@@ -164,6 +167,44 @@ func (w *worker) loop(ctx context.Context) bool {
 			next = 0
 		}
 		poll.Reset(next)
+	}
+}
+
+// versionInterval is how often the database is asked whether another process
+// has changed it, and maxVersionInterval how seldom when it has not for long.
+const (
+	versionInterval    = 5 * time.Millisecond
+	maxVersionInterval = 20 * time.Millisecond
+	// busyInterval is how often at most a change is looked at that may well be our own.
+	busyInterval = 100 * time.Millisecond
+)
+
+// watchVersion makes the loop look around when another process has changed
+// the database. That is cheaper than looking, and lets the poll be slow.
+func (w *worker) watchVersion(v backend.Versioner) {
+	var last, ours int64
+	var looked time.Time
+	interval := versionInterval
+	tick := time.NewTimer(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-w.ctx.Done():
+			return
+		}
+		now, err := v.Version(w.ctx)
+		interval = min(interval+time.Millisecond, maxVersionInterval)
+		tick.Reset(interval)
+		if err == nil && now != last {
+			own := w.committer.commits.Load()
+			if own != ours && time.Since(looked) < busyInterval {
+				continue
+			}
+			last, ours, looked, interval = now, own, time.Now(), versionInterval
+			w.engine.mailed.Store(true)
+			w.hint()
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ func (s *Store) create(session backend.SessionID, n *backend.NewExecution, at ti
 		x.State, x.Owner, x.Started, x.Due = backend.Running, session, at, time.Time{}
 	}
 	s.executions[n.ID] = x
-	s.runs[x.Run] = &run{}
+	s.runs[x.Run] = &run{execution: x.ID, number: 1, created: at}
 	return backend.Created{Run: x.Run}
 }
 
@@ -151,11 +151,10 @@ func (s *Store) land(session backend.SessionID, t *backend.Turn, at time.Time) (
 	switch t.Then {
 	case backend.Continue:
 		s.lastRun++
-		delete(s.runs, x.Run)
-		s.runs[t.Run] = &run{logs: r.logs}
+		r.rows = nil
 		x.Run, x.RunNumber = s.lastRun, x.RunNumber+1
 		x.Digest, x.Edition = t.Next.Digest, t.Next.Edition
-		next := &run{}
+		next := &run{execution: x.ID, number: x.RunNumber, created: at}
 		for _, data := range t.Next.Rows {
 			next.rows = append(next.rows, backend.Row{Number: int64(len(next.rows)), Session: session, Data: clone(data)})
 		}

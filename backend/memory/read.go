@@ -76,6 +76,20 @@ func (s *Store) Journal(_ context.Context, key backend.RunKey, from int64, row f
 	return nil
 }
 
+// Runs lists the runs of an execution.
+func (s *Store) Runs(_ context.Context, id string, from int) ([]backend.Run, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []backend.Run
+	for key, r := range s.runs {
+		if r.execution == id && r.number >= from {
+			list = append(list, backend.Run{Key: key, Number: r.number, Created: r.created})
+		}
+	}
+	slices.SortFunc(list, func(a, b backend.Run) int { return cmp.Compare(a.Number, b.Number) })
+	return list, nil
+}
+
 // Logs reads the log lines of a run.
 func (s *Store) Logs(_ context.Context, key backend.RunKey, from int64) ([]backend.LogLine, error) {
 	s.mu.Lock()

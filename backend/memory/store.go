@@ -33,8 +33,11 @@ type execution struct {
 
 // run is one life of an execution.
 type run struct {
-	rows []backend.Row
-	logs []backend.LogLine
+	execution string
+	number    int
+	created   time.Time
+	rows      []backend.Row
+	logs      []backend.LogLine
 }
 
 // New returns an empty store.

@@ -45,9 +45,11 @@ func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply) error {
 		}
 	}
 	if len(b.Create) > 0 {
-		if err := create(c, b, reply); err != nil {
+		created, err := create(c, b.Session, b.Create, reply.Now)
+		if err != nil {
 			return err
 		}
+		reply.Created = created
 	}
 	if len(b.Turns) > 0 {
 		reply.Turns = make([]backend.TurnReply, len(b.Turns))
@@ -162,12 +164,7 @@ func finishEach(c *conn, b *backend.Batch, turns []int, at time.Time) error {
 		if t.Then != backend.Finish {
 			continue
 		}
-		v, err := c.first(nonstop, `UPDATE execution SET state = ?, result = ?, failure = ?, finished = ?, owner = 0, due = NULL, stuck = NULL
-			WHERE id = ? RETURNING key`, t.State, t.Result, text(t.Failure), at, t.Execution)
-		if err != nil {
-			return err
-		}
-		if _, err := c.exec("DELETE FROM inbox WHERE execution = ?", number(v[0])); err != nil {
+		if err := finish(c, t, at); err != nil {
 			return err
 		}
 	}
@@ -177,19 +174,19 @@ func finishEach(c *conn, b *backend.Batch, turns []int, at time.Time) error {
 // landEach lands turns one by one.
 func (s *Store) landEach(c *conn, b *backend.Batch, reply *backend.Reply, turns []int) error {
 	for _, i := range turns {
-		kept, err := s.landOne(c, b.Session, &b.Turns[i], reply.Now)
+		r, err := s.landOne(c, b.Session, &b.Turns[i], reply.Now)
 		if err != nil {
 			return failed(i, err)
 		}
-		reply.Turns[i].Kept = kept
+		reply.Turns[i] = r
 	}
 	return nil
 }
 
-func (s *Store) landOne(c *conn, session backend.SessionID, t *backend.Turn, at time.Time) (kept bool, err error) {
+func (s *Store) landOne(c *conn, session backend.SessionID, t *backend.Turn, at time.Time) (r backend.TurnReply, err error) {
 	if plain(t) {
 		if ok, err := s.append1(c, session, t); ok || err != nil {
-			return false, err
+			return r, err
 		}
 	}
 	return s.turnOf(c, session, t, at)
@@ -268,7 +265,8 @@ func plain(t *backend.Turn) bool { return single(t) && t.Then == backend.Hold }
 
 // single reports whether all that a turn writes beside its end is one journal row.
 func single(t *backend.Turn) bool {
-	return len(t.Rows) == 1 && len(t.Taken) == 0 && len(t.Logs) == 0 && t.Published == nil && t.Stuck == nil && t.Digest == ""
+	return len(t.Rows) == 1 && len(t.Taken) == 0 && len(t.Logs) == 0 && t.Published == nil && t.Stuck == nil && t.Digest == "" &&
+		len(t.Children) == 0 && len(t.Orders) == 0 && len(t.Watches) == 0 && t.Then != backend.Continue
 }
 
 // append1 lands a plain turn with a single statement, which is also its fence.
@@ -297,44 +295,55 @@ func (s *Store) append1(c *conn, session backend.SessionID, t *backend.Turn) (bo
 }
 
 // turnOf lands any turn.
-func (s *Store) turnOf(c *conn, session backend.SessionID, t *backend.Turn, at time.Time) (kept bool, err error) {
+func (s *Store) turnOf(c *conn, session backend.SessionID, t *backend.Turn, at time.Time) (r backend.TurnReply, err error) {
 	v, err := c.first(nonstop, "SELECT key, owner, run, state, stuck IS NOT NULL FROM execution WHERE id = ?", t.Execution)
 	if err != nil {
-		return false, err
+		return r, err
 	}
 	if v == nil || backend.SessionID(number(v[1])) != session || backend.RunKey(number(v[2])) != t.Run ||
-		backend.State(word(v[3])).Terminal() {
-		return false, backend.ErrNotOwner
+		backend.State(word(v[3])).Terminal() || t.Then == backend.Continue && (t.Next == nil || len(t.Rows) > 0) {
+		return r, backend.ErrNotOwner
 	}
 	key, stuck := number(v[0]), number(v[4]) != 0
 	if err := s.appendRows(c, session, t); err != nil {
-		return false, err
+		return r, err
 	}
 	for i, id := range t.Taken {
 		n, err := c.exec("DELETE FROM inbox WHERE id = ? AND execution = ?", id, key)
 		if err != nil {
-			return false, err
+			return r, err
 		}
 		if n == 0 && !slices.Contains(t.Taken[:i], id) {
-			return false, backend.ErrNotOwner
+			return r, backend.ErrNotOwner
 		}
 	}
 	if t.Digest != "" {
 		ok, err := s.stored(c, t.Digest)
 		if err != nil {
-			return false, err
+			return r, err
 		}
 		if !ok {
-			return false, backend.ErrNoProgram
+			return r, backend.ErrNoProgram
 		}
 		if _, err := c.exec("UPDATE execution SET digest = ? WHERE key = ?", t.Digest, key); err != nil {
-			return false, err
+			return r, err
 		}
 	}
 	if err := describe(c, key, t, stuck); err != nil {
-		return false, err
+		return r, err
 	}
-	return conclude(c, key, t, at)
+	if err := s.others(c, session, key, t, at); err != nil {
+		return r, err
+	}
+	switch t.Then {
+	case backend.Release:
+		r.Kept, err = release(c, key, t)
+	case backend.Finish:
+		err = finish(c, t, at)
+	case backend.Continue:
+		r.Run, err = s.next(c, session, key, t, at)
+	}
+	return r, err
 }
 
 // appendRows writes a turn's journal rows.
@@ -399,54 +408,43 @@ func describe(c *conn, key int64, t *backend.Turn, stuck bool) error {
 	return err
 }
 
-// conclude does what Turn.Then asks for.
-func conclude(c *conn, key int64, t *backend.Turn, at time.Time) (kept bool, err error) {
-	switch t.Then {
-	case backend.Release:
-		n, err := c.exec(`UPDATE execution SET owner = 0, due = ?2
-			WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM inbox WHERE execution = ?1)`, key, t.Due)
-		return n == 0, err
-	case backend.Finish:
-		if _, err := c.exec(`UPDATE execution SET state = ?, result = ?, failure = ?, finished = ?, owner = 0, due = NULL, stuck = NULL
-			WHERE key = ?`, t.State, t.Result, text(t.Failure), at, key); err != nil {
-			return false, err
-		}
-		_, err := c.exec("DELETE FROM inbox WHERE execution = ?", key)
-		return false, err
-	}
-	return false, nil
+// release gives an execution up, unless there is a message for it.
+func release(c *conn, key int64, t *backend.Turn) (kept bool, err error) {
+	n, err := c.exec(`UPDATE execution SET owner = 0, due = ?2
+		WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM inbox WHERE execution = ?1)`, key, t.Due)
+	return n == 0, err
 }
 
 // create makes the executions that do not exist yet.
-func create(c *conn, b *backend.Batch, reply *backend.Reply) error {
+func create(c *conn, session backend.SessionID, list []backend.NewExecution, at time.Time) (created []backend.Created, err error) {
 	// Run keys are taken from the sequence, which outlives deleted rows, and
 	// an execution bears the key of its first run.
 	v, err := c.first(nonstop, "SELECT seq FROM sqlite_sequence WHERE name = 'run'")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	last := int64(0)
 	if v != nil {
 		last = number(v[0])
 	}
-	for i := range b.Create {
-		n := &b.Create[i]
-		ok, err := insert(c, b.Session, n, last+1, reply.Now)
+	for i := range list {
+		n := &list[i]
+		ok, err := insert(c, session, n, last+1, at)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if ok {
 			last++
-			reply.Created = append(reply.Created, backend.Created{Run: backend.RunKey(last)})
+			created = append(created, backend.Created{Run: backend.RunKey(last)})
 			continue
 		}
 		x, err := read(nonstop, c, n.ID)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		reply.Created = append(reply.Created, backend.Created{Run: x.Run, Existing: &x})
+		created = append(created, backend.Created{Run: x.Run, Existing: &x})
 	}
-	return nil
+	return created, nil
 }
 
 func insert(c *conn, session backend.SessionID, n *backend.NewExecution, key int64, at time.Time) (bool, error) {
@@ -462,10 +460,10 @@ func insert(c *conn, session backend.SessionID, n *backend.NewExecution, key int
 		state, owner, due, started = backend.Running, session, time.Time{}, at
 	}
 	inserted, err := c.exec(`INSERT INTO execution (key, id, owner, run, state, due, queue, priority, edition, run_number,
-			created, started, expires, workflow, digest, function, parent, parent_step, tags, input)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+			created, started, expires, workflow, digest, function, parent, parent_step, parent_run, depth, tags, input)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
 		key, n.ID, owner, key, state, due, n.Queue, n.Priority, n.Edition,
-		at, started, n.Expires, n.Workflow, n.Digest, n.Function, n.Parent, n.ParentStep, tags, text(n.Input))
+		at, started, n.Expires, n.Workflow, n.Digest, n.Function, n.Parent, n.ParentStep, n.ParentRun, n.Depth, tags, text(n.Input))
 	if err != nil || inserted == 0 {
 		return false, err
 	}
@@ -495,12 +493,9 @@ func send(c *conn, m *backend.Message, at time.Time) (found, err error) {
 		return backend.ErrClosed, nil
 	}
 	key, owner, due := number(v[0]), number(v[2]), instant(v[3])
-	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		key, m.Kind, m.Name, m.Step, m.Attempt, at, m.Payload); err != nil {
+	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		key, m.Kind, m.Name, m.Run, m.Step, m.Attempt, at, m.Payload); err != nil {
 		return nil, err
 	}
-	if owner == 0 && (due.IsZero() || due.After(at)) {
-		_, err = c.exec("UPDATE execution SET due = ? WHERE key = ?", at, key)
-	}
-	return nil, err
+	return nil, wake(c, key, owner, due, at)
 }

@@ -15,8 +15,9 @@ import (
 
 const (
 	executionColumns = `id, run, run_number, workflow, digest, edition, function, input, state, result, failure, queue, priority,
-		tags, parent, parent_step, owner, due, expires, created, started, finished, published, stuck`
-	messageColumns    = `inbox.id, kind, name, step, attempt, payload, sent`
+		tags, parent, parent_step, owner, due, expires, created, started, finished, published, stuck,
+		parent_run, depth`
+	messageColumns    = `inbox.id, kind, name, step, attempt, payload, sent, inbox.run`
 	deploymentColumns = `name, version, digest, by, note, at`
 )
 
@@ -31,6 +32,7 @@ func execution(v []driver.Value) (backend.Execution, error) {
 		Failure: bytes(v[10]), Queue: word(v[11]), Priority: int(number(v[12])), Parent: word(v[14]), ParentStep: word(v[15]),
 		Owner: backend.SessionID(number(v[16])), Due: instant(v[17]), Expires: instant(v[18]), Created: instant(v[19]),
 		Started: instant(v[20]), Finished: instant(v[21]), Published: bytes(v[22]),
+		ParentRun: backend.RunKey(number(v[24])), Depth: int(number(v[25])),
 	}
 	if v[13] != nil {
 		if err := json.Unmarshal([]byte(word(v[13])), &x.Tags); err != nil {
@@ -48,7 +50,7 @@ func execution(v []driver.Value) (backend.Execution, error) {
 func message(v []driver.Value, addressee string) backend.Message {
 	return backend.Message{
 		ID: number(v[0]), Execution: addressee, Kind: backend.MessageKind(word(v[1])), Name: word(v[2]), Step: word(v[3]),
-		Attempt: int(number(v[4])), Payload: bytes(v[5]), Sent: instant(v[6]),
+		Attempt: int(number(v[4])), Payload: bytes(v[5]), Sent: instant(v[6]), Run: backend.RunKey(number(v[7])),
 	}
 }
 
@@ -154,6 +156,18 @@ func (s *Store) Journal(ctx context.Context, run backend.RunKey, from int64, row
 		}
 		from = rows[len(rows)-1].Number + 1
 	}
+}
+
+// Runs lists the runs of an execution.
+func (s *Store) Runs(ctx context.Context, id string, from int) (list []backend.Run, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(v []driver.Value) error {
+			list = append(list, backend.Run{Key: backend.RunKey(number(v[0])), Number: int(number(v[1])), Created: instant(v[2])})
+			return nil
+		}, `SELECT run.key, number, run.created FROM execution CROSS JOIN run ON run.execution = execution.key
+			WHERE execution.id = ? AND number >= ? ORDER BY number`, id, from)
+	})
+	return list, err
 }
 
 // Logs reads the log lines of a run.

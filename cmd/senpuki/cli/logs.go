@@ -39,7 +39,7 @@ func (a *app) logs(ctx context.Context, prefix string, follow bool) error {
 		if err != nil {
 			return err
 		}
-		for next := int64(0); ; {
+		for next := (engine.LogPosition{}); ; {
 			ended := x.State.Terminal() // looked at before the lines: none can follow
 			lines, err := eng.Logs(ctx, x.ID, next)
 			if err != nil {
@@ -49,7 +49,7 @@ func (a *app) logs(ctx context.Context, prefix string, follow bool) error {
 				if err := a.printLog(l); err != nil {
 					return err
 				}
-				next = l.Ordinal + 1
+				next = engine.LogPosition{Run: l.Run, Ordinal: l.Ordinal + 1}
 			}
 			if ended || !follow {
 				return nil

@@ -24,6 +24,7 @@ type progress struct {
 
 	mu       sync.Mutex // guards all below
 	title    string
+	id       string // of the execution that is shown; others are its children
 	started  time.Time
 	lines    []string
 	groups   []*group
@@ -178,6 +179,12 @@ func (p *progress) Observe(ev engine.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ran = true
+	if p.id == "" {
+		p.id = ev.Execution
+	}
+	if ev.Step != "" && ev.Execution != p.id {
+		ev.Step = ev.Execution + "/" + ev.Step
+	}
 	if ev.Kind == engine.Logged && ev.Line != nil {
 		p.add(logText(*ev.Line))
 		return
@@ -254,7 +261,10 @@ func (p *progress) item(ev engine.Event, now time.Time) *item {
 	}
 	top, _, nested := strings.Cut(ev.Step, ".")
 	key := ev.Name + " in " + top
-	if !nested {
+	switch {
+	case ev.Execution != p.id:
+		key = ev.Name + " in children"
+	case !nested:
 		// Steps of one name, one after the other, are a group until another begins.
 		key = fmt.Sprintf("%s #%d", ev.Name, p.turn)
 		if n := len(p.groups); n == 0 || p.groups[n-1].key != key {

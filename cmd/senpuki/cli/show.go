@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -125,6 +126,7 @@ func (a *app) showHead(x shownExecution, now time.Time) {
 	if x.State == backend.Completed {
 		line("result", string(x.Result))
 	}
+	a.showPublished(x.Shown, line)
 	if x.Stuck != nil && !x.State.Terminal() {
 		line("stuck", fmt.Sprintf("%s, since %s, %s", x.Stuck.Reason, at(x.Stuck.Since), count(x.Stuck.Tries, "try")))
 	}
@@ -142,6 +144,29 @@ func (a *app) showHead(x shownExecution, now time.Time) {
 		}
 		line("waits for", text)
 	}
+}
+
+// showPublished prints what the script shows of itself.
+func (a *app) showPublished(raw json.RawMessage, line func(name, value string)) {
+	var doc struct {
+		Progress struct {
+			Fraction *float64
+			Message  string
+		}
+		Status          string
+		State, Counters json.RawMessage
+	}
+	if len(raw) == 0 || json.Unmarshal(raw, &doc) != nil {
+		return
+	}
+	text := doc.Progress.Message
+	if f := doc.Progress.Fraction; f != nil {
+		text = strings.TrimSpace(fmt.Sprintf("%.0f%% %s", *f*100, text))
+	}
+	line("progress", text)
+	line("status", doc.Status)
+	line("published", string(doc.State))
+	line("counters", string(doc.Counters))
 }
 
 func dueText(due, now time.Time) string {

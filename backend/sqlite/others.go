@@ -1,0 +1,206 @@
+// What a turn has to do with other executions, and with the run that follows its own.
+
+package sqlite
+
+import (
+	"database/sql/driver"
+	"errors"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// others carries out what a turn asks of other executions. What it finds out
+// goes into the turn's own inbox.
+func (s *Store) others(c *conn, session backend.SessionID, key int64, t *backend.Turn, at time.Time) error {
+	if len(t.Children) > 0 {
+		if err := s.children(c, session, key, t, at); err != nil {
+			return err
+		}
+	}
+	for i := range t.Orders {
+		o := &t.Orders[i]
+		found, err := send(c, &o.Message, at)
+		if err != nil {
+			return err
+		}
+		if o.Answer == "" {
+			continue
+		}
+		name := backend.Delivered
+		switch {
+		case errors.Is(found, backend.ErrNotFound):
+			name = backend.NotFound
+		case errors.Is(found, backend.ErrClosed):
+			name = backend.Closed
+		}
+		if err := notice(c, key, t.Run, o.Answer, name, at); err != nil {
+			return err
+		}
+	}
+	for i := range t.Watches {
+		if err := watch(c, key, t.Run, &t.Watches[i], at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// children creates the children of a turn. One that is there already is no news.
+func (s *Store) children(c *conn, session backend.SessionID, key int64, t *backend.Turn, at time.Time) error {
+	for i := range t.Children {
+		ok, err := s.stored(c, t.Children[i].Digest)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return backend.ErrNoProgram
+		}
+	}
+	created, err := create(c, session, t.Children, at)
+	if err != nil {
+		return err
+	}
+	for i, made := range created {
+		n, x := &t.Children[i], made.Existing
+		if x == nil || x.Parent == n.Parent && x.ParentRun == n.ParentRun && x.ParentStep == n.ParentStep {
+			continue
+		}
+		if err := notice(c, key, t.Run, n.ParentStep, backend.Taken, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notice puts a finding into the inbox of the execution whose turn lands; it is owned, so that nothing more is to be done.
+func notice(c *conn, key int64, run backend.RunKey, step, name string, at time.Time) error {
+	_, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent) VALUES (?, ?, ?, ?, ?, 0, ?)",
+		key, backend.Notice, name, run, step, at)
+	return err
+}
+
+// watch registers for the end of an execution, or tells of it at once.
+func watch(c *conn, key int64, run backend.RunKey, w *backend.Watch, at time.Time) error {
+	v, err := c.first(nonstop, "SELECT key, state, result, failure FROM execution WHERE id = ?", w.Execution)
+	switch {
+	case err != nil:
+		return err
+	case v == nil:
+		return notice(c, key, run, w.Step, backend.NotFound, at)
+	}
+	if state := backend.State(word(v[1])); state.Terminal() {
+		return outcome(c, waiter{key, int64(run), w.Step}, state, ending(state, v[2], v[3]), at)
+	}
+	_, err = c.exec("INSERT OR IGNORE INTO watch (target, watcher, run, step) VALUES (?, ?, ?, ?)", number(v[0]), key, run, w.Step)
+	return err
+}
+
+// ending is what those who wait for an execution's end get.
+func ending(state backend.State, result, failure driver.Value) []byte {
+	if state == backend.Completed {
+		return bytes(result)
+	}
+	return bytes(failure)
+}
+
+// waiter is who waits for the end of an execution.
+type waiter struct {
+	key, run int64
+	step     string
+}
+
+// outcome tells a waiter, unless it has ended itself.
+func outcome(c *conn, w waiter, state backend.State, payload []byte, at time.Time) error {
+	v, err := c.first(nonstop, "SELECT state, owner, due FROM execution WHERE key = ?", w.key)
+	if err != nil || v == nil || backend.State(word(v[0])).Terminal() {
+		return err
+	}
+	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, 0, ?, ?)",
+		w.key, backend.Outcome, state, w.run, w.step, at, payload); err != nil {
+		return err
+	}
+	return wake(c, w.key, number(v[1]), instant(v[2]), at)
+}
+
+// wake makes an execution without an owner due.
+func wake(c *conn, key, owner int64, due, at time.Time) error {
+	if owner != 0 || !due.IsZero() && !due.After(at) {
+		return nil
+	}
+	_, err := c.exec("UPDATE execution SET due = ? WHERE key = ?", at, key)
+	return err
+}
+
+// finish ends an execution and tells who waits for that.
+func finish(c *conn, t *backend.Turn, at time.Time) error {
+	v, err := c.first(nonstop, `UPDATE execution SET state = ?, result = ?, failure = ?, finished = ?, owner = 0, due = NULL, stuck = NULL
+		WHERE id = ? RETURNING key, parent, parent_run, parent_step`, t.State, t.Result, text(t.Failure), at, t.Execution)
+	if err != nil {
+		return err
+	}
+	key := number(v[0])
+	if _, err := c.exec("DELETE FROM inbox WHERE execution = ?", key); err != nil {
+		return err
+	}
+	waiters, err := waitersOf(c, key)
+	if err != nil {
+		return err
+	}
+	if parent, step := word(v[1]), word(v[3]); parent != "" && step != "" {
+		p, err := c.first(nonstop, "SELECT key FROM execution WHERE id = ?", parent)
+		if err != nil {
+			return err
+		}
+		if p != nil {
+			waiters = append(waiters, waiter{number(p[0]), number(v[2]), step})
+		}
+	}
+	payload := t.Failure
+	if t.State == backend.Completed {
+		payload = t.Result
+	}
+	for _, w := range waiters {
+		if err := outcome(c, w, t.State, payload, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitersOf lists who watches an execution, and forgets them.
+func waitersOf(c *conn, key int64) (list []waiter, err error) {
+	err = c.query(nonstop, func(v []driver.Value) error {
+		list = append(list, waiter{number(v[0]), number(v[1]), word(v[2])})
+		return nil
+	}, "SELECT watcher, run, step FROM watch WHERE target = ?", key)
+	if err == nil && len(list) > 0 {
+		_, err = c.exec("DELETE FROM watch WHERE target = ?", key)
+	}
+	return list, err
+}
+
+// next begins the run that follows a turn's own. The old run's journal goes, its log lines stay.
+func (s *Store) next(c *conn, session backend.SessionID, key int64, t *backend.Turn, at time.Time) (backend.RunKey, error) {
+	ok, err := s.stored(c, t.Next.Digest)
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		return 0, backend.ErrNoProgram
+	}
+	v, err := c.first(nonstop, "INSERT INTO run (execution, number, created) SELECT ?1, run_number + 1, ?2 FROM execution WHERE key = ?1 RETURNING key", key, at)
+	if err != nil {
+		return 0, err
+	}
+	run := backend.RunKey(number(v[0]))
+	if _, err := c.exec("UPDATE execution SET run = ?, run_number = run_number + 1, digest = ?, edition = ? WHERE key = ?",
+		run, t.Next.Digest, t.Next.Edition, key); err != nil {
+		return 0, err
+	}
+	if _, err := c.exec("DELETE FROM journal WHERE run = ?", t.Run); err != nil {
+		return 0, err
+	}
+	delete(s.tails, t.Run)
+	return run, s.appendRows(c, session, &backend.Turn{Run: run, Rows: t.Next.Rows})
+}
