@@ -5,6 +5,7 @@ package starlark
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 
@@ -57,12 +58,31 @@ func roundBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Va
 	if err != nil || n < -300 || n > 300 {
 		return nil, fmt.Errorf("round: ndigits is an int between -300 and 300, got %s", digits)
 	}
+	if i, ok := x.(star.Int); ok {
+		return roundInt(i, n), nil
+	}
 	if n >= 0 {
 		r, err := strconv.ParseFloat(strconv.FormatFloat(f, 'f', n, 64), 64)
 		return star.Float(r), err
 	}
 	p := math.Pow(10, float64(-n))
 	return star.Float(math.RoundToEven(f/p) * p), nil
+}
+
+// roundInt rounds an int of any size to a power of ten, half to even.
+func roundInt(i star.Int, digits int) star.Int {
+	if digits >= 0 {
+		return i
+	}
+	p := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(-digits)), nil)
+	quotient, rest := new(big.Int).DivMod(i.BigInt(), p, new(big.Int)) // the rest is not negative
+	switch new(big.Int).Lsh(rest, 1).Cmp(p) {
+	case 1:
+		quotient.Add(quotient, big.NewInt(1))
+	case 0:
+		quotient.Add(quotient, new(big.Int).And(quotient, big.NewInt(1)))
+	}
+	return star.MakeBigInt(quotient.Mul(quotient, p))
 }
 
 func isinstanceBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {

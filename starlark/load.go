@@ -149,11 +149,21 @@ func (g *gatherer) visit(name, text string, stack []string) {
 		}
 		text, err := g.read(target)
 		if err != nil {
-			g.problems = append(g.problems, problemAt(l.Module.TokenPos, "cannot load %s: %s", target, reason(err)))
+			g.problems = append(g.problems, problemAt(l.Module.TokenPos, "cannot load %s: %s%s", target, reason(err), g.nearest(target)))
 			continue
 		}
 		g.visit(target, text, stack)
 	}
+}
+
+// nearest names a file that may have been meant: with .star, or among those that were read.
+func (g *gatherer) nearest(target string) string {
+	if path.Ext(target) == "" {
+		if _, err := g.read(target + ".star"); err == nil {
+			return "; did you mean " + target + ".star?"
+		}
+	}
+	return ""
 }
 
 // loadsOf lists the load statements of a file.

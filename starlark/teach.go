@@ -35,6 +35,7 @@ var (
 	gotToken   = regexp.MustCompile(`^got (?:'([^']+)'|([^' ,]+))[, ]`)
 	fString    = regexp.MustCompile(`(?:^|[^\w"'])[fF][rR]?["']`)
 	definition = regexp.MustCompile(`^\s*def\b`)
+	increment  = regexp.MustCompile(`^\s*\w+(\+\+|--)\s*(#.*)?$`)
 	annotated  = regexp.MustCompile(`^\s*\w+\s*$`)
 )
 
@@ -71,6 +72,14 @@ func hintFor(line, before, at, msg string) string {
 	}
 	open := strings.LastIndexByte(before, '{')
 	switch {
+	case strings.HasPrefix(strings.TrimSpace(before), "print ") && strings.Contains(msg, "got "):
+		return "print is a function; write print(value)"
+	case increment.MatchString(line):
+		return "there is no ++ or --; write n += 1"
+	case strings.HasPrefix(at, "?"):
+		return "there is no ?:; write a if condition else b"
+	case strings.HasSuffix(before, "&") && strings.HasPrefix(at, "&"), strings.HasSuffix(before, "|") && strings.HasPrefix(at, "|"):
+		return "there is no && or ||; write and, or, not"
 	case strings.Contains(msg, "got string literal"):
 		if fString.MatchString(line) {
 			return "there are no f-strings; write \"text {}\".format(value) or \"text %s\" % value"
@@ -116,6 +125,12 @@ func teachEval(msg string) string {
 	switch {
 	case strings.HasSuffix(msg, "list during iteration"):
 		return msg + "; another branch, or the loop itself, goes through it: write `for x in list(items)`"
+	case strings.HasPrefix(msg, "int value is not iterable"):
+		return msg + "; write range(n)"
+	case msg == "unknown binary op: string + int", msg == "unknown binary op: int + string", msg == "unknown binary op: string + float":
+		return msg + "; write str(x), or \"text %s\" % x"
+	case strings.Contains(msg, "frozen "):
+		return msg + "; what a file defines at its top is shared and constant: make the value inside a function"
 	case strings.HasSuffix(msg, "hash table during iteration"):
 		return msg + "; another branch, or the loop itself, goes through it: write `for k in list(d)`"
 	}
@@ -136,6 +151,12 @@ func teachResolve(msg string) string {
 			return hint
 		}
 		switch name {
+		case "null", "nil":
+			return msg + "; write None"
+		case "true", "false":
+			return msg + "; write " + strings.ToUpper(name[:1]) + name[1:]
+		case "open":
+			return msg + "; write activity(\"file.read\")(path), or call another activity"
 		case "os", "sys", "asyncio", "requests", "subprocess", "datetime":
 			return msg + "; there are no Python modules: call activities, or load(\"@std/...\")"
 		}
