@@ -18,27 +18,45 @@
 //
 //  1. The journal of a run is dense (rows 0, 1, 2, ...), append-only, and each
 //     row names the session that wrote it.
+//
 //  2. A batch lands whole or not at all. It lands only while its session's row
 //     exists and the session owns every execution that its turns write.
+//
 //  3. Ownership leaves an execution only by a turn of its owner ([Turn.Then] is
 //     Release or Finish) or because the owner's session was revoked.
+//
 //  4. A terminal execution never changes its state, result or failure, has no owner, is never
 //     due and has an empty inbox.
+//
 //  5. An execution without an owner and with messages in its inbox is due.
+//
 //  6. Release leaves an execution owned when its inbox is not empty. Finish
 //     rejects what is left in the inbox.
+//
 //  7. A message is in the inbox until the turn that takes it lands, and never
 //     again afterwards. Messages of one execution are received in the order in
 //     which they were stored.
+//
 //  8. A session id is never reused; revoking deletes the row first and frees
 //     what it owned afterwards, in chunks.
+//
 //  9. Every execution's program exists.
+//
 //  10. A log line's (run, ordinal) is unique; log lines land with their turn.
+//
 //  11. Whoever waits for the end of an execution, its parent or one that
 //     watches it, gets its Outcome in the transaction that ends it, once.
+//
 //  12. What a turn asks of other executions (children, orders, watches) lands
 //     with it; what the store finds out about it is a Notice in the turn's own
 //     execution, and never keeps the turn from landing.
+//
+//  13. A task belongs to the run of an execution that has not ended. It is settled
+//     once: by its owner, by its withdrawal, or by becoming an Outcome when its
+//     owner is revoked or nobody began it in time.
+//
+//  14. A memo is computed by one step at a time. When that step's run is over
+//     the reservation is free, and the first who waits for it has it.
 //
 // # Runs
 //

@@ -10,6 +10,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrClosed: the execution has ended.
 	ErrClosed = errors.New("execution has ended")
+	// ErrConflict: what was asked for does not fit what is there.
+	ErrConflict = errors.New("conflict")
 	// ErrFenced: the session was revoked; nothing it writes can land.
 	ErrFenced = errors.New("session revoked")
 	// ErrNotOwner: the session does not own the execution or its journal is not at that row.

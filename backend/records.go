@@ -180,6 +180,169 @@ type LogLine struct {
 	Fields  []byte // JSON object, or nil
 }
 
+// Task is an attempt of a step that any worker which serves its queue may run.
+type Task struct {
+	Key       int64  // assigned by the store
+	Execution string // public id
+	Run       RunKey
+	Step      string
+	Attempt   int
+	Activity  string
+	Queue     string
+	Priority  int
+	Tags      []string
+	Due       time.Time // zero: now
+	Expires   time.Time // must have begun by then; zero: never
+	Limit     *Limit
+	Owner     SessionID
+	Created   time.Time
+	Began     time.Time // when its owner claimed it
+	Input     []byte    // what the engine needs to run it
+}
+
+// Limit bounds the attempts of one activity over the whole store. Zero fields do not bound.
+type Limit struct {
+	Max  int           `json:"max,omitempty"`  // at once
+	Rate int           `json:"rate,omitempty"` // begun within Per
+	Per  time.Duration `json:"per,omitempty"`  // nanoseconds
+}
+
+// TaskRef names a task of a turn's own run.
+type TaskRef struct {
+	Step    string
+	Attempt int
+}
+
+// Settled is what became of a task that a session owned: an Outcome of that name and payload.
+type Settled struct {
+	Key     int64
+	Name    string
+	Payload []byte
+}
+
+// The names of Outcomes of tasks.
+const (
+	TaskDone    = "done"
+	TaskFailed  = "failed"
+	TaskCrashed = "crashed"       // its session was revoked
+	TaskExpired = "start_timeout" // nobody began it in time
+)
+
+// TaskRequest asks for tasks: due, ownerless, of these queues, of these
+// activities, with all their tags among these; highest priority first, then oldest due.
+type TaskRequest struct {
+	Session    SessionID
+	Queues     []string
+	Tags       []string
+	Activities []string
+	Limit      int
+}
+
+// TaskFilter selects tasks; zero fields select everything.
+type TaskFilter struct {
+	Execution string
+	Queue     string
+	Activity  string
+	Limit     int // zero: 100
+}
+
+// Reservation asks for a memo: a result that is shared between executions, by
+// what it was called with. The answer is a Notice for the step: Reserved when
+// the step is to compute it, Hit with the result as Payload, at once or when the one who computes it has.
+type Reservation struct {
+	Step     string
+	Hash     string
+	Activity string
+	Key      string // what people see of what it was called with
+}
+
+// MemoResult ends the reservation of a step. Without Result the key is free again, for
+// the first who waits for it.
+type MemoResult struct {
+	Step    string
+	Hash    string
+	Result  []byte
+	Expires time.Time // zero: never
+}
+
+// The names of notices about memos.
+const (
+	Reserved = "reserved"
+	Hit      = "hit"
+)
+
+// Memo is a stored result, or its reservation.
+type Memo struct {
+	Hash      string
+	Activity  string
+	Key       string
+	Execution string // who computed it, or does
+	Step      string
+	Created   time.Time
+	Expires   time.Time
+	Waiting   int    // how many steps wait for it
+	Result    []byte // nil: reserved
+}
+
+// DeadLetter is a step whose attempts are used up.
+type DeadLetter struct {
+	ID        int64 // assigned by the store
+	Execution string
+	Run       RunKey
+	Step      string
+	Activity  string
+	Attempts  int
+	At        time.Time
+	Failure   []byte
+	Input     []byte // JSON written and read by the engine: arguments, options, source line
+}
+
+// Rerun begins another run of an execution that has ended, or with ID a new
+// execution like it, with rows to begin its journal with. It is ownerless and due.
+type Rerun struct {
+	Execution string
+	Run       RunKey // its latest run; another one means that somebody was faster
+	ID        string // not empty: of a new execution, whose parent it does not have
+	Digest    string
+	Edition   int
+	Rows      []Row  // numbered from 0
+	LogsUpTo  int64  // log lines below this ordinal are copied
+	Queue     string // not empty: of the new run
+}
+
+// Stats is a count of what a store holds.
+type Stats struct {
+	States map[State]int64
+	Queues []QueueStats // by name
+	Stuck  int64
+	Dead   int64
+	Memos  int64
+	Since  time.Time // of the two below
+	Ended  int64     // executions that ended since
+	Failed int64     // of them, not completed
+}
+
+// QueueStats is a queue's depth.
+type QueueStats struct {
+	Queue     string
+	Pending   int64 // executions that are due and ownerless
+	Tasks     int64 // tasks that are due and ownerless
+	OldestDue time.Time
+}
+
+// Retention says what Collect removes: what ended before these times, zero keeps everything.
+type Retention struct {
+	Completed time.Time
+	Failed    time.Time // failed, cancelled, timed out
+	Limit     int       // executions at most
+	DryRun    bool
+}
+
+// Collected is what Collect removed.
+type Collected struct {
+	Executions, Memos, DeadLetters, Programs int64
+}
+
 // Then says what becomes of an execution when a turn has landed.
 type Then int
 
@@ -203,6 +366,11 @@ type Turn struct {
 	Children  []NewExecution // ParentStep is the step; one whose id is taken by another execution answers with a Notice
 	Orders    []Order
 	Watches   []Watch
+	Tasks     []Task
+	Withdraw  []TaskRef
+	Reserve   []Reservation
+	Memos     []MemoResult
+	Dead      []DeadLetter
 	Stuck     *Stuck // set: cannot be advanced; a landed turn with rows clears an earlier one
 	Then      Then
 	Due       time.Time // with Release: zero waits for a message
@@ -220,6 +388,8 @@ type Batch struct {
 	Create  []NewExecution
 	Turns   []Turn
 	Send    []Message
+	Settle  []Settled // tasks that the session owns
+	Back    []int64   // keys of tasks that the session gives back unfinished
 }
 
 // Reply says what a batch found out, item by item. None of it undoes the batch.
@@ -227,6 +397,7 @@ type Reply struct {
 	Created []Created   // one per Batch.Create
 	Turns   []TurnReply // one per Batch.Turns
 	Sent    []error     // one per Batch.Send: nil, ErrNotFound or ErrClosed
+	Settled []bool      // one per Batch.Settle: false when the session did not own the task any more
 	Now     time.Time   // the transaction's time
 }
 

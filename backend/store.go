@@ -24,6 +24,25 @@ type Store interface {
 	// Claim gives due executions to a session. ErrFenced as Commit.
 	Claim(ctx context.Context, r ClaimRequest) ([]Claimed, error)
 
+	// ClaimTasks gives due tasks to a session. ErrFenced as Commit. Tasks that nobody has
+	// begun in time become Outcomes named TaskExpired.
+	ClaimTasks(ctx context.Context, r TaskRequest) ([]Task, error)
+
+	// Rerun begins a run after the last. ErrNotFound; ErrConflict when the
+	// execution has not ended, has another run by now, or the new id is taken; ErrNoProgram.
+	Rerun(ctx context.Context, r Rerun) error
+
+	// ClearMemos removes stored results of an activity, "" all; it returns how many.
+	ClearMemos(ctx context.Context, activity string) (int64, error)
+
+	// Discard removes dead letters; it returns how many there were.
+	Discard(ctx context.Context, ids []int64) (int64, error)
+
+	// Collect removes executions that ended long ago with all that belongs to
+	// them, expired memos, and what nothing refers to any more. It is
+	// to be called again while it removes as many executions as Retention.Limit.
+	Collect(ctx context.Context, r Retention) (Collected, error)
+
 	// Receive returns all messages in the inboxes of the executions that the
 	// session owns, in order per execution, also those returned before and not yet taken.
 	Receive(ctx context.Context, s SessionID) ([]Message, error)
@@ -66,6 +85,13 @@ type Reader interface {
 	// Deployments returns a workflow's deployments, newest first; with "" the newest of every workflow, by name.
 	Deployments(ctx context.Context, workflow string) ([]Deployment, error)
 	Sessions(ctx context.Context) ([]Session, error)
+	// Tasks returns tasks, by key.
+	Tasks(ctx context.Context, f TaskFilter) ([]Task, error)
+	// Memos returns stored results of an activity ("": all), newest first, at most limit.
+	Memos(ctx context.Context, activity string, limit int) ([]Memo, error)
+	// DeadLetters returns dead letters, newest first; execution "" means all.
+	DeadLetters(ctx context.Context, execution string, limit int) ([]DeadLetter, error)
+	Stats(ctx context.Context, since time.Time) (Stats, error)
 }
 
 // Versioner is an optional ability: a cheap number that changes whenever

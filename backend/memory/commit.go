@@ -31,12 +31,18 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, err
 	for i := range b.Send {
 		reply.Sent = append(reply.Sent, s.send(&b.Send[i], reply.Now))
 	}
+	for i := range b.Settle {
+		reply.Settled = append(reply.Settled, s.settle(b.Session, &b.Settle[i], reply.Now))
+	}
+	for _, key := range b.Back {
+		s.giveBack(b.Session, key, reply.Now)
+	}
 	return reply, nil
 }
 
 // mayLand checks everything before anything is changed.
 func (s *Store) mayLand(b *backend.Batch) error {
-	fenced := len(b.Turns) > 0
+	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0
 	for i := range b.Create {
 		if _, ok := s.programs[b.Create[i].Digest]; !ok {
 			return backend.ErrNoProgram
@@ -147,6 +153,20 @@ func (s *Store) land(session backend.SessionID, t *backend.Turn, at time.Time) (
 		default:
 			other.watchers = append(other.watchers, watcher{t.Execution, t.Run, w.Step})
 		}
+	}
+	s.putTasks(x, t, at)
+	for i := range t.Reserve {
+		s.reserve(t, &t.Reserve[i], at)
+	}
+	for i := range t.Memos {
+		s.concludeMemo(t, &t.Memos[i], at)
+	}
+	s.bury(t, at)
+	if t.Then == backend.Continue || t.Then == backend.Finish {
+		defer func() {
+			s.dropTasks(t.Run)
+			s.freeMemos(t.Run, at)
+		}()
 	}
 	switch t.Then {
 	case backend.Continue:

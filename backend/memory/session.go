@@ -5,6 +5,7 @@ package memory
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -44,6 +45,11 @@ func (s *Store) Revoke(_ context.Context, id backend.SessionID) error {
 	for _, x := range s.executions {
 		if x.Owner != 0 && s.sessions[x.Owner] == nil {
 			x.Owner, x.Due = 0, at
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.tasks)) {
+		if k := s.tasks[key]; k.Owner != 0 && s.sessions[k.Owner] == nil {
+			s.conclude(k, backend.TaskCrashed, nil, at)
 		}
 	}
 	return nil

@@ -19,6 +19,12 @@ type Store struct {
 	executions  map[string]*execution
 	runs        map[backend.RunKey]*run
 	sessions    map[backend.SessionID]*backend.Session
+	tasks       map[int64]*backend.Task
+	begun       map[string][]time.Time // by activity: when tasks with a rate began
+	memos       map[string]*memo
+	dead        map[int64]backend.DeadLetter
+	lastTask    int64
+	lastLetter  int64
 	lastRun     backend.RunKey
 	lastSession backend.SessionID
 	lastMessage int64
@@ -48,6 +54,10 @@ func New() *Store {
 		executions:  make(map[string]*execution),
 		runs:        make(map[backend.RunKey]*run),
 		sessions:    make(map[backend.SessionID]*backend.Session),
+		tasks:       make(map[int64]*backend.Task),
+		begun:       make(map[string][]time.Time),
+		memos:       make(map[string]*memo),
+		dead:        make(map[int64]backend.DeadLetter),
 	}
 }
 

@@ -28,7 +28,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, err
 }
 
 func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply) error {
-	fenced := len(b.Turns) > 0
+	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0
 	for i := range b.Create {
 		ok, err := s.stored(c, b.Create[i].Digest)
 		if err != nil {
@@ -64,7 +64,14 @@ func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply) error {
 		}
 		reply.Sent = append(reply.Sent, found)
 	}
-	return nil
+	for i := range b.Settle {
+		ok, err := settle(c, b.Session, &b.Settle[i], reply.Now)
+		if err != nil {
+			return err
+		}
+		reply.Settled = append(reply.Settled, ok)
+	}
+	return giveBack(c, b.Session, b.Back, reply.Now)
 }
 
 // fence fails when the session's row is gone.
@@ -159,14 +166,25 @@ func (s *Store) landGrouped(c *conn, b *backend.Batch, reply *backend.Reply) err
 
 // finishEach ends the executions of those turns that finish, whose rows have landed.
 func finishEach(c *conn, b *backend.Batch, turns []int, at time.Time) error {
+	looked, quiet := false, false
 	for _, i := range turns {
 		t := &b.Turns[i]
 		if t.Then != backend.Finish {
 			continue
 		}
-		if err := finish(c, t, at); err != nil {
+		if !looked {
+			v, err := c.first(nonstop, `SELECT EXISTS (SELECT 1 FROM inbox) OR EXISTS (SELECT 1 FROM watch) OR EXISTS (SELECT 1 FROM task)
+				OR EXISTS (SELECT 1 FROM memo_waiter) OR EXISTS (SELECT 1 FROM memo WHERE result IS NULL)`)
+			if err != nil {
+				return err
+			}
+			looked, quiet = true, number(v[0]) == 0
+		}
+		told, err := finish(c, t, at, quiet)
+		if err != nil {
 			return err
 		}
+		quiet = quiet && !told
 	}
 	return nil
 }
@@ -266,7 +284,8 @@ func plain(t *backend.Turn) bool { return single(t) && t.Then == backend.Hold }
 // single reports whether all that a turn writes beside its end is one journal row.
 func single(t *backend.Turn) bool {
 	return len(t.Rows) == 1 && len(t.Taken) == 0 && len(t.Logs) == 0 && t.Published == nil && t.Stuck == nil && t.Digest == "" &&
-		len(t.Children) == 0 && len(t.Orders) == 0 && len(t.Watches) == 0 && t.Then != backend.Continue
+		len(t.Children) == 0 && len(t.Orders) == 0 && len(t.Watches) == 0 && t.Then != backend.Continue &&
+		len(t.Tasks) == 0 && len(t.Withdraw) == 0 && len(t.Reserve) == 0 && len(t.Memos) == 0 && len(t.Dead) == 0
 }
 
 // append1 lands a plain turn with a single statement, which is also its fence.
@@ -339,7 +358,7 @@ func (s *Store) turnOf(c *conn, session backend.SessionID, t *backend.Turn, at t
 	case backend.Release:
 		r.Kept, err = release(c, key, t)
 	case backend.Finish:
-		err = finish(c, t, at)
+		_, err = finish(c, t, at, false)
 	case backend.Continue:
 		r.Run, err = s.next(c, session, key, t, at)
 	}

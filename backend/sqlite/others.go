@@ -43,7 +43,20 @@ func (s *Store) others(c *conn, session backend.SessionID, key int64, t *backend
 			return err
 		}
 	}
-	return nil
+	if err := putTasks(c, key, t, at); err != nil {
+		return err
+	}
+	for i := range t.Reserve {
+		if err := reserve(c, key, t, &t.Reserve[i], at); err != nil {
+			return err
+		}
+	}
+	for i := range t.Memos {
+		if err := concludeMemo(c, key, t, &t.Memos[i], at); err != nil {
+			return err
+		}
+	}
+	return bury(c, key, t, at)
 }
 
 // children creates the children of a turn. One that is there already is no news.
@@ -132,25 +145,30 @@ func wake(c *conn, key, owner int64, due, at time.Time) error {
 	return err
 }
 
-// finish ends an execution and tells who waits for that.
-func finish(c *conn, t *backend.Turn, at time.Time) error {
+// finish ends an execution and tells who waits for that; told says whether
+// anybody was. When the store is quiet there are no messages, watches, tasks or reservations.
+func finish(c *conn, t *backend.Turn, at time.Time, quiet bool) (told bool, err error) {
 	v, err := c.first(nonstop, `UPDATE execution SET state = ?, result = ?, failure = ?, finished = ?, owner = 0, due = NULL, stuck = NULL
 		WHERE id = ? RETURNING key, parent, parent_run, parent_step`, t.State, t.Result, text(t.Failure), at, t.Execution)
 	if err != nil {
-		return err
+		return false, err
 	}
-	key := number(v[0])
-	if _, err := c.exec("DELETE FROM inbox WHERE execution = ?", key); err != nil {
-		return err
-	}
-	waiters, err := waitersOf(c, key)
-	if err != nil {
-		return err
+	var waiters []waiter
+	if key := number(v[0]); !quiet {
+		if _, err := c.exec("DELETE FROM inbox WHERE execution = ?", key); err != nil {
+			return false, err
+		}
+		if waiters, err = waitersOf(c, key); err != nil {
+			return false, err
+		}
+		if err := over(c, t.Run, at); err != nil {
+			return false, err
+		}
 	}
 	if parent, step := word(v[1]), word(v[3]); parent != "" && step != "" {
 		p, err := c.first(nonstop, "SELECT key FROM execution WHERE id = ?", parent)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if p != nil {
 			waiters = append(waiters, waiter{number(p[0]), number(v[2]), step})
@@ -162,10 +180,10 @@ func finish(c *conn, t *backend.Turn, at time.Time) error {
 	}
 	for _, w := range waiters {
 		if err := outcome(c, w, t.State, payload, at); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return len(waiters) > 0, nil
 }
 
 // waitersOf lists who watches an execution, and forgets them.
@@ -202,5 +220,8 @@ func (s *Store) next(c *conn, session backend.SessionID, key int64, t *backend.T
 		return 0, err
 	}
 	delete(s.tails, t.Run)
+	if err := over(c, t.Run, at); err != nil {
+		return 0, err
+	}
 	return run, s.appendRows(c, session, &backend.Turn{Run: run, Rows: t.Next.Rows})
 }

@@ -77,6 +77,27 @@ func (s *Store) reclaim(ctx context.Context) error {
 			return err
 		}
 	}
+	return s.crash(ctx, 0)
+}
+
+// crash turns the tasks that a gone session, or with 0 any, was at into Outcomes, in chunks.
+func (s *Store) crash(ctx context.Context, id backend.SessionID) error {
+	var busy bool
+	if err := s.read(ctx, func(c *conn) error {
+		v, err := c.first(ctx, "SELECT EXISTS (SELECT 1 FROM task WHERE owner <> 0)")
+		busy = err == nil && number(v[0]) != 0
+		return err
+	}); err != nil {
+		return err
+	}
+	for busy {
+		if err := s.write(ctx, func(c *conn, at time.Time) (err error) {
+			busy, err = crashTasks(c, id, at)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -91,7 +112,7 @@ func (s *Store) free(ctx context.Context, id backend.SessionID) error {
 			return err
 		}
 	}
-	return nil
+	return s.crash(ctx, id)
 }
 
 // Sessions returns all sessions, oldest first.

@@ -1,0 +1,161 @@
+// Tasks: attempts that any worker may run.
+
+package memory
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// putTasks writes and withdraws the tasks of a turn.
+func (s *Store) putTasks(x *execution, t *backend.Turn, at time.Time) {
+	for _, w := range t.Withdraw {
+		maps.DeleteFunc(s.tasks, func(_ int64, k *backend.Task) bool {
+			return k.Run == t.Run && k.Step == w.Step && k.Attempt == w.Attempt
+		})
+	}
+	for _, k := range t.Tasks {
+		s.lastTask++
+		k.Key, k.Execution, k.Run, k.Owner, k.Created, k.Began = s.lastTask, x.ID, t.Run, 0, at, time.Time{}
+		if k.Due.IsZero() {
+			k.Due = at
+		}
+		k.Tags, k.Input = slices.Clone(k.Tags), clone(k.Input)
+		s.tasks[k.Key] = &k
+	}
+}
+
+// dropTasks removes the tasks of a run that is over.
+func (s *Store) dropTasks(run backend.RunKey) {
+	maps.DeleteFunc(s.tasks, func(_ int64, k *backend.Task) bool { return k.Run == run })
+}
+
+// settle ends a task that the session owns.
+func (s *Store) settle(session backend.SessionID, d *backend.Settled, at time.Time) bool {
+	k := s.tasks[d.Key]
+	if k == nil || k.Owner != session || session == 0 {
+		return false
+	}
+	s.conclude(k, d.Name, d.Payload, at)
+	return true
+}
+
+// conclude turns a task into an Outcome.
+func (s *Store) conclude(k *backend.Task, name string, payload []byte, at time.Time) {
+	delete(s.tasks, k.Key)
+	_ = s.send(&backend.Message{
+		Execution: k.Execution, Kind: backend.Outcome, Run: k.Run, Step: k.Step, Attempt: k.Attempt, Name: name, Payload: payload,
+	}, at)
+}
+
+// giveBack makes a task ownerless again.
+func (s *Store) giveBack(session backend.SessionID, key int64, at time.Time) {
+	if k := s.tasks[key]; k != nil && k.Owner == session && session != 0 {
+		k.Owner, k.Due, k.Began = 0, at, time.Time{}
+	}
+}
+
+// ClaimTasks gives due tasks to a session.
+func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) ([]backend.Task, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions[r.Session] == nil {
+		return nil, backend.ErrFenced
+	}
+	at := now()
+	var found []*backend.Task
+	for _, key := range slices.Sorted(maps.Keys(s.tasks)) {
+		k := s.tasks[key]
+		switch {
+		case k.Owner != 0:
+		case !k.Expires.IsZero() && !k.Expires.After(at):
+			s.conclude(k, backend.TaskExpired, nil, at)
+		case !k.Due.After(at) && slices.Contains(r.Queues, k.Queue) && slices.Contains(r.Activities, k.Activity) && subset(k.Tags, r.Tags):
+			found = append(found, k)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b *backend.Task) int {
+		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Key, b.Key))
+	})
+	var claimed []backend.Task
+	for _, k := range found {
+		if len(claimed) >= r.Limit {
+			break
+		}
+		if !s.admit(k, at) {
+			continue
+		}
+		k.Owner, k.Began = r.Session, at
+		claimed = append(claimed, task(k))
+	}
+	return claimed, nil
+}
+
+// admit says whether the limit of a task's activity lets it begin, and counts it.
+func (s *Store) admit(k *backend.Task, at time.Time) bool {
+	if k.Limit == nil {
+		return true
+	}
+	if k.Limit.Max > 0 {
+		busy := 0
+		for _, o := range s.tasks {
+			if o.Activity == k.Activity && o.Owner != 0 {
+				busy++
+			}
+		}
+		if busy >= k.Limit.Max {
+			return false
+		}
+	}
+	if k.Limit.Rate > 0 {
+		begun := slices.DeleteFunc(s.begun[k.Activity], func(b time.Time) bool { return !b.After(at.Add(-k.Limit.Per)) })
+		s.begun[k.Activity] = begun
+		if len(begun) >= k.Limit.Rate {
+			return false
+		}
+		s.begun[k.Activity] = append(begun, at)
+	}
+	return true
+}
+
+func subset(tags, of []string) bool {
+	for _, t := range tags {
+		if !slices.Contains(of, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// task is a copy of a task.
+func task(k *backend.Task) backend.Task {
+	c := *k
+	c.Tags, c.Input = slices.Clone(k.Tags), clone(k.Input)
+	return c
+}
+
+// Tasks lists tasks by key.
+func (s *Store) Tasks(_ context.Context, f backend.TaskFilter) ([]backend.Task, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limit := f.Limit
+	if limit == 0 {
+		limit = 100
+	}
+	var list []backend.Task
+	for _, key := range slices.Sorted(maps.Keys(s.tasks)) {
+		k := s.tasks[key]
+		if len(list) == limit {
+			break
+		}
+		if (f.Execution == "" || f.Execution == k.Execution) && (f.Queue == "" || f.Queue == k.Queue) && (f.Activity == "" || f.Activity == k.Activity) {
+			list = append(list, task(k))
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,186 @@
+// Runs after the last, retention, counting.
+
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Rerun begins a run after the last.
+func (s *Store) Rerun(ctx context.Context, r backend.Rerun) error {
+	return s.write(ctx, func(c *conn, at time.Time) error {
+		ok, err := s.stored(c, r.Digest)
+		if err != nil {
+			return err
+		}
+		x, err := read(nonstop, c, r.Execution)
+		switch {
+		case err != nil:
+			return err
+		case !x.State.Terminal() || x.Run != r.Run:
+			return fmt.Errorf("execution %s has not ended, or has another run by now: %w", r.Execution, backend.ErrConflict)
+		case !ok:
+			return backend.ErrNoProgram
+		}
+		if r.ID != "" {
+			return s.fork(c, &r, &x, at)
+		}
+		v, err := c.first(nonstop, `INSERT INTO run (execution, number, created) SELECT key, run_number + 1, ? FROM execution WHERE id = ? RETURNING key`, at, r.Execution)
+		if err != nil {
+			return err
+		}
+		return s.begin(c, &r, r.Execution, number(v[0]), x.RunNumber+1, at)
+	})
+}
+
+// fork makes a new execution like x.
+func (s *Store) fork(c *conn, r *backend.Rerun, x *backend.Execution, at time.Time) error {
+	made, err := create(c, 0, []backend.NewExecution{{
+		ID: r.ID, Workflow: x.Workflow, Digest: r.Digest, Edition: r.Edition, Function: x.Function, Input: x.Input,
+		Queue: x.Queue, Priority: x.Priority, Tags: x.Tags, Due: at,
+	}}, at)
+	if err != nil {
+		return err
+	}
+	if made[0].Existing != nil {
+		return fmt.Errorf("execution %s exists already: %w", r.ID, backend.ErrConflict)
+	}
+	if _, err := c.exec("UPDATE execution SET started = ?, published = ? WHERE id = ?", x.Started, text(x.Published), r.ID); err != nil {
+		return err
+	}
+	return s.begin(c, r, r.ID, int64(made[0].Run), 1, at)
+}
+
+// begin gives an execution a run that begins with copied rows.
+func (s *Store) begin(c *conn, r *backend.Rerun, id string, run int64, runNumber int, at time.Time) error {
+	for _, row := range r.Rows {
+		if _, err := c.exec("INSERT INTO journal (run, row, session, data) VALUES (?, ?, ?, ?)", run, row.Number, row.Session, row.Data); err != nil {
+			return err
+		}
+	}
+	if _, err := c.exec(`INSERT INTO log (run, ordinal, at, step, level, message, fields)
+		SELECT ?, ordinal, at, step, level, message, fields FROM log WHERE run = ? AND ordinal < ?`, run, r.Run, r.LogsUpTo); err != nil {
+		return err
+	}
+	state := backend.Running
+	if len(r.Rows) == 0 {
+		state = backend.Pending
+	}
+	_, err := c.exec(`UPDATE execution SET run = ?1, run_number = ?2, digest = ?3, edition = ?4, state = ?5, result = NULL, failure = NULL,
+			finished = NULL, expires = NULL, stuck = NULL, owner = 0, due = ?6, queue = CASE ?7 WHEN '' THEN queue ELSE ?7 END,
+			started = CASE ?5 WHEN 'pending' THEN NULL ELSE started END
+		WHERE id = ?8`, run, runNumber, r.Digest, r.Edition, state, at, r.Queue, id)
+	return err
+}
+
+// Collect removes what ended long ago, one chunk in a transaction.
+func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.Collected, err error) {
+	work := func(c *conn, at time.Time) error {
+		got = backend.Collected{}
+		keys, err := deleted(c, `SELECT key FROM execution WHERE finished IS NOT NULL AND finished < CASE state WHEN 'completed' THEN ?1 ELSE ?2 END
+			ORDER BY finished LIMIT ?3`, moment(r.Completed), moment(r.Failed), r.Limit)
+		if err != nil {
+			return err
+		}
+		for _, v := range keys {
+			letters, err := remove(c, number(v[0]), r.DryRun)
+			if err != nil {
+				return err
+			}
+			got.Executions++
+			got.DeadLetters += letters
+		}
+		if got.Memos, err = sweep(c, r.DryRun, "memo", "expires IS NOT NULL AND expires <= ? AND result IS NOT NULL", at); err != nil {
+			return err
+		}
+		got.Programs, err = sweep(c, r.DryRun, "program", `created < ? AND digest NOT IN (SELECT digest FROM execution) AND digest NOT IN (SELECT digest FROM workflow)`, moment(r.Completed))
+		if got.Programs > 0 && !r.DryRun {
+			clear(s.programs)
+		}
+		return err
+	}
+	if r.DryRun {
+		err = s.read(ctx, func(c *conn) error { return work(c, now()) })
+	} else {
+		err = s.write(ctx, work)
+	}
+	return got, err
+}
+
+// moment is a time as it is stored; nothing is before the zero time.
+func moment(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// remove deletes an execution with all that belongs to it.
+func remove(c *conn, key int64, dry bool) (letters int64, err error) {
+	if dry {
+		v, err := c.first(nonstop, "SELECT count(*) FROM dead_letter WHERE execution = ?", key)
+		if err != nil {
+			return 0, err
+		}
+		return number(v[0]), nil
+	}
+	for _, table := range []string{"journal", "log"} {
+		if _, err := c.exec("DELETE FROM "+table+" WHERE run IN (SELECT key FROM run WHERE execution = ?)", key); err != nil {
+			return 0, err
+		}
+	}
+	if letters, err = c.exec("DELETE FROM dead_letter WHERE execution = ?", key); err != nil {
+		return 0, err
+	}
+	if _, err = c.exec("DELETE FROM run WHERE execution = ?", key); err != nil {
+		return 0, err
+	}
+	_, err = c.exec("DELETE FROM execution WHERE key = ?", key)
+	return letters, err
+}
+
+// sweep deletes, or counts, rows of a table.
+func sweep(c *conn, dry bool, table, where string, args ...any) (int64, error) {
+	if !dry {
+		return c.exec("DELETE FROM "+table+" WHERE "+where, args...)
+	}
+	v, err := c.first(nonstop, "SELECT count(*) FROM "+table+" WHERE "+where, args...)
+	if err != nil {
+		return 0, err
+	}
+	return number(v[0]), nil
+}
+
+// Stats counts what the store holds.
+func (s *Store) Stats(ctx context.Context, since time.Time) (st backend.Stats, err error) {
+	st = backend.Stats{States: make(map[backend.State]int64), Since: since}
+	err = s.read(ctx, func(c *conn) error {
+		at := now()
+		if err := c.query(ctx, func(v []driver.Value) error {
+			st.States[backend.State(word(v[0]))] = number(v[1])
+			return nil
+		}, "SELECT state, count(*) FROM execution GROUP BY state"); err != nil {
+			return err
+		}
+		v, err := c.first(ctx, `SELECT (SELECT count(*) FROM execution WHERE stuck IS NOT NULL), (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM memo),
+			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= ?1),
+			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= ?1 AND state <> 'completed')`, moment(since))
+		if err != nil {
+			return err
+		}
+		st.Stuck, st.Dead, st.Memos, st.Ended, st.Failed = number(v[0]), number(v[1]), number(v[2]), number(v[3]), number(v[4])
+		return c.query(ctx, func(v []driver.Value) error {
+			st.Queues = append(st.Queues, backend.QueueStats{Queue: word(v[0]), Pending: number(v[1]), Tasks: number(v[2]), OldestDue: instant(v[3])})
+			return nil
+		}, `SELECT queue, sum(x), sum(k), min(due) FROM (
+				SELECT queue, 1 AS x, 0 AS k, due FROM execution WHERE owner = 0 AND due IS NOT NULL AND due <= ?1
+				UNION ALL SELECT queue, 0, 1, due FROM task WHERE owner = 0 AND due <= ?1)
+			GROUP BY queue ORDER BY queue`, at)
+	})
+	return st, err
+}

@@ -1,0 +1,268 @@
+// Tasks: attempts that any worker may run.
+
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+const taskColumns = `task.key, x.id, task.run, step, attempt, activity, task.queue, task.priority, task.tags, task.due, task.expires,
+	bounds, task.owner, task.created, began, task.input`
+
+func task(v []driver.Value) (backend.Task, error) {
+	k := backend.Task{
+		Key: number(v[0]), Execution: word(v[1]), Run: backend.RunKey(number(v[2])), Step: word(v[3]), Attempt: int(number(v[4])),
+		Activity: word(v[5]), Queue: word(v[6]), Priority: int(number(v[7])), Due: instant(v[9]), Expires: instant(v[10]),
+		Owner: backend.SessionID(number(v[12])), Created: instant(v[13]), Began: instant(v[14]), Input: bytes(v[15]),
+	}
+	if v[8] != nil {
+		if err := json.Unmarshal([]byte(word(v[8])), &k.Tags); err != nil {
+			return k, err
+		}
+	}
+	if v[11] != nil {
+		if err := json.Unmarshal([]byte(word(v[11])), &k.Limit); err != nil {
+			return k, err
+		}
+	}
+	return k, nil
+}
+
+// putTasks writes and withdraws the tasks of a turn.
+func putTasks(c *conn, key int64, t *backend.Turn, at time.Time) error {
+	for _, w := range t.Withdraw {
+		if _, err := c.exec("DELETE FROM task WHERE run = ? AND step = ? AND attempt = ?", t.Run, w.Step, w.Attempt); err != nil {
+			return err
+		}
+	}
+	for i := range t.Tasks {
+		k := &t.Tasks[i]
+		tags, err := list(k.Tags)
+		if err != nil {
+			return err
+		}
+		var bounds any
+		if k.Limit != nil {
+			b, err := json.Marshal(k.Limit)
+			if err != nil {
+				return err
+			}
+			bounds = string(b)
+		}
+		due := k.Due
+		if due.IsZero() {
+			due = at
+		}
+		if _, err := c.exec(`INSERT INTO task (execution, run, step, attempt, owner, due, queue, priority, activity, tags, expires, created, bounds, input)
+			VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			key, t.Run, k.Step, k.Attempt, due, k.Queue, k.Priority, k.Activity, tags, k.Expires, at, bounds, k.Input); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle ends a task that the session owns.
+func settle(c *conn, session backend.SessionID, d *backend.Settled, at time.Time) (bool, error) {
+	v, err := c.first(nonstop, "DELETE FROM task WHERE key = ? AND owner = ? AND owner <> 0 RETURNING execution, run, step, attempt", d.Key, session)
+	if err != nil || v == nil {
+		return false, err
+	}
+	return true, taskOutcome(c, v, d.Name, d.Payload, at)
+}
+
+// taskOutcome turns a task that was deleted into an Outcome; v is its execution, run, step and attempt.
+func taskOutcome(c *conn, v []driver.Value, name string, payload []byte, at time.Time) error {
+	key := number(v[0])
+	x, err := c.first(nonstop, "SELECT state, owner, due FROM execution WHERE key = ?", key)
+	if err != nil || x == nil || backend.State(word(x[0])).Terminal() {
+		return err
+	}
+	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		key, backend.Outcome, name, number(v[1]), word(v[2]), number(v[3]), at, payload); err != nil {
+		return err
+	}
+	return wake(c, key, number(x[1]), instant(x[2]), at)
+}
+
+// giveBack makes tasks ownerless again.
+func giveBack(c *conn, session backend.SessionID, keys []int64, at time.Time) error {
+	for _, key := range keys {
+		if _, err := c.exec("UPDATE task SET owner = 0, due = ?, began = NULL WHERE key = ? AND owner = ? AND owner <> 0", at, key, session); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleted collects the columns of rows that a statement returns.
+func deleted(c *conn, sql string, args ...any) (rows [][]driver.Value, err error) {
+	err = c.query(nonstop, func(v []driver.Value) error {
+		rows = append(rows, slices.Clone(v))
+		return nil
+	}, sql, args...)
+	return rows, err
+}
+
+// manyTasks is how many tasks one transaction turns into outcomes.
+const manyTasks = 500
+
+// crashTasks turns tasks of a session, or with 0 of any that is gone, into Outcomes; more says that there may be others.
+func crashTasks(c *conn, session backend.SessionID, at time.Time) (more bool, err error) {
+	where := "owner = ?1"
+	if session == 0 {
+		where = "owner <> ?1 AND owner NOT IN (SELECT id FROM session)"
+	}
+	rows, err := deleted(c, "DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner <> 0 AND "+where+" ORDER BY key LIMIT ?2) RETURNING execution, run, step, attempt", session, manyTasks)
+	if err != nil {
+		return false, err
+	}
+	for _, v := range rows {
+		if err := taskOutcome(c, v, backend.TaskCrashed, nil, at); err != nil {
+			return false, err
+		}
+	}
+	return len(rows) == manyTasks, nil
+}
+
+// ClaimTasks gives due tasks to a session.
+func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed []backend.Task, err error) {
+	// Most of the time there is nothing: a look does not wait for writers.
+	var any bool
+	if err := s.read(ctx, func(c *conn) error {
+		v, err := c.first(ctx, "SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0)")
+		any = err == nil && number(v[0]) != 0
+		return err
+	}); err != nil || !any {
+		return nil, err
+	}
+	err = s.write(ctx, func(c *conn, at time.Time) error {
+		claimed = claimed[:0]
+		if err := fence(c, r.Session); err != nil {
+			return err
+		}
+		late, err := deleted(c, `DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= ? ORDER BY key LIMIT ?)
+			RETURNING execution, run, step, attempt`, at, manyTasks)
+		if err != nil {
+			return err
+		}
+		for _, v := range late {
+			if err := taskOutcome(c, v, backend.TaskExpired, nil, at); err != nil {
+				return err
+			}
+		}
+		claimed, err = claimTasks(c, &r, at)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return claimed, nil
+}
+
+// claimTasks takes the best tasks of a request's queues, as far as the limits of their activities let it.
+func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backend.Task, err error) {
+	queues, err := json.Marshal(append([]string{}, r.Queues...))
+	if err != nil {
+		return nil, err
+	}
+	tags, err := json.Marshal(append([]string{}, r.Tags...))
+	if err != nil {
+		return nil, err
+	}
+	full := []string{} // activities that may not begin another one now
+	for len(claimed) < r.Limit {
+		offered := slices.DeleteFunc(slices.Clone(r.Activities), func(a string) bool { return slices.Contains(full, a) })
+		activities, err := json.Marshal(append([]string{}, offered...))
+		if err != nil {
+			return nil, err
+		}
+		var found []backend.Task
+		if err := c.query(nonstop, func(v []driver.Value) error {
+			k, err := task(v)
+			found = append(found, k)
+			return err
+		}, `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
+			WHERE task.owner = 0 AND task.due <= ?1 AND task.queue IN (SELECT value FROM json_each(?2)) AND activity IN (SELECT value FROM json_each(?3))
+			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(task.tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(?4))))
+			ORDER BY task.priority DESC, task.due, task.key LIMIT ?5`, at, string(queues), string(activities), string(tags), r.Limit-len(claimed)); err != nil {
+			return nil, err
+		}
+		before, refused := len(full), 0
+		for i := range found {
+			k := &found[i]
+			if slices.Contains(full, k.Activity) {
+				refused++
+				continue
+			}
+			ok, err := admit(c, k, at)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				full = append(full, k.Activity)
+				refused++
+				continue
+			}
+			if _, err := c.exec("UPDATE task SET owner = ?, began = ? WHERE key = ?", r.Session, at, k.Key); err != nil {
+				return nil, err
+			}
+			k.Owner, k.Began = r.Session, at
+			claimed = append(claimed, *k)
+		}
+		if refused == 0 || len(full) == before {
+			break
+		}
+	}
+	return claimed, nil
+}
+
+// admit says whether the limit of a task's activity lets it begin, and counts it.
+func admit(c *conn, k *backend.Task, at time.Time) (bool, error) {
+	if k.Limit == nil {
+		return true, nil
+	}
+	if k.Limit.Max > 0 {
+		v, err := c.first(nonstop, "SELECT count(*) FROM task WHERE activity = ? AND owner <> 0 AND bounds IS NOT NULL", k.Activity)
+		if err != nil || number(v[0]) >= int64(k.Limit.Max) {
+			return false, err
+		}
+	}
+	if k.Limit.Rate > 0 {
+		if _, err := c.exec("DELETE FROM task_begun WHERE activity = ? AND at <= ?", k.Activity, at.Add(-k.Limit.Per)); err != nil {
+			return false, err
+		}
+		v, err := c.first(nonstop, "SELECT count(*) FROM task_begun WHERE activity = ?", k.Activity)
+		if err != nil || number(v[0]) >= int64(k.Limit.Rate) {
+			return false, err
+		}
+		if _, err := c.exec("INSERT INTO task_begun (activity, at, key) VALUES (?, ?, ?)", k.Activity, at, k.Key); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// Tasks lists tasks by key.
+func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend.Task, err error) {
+	limit := f.Limit
+	if limit == 0 {
+		limit = 100
+	}
+	err = s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(v []driver.Value) error {
+			k, err := task(v)
+			list = append(list, k)
+			return err
+		}, `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
+			WHERE (?1 = '' OR x.id = ?1) AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) ORDER BY task.key LIMIT ?4`,
+			f.Execution, f.Queue, f.Activity, limit)
+	})
+	return list, err
+}
