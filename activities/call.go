@@ -242,3 +242,55 @@ var (
 	int64Type = reflect.TypeFor[int64]()
 	boolType  = reflect.TypeFor[bool]()
 )
+
+// Positional is a call with its keyword arguments in their places, so that
+// two forms of one call are the same: a JSON array, in which what was left out at the end is missing.
+// Arguments that fit no parameter stay in an object at its end.
+func (a *Activity) Positional(args, kwargs []byte) ([]byte, error) {
+	positional, err := elements(args, nil)
+	if err != nil {
+		return nil, err
+	}
+	var rest []keyword
+	if len(kwargs) > 0 && !isNull(kwargs) {
+		if err := members(kwargs, func(name string, raw []byte) error {
+			p := a.param(name)
+			if p < 0 {
+				rest = append(rest, keyword{name, raw})
+				return nil
+			}
+			for len(positional) <= p {
+				positional = append(positional, nil)
+			}
+			positional[p] = raw
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	if len(rest) > 0 {
+		fields := []byte{'{'}
+		for i, k := range rest {
+			if i > 0 {
+				fields = append(fields, ',')
+			}
+			fields = append(append(strconv.AppendQuote(fields, k.name), ':'), k.raw...)
+		}
+		last := max(len(a.params)-1, len(positional))
+		for len(positional) <= last {
+			positional = append(positional, nil)
+		}
+		positional[last] = append(fields, '}')
+	}
+	out := []byte{'['}
+	for i, raw := range positional {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		if raw == nil {
+			raw = []byte("null")
+		}
+		out = append(out, raw...)
+	}
+	return append(out, ']'), nil
+}

@@ -60,8 +60,8 @@ func (o Options) Validate() error {
 	if o.MaxCrashes != nil && *o.MaxCrashes < 0 {
 		errs = append(errs, fmt.Errorf("max_crashes must not be negative, got %d", *o.MaxCrashes))
 	}
-	if o.Rate != "" && !validRate(o.Rate) {
-		errs = append(errs, fmt.Errorf(`rate is a number per duration such as "100/1m", not %q`, o.Rate))
+	if _, _, err := ParseRate(o.Rate); err != nil {
+		errs = append(errs, err)
 	}
 	for i, p := range o.Params {
 		if !identifier.MatchString(p) {
@@ -74,15 +74,23 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-func validRate(rate string) bool {
-	count, per, ok := strings.Cut(rate, "/")
+// ParseRate reads a rate, a number per duration such as "100/1m". "" is no rate: 0.
+func ParseRate(rate string) (n int, per time.Duration, err error) {
+	if rate == "" {
+		return 0, 0, nil
+	}
+	wrong := fmt.Errorf(`rate is a number per duration such as "100/1m", not %q`, rate)
+	count, duration, ok := strings.Cut(rate, "/")
 	if !ok {
-		return false
+		return 0, 0, wrong
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(count))
+	n, err = strconv.Atoi(strings.TrimSpace(count))
 	if err != nil || n < 1 {
-		return false
+		return 0, 0, wrong
 	}
-	d, err := parseDuration(per)
-	return err == nil && d > 0
+	per, err = parseDuration(duration)
+	if err != nil || per <= 0 {
+		return 0, 0, wrong
+	}
+	return n, per, nil
 }

@@ -243,6 +243,7 @@ type TaskFilter struct {
 	Execution string
 	Queue     string
 	Activity  string
+	Owner     SessionID
 	Limit     int // zero: 100
 }
 
@@ -415,7 +416,8 @@ type TurnReply struct {
 }
 
 // ClaimRequest asks for work. IDs, when given, restricts the claim to those
-// executions, whatever their queue, tags and due time; otherwise due, ownerless executions
+// executions, whatever their queue, tags and, unless OnlyDue, due time; with Expired
+// it takes those whose expiry has passed, whatever their queue and tags; otherwise due, ownerless executions
 // of the queues are taken, highest priority first, then oldest due.
 type ClaimRequest struct {
 	Session  SessionID
@@ -423,6 +425,8 @@ type ClaimRequest struct {
 	Tags     []string // an execution is taken when all its tags are among these
 	Editions []int
 	IDs      []string
+	OnlyDue  bool
+	Expired  bool
 	Limit    int
 }
 

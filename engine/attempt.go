@@ -32,8 +32,14 @@ func (x *execution) start(st *step) {
 	}
 	if st.timeout > 0 {
 		a.timeout = time.AfterFunc(st.timeout, func() {
-			x.post(event{kind: evTimeout, step: id, attempt: n})
+			x.post(event{kind: evTimeout, step: id, attempt: n, failure: timedOut(st.cmd.Name, st.timeout)})
 		})
+	}
+	if st.heartbeat > 0 {
+		a.pulse = time.AfterFunc(st.heartbeat, func() {
+			x.post(event{kind: evTimeout, step: id, attempt: n, failure: silent(st.cmd.Name, st.heartbeat)})
+		})
+		ctx = activities.WithHeartbeat(ctx, func([]byte) { a.pulse.Reset(st.heartbeat) })
 	}
 	info := activities.AttemptInfo{
 		Execution: x.rec.ID, Run: x.rec.RunNumber, Step: id, Activity: st.cmd.Name, Attempt: n,
@@ -44,8 +50,11 @@ func (x *execution) start(st *step) {
 	}
 	act, args, kwargs, limit := st.act, st.cmd.Args, st.cmd.Kwargs, x.w.options.MaxValue
 	x.w.bodies.Add(1)
+	b := newBody(x.w)
+	a.body = b
 	go func() {
 		defer x.w.bodies.Add(-1)
+		defer b.end()
 		value, failure := invoke(activities.WithInfo(ctx, info), act, args, kwargs, limit)
 		ended(value, failure)
 		cancel()
@@ -89,9 +98,7 @@ func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
 		if x.cancelled != nil {
 			return d, false
 		}
-		return x.cancel(expiredName, &activities.Failure{
-			Kind: "Timeout", Message: fmt.Sprintf("the execution expired at %s", x.rec.Expires.Format(time.RFC3339)),
-		}), true
+		return x.cancel(expiredName, x.expiredFailure()), true
 	}
 	st := x.steps[ev.step]
 	if st == nil {
@@ -112,23 +119,32 @@ func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
 	}
 	x.over(st)
 	if ev.failure == nil {
-		x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(ev.step), value: ev.value})
-		delete(x.steps, ev.step)
-		if x.w.options.Observer != nil {
-			x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: ev.step, Name: st.cmd.Name})
-		}
-		return starlark.Delivery{Kind: starlark.StepOutcome, Step: ev.step, Value: ev.value}, true
+		return x.stepDone(st, ev.value), true
 	}
 	return x.attemptFailed(st, ev.failure)
+}
+
+// stepDone records the value of a step.
+func (x *execution) stepDone(st *step, value []byte) starlark.Delivery {
+	id := st.cmd.Step
+	x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), value: value})
+	x.concludeMemo(st, value)
+	delete(x.steps, id)
+	if x.w.options.Observer != nil {
+		x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
+	}
+	return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: value}
+}
+
+func (x *execution) expiredFailure() *activities.Failure {
+	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("the execution expired at %s", x.rec.Expires.Format(time.RFC3339))}
 }
 
 // over ends the newest attempt of a step; its slot is in hand now.
 func (x *execution) over(st *step) {
 	st.running = false
 	if a := x.attempts[st.cmd.Step]; a != nil {
-		if a.timeout != nil {
-			a.timeout.Stop()
-		}
+		a.stopTimers()
 		delete(x.attempts, st.cmd.Step)
 		x.slots++
 	}
@@ -161,11 +177,10 @@ func (x *execution) absorbTimeout(st *step, ev *event) (d starlark.Delivery, ok 
 	}
 	if a := x.attempts[ev.step]; a != nil {
 		a.cancel()
+		a.giveUp()
 	}
 	x.over(st)
-	return x.attemptFailed(st, &activities.Failure{
-		Kind: "Timeout", Message: fmt.Sprintf("%s did not end within %v", st.cmd.Name, st.timeout),
-	})
+	return x.attemptFailed(st, ev.failure)
 }
 
 // attemptFailed retries a step or fails it for good.
@@ -179,9 +194,7 @@ func (x *execution) attemptFailed(st *step, f *activities.Failure) (d starlark.D
 		return d, false
 	}
 	st.failed++
-	if failure := x.w.resolve(st); failure != nil {
-		return x.failed(st, failure), true
-	}
+	x.w.configure(st)
 	delay, again := st.retry.Next(st.failed, f, x.w.random())
 	if !again {
 		return x.failed(st, f), true
@@ -204,6 +217,10 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 	}
 	c.Attempts = max(st.failed, c.Attempts)
 	x.put(&entry{kind: []byte(entryFailed), at: x.stamp(), step: []byte(st.cmd.Step), failure: encodeFailure(&c)})
+	if !st.dropped {
+		x.concludeMemo(st, nil)
+		x.bury(st, &c)
+	}
 	delete(x.steps, st.cmd.Step)
 	if st.timer != nil {
 		st.timer.Stop()

@@ -23,13 +23,15 @@ const (
 type write struct {
 	turn   *backend.Turn
 	create *backend.NewExecution
+	settle *backend.Settled
+	back   int64      // key of a task
 	done   chan wrote // buffered
 }
 
 // wrote is what became of a write.
 type wrote struct {
 	err     error
-	kept    bool
+	kept    bool           // of a settled task: it was still ours
 	run     backend.RunKey // that a continued execution has now
 	now     time.Time
 	created backend.Created
@@ -140,16 +142,20 @@ func (c *committer) commit(batch []*write) {
 		}
 		return
 	}
-	turns, creates := 0, 0
+	turns, creates, settles := 0, 0, 0
 	for _, w := range batch {
 		r := wrote{err: err, now: reply.Now}
 		if err == nil {
-			if w.turn != nil {
+			switch {
+			case w.turn != nil:
 				r.kept, r.run = reply.Turns[turns].Kept, reply.Turns[turns].Run
 				turns++
-			} else {
+			case w.create != nil:
 				r.created = reply.Created[creates]
 				creates++
+			case w.settle != nil:
+				r.kept = reply.Settled[settles]
+				settles++
 			}
 		}
 		w.done <- r
@@ -177,10 +183,15 @@ const patience = 5 * time.Second
 func (c *committer) land(batch []*write) (backend.Reply, error) {
 	b := backend.Batch{Session: c.session}
 	for _, w := range batch {
-		if w.turn != nil {
+		switch {
+		case w.turn != nil:
 			b.Turns = append(b.Turns, *w.turn)
-		} else {
+		case w.create != nil:
 			b.Create = append(b.Create, *w.create)
+		case w.settle != nil:
+			b.Settle = append(b.Settle, *w.settle)
+		default:
+			b.Back = append(b.Back, w.back)
 		}
 	}
 	begun, delay := time.Now(), 10*time.Millisecond
@@ -272,6 +283,9 @@ func (c *committer) rebuild(b *backend.Batch) (backend.Reply, bool, error) {
 			r.Kept, r.Run = then == backend.Release && x.Owner == c.session, x.Run
 		}
 		reply.Turns = append(reply.Turns, r)
+	}
+	for range b.Settle {
+		reply.Settled = append(reply.Settled, true)
 	}
 	for i := range b.Create {
 		x, err := c.store.Execution(c.ctx, b.Create[i].ID)

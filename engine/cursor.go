@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/starlark"
 )
 
@@ -137,8 +138,9 @@ func (x *execution) replayIssue(c starlark.Command) error {
 			st.digest = string(e.digest)
 		}
 	}
+	st.memo = string(e.memo)
 	if e.attempt > 0 {
-		st.begun, st.running = e.attempt, true
+		st.begun, st.running, st.remote = e.attempt, true, e.task != 0
 	}
 	return nil
 }
@@ -212,10 +214,13 @@ func (st *step) note(e *entry) error {
 	switch string(e.kind) {
 	case entryBegin:
 		st.begun, st.running, st.due = e.attempt, true, 0
+		st.remote = e.task != 0
+	case entryHeld:
+		st.held = true
 	case entryFail:
-		st.failed, st.running, st.due = st.failed+1, false, e.retry
+		st.failed, st.running, st.remote, st.due = st.failed+1, false, false, e.retry
 	case entryCrash:
-		st.crashes, st.running, st.due = st.crashes+1, false, e.retry
+		st.crashes, st.running, st.remote, st.due = st.crashes+1, false, false, e.retry
 	case entryBack:
 		st.running, st.due = false, 0
 	case entryGot:
@@ -266,6 +271,11 @@ func (x *execution) goLive() error {
 		case st.got != nil:
 			st.running, st.begun = true, st.got.attempt
 			x.post(*st.got)
+		case st.dropped && st.remote:
+			x.withdrawn = append(x.withdrawn, backend.TaskRef{Step: id, Attempt: st.begun})
+			x.post(event{kind: evDropped, step: id})
+		case st.remote && st.running, st.memo != "" && !st.held && !st.dropped: // a message will come
+			x.w.configure(st)
 		case st.running && x.attempts[id] != nil:
 		case st.cmd.Kind == starlark.StartChild && st.running:
 			x.keepChild(st)
@@ -292,8 +302,9 @@ func (x *execution) crashed(st *step) {
 		x.post(event{kind: evDropped, step: st.cmd.Step})
 		return
 	}
-	failure := x.w.resolve(st)
-	if failure == nil && st.crashes > st.maxCrashes {
+	x.w.configure(st)
+	var failure *activities.Failure
+	if st.crashes > st.maxCrashes {
 		failure = &activities.Failure{
 			Kind:    "CrashLoop",
 			Message: fmt.Sprintf("the process died under %d attempts of %s", st.crashes, st.cmd.Name),

@@ -52,6 +52,10 @@ func (x *execution) cutFor(m *backend.Message) {
 // cutFirst looks, before the script is replayed, for a message that ends the
 // execution without it: the script may be what keeps it from going on.
 func (x *execution) cutFirst() error {
+	if x.newborn && !x.rec.Expires.IsZero() && x.w.clock.until(x.rec.Expires.UnixMicro()) <= 0 {
+		x.cancelled, x.expired = x.expiredFailure(), true
+		return errCut
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for i := range x.mail {
@@ -71,9 +75,9 @@ func (x *execution) endCut() error {
 	x.discard()
 	x.cutAttempts()
 	for _, id := range slices.Sorted(maps.Keys(x.attempts)) {
+		x.attempts[id].giveUp()
 		delete(x.attempts, id)
 		x.slots++
-		x.w.strays.Add(1)
 	}
 	if !x.live { // the journal may not be readable: only its length is needed
 		rows, err := x.w.journal(x.rec.Run)

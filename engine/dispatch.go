@@ -146,12 +146,7 @@ func (w *worker) mayKeep(n *backend.NewExecution) bool {
 	if w.options.Hold || !w.clear.Load() || !n.Due.IsZero() || !contains(w.options.Queues, n.Queue) {
 		return false
 	}
-	for _, t := range n.Tags {
-		if !contains(w.options.Tags, t) {
-			return false
-		}
-	}
-	return true
+	return w.has(n.Tags)
 }
 
 // newestFor is how long a look at a workflow's newest deployment serves: what
@@ -297,18 +292,35 @@ func (e *Engine) Adopt(ctx context.Context, id string) error {
 
 func (e *Engine) adopt(id string) {
 	e.mu.Lock()
-	e.adopted[id] = true
+	e.adopted[id] = false
 	e.mu.Unlock()
 	if w := e.current(); w != nil {
 		w.hint()
 	}
 }
 
+// isAdopted reports whether this engine was told to run an execution.
+func (e *Engine) isAdopted(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, ok := e.adopted[id]
+	return ok
+}
+
+// rests notes that an adopted execution was let go here: it is claimed again when it is due.
+func (e *Engine) rests(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.adopted[id]; ok {
+		e.adopted[id] = true
+	}
+}
+
 // adoptWith adopts an execution when another one, its parent, was adopted.
 func (e *Engine) adoptWith(parent, id string) {
 	e.mu.Lock()
-	if e.adopted[parent] {
-		e.adopted[id] = true
+	if _, ok := e.adopted[parent]; ok {
+		e.adopted[id] = false
 	}
 	e.mu.Unlock()
 }

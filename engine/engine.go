@@ -40,7 +40,7 @@ type Engine struct {
 	running bool
 	opened  bool
 	killed  bool
-	adopted map[string]bool                      // ids to be claimed whatever their queue
+	adopted map[string]bool                      // ids to be claimed whatever their queue; true: only when they are due
 	waiters map[string][]chan *backend.Execution // told once when something became of an id
 	newest  map[string]newest                    // by workflow: what Dispatch found
 }
@@ -167,23 +167,28 @@ func (e *Engine) current() *worker {
 	return e.worker
 }
 
-// wanted lists the adopted executions that are not held.
-func (e *Engine) wanted() []string {
+// wanted lists the adopted executions that are not held: those to be claimed
+// at once, and those that were let go here and are to be claimed when they are due.
+func (e *Engine) wanted() (now, due []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.adopted) == 0 || e.worker == nil {
-		return nil
+		return nil, nil
 	}
-	var ids []string
 	e.worker.mu.Lock()
-	for id := range e.adopted {
-		if e.worker.held[id] == nil {
-			ids = append(ids, id)
+	for id, rests := range e.adopted {
+		switch {
+		case e.worker.held[id] != nil:
+		case rests:
+			due = append(due, id)
+		default:
+			now = append(now, id)
 		}
 	}
 	e.worker.mu.Unlock()
-	slices.Sort(ids)
-	return ids
+	slices.Sort(now)
+	slices.Sort(due)
+	return now, due
 }
 
 // changed wakes who waits for an execution; ended is its record when it has ended.

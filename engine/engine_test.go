@@ -101,7 +101,7 @@ func TestScenarios(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
-					r := w.run(o.options, s.script, Input{}, DispatchOptions{ID: "x"})
+					r := w.run(o.options, s.script, Input{}, DispatchOptions{ID: "x", Here: true})
 					want(t, r, s.want)
 					w.check()
 				})

@@ -36,42 +36,47 @@ type execution struct {
 	evict atomic.Bool // asked to be released when it waits
 	place parkPlace   // guarded by worker.parking.mu
 
-	newborn   bool // never claimed before: there is no journal
-	live      bool // the journal is used up: what is asked now is new
-	resumed   bool // goLive found the journal of an earlier life
-	fresh     bool // replayed and nothing delivered since (ReplayAlways)
-	journal   cursor
-	now       int64 // time of the entry last delivered
-	started   int64
-	steps     map[string]*step
-	seq       int
-	ready     []*step // attempts that wait for a slot
-	starting  []*step // attempts that begin when the turn has landed
-	attempts  map[string]*attempt
-	slots     int          // in hand
-	queued    bool         // waits for slots
-	consumed  []event      // outcomes that the turn under way delivered
-	write     *write       // the one turn in flight, reused
-	under     backend.Turn // likewise
-	single    [1][]byte    // holds the rows of most turns
-	rows      [][]byte
-	row       []byte
-	nextRow   int64
-	landedAt  time.Time // database time of the newest landed turn
-	taken     []int64
-	logs      []backend.LogLine
-	children  []backend.NewExecution
-	orders    []backend.Order
-	watches   []backend.Watch
-	carried   carried // what the run took over from the one before
-	lines     int64
-	mailbox   []event             // taken from mail, not yet absorbed
-	cancelled *activities.Failure // the user cancelled, or the execution expired
-	expired   bool
-	expiry    *time.Timer
-	cleanup   *time.Timer // posts evCut
-	cutAt     int64       // when; 0: not cancelled
-	publish   []byte
+	newborn      bool // never claimed before: there is no journal
+	live         bool // the journal is used up: what is asked now is new
+	resumed      bool // goLive found the journal of an earlier life
+	fresh        bool // replayed and nothing delivered since (ReplayAlways)
+	journal      cursor
+	now          int64 // time of the entry last delivered
+	started      int64
+	steps        map[string]*step
+	seq          int
+	ready        []*step // attempts that wait for a slot
+	starting     []*step // attempts that begin when the turn has landed
+	attempts     map[string]*attempt
+	slots        int          // in hand
+	queued       bool         // waits for slots
+	consumed     []event      // outcomes that the turn under way delivered
+	write        *write       // the one turn in flight, reused
+	under        backend.Turn // likewise
+	single       [1][]byte    // holds the rows of most turns
+	rows         [][]byte
+	row          []byte
+	nextRow      int64
+	landedAt     time.Time // database time of the newest landed turn
+	taken        []int64
+	logs         []backend.LogLine
+	children     []backend.NewExecution
+	orders       []backend.Order
+	watches      []backend.Watch
+	tasks        []backend.Task
+	withdrawn    []backend.TaskRef
+	memos        []backend.MemoResult
+	dead         []backend.DeadLetter
+	reservations []backend.Reservation
+	carried      carried // what the run took over from the one before
+	lines        int64
+	mailbox      []event             // taken from mail, not yet absorbed
+	cancelled    *activities.Failure // the user cancelled, or the execution expired
+	expired      bool
+	expiry       *time.Timer
+	cleanup      *time.Timer // posts evCut
+	cutAt        int64       // when; 0: not cancelled
+	publish      []byte
 }
 
 // errRestart unwinds a script that is replayed at once.
@@ -266,11 +271,17 @@ func (x *execution) rewind() error {
 	return err
 }
 
+// forgetOthers forgets what the turn under way asks of the store beside its rows.
+func (x *execution) forgetOthers() {
+	x.children, x.orders, x.watches = nil, nil, nil
+	x.tasks, x.withdrawn, x.reservations, x.memos, x.dead = nil, nil, nil, nil, nil
+}
+
 // discard forgets what the turn under way has gathered.
 func (x *execution) discard() {
 	x.rows, x.row = nil, nil
 	x.taken, x.logs, x.publish = nil, nil, nil
-	x.children, x.orders, x.watches = nil, nil, nil
+	x.forgetOthers()
 }
 
 // end records the outcome of the script.
@@ -336,6 +347,7 @@ func (x *execution) stuck(cause error) (again bool) {
 		return false
 	}
 	x.rec.Stuck = &s
+	x.w.dues.add(t.Due.UnixMicro())
 	x.w.observe(Event{Kind: ExecutionStuck, Execution: x.rec.ID, Failure: &activities.Failure{Kind: "Stuck", Message: s.Reason}})
 	if !r.kept {
 		return false
@@ -389,7 +401,21 @@ func (x *execution) cutAttempts() {
 
 func (a *attempt) stop() {
 	a.cancel()
+	a.stopTimers()
+}
+
+func (a *attempt) stopTimers() {
 	if a.timeout != nil {
 		a.timeout.Stop()
+	}
+	if a.pulse != nil {
+		a.pulse.Stop()
+	}
+}
+
+// giveUp notes that nobody waits for the attempt's body any more.
+func (a *attempt) giveUp() {
+	if a.body != nil {
+		a.body.giveUp()
 	}
 }

@@ -32,6 +32,7 @@ type Entry struct {
 	Name    string              `json:"name,omitempty"`    // activity, signal, workflow, final state
 	Target  string              `json:"target,omitempty"`  // id of another execution
 	Attempt int                 `json:"attempt,omitempty"`
+	Task    bool                `json:"task,omitempty"` // the attempt is one that any worker may run
 	Args    json.RawMessage     `json:"args,omitempty"`
 	Kwargs  json.RawMessage     `json:"kwargs,omitempty"`
 	Value   json.RawMessage     `json:"value,omitempty"`
@@ -66,7 +67,9 @@ type Step struct {
 	Attempts []Attempt           `json:"attempts,omitempty"`
 	Asked    time.Time           `json:"asked"`
 	Ended    time.Time           `json:"ended,omitzero"`
-	Due      time.Time           `json:"due,omitzero"` // of a timer or the next attempt
+	Due      time.Time           `json:"due,omitzero"`     // of a timer or the next attempt
+	Hit      bool                `json:"hit,omitempty"`    // the value is one that another step has computed
+	Remote   bool                `json:"remote,omitempty"` // the newest attempt is a task, which any worker may run
 }
 
 // History reads the journal of an execution's latest run. A damaged journal is
@@ -103,7 +106,7 @@ func (e *Engine) History(ctx context.Context, id string) (History, error) {
 func (e *entry) public(row, at int64) Entry {
 	return Entry{
 		Row: row, At: fromMicro(at), Kind: string(e.kind), Step: string(e.step), Command: string(e.command),
-		Name: string(e.name), Target: string(e.target), Attempt: e.attempt, Args: plainValue(e.args), Kwargs: plainValue(e.kwargs),
+		Name: string(e.name), Target: string(e.target), Attempt: e.attempt, Task: e.task != 0, Args: plainValue(e.args), Kwargs: plainValue(e.kwargs),
 		Value: plainValue(e.value), Failure: decodeFailure(e.failure), Retry: fromMicro(e.retry),
 		Delay: fromMicroDuration(e.delay), Pos: string(e.pos),
 	}
@@ -178,7 +181,7 @@ func newStepView(e *Entry) Step {
 }
 
 func (s *Step) begin(e *Entry) {
-	s.State, s.Due = "running", time.Time{}
+	s.State, s.Due, s.Remote = "running", time.Time{}, e.Task
 	s.Attempts = append(s.Attempts, Attempt{Number: e.Attempt, Began: e.At, Outcome: "running"})
 }
 
@@ -205,6 +208,7 @@ func (s *Step) apply(e *Entry) {
 		s.close(e, "handed back")
 	case entryDone:
 		s.State, s.Value, s.Ended, s.Due = "done", e.Value, e.At, time.Time{}
+		s.Hit = e.Name == backend.Hit
 		s.close(e, "done")
 	case entryFailed:
 		s.State, s.Failure, s.Ended, s.Due = "failed", e.Failure, e.At, time.Time{}

@@ -65,16 +65,23 @@ func (x *execution) Issue(c starlark.Command) error {
 	var st *step
 	switch c.Kind {
 	case starlark.CallActivity:
-		if failure := x.refuse(c); failure != nil {
+		st = &step{cmd: c}
+		if failure := x.refuse(st); failure != nil {
 			e.kind, e.failure = []byte(entryRefused), encodeFailure(failure)
 			x.put(&e)
 			return scriptFailure(failure)
 		}
-		st = x.ask(c)
-		if len(x.ready) == 0 && x.mayBegin() {
+		x.asks(st)
+		switch {
+		case st.memo != "":
+			e.memo = []byte(st.memo)
+		case x.away(st):
+			x.beginTask(st)
+			e.attempt, e.task = st.begun, 1
+		case len(x.ready) == 0 && x.mayBegin():
 			x.begun(st)
 			e.attempt = st.begun
-		} else {
+		default:
 			x.enqueue(st)
 		}
 	case starlark.StartTimer:
@@ -101,10 +108,14 @@ func (x *execution) Issue(c starlark.Command) error {
 		return fmt.Errorf("the engine does not know the command %q", c.Kind)
 	}
 	x.put(&e)
-	if x.w.options.Observer != nil {
-		x.w.observe(Event{Kind: StepAsked, Execution: x.rec.ID, Step: c.Step, Name: stepName(&c)})
-	}
+	x.observeAsk(&c)
 	return nil
+}
+
+func (x *execution) observeAsk(c *starlark.Command) {
+	if x.w.options.Observer != nil {
+		x.w.observe(Event{Kind: StepAsked, Execution: x.rec.ID, Step: c.Step, Name: stepName(c)})
+	}
 }
 
 // entryName is the name of a command in the journal.
@@ -116,11 +127,25 @@ func entryName(c *starlark.Command) string {
 }
 
 // refuse says why a call cannot be made, before anything of it is stored.
-func (x *execution) refuse(c starlark.Command) *activities.Failure {
-	act, failure := x.w.lookup(c.Name)
-	if failure != nil {
+func (x *execution) refuse(st *step) *activities.Failure {
+	c := &st.cmd
+	x.w.configure(st)
+	if st.act == nil {
+		if !x.away(st) {
+			_, failure := x.w.lookup(c.Name)
+			return failure
+		}
+	} else if failure := checkArgs(st.act, c); failure != nil {
 		return failure
 	}
+	if st.shares() {
+		return x.reserve(st)
+	}
+	return nil
+}
+
+// checkArgs says why the arguments of a call do not fit.
+func checkArgs(act *activities.Activity, c *starlark.Command) *activities.Failure {
 	args, err := starlark.ToPlain(c.Args)
 	if err != nil {
 		return failureOf(err)
@@ -160,6 +185,12 @@ func (x *execution) asks(st *step) {
 
 // enqueue makes a step's attempt wait for a slot.
 func (x *execution) enqueue(st *step) {
+	x.w.configure(st)
+	if x.away(st) {
+		x.beginTask(st)
+		x.put(&entry{kind: []byte(entryBegin), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, task: 1})
+		return
+	}
 	if !st.queued {
 		st.queued = true
 		st.due = 0
@@ -180,7 +211,13 @@ func (x *execution) drop(st *step) {
 	if x.dropOther(st) {
 		return
 	}
-	if other(st.cmd.Kind) || !st.running { // else it begins with this turn, and start finds it dropped
+	if st.memo != "" {
+		x.concludeMemo(st, nil)
+	}
+	if st.remote {
+		x.withdrawn = append(x.withdrawn, backend.TaskRef{Step: st.cmd.Step, Attempt: st.begun})
+	}
+	if other(st.cmd.Kind) || st.remote || !st.running { // else it begins with this turn, and start finds it dropped
 		x.post(event{kind: evDropped, step: st.cmd.Step})
 	}
 }
@@ -305,6 +342,9 @@ func (x *execution) release() error {
 	t.Due = x.due()
 	t.Rows = x.closeRows()
 	r, err := x.landing(t)
+	if !t.Due.IsZero() {
+		x.w.dues.add(t.Due.UnixMicro())
+	}
 	switch {
 	case err != nil:
 		return err
@@ -322,6 +362,7 @@ func (x *execution) handBack() error {
 	for _, id := range slices.Sorted(maps.Keys(x.attempts)) {
 		a := x.attempts[id]
 		a.stop()
+		a.giveUp()
 		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: a.number})
 		if st := x.steps[id]; st != nil {
 			st.running = false
@@ -329,7 +370,6 @@ func (x *execution) handBack() error {
 		}
 		delete(x.attempts, id)
 		x.slots++
-		x.w.strays.Add(1)
 	}
 	return x.release()
 }

@@ -20,6 +20,7 @@ const (
 	entryRefused = "refused" // S: a command that was refused, with the failure raised
 	entryDrop    = "drop"    // S: the script cancels a step
 	entryBegin   = "begin"   // the attempt may begin once this row is durable
+	entryHeld    = "held"    // the step computes the result that it shares with others
 	entryFail    = "fail"    // an attempt failed; the next is due at retry
 	entryCrash   = "crash"   // an attempt was begun and its process died
 	entryBack    = "back"    // an attempt was handed back unfinished
@@ -39,6 +40,7 @@ type entry struct {
 	name    []byte // activity, signal, workflow; with end: the state
 	target  []byte // another execution
 	digest  []byte // of a child's code
+	memo    []byte // with ask: the hash of the result that it shares
 	pos     []byte
 	args    []byte
 	kwargs  []byte
@@ -48,6 +50,7 @@ type entry struct {
 	delay   int64 // with ask of a timer: microseconds
 	retry   int64 // microseconds since 1970
 	attempt int
+	task    int // 1 with ask and begin: the attempt is a task, which any worker may run
 	version int
 	edition int
 }
@@ -84,10 +87,12 @@ func (e *entry) append(b []byte) []byte {
 	b = appendInt(b, `,"at":`, e.at)
 	b = appendText(b, `,"step":`, e.step)
 	b = appendInt(b, `,"attempt":`, int64(e.attempt))
+	b = appendInt(b, `,"task":`, int64(e.task))
 	b = appendText(b, `,"command":`, e.command)
 	b = appendText(b, `,"name":`, e.name)
 	b = appendText(b, `,"target":`, e.target)
 	b = appendText(b, `,"digest":`, e.digest)
+	b = appendText(b, `,"memo":`, e.memo)
 	b = appendRaw(b, `,"args":`, e.args)
 	b = appendRaw(b, `,"kwargs":`, e.kwargs)
 	b = appendInt(b, `,"delay":`, e.delay)
@@ -243,6 +248,8 @@ func (r *rowReader) field(e *entry, key []byte) (err error) {
 		e.name, err = r.text()
 	case "target":
 		e.target, err = r.text()
+	case "memo":
+		e.memo, err = r.text()
 	case "digest":
 		e.digest, err = r.text()
 	case "pos":
@@ -261,12 +268,14 @@ func (r *rowReader) field(e *entry, key []byte) (err error) {
 		e.delay, err = r.number()
 	case "retry":
 		e.retry, err = r.number()
-	case "attempt", "version", "edition":
+	case "attempt", "task", "version", "edition":
 		var n int64
 		n, err = r.number()
 		switch key[0] {
 		case 'a':
 			e.attempt = int(n)
+		case 't':
+			e.task = int(n)
 		case 'v':
 			e.version = int(n)
 		default:

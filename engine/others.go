@@ -147,8 +147,15 @@ func other(k starlark.CommandKind) bool {
 // absorbAnswer takes a message that answers a step.
 func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bool) {
 	st := x.steps[m.Step]
-	if m.Run != 0 && m.Run != x.rec.Run || st == nil || !other(st.cmd.Kind) {
-		return d, false // of a run that is over, or of a step that was given up
+	switch {
+	case m.Run != 0 && m.Run != x.rec.Run || st == nil: // of a run that is over, or of a step that was given up
+		return d, false
+	case st.cmd.Kind == starlark.CallActivity && m.Kind == backend.Outcome:
+		return x.absorbTask(st, m)
+	case st.cmd.Kind == starlark.CallActivity:
+		return x.absorbMemo(st, m)
+	case !other(st.cmd.Kind):
+		return d, false
 	}
 	if m.Kind == backend.Outcome {
 		return x.absorbEnd(st, m)

@@ -129,6 +129,7 @@ func (w *worker) heartbeat() {
 		switch {
 		case err == nil:
 			w.clock.set(now, before)
+			w.watchTasks()
 		case errors.Is(err, backend.ErrFenced):
 			w.lose()
 			return

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/starlark"
 )
 
@@ -29,11 +30,27 @@ type step struct {
 	got   *event // an outcome that is durable and waits for its delivery
 	timer *time.Timer
 
+	remote bool   // the newest attempt is a task
+	memo   string // hash of the memo that it shares
+	held   bool   // it computes the memo
+
 	// resolved from the registration and the script's options, when first needed
-	act        *activities.Activity
-	retry      activities.RetryPolicy
-	timeout    time.Duration
-	maxCrashes int
+	resolved     bool
+	act          *activities.Activity // nil: not registered here
+	retry        activities.RetryPolicy
+	timeout      time.Duration
+	startTimeout time.Duration
+	heartbeat    time.Duration
+	maxCrashes   int
+	queue        string // "": the execution's
+	priority     int
+	tags         []string
+	limit        *backend.Limit
+	permanent    bool // idempotent
+	cached       bool
+	cacheTTL     time.Duration
+	version      string
+	key          *string
 }
 
 // attempt is an activity's code running here.
@@ -41,36 +58,72 @@ type attempt struct {
 	number  int
 	cancel  context.CancelFunc
 	timeout *time.Timer
+	pulse   *time.Timer // fires when no heartbeat comes
+	body    *body
 }
 
-// resolve finds the step's activity and merges its options: what the script
-// said wins over the registration.
+// resolve is configure for those who run the activity here.
 func (w *worker) resolve(st *step) *activities.Failure {
-	if st.act != nil {
-		return nil
-	}
-	act, failure := w.lookup(st.cmd.Name)
-	if failure != nil {
+	w.configure(st)
+	if st.act == nil {
+		_, failure := w.lookup(st.cmd.Name)
 		return failure
 	}
-	o := act.Options()
-	st.act, st.retry, st.timeout, st.maxCrashes = act, o.Retry, o.Timeout, w.options.MaxCrashes
+	return nil
+}
+
+// configure finds the step's activity and merges its options: what the script
+// said wins over the registration.
+func (w *worker) configure(st *step) {
+	if st.resolved {
+		return
+	}
+	st.resolved = true
+	var o activities.Options
+	if act, ok := w.registry.Lookup(st.cmd.Name); ok {
+		st.act, o = act, act.Options()
+	}
+	st.retry, st.timeout, st.startTimeout, st.heartbeat = o.Retry, o.Timeout, o.StartTimeout, o.Heartbeat
+	st.queue, st.priority, st.tags = o.Queue, o.Priority, o.Tags
+	st.permanent, st.cached, st.cacheTTL, st.version = o.Idempotent, o.Cached, o.CacheTTL, o.Version
+	st.maxCrashes = w.options.MaxCrashes
 	if o.MaxCrashes != nil {
 		st.maxCrashes = *o.MaxCrashes
 	}
+	most, rate := o.MaxConcurrent, o.Rate
 	if s := st.cmd.Options; s != nil {
 		if s.Retry != nil {
 			st.retry = scriptRetry(s.Retry)
 		}
-		if s.Timeout != nil {
-			st.timeout = *s.Timeout
-		}
-		if s.MaxCrashes != nil {
-			st.maxCrashes = *s.MaxCrashes
+		override(&st.timeout, s.Timeout)
+		override(&st.startTimeout, s.StartTimeout)
+		override(&st.heartbeat, s.Heartbeat)
+		override(&st.queue, s.Queue)
+		override(&st.priority, s.Priority)
+		override(&st.permanent, s.Idempotent)
+		override(&st.cached, s.Cached)
+		override(&st.cacheTTL, s.CacheTTL)
+		override(&st.version, s.Version)
+		override(&st.maxCrashes, s.MaxCrashes)
+		override(&most, s.MaxConcurrent)
+		override(&rate, s.Rate)
+		st.key = s.Key
+		if s.Tags != nil {
+			st.tags = s.Tags
 		}
 	}
+	if most > 0 || rate != "" {
+		st.limit = &backend.Limit{Max: most}
+		st.limit.Rate, st.limit.Per, _ = activities.ParseRate(rate) // checked where it was given
+	}
 	st.retry = st.retry.WithDefaults()
-	return nil
+}
+
+// override sets what was given.
+func override[T any](to *T, given *T) {
+	if given != nil {
+		*to = *given
+	}
 }
 
 // lookup finds an activity or says which names are near.

@@ -51,6 +51,7 @@ func (x *execution) turn(then backend.Then) *backend.Turn {
 		Execution: x.rec.ID, Run: x.rec.Run, First: x.nextRow, Then: then,
 		Taken: x.taken, Logs: x.logs, Published: x.publish,
 		Children: x.children, Orders: x.orders, Watches: x.watches,
+		Tasks: x.tasks, Withdraw: x.withdrawn, Reserve: x.reservations, Memos: x.memos, Dead: x.dead,
 	}
 	return &x.under
 }
@@ -86,7 +87,7 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 		x.row = t.Rows[0][:0] // its buffer serves the next turn
 	}
 	x.rows, x.taken, x.logs, x.publish, x.consumed = nil, nil, nil, nil, x.consumed[:0]
-	x.children, x.orders, x.watches = nil, nil, nil
+	x.forgetOthers()
 	return r, nil
 }
 
@@ -100,7 +101,7 @@ func (x *execution) told(t *backend.Turn) {
 		x.w.clear.Store(false)
 	}
 	ends := t.Then == backend.Finish && (x.rec.Parent != "" || x.w.engine.watched.Load())
-	if len(t.Children)+len(t.Orders)+len(t.Watches) == 0 && !ends {
+	if len(t.Children)+len(t.Orders)+len(t.Watches)+len(t.Tasks)+len(t.Reserve)+len(t.Memos) == 0 && !ends {
 		return
 	}
 	if len(t.Watches) > 0 {
@@ -217,7 +218,7 @@ func (x *execution) due() time.Time {
 	var first int64
 	for _, st := range x.steps {
 		at := st.due
-		if at == 0 && other(st.cmd.Kind) {
+		if at == 0 && (other(st.cmd.Kind) || st.remote || st.memo != "" && !st.held) {
 			continue
 		}
 		if at == 0 && st.cmd.Kind != "" { // an attempt that waits to begin

@@ -28,6 +28,7 @@ type worker struct {
 	me        backend.Session
 	committer *committer
 	slots     slots
+	dues      dues
 	parking   parking
 
 	ctx      context.Context // ends when the session is lost, or the worker has drained
@@ -43,9 +44,10 @@ type worker struct {
 	pass   atomic.Int64  // number of the newest look at the inboxes
 	clear  atomic.Bool   // the last claim left no backlog
 
-	mu   sync.Mutex // guards held
-	held map[string]*execution
-	wg   sync.WaitGroup // executions and loops
+	mu    sync.Mutex // guards held
+	held  map[string]*execution
+	tasks map[int64]*runningTask // of other executions
+	wg    sync.WaitGroup         // executions and loops
 
 	watched  map[backend.SessionID]watched // owned by the loop
 	lastLook time.Time
@@ -59,6 +61,7 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 		engine: e, store: e.store, registry: e.registry, options: &e.options, log: e.options.Logger,
 		clock: e.clock, session: id, me: me,
 		hints: make(chan struct{}, 1), held: make(map[string]*execution),
+		tasks: make(map[int64]*runningTask),
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.attempts, w.cutAll = context.WithCancel(w.ctx)
@@ -152,17 +155,27 @@ func (w *worker) loop(ctx context.Context) bool {
 		if looked.IsZero() || time.Since(looked) >= w.options.SessionLife/5 {
 			looked = time.Now()
 			w.report(w.neighbours(w.ctx))
+			w.report(w.claimExpired())
 		}
-		if forced || w.engine.mailed.Swap(false) {
+		news := w.engine.mailed.Swap(false) || forced
+		if news {
 			w.report(w.receive())
 		}
 		more, err := w.claim()
 		w.report(err)
+		if news {
+			others, err := w.claimTasks()
+			w.report(err)
+			if others {
+				w.engine.mailed.Store(true)
+				more = true
+			}
+		}
 		if time.Since(swept) >= w.options.ReleaseAfter/4 {
 			swept = time.Now()
 			w.parking.sweep(w.options.ReleaseAfter)
 		}
-		next := w.options.PollInterval
+		next := w.dues.next(w.clock, w.options.PollInterval)
 		if more {
 			next = 0
 		}
@@ -249,18 +262,34 @@ func (w *worker) claim() (more bool, err error) {
 
 // adopt claims the executions that this engine was told to run.
 func (w *worker) adopt() error {
-	ids := w.engine.wanted()
-	if len(ids) == 0 || w.stopping.Load() {
+	now, due := w.engine.wanted()
+	for i, ids := range [][]string{now, due} {
+		if len(ids) == 0 || w.stopping.Load() {
+			continue
+		}
+		claimed, err := w.store.Claim(w.ctx, backend.ClaimRequest{
+			Session: w.session, Editions: editions, IDs: ids, OnlyDue: i == 1, Limit: len(ids),
+		})
+		if err != nil {
+			return err
+		}
+		for i := range claimed {
+			w.take(claimed[i], w.slots.tryTake())
+		}
+	}
+	return nil
+}
+
+// claimExpired takes executions whose time is up, whatever their queue: nobody else may come for them.
+func (w *worker) claimExpired() error {
+	if w.options.Hold || w.stopping.Load() {
 		return nil
 	}
-	claimed, err := w.store.Claim(w.ctx, backend.ClaimRequest{Session: w.session, Editions: editions, IDs: ids, Limit: len(ids)})
-	if err != nil {
-		return err
-	}
+	claimed, err := w.store.Claim(w.ctx, backend.ClaimRequest{Session: w.session, Editions: editions, Expired: true, Limit: maxTasks})
 	for i := range claimed {
 		w.take(claimed[i], w.slots.tryTake())
 	}
-	return nil
+	return err
 }
 
 // take begins to drive an execution that the session owns.
@@ -291,6 +320,8 @@ func (w *worker) gone(x *execution) {
 	var ended *backend.Execution
 	if x.rec.State.Terminal() {
 		ended = &x.rec
+	} else {
+		w.engine.rests(x.rec.ID)
 	}
 	w.engine.changed(x.rec.ID, ended)
 	if w.stopping.Load() {
@@ -367,7 +398,7 @@ func (w *worker) drained(limit time.Duration) bool {
 	defer deadline.Stop()
 	for {
 		w.mu.Lock()
-		n := len(w.held)
+		n := len(w.held) + len(w.tasks)
 		w.mu.Unlock()
 		if n == 0 {
 			return true

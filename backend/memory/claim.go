@@ -42,10 +42,14 @@ func (s *Store) Claim(_ context.Context, r backend.ClaimRequest) ([]backend.Clai
 
 // fits reports whether a request may claim x.
 func fits(x *execution, r *backend.ClaimRequest, at time.Time) bool {
-	if r.IDs != nil {
-		return slices.Contains(r.IDs, x.ID)
+	due := !x.Due.IsZero() && !x.Due.After(at)
+	switch {
+	case r.IDs != nil:
+		return slices.Contains(r.IDs, x.ID) && (due || !r.OnlyDue)
+	case r.Expired:
+		return !x.Expires.IsZero() && !x.Expires.After(at)
 	}
-	if x.Due.IsZero() || x.Due.After(at) || !slices.Contains(r.Queues, x.Queue) {
+	if !due || !slices.Contains(r.Queues, x.Queue) {
 		return false
 	}
 	for _, t := range x.Tags {

@@ -153,7 +153,8 @@ func (s *Store) Tasks(_ context.Context, f backend.TaskFilter) ([]backend.Task, 
 		if len(list) == limit {
 			break
 		}
-		if (f.Execution == "" || f.Execution == k.Execution) && (f.Queue == "" || f.Queue == k.Queue) && (f.Activity == "" || f.Activity == k.Activity) {
+		if (f.Execution == "" || f.Execution == k.Execution) && (f.Queue == "" || f.Queue == k.Queue) && (f.Activity == "" || f.Activity == k.Activity) &&
+			(f.Owner == 0 || f.Owner == k.Owner) {
 			list = append(list, task(k))
 		}
 	}

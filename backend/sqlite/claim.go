@@ -48,8 +48,11 @@ func candidates(c *conn, r *backend.ClaimRequest, at time.Time) ([]candidate, er
 	if err != nil {
 		return nil, err
 	}
-	if r.IDs != nil {
-		return named(c, r, string(editions))
+	switch {
+	case r.IDs != nil:
+		return named(c, r, string(editions), at)
+	case r.Expired:
+		return expired(c, r, string(editions), at)
 	}
 	tags, err := json.Marshal(append([]string{}, r.Tags...))
 	if err != nil {
@@ -102,7 +105,7 @@ func queued(c *conn, found []candidate, queue, editions, tags string, limit int,
 }
 
 // named finds the executions that a request names.
-func named(c *conn, r *backend.ClaimRequest, editions string) (found []candidate, err error) {
+func named(c *conn, r *backend.ClaimRequest, editions string, at time.Time) (found []candidate, err error) {
 	ids, err := json.Marshal(r.IDs)
 	if err != nil {
 		return nil, err
@@ -111,7 +114,17 @@ func named(c *conn, r *backend.ClaimRequest, editions string) (found []candidate
 		found = append(found, candidate{key: number(v[0])})
 		return nil
 	}, `SELECT key FROM execution WHERE id IN (SELECT value FROM json_each(?)) AND owner = 0 AND state IN ('pending', 'running')
-		AND edition IN (SELECT value FROM json_each(?)) ORDER BY priority DESC, due, key LIMIT ?`, string(ids), editions, r.Limit)
+		AND edition IN (SELECT value FROM json_each(?)) AND (? = 0 OR due <= ?) ORDER BY priority DESC, due, key LIMIT ?`, string(ids), editions, r.OnlyDue, at, r.Limit)
+	return found, err
+}
+
+// expired finds executions whose time is up.
+func expired(c *conn, r *backend.ClaimRequest, editions string, at time.Time) (found []candidate, err error) {
+	err = c.query(nonstop, func(v []driver.Value) error {
+		found = append(found, candidate{key: number(v[0])})
+		return nil
+	}, `SELECT key FROM execution WHERE owner = 0 AND expires IS NOT NULL AND finished IS NULL AND expires <= ?
+		AND edition IN (SELECT value FROM json_each(?)) ORDER BY expires LIMIT ?`, at, editions, r.Limit)
 	return found, err
 }
 

@@ -261,8 +261,8 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 			list = append(list, k)
 			return err
 		}, `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
-			WHERE (?1 = '' OR x.id = ?1) AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) ORDER BY task.key LIMIT ?4`,
-			f.Execution, f.Queue, f.Activity, limit)
+			WHERE (?1 = '' OR x.id = ?1) AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) AND (?4 = 0 OR task.owner = ?4)
+			ORDER BY task.key LIMIT ?5`, f.Execution, f.Queue, f.Activity, f.Owner, limit)
 	})
 	return list, err
 }

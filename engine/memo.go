@@ -1,0 +1,90 @@
+// Memos: calls whose result is shared between executions.
+
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// shares reports whether a step's result is shared.
+func (st *step) shares() bool { return st.permanent || st.cached }
+
+// memoKey finds the key of a step's result: the hash, and what people see of it.
+func memoKey(st *step) (hash, shown string, err error) {
+	mode, version, called := "cached", st.version, ""
+	if st.permanent {
+		mode = "idempotent"
+	}
+	if st.key != nil {
+		called, shown = "key:"+*st.key, *st.key
+	} else {
+		args := st.cmd.Args
+		switch {
+		case st.act != nil:
+			args, err = st.act.Positional(st.cmd.Args, st.cmd.Kwargs)
+		case len(st.cmd.Kwargs) > 2:
+			args = fmt.Appendf(nil, "[%s,%s]", args, st.cmd.Kwargs)
+		}
+		if err != nil {
+			return "", "", err
+		}
+		canonical, err := starlark.Canonical(args)
+		if err != nil {
+			return "", "", err
+		}
+		called, shown = "args:"+string(canonical), callText(canonical, nil)
+	}
+	sum := sha256.New()
+	for _, part := range []string{mode, st.cmd.Name, version, called} {
+		fmt.Fprintf(sum, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), shown, nil
+}
+
+// reserve asks for the step's memo with the turn under way.
+func (x *execution) reserve(st *step) *activities.Failure {
+	hash, shown, err := memoKey(st)
+	if err != nil {
+		return failureOf(err)
+	}
+	st.memo = hash
+	x.reservations = append(x.reservations, backend.Reservation{Step: st.cmd.Step, Hash: hash, Activity: st.cmd.Name, Key: shown})
+	return nil
+}
+
+// concludeMemo ends a step's reservation, or its waiting for one; nil frees the key.
+func (x *execution) concludeMemo(st *step, result []byte) {
+	if st.memo == "" {
+		return
+	}
+	x.w.configure(st)
+	r := backend.MemoResult{Step: st.cmd.Step, Hash: st.memo, Result: result}
+	if st.cacheTTL > 0 && !st.permanent {
+		r.Expires = fromMicro(x.stamp() + st.cacheTTL.Microseconds())
+	}
+	x.memos = append(x.memos, r)
+}
+
+// absorbMemo takes the answer to a reservation.
+func (x *execution) absorbMemo(st *step, m *backend.Message) (d starlark.Delivery, ok bool) {
+	switch {
+	case st.memo == "" || st.held || st.dropped:
+		return d, false
+	case m.Name == backend.Hit:
+		id := st.cmd.Step
+		x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), name: []byte(backend.Hit), value: m.Payload})
+		delete(x.steps, id)
+		x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
+		return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: m.Payload}, true
+	}
+	st.held = true
+	x.put(&entry{kind: []byte(entryHeld), at: x.stamp(), step: []byte(st.cmd.Step)})
+	x.enqueue(st)
+	return d, false
+}

@@ -1,0 +1,241 @@
+// Tasks: attempts that other workers run, and those of others that run here.
+
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// taskInput is what a worker needs to run a task: the JSON of backend.Task.Input.
+type taskInput struct {
+	Args      json.RawMessage `json:"args"`             // stored form
+	Kwargs    json.RawMessage `json:"kwargs,omitempty"` // stored form
+	Run       int             `json:"run"`              // number
+	Timeout   time.Duration   `json:"timeout,omitempty"`
+	Heartbeat time.Duration   `json:"heartbeat,omitempty"`
+	Pos       string          `json:"pos,omitempty"`
+}
+
+// away reports whether a step's attempts are tasks: it has a limit over all
+// workers, or this one does not serve it. Whoever was told to run an execution runs all of it.
+func (x *execution) away(st *step) bool {
+	switch {
+	case st.limit != nil:
+		return true
+	case st.act != nil && st.queue == "" && len(st.tags) == 0:
+		return false
+	case st.act != nil && (st.queue == "" || contains(x.w.options.Queues, st.queue)) && x.w.has(st.tags):
+		return false
+	}
+	return !x.w.engine.isAdopted(x.rec.ID)
+}
+
+// has reports whether this worker has all these tags.
+func (w *worker) has(tags []string) bool {
+	for _, t := range tags {
+		if !contains(w.options.Tags, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// beginTask makes the next attempt of a step a task, with the turn under way. The caller journals it.
+func (x *execution) beginTask(st *step) {
+	st.begun++
+	st.running, st.remote, st.queued, st.due = true, true, false, 0
+	input, _ := json.Marshal(taskInput{ // JSON and plain fields: never fails
+		Args: st.cmd.Args, Kwargs: st.cmd.Kwargs, Run: x.rec.RunNumber, Timeout: st.timeout, Heartbeat: st.heartbeat, Pos: st.cmd.Pos,
+	})
+	k := backend.Task{
+		Step: st.cmd.Step, Attempt: st.begun, Activity: st.cmd.Name, Queue: st.queue, Priority: st.priority, Tags: st.tags, Limit: st.limit, Input: input,
+	}
+	if k.Queue == "" {
+		k.Queue = x.rec.Queue
+	}
+	if st.startTimeout > 0 {
+		k.Expires = fromMicro(x.stamp() + st.startTimeout.Microseconds())
+	}
+	x.tasks = append(x.tasks, k)
+}
+
+// absorbTask takes the outcome of a task.
+func (x *execution) absorbTask(st *step, m *backend.Message) (d starlark.Delivery, ok bool) {
+	if !st.running || !st.remote || m.Attempt != st.begun {
+		return d, false // late: the attempt was given up
+	}
+	st.running, st.remote = false, false
+	switch m.Name {
+	case backend.TaskDone:
+		return x.stepDone(st, m.Payload), true
+	case backend.TaskCrashed:
+		x.crashed(st)
+		return d, false
+	case backend.TaskExpired:
+		return x.failed(st, &activities.Failure{
+			Kind: "Timeout", Message: fmt.Sprintf("no attempt of %s began within %v", st.cmd.Name, st.startTimeout), NoRetry: true,
+		}), true
+	}
+	return x.attemptFailed(st, decodeFailure(m.Payload))
+}
+
+// runningTask is a task of another execution that runs here.
+type runningTask struct {
+	cancel context.CancelFunc
+	what   string
+}
+
+// claimTasks takes due tasks while there are free slots.
+func (w *worker) claimTasks() (more bool, err error) {
+	if w.options.Hold || w.stopping.Load() || w.registry.Names() == nil {
+		return false, nil
+	}
+	n := 0
+	for n < maxTasks && w.slots.tryTake() {
+		n++
+	}
+	if n == 0 {
+		return false, nil
+	}
+	tasks, err := w.store.ClaimTasks(w.ctx, backend.TaskRequest{
+		Session: w.session, Queues: w.options.Queues, Tags: w.options.Tags, Activities: w.registry.Names(), Limit: n,
+	})
+	w.slots.give(n - len(tasks))
+	for i := range tasks {
+		w.runTask(&tasks[i])
+	}
+	return len(tasks) == n, err
+}
+
+// maxTasks is how many tasks are claimed at once.
+const maxTasks = 64
+
+// runTask runs a task that the session owns; its slot is taken.
+func (w *worker) runTask(k *backend.Task) {
+	ctx, cancel := context.WithCancel(w.attempts)
+	w.mu.Lock()
+	w.tasks[k.Key] = &runningTask{cancel: cancel, what: k.Activity}
+	w.mu.Unlock()
+	w.bodies.Add(1)
+	w.wg.Go(func() {
+		defer w.bodies.Add(-1)
+		defer w.slots.give(1)
+		defer cancel()
+		value, failure := w.attemptTask(ctx, k)
+		defer func() {
+			w.mu.Lock()
+			delete(w.tasks, k.Key)
+			w.mu.Unlock()
+			w.engine.mailed.Store(true)
+			w.hint()
+		}()
+		if w.cut.Load() && ctx.Err() != nil { // handed back: it counts as nothing
+			w.committer.submit(context.Background(), &write{back: k.Key, done: make(chan wrote, 1)})
+			return
+		}
+		d := backend.Settled{Key: k.Key, Name: backend.TaskDone, Payload: value}
+		if failure != nil {
+			d.Name, d.Payload = backend.TaskFailed, encodeFailure(failure)
+		}
+		r := w.committer.submit(context.Background(), &write{settle: &d, done: make(chan wrote, 1)})
+		if r.err == nil && !r.kept {
+			w.log.Info("outcome of a task refused: it was given up", "execution", k.Execution, "step", k.Step, "activity", k.Activity)
+		}
+	})
+}
+
+// attemptTask runs the body of a task, at most for its time.
+func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *activities.Failure) {
+	var in taskInput
+	if err := json.Unmarshal(k.Input, &in); err != nil {
+		return nil, failureOf(fmt.Errorf("task %d is damaged: %w", k.Key, err))
+	}
+	act, failure := w.lookup(k.Activity)
+	if failure != nil {
+		return nil, failure
+	}
+	info := activities.AttemptInfo{
+		Execution: k.Execution, Run: in.Run, Step: k.Step, Activity: k.Activity, Attempt: k.Attempt, Queue: k.Queue,
+		IdempotencyKey: k.Execution + "/" + strconv.Itoa(in.Run) + "/" + k.Step,
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	late := make(chan *activities.Failure, 2)
+	if in.Timeout > 0 {
+		info.Deadline = time.Now().Add(in.Timeout)
+		timer := time.AfterFunc(in.Timeout, func() { late <- timedOut(k.Activity, in.Timeout) })
+		defer timer.Stop()
+	}
+	if in.Heartbeat > 0 {
+		timer := time.AfterFunc(in.Heartbeat, func() { late <- silent(k.Activity, in.Heartbeat) })
+		defer timer.Stop()
+		ctx = activities.WithHeartbeat(ctx, func([]byte) { timer.Reset(in.Heartbeat) })
+	}
+	type result struct {
+		value   []byte
+		failure *activities.Failure
+	}
+	done := make(chan result, 1)
+	body := newBody(w)
+	go func() {
+		defer body.end()
+		value, failure := invoke(activities.WithInfo(ctx, info), act, in.Args, in.Kwargs, w.options.MaxValue)
+		done <- result{value, failure}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.failure
+	case f := <-late:
+		body.giveUp()
+		return nil, f
+	case <-ctx.Done():
+		select { // a body that heeds its context may end in good time
+		case r := <-done:
+			return r.value, r.failure
+		case <-time.After(time.Second):
+		}
+		body.giveUp()
+		return nil, cancelledFailure()
+	}
+}
+
+// watchTasks cancels the tasks that run here and were withdrawn.
+func (w *worker) watchTasks() {
+	w.mu.Lock()
+	n := len(w.tasks)
+	w.mu.Unlock()
+	if n == 0 {
+		return
+	}
+	owned, err := w.store.Tasks(w.ctx, backend.TaskFilter{Owner: w.session, Limit: 1 << 20})
+	if err != nil {
+		return
+	}
+	mine := make(map[int64]bool, len(owned))
+	for i := range owned {
+		mine[owned[i].Key] = true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for key, r := range w.tasks {
+		if !mine[key] {
+			r.cancel()
+		}
+	}
+}
+
+func timedOut(activity string, d time.Duration) *activities.Failure {
+	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("%s did not end within %v", activity, d)}
+}
+
+func silent(activity string, d time.Duration) *activities.Failure {
+	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("%s gave no heartbeat within %v", activity, d)}
+}
