@@ -95,9 +95,6 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 // executions, or to the inbox of its own.
 func (x *execution) told(t *backend.Turn) {
 	if len(t.Children) > 0 {
-		for i := range t.Children {
-			x.w.engine.adoptWith(x.rec.ID, t.Children[i].ID)
-		}
 		x.w.clear.Store(false)
 	}
 	ends := t.Then == backend.Finish && (x.rec.Parent != "" || x.w.engine.watched.Load())

@@ -44,10 +44,11 @@ type worker struct {
 	pass   atomic.Int64  // number of the newest look at the inboxes
 	clear  atomic.Bool   // the last claim left no backlog
 
-	mu    sync.Mutex // guards held
+	mu    sync.Mutex // guards held, again and tasks
 	held  map[string]*execution
-	tasks map[int64]*runningTask // of other executions
-	wg    sync.WaitGroup         // executions and loops
+	again map[string]backend.Claimed // claimed while their former selves are leaving
+	tasks map[int64]*runningTask     // of other executions
+	wg    sync.WaitGroup             // executions and loops
 
 	watched  map[backend.SessionID]watched // owned by the loop
 	lastLook time.Time
@@ -63,6 +64,7 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 		hints: make(chan struct{}, 1), held: make(map[string]*execution),
 		tasks: make(map[int64]*runningTask),
 	}
+	w.again = make(map[string]backend.Claimed)
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.attempts, w.cutAll = context.WithCancel(w.ctx)
 	w.slots.free = e.options.MaxConcurrency
@@ -299,11 +301,12 @@ func (w *worker) take(c backend.Claimed, slot bool) {
 		x.slots = 1
 	}
 	w.mu.Lock()
-	if _, twice := w.held[x.rec.ID]; twice {
-		w.mu.Unlock()
+	if _, leaving := w.held[x.rec.ID]; leaving { // it has been released and claimed again, and has not left yet
 		if slot {
 			w.slots.give(1)
 		}
+		w.again[x.rec.ID] = c
+		w.mu.Unlock()
 		return
 	}
 	w.held[x.rec.ID] = x
@@ -315,8 +318,13 @@ func (w *worker) take(c backend.Claimed, slot bool) {
 func (w *worker) gone(x *execution) {
 	w.mu.Lock()
 	delete(w.held, x.rec.ID)
+	again, back := w.again[x.rec.ID]
+	delete(w.again, x.rec.ID)
 	empty := len(w.held) == 0
 	w.mu.Unlock()
+	if back {
+		defer w.take(again, false)
+	}
 	var ended *backend.Execution
 	if x.rec.State.Terminal() {
 		ended = &x.rec
