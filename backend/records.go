@@ -306,9 +306,9 @@ type Rerun struct {
 	ID        string // not empty: of a new execution, whose parent it does not have
 	Digest    string
 	Edition   int
-	Rows      []Row  // numbered from 0
-	LogsUpTo  int64  // log lines below this ordinal are copied
-	Queue     string // not empty: of the new run
+	Rows      []Row     // numbered from 0
+	Messages  []Message // for its inbox
+	Queue     string    // not empty: of the new run
 }
 
 // Stats is a count of what a store holds.

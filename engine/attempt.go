@@ -41,9 +41,10 @@ func (x *execution) start(st *step) {
 		})
 		ctx = activities.WithHeartbeat(ctx, func([]byte) { a.pulse.Reset(st.heartbeat) })
 	}
+	origin, run := x.keyRun(st)
 	info := activities.AttemptInfo{
 		Execution: x.rec.ID, Run: x.rec.RunNumber, Step: id, Activity: st.cmd.Name, Attempt: n,
-		IdempotencyKey: x.rec.ID + "/" + strconv.Itoa(x.rec.RunNumber) + "/" + id, Queue: x.rec.Queue,
+		IdempotencyKey: origin + "/" + strconv.Itoa(run) + "/" + id, Queue: x.rec.Queue,
 	}
 	if x.w.options.Observer != nil {
 		x.w.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: n})

@@ -138,7 +138,7 @@ func (x *execution) replayIssue(c starlark.Command) error {
 			st.digest = string(e.digest)
 		}
 	}
-	st.memo = string(e.memo)
+	st.memo, st.copied = string(e.memo), x.copied()
 	if e.attempt > 0 {
 		st.begun, st.running, st.remote = e.attempt, true, e.task != 0
 	}
@@ -199,6 +199,10 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 		if e.delivered() {
 			return x.redeliver(e), true, nil
 		}
+		if e.is(entryRerun) {
+			x.reran = true
+			continue
+		}
 		st := x.steps[string(e.step)]
 		if st == nil {
 			return d, false, fmt.Errorf("%w: %s of step %s, which is not under way", errRow, e.kind, e.step)
@@ -258,6 +262,11 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 // begun without an outcome and do not run here died with their process.
 func (x *execution) goLive() error {
 	x.live, x.fresh = true, true
+	begins := x.copied() // a rerun goes on for the first time
+	if begins {
+		x.put(&entry{kind: []byte(entryRerun), at: x.stamp()})
+		x.reran = true
+	}
 	x.journal = cursor{}
 	x.scheduleExpiry()
 	steps := make([]*step, 0, len(x.steps))
@@ -274,11 +283,19 @@ func (x *execution) goLive() error {
 		case st.dropped && st.remote:
 			x.withdrawn = append(x.withdrawn, backend.TaskRef{Step: id, Attempt: st.begun})
 			x.post(event{kind: evDropped, step: id})
+		case st.memo != "" && !st.held && !st.dropped && begins: // what an earlier run had reserved is free
+			x.w.configure(st)
+			x.reserveAgain(st)
 		case st.remote && st.running, st.memo != "" && !st.held && !st.dropped: // a message will come
 			x.w.configure(st)
 		case st.running && x.attempts[id] != nil:
 		case st.cmd.Kind == starlark.StartChild && st.running:
 			x.keepChild(st)
+		case st.cmd.Kind == starlark.StartChild && st.due == 0 && !st.dropped:
+			x.beginChild(st)
+			x.put(&entry{kind: []byte(entryBegin), at: x.stamp(), step: []byte(id), attempt: st.begun})
+		case other(st.cmd.Kind) && st.due == 0 && !st.dropped && begins:
+			x.askOther(st)
 		case other(st.cmd.Kind) && st.due == 0 && !st.dropped: // its answer comes as a message
 		case st.running:
 			x.crashed(st)
@@ -291,6 +308,17 @@ func (x *execution) goLive() error {
 		}
 	}
 	return nil
+}
+
+// copied reports whether the journal is where it was copied from an earlier run.
+func (x *execution) copied() bool { return x.carried.Rerun && !x.reran }
+
+// keyRun is the execution and run in a step's idempotency key: those in which it was first asked for.
+func (x *execution) keyRun(st *step) (id string, run int) {
+	if o := x.carried.Origin; o != nil && st.copied {
+		return o.ID, o.Run
+	}
+	return x.rec.ID, x.rec.RunNumber
 }
 
 // crashed counts an attempt whose process died, before the next one.

@@ -12,6 +12,8 @@ import (
 )
 
 var (
+	// ErrCannotRetry: the execution cannot go on from where it was asked to.
+	ErrCannotRetry = errors.New("cannot go on from there")
 	// ErrUnfinished is what Result returns of an execution that has not ended.
 	ErrUnfinished = errors.New("execution has not ended")
 	// ErrStopped is what waiters get when the engine stops.

@@ -68,6 +68,7 @@ type execution struct {
 	memos        []backend.MemoResult
 	dead         []backend.DeadLetter
 	reservations []backend.Reservation
+	reran        bool    // the part of the journal that was copied from an earlier run is read
 	carried      carried // what the run took over from the one before
 	lines        int64
 	mailbox      []event             // taken from mail, not yet absorbed
@@ -166,7 +167,7 @@ func (x *execution) runScript() error {
 		Function: x.rec.Function, Input: x.input(),
 		Info: starlark.Info{
 			ID: x.rec.ID, Run: x.rec.RunNumber, Workflow: x.rec.Workflow, Digest: x.rec.Digest,
-			StartedAt: fromMicro(x.started), Parent: x.rec.Parent, Tags: x.rec.Tags,
+			StartedAt: fromMicro(x.started), Parent: x.rec.Parent, Tags: x.rec.Tags, Origin: x.origin(),
 		},
 		MaxSteps: x.w.options.MaxSteps, MaxValue: x.w.options.MaxValue,
 		Shown: x.carried.Shown, Signals: x.carried.deliveries(),
@@ -185,6 +186,14 @@ func (x *execution) runScript() error {
 		return &NondeterminismError{Want: "ends", Have: x.journal.describe()}
 	}
 	return x.end(value, failure)
+}
+
+// origin is the run in which the steps were first asked for, "" when it is this one.
+func (x *execution) origin() string {
+	if o := x.carried.Origin; o != nil {
+		return starlark.Origin(o.ID, o.Run)
+	}
+	return ""
 }
 
 // input is what the run was begun with; that of the first run is the execution's own.
@@ -235,7 +244,7 @@ func (x *execution) rewind() error {
 	x.steps = make(map[string]*step, len(x.steps))
 	x.seq, x.lines, x.now = 0, 0, 0
 	x.ready, x.starting, x.consumed = nil, nil, nil
-	x.cancelled, x.expired = nil, false
+	x.cancelled, x.expired, x.reran = nil, false, false
 	x.discard()
 	rows, err := x.w.journal(x.rec.Run)
 	if err != nil {

@@ -241,6 +241,16 @@ func (x *execution) Log(l starlark.Line) {
 	}
 }
 
+// ChildID implements starlark.Host. On replay it is the one in the journal, which may be of an earlier run.
+func (x *execution) ChildID(step string) string {
+	if !x.live {
+		if e, err := x.journal.peek(); err == nil && e != nil && e.asked() && string(e.step) == step && e.target != nil {
+			return string(e.target)
+		}
+	}
+	return starlark.Origin(x.rec.ID, x.rec.RunNumber) + "." + step
+}
+
 // Publish implements starlark.Host. What is shown on replay is stored already.
 func (x *execution) Publish(shown []byte) {
 	if x.live {

@@ -25,6 +25,7 @@ const (
 	entryCrash   = "crash"   // an attempt was begun and its process died
 	entryBack    = "back"    // an attempt was handed back unfinished
 	entryGot     = "got"     // an outcome that is durable but not yet delivered
+	entryRerun   = "rerun"   // what is before was copied from an earlier run
 	entryDone    = "done"    // D: a step's value
 	entryFailed  = "failed"  // D: a step's final failure
 	entryCancel  = "cancel"  // D: the execution is to be cancelled, or has expired

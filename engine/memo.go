@@ -58,6 +58,11 @@ func (x *execution) reserve(st *step) *activities.Failure {
 	return nil
 }
 
+// reserveAgain asks once more, in another run.
+func (x *execution) reserveAgain(st *step) {
+	x.reservations = append(x.reservations, backend.Reservation{Step: st.cmd.Step, Hash: st.memo, Activity: st.cmd.Name, Key: callText(st.cmd.Args, st.cmd.Kwargs)})
+}
+
 // concludeMemo ends a step's reservation, or its waiting for one; nil frees the key.
 func (x *execution) concludeMemo(st *step, result []byte) {
 	if st.memo == "" {

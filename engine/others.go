@@ -283,7 +283,9 @@ func stepName(c *starlark.Command) string {
 
 // carried is what a run takes over from the one before, in its start entry.
 type carried struct {
-	Input   json.RawMessage `json:"input"`
+	Input   json.RawMessage `json:"input,omitempty"`
+	Rerun   bool            `json:"rerun,omitempty"`  // the rows that follow are copied from an earlier run
+	Origin  *originRun      `json:"origin,omitempty"` // of that run, when it is a rerun
 	Shown   json.RawMessage `json:"shown,omitempty"`
 	Signals []carriedSignal `json:"signals,omitempty"`
 }

@@ -19,6 +19,7 @@ type taskInput struct {
 	Args      json.RawMessage `json:"args"`             // stored form
 	Kwargs    json.RawMessage `json:"kwargs,omitempty"` // stored form
 	Run       int             `json:"run"`              // number
+	Key       string          `json:"key"`              // idempotency key
 	Timeout   time.Duration   `json:"timeout,omitempty"`
 	Heartbeat time.Duration   `json:"heartbeat,omitempty"`
 	Pos       string          `json:"pos,omitempty"`
@@ -52,8 +53,9 @@ func (w *worker) has(tags []string) bool {
 func (x *execution) beginTask(st *step) {
 	st.begun++
 	st.running, st.remote, st.queued, st.due = true, true, false, 0
+	origin, run := x.keyRun(st)
 	input, _ := json.Marshal(taskInput{ // JSON and plain fields: never fails
-		Args: st.cmd.Args, Kwargs: st.cmd.Kwargs, Run: x.rec.RunNumber, Timeout: st.timeout, Heartbeat: st.heartbeat, Pos: st.cmd.Pos,
+		Args: st.cmd.Args, Kwargs: st.cmd.Kwargs, Run: x.rec.RunNumber, Key: origin + "/" + strconv.Itoa(run) + "/" + st.cmd.Step, Timeout: st.timeout, Heartbeat: st.heartbeat, Pos: st.cmd.Pos,
 	})
 	k := backend.Task{
 		Step: st.cmd.Step, Attempt: st.begun, Activity: st.cmd.Name, Queue: st.queue, Priority: st.priority, Tags: st.tags, Limit: st.limit, Input: input,
@@ -164,7 +166,7 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	}
 	info := activities.AttemptInfo{
 		Execution: k.Execution, Run: in.Run, Step: k.Step, Activity: k.Activity, Attempt: k.Attempt, Queue: k.Queue,
-		IdempotencyKey: k.Execution + "/" + strconv.Itoa(in.Run) + "/" + k.Step,
+		IdempotencyKey: in.Key,
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -33,9 +33,10 @@ func (h *instant) Wait() (starlark.Delivery, error) {
 	return starlark.Delivery{Kind: starlark.StepOutcome, Step: step, Value: h.value}, nil
 }
 
-func (h *instant) Now() time.Time      { return time.Unix(0, 0) }
-func (h *instant) Log(l starlark.Line) {}
-func (*instant) Publish([]byte)        {}
+func (h *instant) Now() time.Time           { return time.Unix(0, 0) }
+func (h *instant) Log(l starlark.Line)      {}
+func (*instant) ChildID(step string) string { return step }
+func (*instant) Publish([]byte)             {}
 
 func benchmark(b *testing.B, text string, per int) {
 	b.Helper()

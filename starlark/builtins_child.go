@@ -5,7 +5,6 @@ package starlark
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	star "go.starlark.net/starlark"
@@ -83,7 +82,7 @@ func (h *childHandle) begin(b *branch, step string, args star.Tuple, kwargs []st
 		c.Child = &o
 	}
 	if c.Target == "" {
-		c.Target = b.s.opts.Info.ID + "." + strconv.Itoa(b.s.opts.Info.Run) + "." + step
+		c.Target = b.s.host.ChildID(step)
 	}
 	var err error
 	if c.Args, c.Kwargs, err = encodeCall(h.Name(), b.s.opts.MaxValue, args, kwargs); err != nil {

@@ -19,7 +19,7 @@ type generator struct{ *rand.Rand }
 
 func (b *branch) generator() *generator {
 	if b.random == nil {
-		key := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", b.s.opts.Info.ID, b.s.opts.Info.Run, b.path))
+		key := sha256.Sum256([]byte(b.s.opts.Info.origin() + "\x00" + b.path))
 		b.random = &generator{rand.New(rand.NewChaCha8(key))}
 	}
 	return b.random

@@ -27,6 +27,9 @@ type Host interface {
 	// Log keeps a line that the script printed.
 	Log(l Line)
 
+	// ChildID is the id of the child that a step starts, when the script names none.
+	ChildID(step string) string
+
 	// Publish tells what the script shows of itself: the stored form of an
 	// object with progress, status, state and counters. It is called when that
 	// has changed, before Wait or before Run returns, again on replay.

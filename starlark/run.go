@@ -4,6 +4,7 @@ package starlark
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	star "go.starlark.net/starlark"
@@ -18,7 +19,19 @@ type Info struct {
 	StartedAt time.Time
 	Parent    string
 	Tags      []string
+	Origin    string // execution and run in which the steps of a rerun were first asked for; default: of this run
 }
+
+// origin names what random numbers depend on.
+func (i *Info) origin() string {
+	if i.Origin != "" {
+		return i.Origin
+	}
+	return Origin(i.ID, i.Run)
+}
+
+// Origin is the name of an execution's run.
+func Origin(id string, run int) string { return fmt.Sprintf("%s.%d", id, run) }
 
 // Options say what to run, and its bounds.
 type Options struct {

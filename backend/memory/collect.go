@@ -33,7 +33,7 @@ func (s *Store) Rerun(_ context.Context, r backend.Rerun) error {
 	number := x.RunNumber + 1
 	if r.ID != "" {
 		c := x.view()
-		c.ID, c.Created, c.Parent, c.ParentStep, c.ParentRun, number = r.ID, at, "", "", 0, 1
+		c.ID, c.Created, c.Parent, number = r.ID, at, r.Execution, 1
 		x = &execution{Execution: c}
 		s.executions[r.ID] = x
 	}
@@ -43,18 +43,17 @@ func (s *Store) Rerun(_ context.Context, r backend.Rerun) error {
 		row.Data = clone(row.Data)
 		next.rows = append(next.rows, row)
 	}
-	for _, l := range s.runs[r.Run].logs {
-		if l.Ordinal < r.LogsUpTo {
-			next.logs = append(next.logs, l)
-		}
-	}
 	s.runs[s.lastRun] = next
 	x.Run, x.RunNumber, x.Digest, x.Edition = s.lastRun, number, r.Digest, r.Edition
 	x.State, x.Result, x.Failure, x.Finished, x.Expires, x.Stuck = backend.Running, nil, nil, time.Time{}, time.Time{}, nil
 	if len(r.Rows) == 0 {
 		x.State, x.Started = backend.Pending, time.Time{}
 	}
-	x.Owner, x.Due = 0, at
+	x.Owner, x.Due, x.ParentStep, x.ParentRun = 0, at, "", 0 // its parent has been told of its end
+	for _, m := range r.Messages {
+		m.Execution = x.ID
+		_ = s.send(&m, at)
+	}
 	if r.Queue != "" {
 		x.Queue = r.Queue
 	}

@@ -42,7 +42,7 @@ func (s *Store) Rerun(ctx context.Context, r backend.Rerun) error {
 func (s *Store) fork(c *conn, r *backend.Rerun, x *backend.Execution, at time.Time) error {
 	made, err := create(c, 0, []backend.NewExecution{{
 		ID: r.ID, Workflow: x.Workflow, Digest: r.Digest, Edition: r.Edition, Function: x.Function, Input: x.Input,
-		Queue: x.Queue, Priority: x.Priority, Tags: x.Tags, Due: at,
+		Queue: x.Queue, Priority: x.Priority, Tags: x.Tags, Due: at, Parent: x.ID,
 	}}, at)
 	if err != nil {
 		return err
@@ -63,19 +63,23 @@ func (s *Store) begin(c *conn, r *backend.Rerun, id string, run int64, runNumber
 			return err
 		}
 	}
-	if _, err := c.exec(`INSERT INTO log (run, ordinal, at, step, level, message, fields)
-		SELECT ?, ordinal, at, step, level, message, fields FROM log WHERE run = ? AND ordinal < ?`, run, r.Run, r.LogsUpTo); err != nil {
-		return err
-	}
 	state := backend.Running
 	if len(r.Rows) == 0 {
 		state = backend.Pending
 	}
-	_, err := c.exec(`UPDATE execution SET run = ?1, run_number = ?2, digest = ?3, edition = ?4, state = ?5, result = NULL, failure = NULL,
+	if _, err := c.exec(`UPDATE execution SET run = ?1, run_number = ?2, digest = ?3, edition = ?4, state = ?5, result = NULL, failure = NULL,
 			finished = NULL, expires = NULL, stuck = NULL, owner = 0, due = ?6, queue = CASE ?7 WHEN '' THEN queue ELSE ?7 END,
-			started = CASE ?5 WHEN 'pending' THEN NULL ELSE started END
-		WHERE id = ?8`, run, runNumber, r.Digest, r.Edition, state, at, r.Queue, id)
-	return err
+			started = CASE ?5 WHEN 'pending' THEN NULL ELSE started END, parent_step = '', parent_run = 0
+		WHERE id = ?8`, run, runNumber, r.Digest, r.Edition, state, at, r.Queue, id); err != nil {
+		return err
+	}
+	for _, m := range r.Messages {
+		m.Execution = id
+		if _, err := send(c, &m, at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Collect removes what ended long ago, one chunk in a transaction.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"time"
 
 	"github.com/senpuki/senpuki/starlark"
@@ -192,6 +193,9 @@ func (e Entry) String() string {
 	}
 	return "nothing"
 }
+
+// ChildID is the id of a child.
+func (h *host) ChildID(step string) string { return h.w.id + "." + strconv.Itoa(h.w.run) + "." + step }
 
 // Publish keeps what the script shows.
 func (h *host) Publish(shown []byte) { h.w.Shown = shown }

@@ -52,6 +52,7 @@ type World struct {
 
 	program *starlark.Program
 	id      string
+	run     int
 	endless map[string]bool // children that wait for ever, by step
 	said    int             // lines of the runs before
 	end     time.Time
@@ -90,6 +91,7 @@ func (w *World) Run(p *starlark.Program, o starlark.Options) ([]byte, error) {
 	for {
 		w.Runs++
 		h := &host{w: w, now: begin, lines: w.said}
+		w.run = o.Info.Run
 		b, err := p.Run(h, o)
 		if h.broken != nil {
 			return nil, h.broken

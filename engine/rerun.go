@@ -1,0 +1,397 @@
+// Reruns: a run after the last that goes on from a step, and forks.
+
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// RerunOptions say from where an execution goes on. The zero value means the failed step, and the code that it has.
+type RerunOptions struct {
+	From  string   // step to be run again; what came after its outcome is forgotten
+	Code  *Program // other code, which must ask for what the journal has up to there
+	ID    string   // of a fork; default: a new one
+	Queue string   // default: as before
+}
+
+// Retry continues an execution that has failed, was cancelled or timed out, as a new run of
+// the same id, from its failed step. It refuses, with ErrCannotRetry, when there is no such step or
+// others were begun after it, unless From or Code says how to go on.
+func (e *Engine) Retry(ctx context.Context, id string, o RerunOptions) error {
+	o.ID = ""
+	_, err := e.rerun(ctx, id, o, false)
+	return err
+}
+
+// Fork begins a new execution that has done what the given one did before the outcome of a step.
+func (e *Engine) Fork(ctx context.Context, id string, o RerunOptions) (string, error) {
+	if o.From == "" {
+		return "", fmt.Errorf("a fork of %s needs a step to begin from: %w", id, ErrCannotRetry)
+	}
+	if o.ID == "" {
+		o.ID = newID()
+	}
+	return e.rerun(ctx, id, o, true)
+}
+
+func (e *Engine) rerun(ctx context.Context, id string, o RerunOptions, fork bool) (string, error) {
+	x, err := e.store.Execution(ctx, id)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("execution %s: %w", id, err)
+	case !x.State.Terminal():
+		return "", fmt.Errorf("execution %s is %s; cancel it first, or let it end: %w", id, x.State, ErrCannotRetry)
+	case x.State == backend.Completed && !fork:
+		return "", fmt.Errorf("execution %s is completed; fork it to run a part of it again: %w", id, ErrCannotRetry)
+	}
+	j, err := e.entries(ctx, x.Run)
+	if err != nil {
+		return "", fmt.Errorf("execution %s: %w", id, err)
+	}
+	cut, step, err := j.cut(&x, &o)
+	if err != nil {
+		return "", err
+	}
+	r := backend.Rerun{Execution: id, Run: x.Run, ID: o.ID, Digest: x.Digest, Edition: x.Edition, Queue: o.Queue}
+	if o.Code != nil {
+		if err := e.Store(ctx, *o.Code); err != nil {
+			return "", err
+		}
+		r.Digest, r.Edition = o.Code.Digest, starlark.Edition
+	}
+	if r.Rows, r.Messages, err = j.prefix(&x, cut, step); err != nil {
+		return "", err
+	}
+	if err := e.store.Rerun(ctx, r); err != nil {
+		return "", err
+	}
+	e.mailed.Store(true)
+	if w := e.current(); w != nil {
+		w.clear.Store(false)
+		w.hint()
+	}
+	if o.ID != "" {
+		return o.ID, nil
+	}
+	return id, nil
+}
+
+// journalled is an entry with the row it is in.
+type journalled struct {
+	entry
+	row     int64
+	session backend.SessionID
+}
+
+// entryList is a journal, entry by entry.
+type entryList []journalled
+
+// entries reads the journal of a run.
+func (e *Engine) entries(ctx context.Context, run backend.RunKey) (list entryList, err error) {
+	err = e.store.Journal(ctx, run, 0, func(r backend.Row) error {
+		reader := rowReader{data: bytes.Clone(r.Data)}
+		for {
+			j := journalled{row: r.Number, session: r.Session}
+			ok, err := reader.next(&j.entry)
+			if err != nil || !ok {
+				return err
+			}
+			list = append(list, j)
+		}
+	})
+	return list, err
+}
+
+// cut finds where the new run's journal ends, and the step that is run again, if any.
+func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step string, err error) {
+	end := len(j)
+	if end > 0 && j[end-1].is(entryEnd) {
+		end--
+	}
+	if o.From != "" {
+		return j.cutFrom(x, o.From, end)
+	}
+	for i := range j[:end] { // cancelled or expired: before it was told
+		if j[i].is(entryCancel) {
+			return i, "", nil
+		}
+	}
+	failure := decodeFailure(x.Failure)
+	for i := end - 1; i >= 0 && failure != nil; i-- {
+		if !j[i].is(entryFailed) {
+			continue
+		}
+		f := decodeFailure(j[i].failure)
+		if f == nil || f.Kind != failure.Kind || f.Message != failure.Message {
+			continue
+		}
+		if later := j.begunAfter(i, end); len(later) > 0 && o.Code == nil {
+			return 0, "", fmt.Errorf("execution %s began other steps after step %s failed: %s; --from says where to go on, such as --from %s: %w",
+				x.ID, j[i].step, strings.Join(later, ", "), j[i].step, ErrCannotRetry)
+		}
+		return i, string(j[i].step), nil
+	}
+	if o.Code != nil {
+		return end, "", nil
+	}
+	return 0, "", fmt.Errorf("execution %s failed in its script, not in a step: %s; give it other code with --code, or --from STEP: %w", x.ID, failureLine(failure), ErrCannotRetry)
+}
+
+func failureLine(f *activities.Failure) string {
+	if f == nil {
+		return "without an error"
+	}
+	return f.Kind + ": " + f.Message
+}
+
+// cutFrom finds the outcome of a step, or where it was asked for when it has none.
+func (j entryList) cutFrom(x *backend.Execution, step string, end int) (int, string, error) {
+	asked := -1
+	for i := range j[:end] {
+		if string(j[i].step) != step {
+			continue
+		}
+		if j[i].is(entryAsk) {
+			asked = i
+		}
+		if j[i].is(entryDone) || j[i].is(entryFailed) {
+			return i, step, nil
+		}
+	}
+	if asked < 0 {
+		return 0, "", fmt.Errorf("execution %s has no step %s; 'senpuki show %s' lists them: %w", x.ID, step, x.ID, ErrCannotRetry)
+	}
+	return end, step, nil
+}
+
+// begunAfter names the steps that were asked for after an entry.
+func (j entryList) begunAfter(i, end int) (steps []string) {
+	for k := i + 1; k < end; k++ {
+		if j[k].is(entryAsk) && string(j[k].command) != string(starlark.StartTimer) && string(j[k].command) != string(starlark.AwaitSignal) {
+			steps = append(steps, fmt.Sprintf("%s (%s)", j[k].step, j[k].name))
+		}
+	}
+	return steps
+}
+
+// prefix makes the rows of the new run's journal: what is before the cut, with steps that have no
+// outcome there as if their attempts had been handed back. Signals delivered after it are messages again.
+func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []backend.Row, messages []backend.Message, err error) {
+	under := make(map[string]*entry) // asked for and without an outcome
+	var order []string
+	for i := range j[:cut] {
+		e := &j[i].entry
+		switch {
+		case e.is(entryAsk) && string(e.command) != string(starlark.AwaitSignal):
+			under[string(e.step)] = e
+			order = append(order, string(e.step))
+		case e.is(entryDone), e.is(entryFailed):
+			delete(under, string(e.step))
+		}
+	}
+	var row []byte
+	flush := func(of *journalled) {
+		if row != nil {
+			rows = append(rows, backend.Row{Number: int64(len(rows)), Session: of.session, Data: append(row, ']')})
+			row = nil
+		}
+	}
+	for i := range j[:cut] {
+		e := &j[i]
+		if i > 0 && e.row != j[i-1].row {
+			flush(&j[i-1])
+		}
+		if e.is(entryStart) {
+			if e.entry, err = origin(e.entry, x); err != nil {
+				return nil, nil, err
+			}
+		}
+		if string(e.step) == again && again != "" && e.forgettable() {
+			continue
+		}
+		if e.is(entryAsk) && string(e.step) == again && string(e.command) == string(starlark.CallActivity) {
+			e.attempt, e.task = 0, 0
+		}
+		row = e.append(row)
+	}
+	if cut == 0 {
+		return nil, nil, nil
+	}
+	for _, id := range order {
+		if e := under[id]; e != nil && string(e.command) != string(starlark.StartTimer) && (id != again || e.attempt > 0) {
+			row = (&entry{kind: []byte(entryBack), step: []byte(id), attempt: e.attempt}).append(row)
+			delete(under, id)
+		}
+	}
+	flush(&j[cut-1])
+	for i := cut; i < len(j); i++ {
+		if e := &j[i]; e.is(entrySignal) {
+			messages = append(messages, backend.Message{Kind: backend.Signal, Name: string(e.name), Payload: e.value})
+		}
+	}
+	return rows, messages, nil
+}
+
+// forgettable reports whether an entry tells of the attempts of a step.
+func (e *entry) forgettable() bool {
+	switch string(e.kind) {
+	case entryBegin, entryFail, entryCrash, entryBack, entryGot, entryHeld:
+		return string(e.command) != string(starlark.StartChild)
+	}
+	return false
+}
+
+// origin notes in a start entry the run in which the steps were first asked for: their names elsewhere depend on it.
+func origin(e entry, x *backend.Execution) (entry, error) {
+	var c carried
+	if e.value != nil {
+		if err := json.Unmarshal(e.value, &c); err != nil {
+			return e, fmt.Errorf("%w: what the run took over: %w", errRow, err)
+		}
+	}
+	if c.Origin == nil {
+		c.Origin = &originRun{ID: x.ID, Run: x.RunNumber}
+	}
+	c.Rerun = true
+	value, err := json.Marshal(c)
+	e.value = value
+	return e, err
+}
+
+// originRun names the run in which the journal of a rerun began.
+type originRun struct {
+	ID  string `json:"id"`
+	Run int    `json:"run"`
+}
+
+// Letter is a dead letter as clients see it.
+type Letter struct {
+	backend.DeadLetter
+	Failure *activities.Failure `json:"failure"`
+	Args    json.RawMessage     `json:"args"`
+	Kwargs  json.RawMessage     `json:"kwargs,omitempty"`
+	Pos     string              `json:"pos,omitempty"`
+
+	input letterInput
+}
+
+// Letters returns dead letters, newest first; execution "" means all.
+func (e *Engine) Letters(ctx context.Context, execution string, limit int) ([]Letter, error) {
+	found, err := e.store.DeadLetters(ctx, execution, limit)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Letter, 0, len(found))
+	for _, d := range found {
+		l := Letter{DeadLetter: d, Failure: decodeFailure(d.Failure)}
+		if err := json.Unmarshal(d.Input, &l.input); err != nil {
+			return nil, fmt.Errorf("dead letter %d is damaged: %w", d.ID, err)
+		}
+		l.Args, l.Kwargs, l.Pos = plainValue(l.input.Args), plainValue(l.input.Kwargs), l.input.Pos
+		list = append(list, l)
+	}
+	return list, nil
+}
+
+// ReplayOptions change what a dead letter is replayed with.
+type ReplayOptions struct {
+	Queue string
+	Args  json.RawMessage // plain JSON array, instead of the arguments; only for one that runs as an execution of its own
+}
+
+// callSource is the program of a dead letter that runs as an execution of its own.
+const callSource = `def main(name, args, kwargs, queue = None):
+    """Call one activity: a dead letter that is replayed."""
+    return activity(name, queue = queue)(*args, **kwargs)
+`
+
+// ReplayLetter runs a dead letter again and discards it: when its execution has failed on
+// it, that execution goes on from it, else it runs as an execution of its own. It returns the id of what runs.
+func (e *Engine) ReplayLetter(ctx context.Context, l Letter, o ReplayOptions) (id string, err error) {
+	x, err := e.store.Execution(ctx, l.Execution)
+	if err != nil && !errors.Is(err, backend.ErrNotFound) {
+		return "", err
+	}
+	id = l.Execution
+	if err == nil && o.Args == nil && x.State == backend.Failed && x.Run == l.Run && e.failedOn(ctx, &x, l.Step) {
+		err = e.Retry(ctx, l.Execution, RerunOptions{Queue: o.Queue})
+	} else {
+		id, err = e.callAgain(ctx, l, o)
+	}
+	if err != nil {
+		return "", err
+	}
+	_, err = e.store.Discard(ctx, []int64{l.ID})
+	return id, err
+}
+
+// failedOn reports whether a step's failure ended an execution.
+func (e *Engine) failedOn(ctx context.Context, x *backend.Execution, step string) bool {
+	j, err := e.entries(ctx, x.Run)
+	if err != nil {
+		return false
+	}
+	_, failed, err := j.cut(x, &RerunOptions{})
+	return err == nil && failed == step
+}
+
+func (e *Engine) callAgain(ctx context.Context, l Letter, o ReplayOptions) (string, error) {
+	prog, err := e.load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", nil)
+	if err != nil {
+		return "", err
+	}
+	if err := e.Store(ctx, prog); err != nil {
+		return "", err
+	}
+	args, kwargs := l.input.Args, l.input.Kwargs
+	if o.Args != nil {
+		stored, err := starlark.FromPlain(o.Args)
+		if err != nil {
+			return "", err
+		}
+		args, kwargs = stored, nil
+	}
+	if kwargs == nil {
+		kwargs = json.RawMessage("{}")
+	}
+	name, _ := json.Marshal(l.Activity) // text: never fails
+	queue := []byte("null")
+	if q := o.Queue; q != "" {
+		queue, _ = json.Marshal(q)
+	} else if l.input.Options != nil && l.input.Options.Queue != nil {
+		queue, _ = json.Marshal(*l.input.Options.Queue)
+	}
+	call := bytes.Join([][]byte{{'['}, name, {','}, args, {','}, kwargs, {','}, queue, {']'}}, nil)
+	n := backend.NewExecution{
+		ID: newID(), Workflow: prog.Workflow, Digest: prog.Digest, Edition: starlark.Edition, Function: "main",
+		Input: starlark.CallInput(call, nil), Queue: "default", Parent: l.Execution,
+	}
+	w := e.current()
+	return n.ID, e.create(ctx, w, &n, false)
+}
+
+// oneFile is a file system of files in memory.
+type oneFile map[string]string
+
+// Open implements fs.FS.
+func (f oneFile) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// ReadFile implements fs.ReadFileFS.
+func (f oneFile) ReadFile(name string) ([]byte, error) {
+	if text, ok := f[name]; ok {
+		return []byte(text), nil
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}

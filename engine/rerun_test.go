@@ -1,0 +1,187 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+)
+
+func TestRetryGoesOnFromTheFailedStep(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var broken atomic.Bool
+			var keys []string
+			broken.Store(true)
+			w.register("fragile", func(ctx context.Context, n int) (int, error) {
+				keys = append(keys, activities.Info(ctx).IdempotencyKey)
+				if broken.Load() {
+					return 0, activities.Fail("Broken", "not now")
+				}
+				return n, nil
+			}, activities.Options{Retry: activities.RetryPolicy{MaxAttempts: 2}})
+			e, stop := w.engine(Options{ReplayAlways: always})
+			w.deploy(e, `
+add = activity("add")
+fragile = activity("fragile")
+def child(n):
+    return add(n, 1)
+def main():
+    print("begun")
+    a = add(1, 2)
+    f = spawn(sleep, "2m")
+    b = workflow(child)(a)
+    u = uuid4()
+    s = wait_signal("s")
+    c = fragile(b)
+    return [a, b, c, s, u == uuid4(), add(c, 1)]
+`)
+			id := w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
+			if err := e.Signal(t.Context(), id, "s", []byte("7")); err != nil {
+				t.Fatal(err)
+			}
+			if r := w.finish(e, id); r.Failure == nil || r.Failure.Kind != "Broken" {
+				t.Fatalf("%+v", r)
+			}
+			adds := w.called("add")
+			broken.Store(false)
+			if err := e.Retry(t.Context(), id, RerunOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			want(t, w.finish(e, id), `[3,4,4,7,false,5]`)
+			if w.called("add") != adds+1 {
+				t.Errorf("add was called %d more times", w.called("add")-adds)
+			}
+			if len(keys) != 3 || keys[0] != "x/1/4" || keys[2] != keys[0] {
+				t.Errorf("idempotency keys %q", keys)
+			}
+			x, err := e.State(t.Context(), id)
+			if err != nil || x.Run != 2 {
+				t.Errorf("run %d, %v", x.Run, err)
+			}
+			if err := e.Retry(t.Context(), id, RerunOptions{}); !errors.Is(err, ErrCannotRetry) {
+				t.Errorf("retry of the completed: %v", err)
+			}
+			forked, err := e.Fork(t.Context(), id, RerunOptions{From: "1", ID: "y"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Signal(t.Context(), forked, "s", []byte("8")); err != nil {
+				t.Fatal(err)
+			}
+			r := w.finish(e, forked)
+			if r.Failure != nil || !strings.HasPrefix(string(r.Value), "[3,4,4,") {
+				t.Errorf("fork: %s %+v", r.Value, r.Failure)
+			}
+			if err := e.Retry(t.Context(), "nobody", RerunOptions{}); !errors.Is(err, backend.ErrNotFound) {
+				t.Errorf("retry of the unknown: %v", err)
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
+func TestRetryRefusesWhenStepsWereBegunAfterTheFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+add = activity("add")
+boom = activity("boom", retry = retry_policy(max_attempts = 1))
+def main():
+    r = attempt(boom, "Bad")
+    if not r.ok:
+        add(1, 1)
+        r.error.reraise()
+def script():
+    add(1, 1)
+    error("Own", "of the script")
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		w.finish(e, id)
+		err := e.Retry(t.Context(), id, RerunOptions{})
+		if !errors.Is(err, ErrCannotRetry) || !strings.Contains(err.Error(), "2 (add)") {
+			t.Errorf("retry: %v", err)
+		}
+		if err := e.Retry(t.Context(), id, RerunOptions{From: "9"}); !errors.Is(err, ErrCannotRetry) {
+			t.Errorf("retry from an unknown step: %v", err)
+		}
+		if err := e.Retry(t.Context(), id, RerunOptions{From: "1"}); err != nil {
+			t.Fatal(err)
+		}
+		if r := w.finish(e, id); r.Failure.Kind != "Bad" || w.called("boom") != 2 {
+			t.Errorf("%+v after %d calls", r.Failure, w.called("boom"))
+		}
+		own := w.dispatch(e, Input{}, DispatchOptions{Function: "script"})
+		w.finish(e, own)
+		if err := e.Retry(t.Context(), own, RerunOptions{}); !errors.Is(err, ErrCannotRetry) || !strings.Contains(err.Error(), "Own: of the script") {
+			t.Errorf("retry of a script's own failure: %v", err)
+		}
+		if err := e.Retry(t.Context(), own, RerunOptions{From: "1"}); err != nil {
+			t.Fatal(err)
+		}
+		if r := w.finish(e, own); r.Failure == nil || r.Failure.Kind != "Own" {
+			t.Errorf("%+v", r)
+		}
+		stop()
+		w.check()
+	})
+}
+
+func TestADeadLetterIsReplayed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var broken atomic.Bool
+		broken.Store(true)
+		w.register("fragile", func(n int) (int, error) {
+			if broken.Load() {
+				return 0, activities.Fail("Broken", "not now")
+			}
+			return n, nil
+		}, activities.Options{Retry: activities.RetryPolicy{MaxAttempts: 1}})
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+fragile = activity("fragile")
+def main(catch):
+    return fragile.attempt(1).ok if catch else fragile(2)
+`)
+		caught := w.dispatch(e, JSON([]byte(`[true]`)), DispatchOptions{})
+		failed := w.dispatch(e, JSON([]byte(`[false]`)), DispatchOptions{})
+		w.finish(e, caught)
+		w.finish(e, failed)
+		broken.Store(false)
+		letters, err := e.Letters(t.Context(), "", 10)
+		if err != nil || len(letters) != 2 {
+			t.Fatalf("%+v %v", letters, err)
+		}
+		for _, l := range letters {
+			id, err := e.ReplayLetter(t.Context(), l, ReplayOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l.Execution == failed {
+				if id != failed {
+					t.Errorf("the execution that failed was not continued, but %s begun", id)
+				}
+				want(t, w.finish(e, id), "2")
+			} else {
+				want(t, w.finish(e, id), "1")
+			}
+		}
+		if left, err := e.Letters(t.Context(), "", 10); err != nil || len(left) != 0 {
+			t.Errorf("%+v %v", left, err)
+		}
+		stop()
+		w.check()
+	})
+}
