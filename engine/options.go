@@ -28,6 +28,9 @@ type Options struct {
 	PollInterval time.Duration
 	// DrainTimeout bounds a graceful stop; attempts still running then are cut. Default 10s.
 	DrainTimeout time.Duration
+	// Retention is how long a worker keeps executions that have ended. Default: 7
+	// days when completed, 30 days when not.
+	Retention Retention
 	// CleanupTimeout is how long a script that was cancelled or has expired may
 	// still run; then it is cut. Default 30s.
 	CleanupTimeout time.Duration
@@ -68,6 +71,7 @@ func (o Options) withDefaults() (Options, error) {
 			*v = def
 		}
 	}
+	o.Retention = o.Retention.withDefaults()
 	count("MaxConcurrency", &o.MaxConcurrency, 256)
 	count("MaxParked", &o.MaxParked, 10_000)
 	count("MaxValue", &o.MaxValue, 1<<20)

@@ -126,6 +126,9 @@ func (w *worker) run(ctx context.Context) bool {
 		w.wg.Go(func() { w.watchVersion(v) })
 	}
 	w.wg.Go(w.committer.run)
+	if !w.options.Hold {
+		w.wg.Go(w.retain)
+	}
 	stopped := w.loop(ctx)
 	if stopped {
 		w.drain()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -41,6 +42,12 @@ func registry() *activities.Registry {
 		return nil
 	})
 	reg.MustRegister("append_line", appendLine)
+	reg.MustRegister("fragile", func(path string) (int, error) { // works while a file exists
+		if _, err := os.Stat(path); err != nil {
+			return 0, activities.Fail("Broken", "not now")
+		}
+		return 5, nil
+	})
 	return reg
 }
 
@@ -87,6 +94,7 @@ func TestScript(t *testing.T) {
 			"exits":  exits,
 			"appear": appear,
 			"schema": schema,
+			"seen":   seen,
 		},
 	})
 }
@@ -128,6 +136,27 @@ func appear(ts *testscript.TestScript, neg bool, args []string) {
 		case <-look.C:
 		case <-limit:
 			ts.Fatalf("%s did not appear", args[0])
+		}
+	}
+}
+
+// seen COMMAND... PATTERN runs a senpuki command until its output matches.
+func seen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: seen ARGS... PATTERN")
+	}
+	pattern := regexp.MustCompile(args[len(args)-1])
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	limit := time.After(time.Minute)
+	for {
+		if err := ts.Exec("mine", args[:len(args)-1]...); err == nil && pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-limit:
+			ts.Fatalf("no match for %s in\n%s", pattern, ts.ReadFile("stdout"))
 		}
 	}
 }

@@ -60,7 +60,11 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 		if err != nil {
 			return err
 		}
-		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h), Steps: h.Steps, Damaged: h.Damaged}
+		missing, err := unoffered(ctx, store, h)
+		if err != nil {
+			return err
+		}
+		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing), Steps: h.Steps, Damaged: h.Damaged}
 		if a.json {
 			return a.printDocument(doc)
 		}
@@ -177,7 +181,7 @@ func dueText(due, now time.Time) string {
 }
 
 // waitsFor is what an unfinished execution waits for, at most ten things.
-func waitsFor(h engine.History) []waiting {
+func waitsFor(h engine.History, missing map[string]string) []waiting {
 	out := []waiting{}
 	x := h.Execution
 	if x.State.Terminal() {
@@ -204,6 +208,8 @@ func waitsFor(h engine.History) []waiting {
 			w.For = fmt.Sprintf("child %s (%s)", s.Target, s.Name)
 		case s.Kind != "activity" && s.State == "waiting":
 			w.For, w.Due = s.Name, s.Due
+		case missing[s.Step] != "":
+			w.For = missing[s.Step]
 		case s.State == "running":
 			w.For, w.Since = s.Name, s.Attempts[len(s.Attempts)-1].Began
 		case s.State == "retrying":
@@ -216,6 +222,25 @@ func waitsFor(h engine.History) []waiting {
 		out = append(out, w)
 	}
 	return out
+}
+
+// unoffered says of an execution's tasks, by step, that no live worker can run them.
+func unoffered(ctx context.Context, store backend.Store, h engine.History) (map[string]string, error) {
+	if h.Execution.State.Terminal() {
+		return nil, nil
+	}
+	tasks, err := store.Tasks(ctx, backend.TaskFilter{Execution: h.Execution.ID, Limit: 1000})
+	if err != nil || len(tasks) == 0 {
+		return nil, err
+	}
+	live, err := offers(ctx, store)
+	missing := make(map[string]string)
+	for i := range tasks {
+		if k := &tasks[i]; k.Owner == 0 && !offered(k, live) {
+			missing[k.Step] = notOffered(k)
+		}
+	}
+	return missing, err
 }
 
 // showSteps prints the steps, and the attempts of those that had more than one.

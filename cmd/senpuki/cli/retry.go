@@ -1,0 +1,103 @@
+// senpuki retry, fork: go on from a step of an execution that has ended.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
+)
+
+func (a *app) retryCommand() *cobra.Command {
+	var from, code string
+	c := &cobra.Command{
+		Use:   "retry ID [flags]",
+		Short: "Continue a failed execution from its failed step",
+		Long: `Continue an execution that has failed, was cancelled or timed out, as a new run of the
+same id. What was recorded before the failed step is kept and not run again.
+When other steps were begun after the failure it is refused, and --from says where to go on.
+--code runs it with other code, which must ask for the same up to there.
+A worker, or 'senpuki resume ID', drives it.`,
+		Example: `  senpuki retry order-17
+  senpuki retry order-17 --from 4 --code order.star`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeIDs,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.rerun(c.Context(), args[0], from, code, "", false)
+		},
+	}
+	c.Flags().StringVar(&from, "from", "", "step to be run again; what came after it is forgotten")
+	c.Flags().StringVar(&code, "code", "", "a .star file to go on with")
+	return c
+}
+
+func (a *app) forkCommand() *cobra.Command {
+	var from, code, id string
+	c := &cobra.Command{
+		Use:   "fork ID --from STEP [flags]",
+		Short: "Begin a new execution from a step of another one",
+		Long: `Begin a new execution that has done what another one did before the outcome of a step,
+and print its id. A worker, or 'senpuki resume ID', drives it.`,
+		Example: `  senpuki fork order-17 --from 4
+  senpuki fork order-17 --from 4 --id order-17b --code order.star`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeIDs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if from == "" {
+				return usage("--from STEP is missing; 'senpuki show %s' lists the steps", args[0])
+			}
+			if err := checkID(id); err != nil {
+				return err
+			}
+			return a.rerun(c.Context(), args[0], from, code, id, true)
+		},
+	}
+	c.Flags().StringVar(&from, "from", "", "step to be run again")
+	c.Flags().StringVar(&code, "code", "", "a .star file to go on with")
+	c.Flags().StringVar(&id, "id", "", "id of the new execution (default: a new one)")
+	return c
+}
+
+func (a *app) rerun(ctx context.Context, prefix, from, code, id string, fork bool) error {
+	o := engine.RerunOptions{From: from, ID: id}
+	if code != "" {
+		s, err := findScript(code)
+		if err != nil {
+			return err
+		}
+		p, err := a.mustLoadFor(ctx, s, nil)
+		if err != nil {
+			return err
+		}
+		o.Code = &p
+	}
+	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
+		x, err := resolve(ctx, eng, prefix)
+		if err != nil {
+			return err
+		}
+		id := x.ID
+		if fork {
+			id, err = eng.Fork(ctx, x.ID, o)
+		} else {
+			err = eng.Retry(ctx, x.ID, o)
+		}
+		if errors.Is(err, backend.ErrConflict) {
+			return &exitError{exitUsage, err}
+		}
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printDocument(dispatched{id})
+		}
+		fmt.Fprintln(a.out, id)
+		fmt.Fprintf(a.err, "a worker or '%s' drives it\n", a.resumeHint(id))
+		return nil
+	})
+}

@@ -1,0 +1,81 @@
+// Retention: removing what ended long ago, in small chunks.
+
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Retention says how long executions are kept after their end. In Options zero
+// means the default and a negative duration for ever.
+type Retention struct {
+	Completed time.Duration // default 7 days
+	Failed    time.Duration // failed, cancelled, timed out; default 30 days
+}
+
+func (r Retention) withDefaults() Retention {
+	if r.Completed == 0 {
+		r.Completed = 7 * 24 * time.Hour
+	}
+	if r.Failed == 0 {
+		r.Failed = 30 * 24 * time.Hour
+	}
+	return r
+}
+
+// collectChunk is how many executions one transaction removes.
+const collectChunk = 100
+
+// Collect removes what ended longer ago than r says; with dry it only counts.
+func (e *Engine) Collect(ctx context.Context, r Retention, dry bool) (sum backend.Collected, err error) {
+	now := time.Now()
+	before := func(d time.Duration) time.Time {
+		if d < 0 {
+			return time.Time{}
+		}
+		return now.Add(-d)
+	}
+	q := backend.Retention{Completed: before(r.Completed), Failed: before(r.Failed), Limit: collectChunk, DryRun: dry}
+	if dry {
+		q.Limit = 1 << 30
+	}
+	for {
+		got, err := e.store.Collect(ctx, q)
+		if err != nil {
+			return sum, err
+		}
+		sum.Executions += got.Executions
+		sum.Memos += got.Memos
+		sum.DeadLetters += got.DeadLetters
+		sum.Programs += got.Programs
+		if got.Executions < int64(q.Limit) {
+			return sum, nil
+		}
+	}
+}
+
+// collectEvery is how often a worker removes what ended long ago.
+const collectEvery = 10 * time.Minute
+
+// retain removes what ended long ago, now and then.
+func (w *worker) retain() {
+	tick := time.NewTicker(collectEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-w.ctx.Done():
+			return
+		}
+		got, err := w.engine.Collect(w.ctx, w.options.Retention, false)
+		switch {
+		case err != nil && w.ctx.Err() == nil:
+			w.log.Warn("what ended long ago could not be removed", "error", err)
+		case got.Executions > 0:
+			w.log.Info("removed what ended long ago", "executions", got.Executions)
+		}
+	}
+}
