@@ -237,6 +237,11 @@ func cancelledFailure() *activities.Failure {
 // absorbMessage takes an inbox message.
 func (x *execution) absorbMessage(ev *event) (d starlark.Delivery, ok bool) {
 	m := &ev.message
+	if m.Kind == backend.Upgrade {
+		c := *m
+		x.upgrading = &c
+		return d, false
+	}
 	x.taken = append(x.taken, m.ID)
 	switch m.Kind {
 	case backend.Signal:

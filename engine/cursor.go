@@ -187,6 +187,9 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 			return d, false, err
 		}
 		if e == nil {
+			if x.proof {
+				return d, false, errProven
+			}
 			return d, false, x.goLive()
 		}
 		if e.asked() {
@@ -199,8 +202,12 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 		if e.delivered() {
 			return x.redeliver(e), true, nil
 		}
-		if e.is(entryRerun) {
+		switch string(e.kind) {
+		case entryRerun:
 			x.reran = true
+			continue
+		case entryUpgrade:
+			x.moved = x.moved || e.failure == nil
 			continue
 		}
 		st := x.steps[string(e.step)]
@@ -246,7 +253,9 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 	case entryCancel:
 		x.cancelled = decodeFailure(e.failure)
 		x.expired = string(e.name) == expiredName
-		x.scheduleCut(x.now)
+		if !x.proof {
+			x.scheduleCut(x.now)
+		}
 		return cancelDelivery(x.cancelled)
 	}
 	id := string(e.step)
@@ -261,6 +270,15 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 // goLive ends the replay: what is asked from here on is new. Attempts that had
 // begun without an outcome and do not run here died with their process.
 func (x *execution) goLive() error {
+	if x.moved { // the code may print other lines than that which was replaced
+		lines, err := x.w.engine.store.Logs(x.w.ctx, x.rec.Run, x.lines)
+		if err != nil {
+			return err
+		}
+		if n := len(lines); n > 0 {
+			x.lines = lines[n-1].Ordinal + 1
+		}
+	}
 	x.live, x.fresh = true, true
 	begins := x.copied() // a rerun goes on for the first time
 	if begins {

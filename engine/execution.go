@@ -68,8 +68,11 @@ type execution struct {
 	memos        []backend.MemoResult
 	dead         []backend.DeadLetter
 	reservations []backend.Reservation
-	reran        bool    // the part of the journal that was copied from an earlier run is read
-	carried      carried // what the run took over from the one before
+	upgrading    *backend.Message // asks for other code
+	moved        bool             // the journal says that the code was replaced
+	proof        bool             // only replayed, in memory
+	reran        bool             // the part of the journal that was copied from an earlier run is read
+	carried      carried          // what the run took over from the one before
 	lines        int64
 	mailbox      []event             // taken from mail, not yet absorbed
 	cancelled    *activities.Failure // the user cancelled, or the execution expired
@@ -143,8 +146,11 @@ func (x *execution) drive() {
 		if err == nil {
 			err = x.runScript()
 		}
-		if errors.Is(err, errCut) {
+		switch {
+		case errors.Is(err, errCut):
 			err = x.endCut()
+		case errors.Is(err, errUpgrade):
+			err = x.upgrade()
 		}
 		switch {
 		case err == nil, errors.Is(err, errRestart):
@@ -163,15 +169,9 @@ func (x *execution) drive() {
 
 // runScript runs the script from its first line; nil says that it has ended.
 func (x *execution) runScript() error {
-	value, err := x.prog.Run(x, starlark.Options{
-		Function: x.rec.Function, Input: x.input(),
-		Info: starlark.Info{
-			ID: x.rec.ID, Run: x.rec.RunNumber, Workflow: x.rec.Workflow, Digest: x.rec.Digest,
-			StartedAt: fromMicro(x.started), Parent: x.rec.Parent, Tags: x.rec.Tags, Origin: x.origin(),
-		},
-		MaxSteps: x.w.options.MaxSteps, MaxValue: x.w.options.MaxValue,
-		Shown: x.carried.Shown, Signals: x.carried.deliveries(),
-	})
+	o := x.options()
+	o.MaxSteps, o.MaxValue = x.w.options.MaxSteps, x.w.options.MaxValue
+	value, err := x.prog.Run(x, o)
 	var failure *starlark.Failure
 	var next *starlark.Continuation
 	switch {
@@ -186,6 +186,18 @@ func (x *execution) runScript() error {
 		return &NondeterminismError{Want: "ends", Have: x.journal.describe()}
 	}
 	return x.end(value, failure)
+}
+
+// options say what the script runs with, but for its bounds.
+func (x *execution) options() starlark.Options {
+	return starlark.Options{
+		Function: x.rec.Function, Input: x.input(),
+		Info: starlark.Info{
+			ID: x.rec.ID, Run: x.rec.RunNumber, Workflow: x.rec.Workflow, Digest: x.rec.Digest,
+			StartedAt: fromMicro(x.started), Parent: x.rec.Parent, Tags: x.rec.Tags, Origin: x.origin(),
+		},
+		Shown: x.carried.Shown, Signals: x.carried.deliveries(),
+	}
 }
 
 // origin is the run in which the steps were first asked for, "" when it is this one.
@@ -244,19 +256,31 @@ func (x *execution) rewind() error {
 	x.steps = make(map[string]*step, len(x.steps))
 	x.seq, x.lines, x.now = 0, 0, 0
 	x.ready, x.starting, x.consumed = nil, nil, nil
-	x.cancelled, x.expired, x.reran = nil, false, false
+	x.cancelled, x.expired, x.reran, x.moved = nil, false, false, false
 	x.discard()
 	rows, err := x.w.journal(x.rec.Run)
 	if err != nil {
 		return err
 	}
 	x.nextRow = int64(len(rows))
-	x.journal = cursor{rows: rows}
 	if len(rows) == 0 {
 		x.begin()
 		return nil
 	}
 	x.newborn = false
+	if err := x.open(rows); err != nil {
+		return err
+	}
+	e, err := x.journal.peek()
+	if err == nil && e == nil { // a run that has only begun
+		return x.goLive()
+	}
+	return err
+}
+
+// open begins to read a journal.
+func (x *execution) open(rows [][]byte) error {
+	x.journal = cursor{rows: rows}
 	e, err := x.journal.peek()
 	switch {
 	case err != nil:
@@ -274,10 +298,7 @@ func (x *execution) rewind() error {
 		}
 	}
 	x.journal.advance()
-	if e, err = x.journal.peek(); err == nil && e == nil { // a run that has only begun
-		return x.goLive()
-	}
-	return err
+	return nil
 }
 
 // forgetOthers forgets what the turn under way asks of the store beside its rows.

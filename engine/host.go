@@ -294,6 +294,9 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 			}
 			continue
 		}
+		if x.upgrading != nil {
+			return starlark.Delivery{}, errUpgrade
+		}
 		if x.slots > 0 {
 			x.w.slots.give(x.slots)
 			x.slots = 0

@@ -26,6 +26,7 @@ const (
 	entryBack    = "back"    // an attempt was handed back unfinished
 	entryGot     = "got"     // an outcome that is durable but not yet delivered
 	entryRerun   = "rerun"   // what is before was copied from an earlier run
+	entryUpgrade = "upgrade" // the execution moved to the code of this digest, or with a failure did not
 	entryDone    = "done"    // D: a step's value
 	entryFailed  = "failed"  // D: a step's final failure
 	entryCancel  = "cancel"  // D: the execution is to be cancelled, or has expired

@@ -1,0 +1,232 @@
+// Upgrades by proof: an execution moves to other code only when its journal replays on it.
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
+)
+
+// Verdict says whether the journal of an execution replays on some code.
+type Verdict struct {
+	ID     string `json:"id"`
+	From   string `json:"from"` // digest that it is pinned to
+	To     string `json:"to"`   // digest that was tried
+	Fits   bool   `json:"fits"`
+	Moved  bool   `json:"moved"`            // it runs on that code now
+	Pos    string `json:"pos,omitempty"`    // file:line:col where the code parts from the journal
+	Asks   string `json:"asks,omitempty"`   // what the code does there
+	Has    string `json:"has,omitempty"`    // what the journal has there
+	Reason string `json:"reason,omitempty"` // one line of it, or why it was not moved
+}
+
+// errProven ends a proof: the journal is used up.
+var errProven = fmt.Errorf("%w: proven", starlark.ErrEvicted)
+
+// errUpgrade unwinds a script at rest, to be replayed on other code.
+var errUpgrade = fmt.Errorf("%w: upgrade", starlark.ErrEvicted)
+
+// Replay runs the journal of an execution again on some code, in memory and
+// without effects; digest "" means the code that it is pinned to.
+func (e *Engine) Replay(ctx context.Context, id, digest string) (Verdict, error) {
+	rec, err := e.store.Execution(ctx, id)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("execution %s: %w", id, err)
+	}
+	if digest == "" {
+		digest = rec.Digest
+	}
+	return e.prove(ctx, rec, digest)
+}
+
+// prove replays an execution's journal on some code.
+func (e *Engine) prove(ctx context.Context, rec backend.Execution, digest string) (Verdict, error) {
+	v := Verdict{ID: rec.ID, From: rec.Digest, To: digest}
+	prog, err := e.program(ctx, digest)
+	if err != nil {
+		return v, err
+	}
+	rows, err := e.journalRows(ctx, rec.Run)
+	if err != nil {
+		return v, err
+	}
+	if len(rows) == 0 {
+		err := prog.CheckInput(rec.Function, rec.Input)
+		v.Fits = err == nil
+		if err != nil {
+			v.Reason = err.Error()
+		}
+		return v, nil
+	}
+	x := &execution{rec: rec, proof: true, prog: prog, steps: make(map[string]*step)}
+	err = x.open(rows)
+	if err == nil {
+		err = x.replayOn(prog, e.options.MaxSteps, e.options.MaxValue)
+	}
+	var differs *NondeterminismError
+	switch {
+	case err == nil:
+		v.Fits = true
+	case errors.As(err, &differs):
+		v.Pos, v.Asks, v.Has = differs.Pos, differs.Want, differs.Have
+		v.Reason = differs.Error()
+	default:
+		v.Reason = err.Error()
+	}
+	return v, nil
+}
+
+// replayOn runs the journal on some code; nil when it holds to its end.
+func (x *execution) replayOn(prog *starlark.Program, maxSteps uint64, maxValue int) error {
+	o := x.options()
+	o.MaxSteps, o.MaxValue = maxSteps, maxValue
+	_, err := prog.Run(x, o)
+	var failure *starlark.Failure
+	var next *starlark.Continuation
+	switch {
+	case errors.Is(err, errProven):
+		return nil
+	case err != nil && !errors.As(err, &failure) && !errors.As(err, &next):
+		return err
+	}
+	e, err := x.journal.peek()
+	switch {
+	case err != nil:
+		return err
+	case e == nil || e.is(entryEnd): // the next turn, or the last, is what the code does now
+		return nil
+	}
+	return &NondeterminismError{Want: "ends", Have: e.describe()}
+}
+
+// journalRows reads the journal of a run.
+func (e *Engine) journalRows(ctx context.Context, run backend.RunKey) (rows [][]byte, err error) {
+	err = e.store.Journal(ctx, run, 0, func(r backend.Row) error {
+		if r.Number != int64(len(rows)) {
+			return fmt.Errorf("%w: row %d is missing", errRow, len(rows))
+		}
+		rows = append(rows, append([]byte(nil), r.Data...))
+		return nil
+	})
+	return rows, err
+}
+
+// upgradePatience is how long Upgrade waits for the owner of an execution.
+const upgradePatience = 10 * time.Second
+
+// Upgrade moves a running execution to other code when its journal replays on
+// it. Whoever holds it does so when it is at rest; one that nobody holds is moved by the caller.
+func (e *Engine) Upgrade(ctx context.Context, id, digest string) (Verdict, error) {
+	rec, err := e.store.Execution(ctx, id)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("execution %s: %w", id, err)
+	}
+	v := Verdict{ID: id, From: rec.Digest, To: digest}
+	switch {
+	case rec.State.Terminal():
+		v.Reason = "it has ended: it is " + string(rec.State)
+		return v, nil
+	case rec.Digest == digest:
+		v.Fits, v.Moved = true, true
+		return v, nil
+	}
+	if v, err = e.prove(ctx, rec, digest); err != nil || !v.Fits {
+		return v, err
+	}
+	if rec.Owner == 0 {
+		if moved, err := e.upgradeOwnerless(ctx, rec, digest); err != nil || moved {
+			v.Moved = moved
+			return v, err
+		}
+	}
+	if err := e.send(ctx, backend.Message{Execution: id, Kind: backend.Upgrade, Payload: []byte(digest)}); err != nil {
+		return v, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, upgradePatience)
+	defer cancel()
+	for delay := 5 * time.Millisecond; ; delay = min(2*delay, 200*time.Millisecond) {
+		rec, err := e.store.Execution(ctx, id)
+		switch {
+		case err == nil && rec.Digest == digest:
+			v.Moved = true
+			return v, nil
+		case err == nil && rec.State.Terminal():
+			v.Reason = "it has ended meanwhile: it is " + string(rec.State)
+			return v, nil
+		}
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			v.Reason = "asked; its owner has not answered yet, or it does not fit any more"
+			return v, nil
+		}
+	}
+}
+
+// upgradeOwnerless claims an execution that nobody holds, moves it and lets it go.
+func (e *Engine) upgradeOwnerless(ctx context.Context, rec backend.Execution, digest string) (bool, error) {
+	session, _, err := e.store.Open(ctx, self())
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = e.store.Revoke(context.WithoutCancel(ctx), session) }() // else a worker notices
+	claimed, err := e.store.Claim(ctx, backend.ClaimRequest{Session: session, Editions: editions, IDs: []string{rec.ID}, Limit: 1})
+	if err != nil || len(claimed) == 0 {
+		return false, err
+	}
+	c := claimed[0]
+	v, err := e.prove(ctx, c.Execution, digest)
+	if err != nil || !v.Fits {
+		return false, err
+	}
+	t := backend.Turn{Execution: c.ID, Run: c.Run, Then: backend.Release, Due: rec.Due, Digest: digest}
+	if !c.Fresh {
+		rows, err := e.journalRows(ctx, c.Run)
+		if err != nil {
+			return false, err
+		}
+		t.First = int64(len(rows))
+		t.Rows = [][]byte{append((&entry{kind: []byte(entryUpgrade), digest: []byte(digest)}).append(nil), ']')}
+	} else {
+		t.Due = time.Now() // it was pending
+	}
+	_, err = e.store.Commit(ctx, backend.Batch{Session: session, Turns: []backend.Turn{t}})
+	return err == nil, err
+}
+
+// upgrade moves the execution, whose script is at rest, to the code that a
+// message asks for, or says why it does not fit. The script is replayed after it.
+func (x *execution) upgrade() error {
+	m := x.upgrading
+	x.upgrading = nil
+	digest := string(m.Payload)
+	v, err := x.w.engine.prove(x.w.ctx, x.rec, digest)
+	if err != nil {
+		v.Reason = err.Error()
+	}
+	x.taken = append(x.taken, m.ID)
+	e := entry{kind: []byte(entryUpgrade), at: x.stamp(), digest: []byte(digest)}
+	if !v.Fits {
+		e.failure = encodeFailure(&activities.Failure{Kind: "Nondeterminism", Message: v.Reason})
+	}
+	x.put(&e)
+	t := x.turn(backend.Hold)
+	t.Rows = x.closeRows()
+	if v.Fits {
+		t.Digest = digest
+	}
+	if err := x.land(t); err != nil {
+		return err
+	}
+	if v.Fits {
+		x.rec.Digest = digest
+	}
+	x.w.log.Info("upgrade", "execution", x.rec.ID, "digest", digest, "moved", v.Fits, "reason", v.Reason)
+	return errRestart
+}

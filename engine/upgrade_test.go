@@ -1,0 +1,134 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+const upgradeOld = `
+add = activity("add")
+def main(n):
+    print("old", n)
+    a = add(n, 1)
+    wait_signal("go")
+    return [a, "old"]
+`
+
+const upgradeNew = `
+add = activity("add")
+def main(n):
+    a = add(n, 1)
+    print("new")
+    b = wait_signal("go")
+    print("done")
+    return [a, "new", add(b, 1)]
+`
+
+const upgradeOther = `
+add = activity("add")
+def main(n):
+    a = add(n, 2)
+    return a
+`
+
+// digestOf deploys a script and returns its digest.
+func (w *world) digestOf(e *Engine, script string) string {
+	w.t.Helper()
+	d, err := e.Deploy(w.t.Context(), fstest.MapFS{"test.star": {Data: []byte(script)}}, "test.star")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d[0].Digest
+}
+
+func TestUpgradeByProof(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{{}, {ReplayAlways: true}, {ReleaseAfter: time.Millisecond}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(o)
+			w.digestOf(e, upgradeOld)
+			id := w.dispatch(e, JSON([]byte("[1]")), DispatchOptions{})
+			time.Sleep(time.Minute)
+			other, next := w.digestOf(e, upgradeOther), w.digestOf(e, upgradeNew)
+			v, err := e.Replay(t.Context(), id, "")
+			if err != nil || !v.Fits {
+				t.Errorf("its own code: %+v %v", v, err)
+			}
+			v, err = e.Upgrade(t.Context(), id, other)
+			if err != nil || v.Fits || v.Moved || !strings.HasPrefix(v.Pos, "test.star:4:") || !strings.Contains(v.Asks, "add(1,2)") || !strings.Contains(v.Has, "add(1,1)") {
+				t.Errorf("other code: %+v %v", v, err)
+			}
+			v, err = e.Upgrade(t.Context(), id, next)
+			if err != nil || !v.Fits || !v.Moved {
+				t.Errorf("new code: %+v %v", v, err)
+			}
+			x, err := e.State(t.Context(), id)
+			if err != nil || x.Digest != next {
+				t.Errorf("digest %s, want %s (%v)", x.Digest, next, err)
+			}
+			if err := e.Signal(t.Context(), id, "go", []byte("5")); err != nil {
+				t.Fatal(err)
+			}
+			want(t, w.finish(e, id), `[2,"new",6]`)
+			lines, err := e.Logs(t.Context(), id, LogPosition{})
+			if err != nil || len(lines) != 2 || lines[0].Message != "old 1" || lines[1].Message != "done" {
+				t.Errorf("%+v %v", lines, err)
+			}
+			if v, err = e.Upgrade(t.Context(), id, other); err != nil || v.Moved || !strings.Contains(v.Reason, "has ended") {
+				t.Errorf("an ended one: %+v %v", v, err)
+			}
+			if v, err = e.Replay(t.Context(), id, ""); err != nil || !v.Fits {
+				t.Errorf("replay of an ended one: %+v %v", v, err)
+			}
+			if w.called("add") != 2 {
+				t.Errorf("add was called %d times", w.called("add"))
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
+func TestUpgradeOfWhatNobodyHolds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.digestOf(e, upgradeOld)
+		id := w.dispatch(e, JSON([]byte("[1]")), DispatchOptions{})
+		pending := w.dispatch(e, JSON([]byte("[7]")), DispatchOptions{Queue: "later"})
+		time.Sleep(time.Minute)
+		next := w.digestOf(e, upgradeNew)
+		stop()
+		client, err := New(w.store, nil, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{id, pending} {
+			if v, err := client.Upgrade(t.Context(), id, next); err != nil || !v.Moved {
+				t.Errorf("%s: %+v %v", id, v, err)
+			}
+		}
+		if sessions, err := w.store.Sessions(t.Context()); err != nil || len(sessions) != 0 {
+			t.Errorf("sessions are left: %+v %v", sessions, err)
+		}
+		w.check()
+		e, stop = w.engine(Options{Queues: []string{"default", "later"}})
+		for _, id := range []string{id, pending} {
+			if err := e.Signal(t.Context(), id, "go", []byte("1")); err != nil {
+				t.Fatal(err)
+			}
+			if r := w.finish(e, id); r.Execution.State != backend.Completed || !strings.Contains(string(r.Value), `"new"`) {
+				t.Errorf("%s: %s %+v", id, r.Value, r.Failure)
+			}
+		}
+		stop()
+		w.check()
+	})
+}
