@@ -6,7 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +22,7 @@ type execFlags struct {
 	function, input, id, expiry, queue string
 	args, tags                         []string
 	quiet                              bool
+	watch                              bool
 }
 
 func (a *app) execCommand() *cobra.Command {
@@ -36,12 +40,39 @@ execution; with other code or input it is refused.`,
   senpuki exec order.star --fn refund --input '[17, "too late"]'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if f.watch {
+				return a.execWatching(c.Context(), args[0], f, c.Flags().Changed("input"))
+			}
 			return a.exec(c.Context(), args[0], f, c.Flags().Changed("input"))
 		},
 	}
 	executionFlags(c, &f)
+	c.Flags().BoolVar(&f.watch, "watch", false, "run it again whenever a script or JSON file beside it is saved")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "say nothing about progress")
 	return c
+}
+
+// execWatching runs a script now and whenever it is saved, until it is interrupted.
+func (a *app) execWatching(ctx context.Context, file string, f execFlags, inputGiven bool) error {
+	if f.id != "" {
+		return usage("--watch runs the script many times; leave --id out")
+	}
+	s, err := findScript(file)
+	if err != nil {
+		return err
+	}
+	again := func() {
+		if err := a.exec(ctx, file, f, inputGiven); err != nil {
+			if _, tell := status(err); tell {
+				fmt.Fprintf(a.err, "senpuki: %s\n", maskText(err.Error()))
+			}
+		}
+		fmt.Fprintf(a.err, "watching %s; save it to run it again\n", s.shown(s.entry))
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	again()
+	return watchFiles(ctx, s.root, again)
 }
 
 // executionFlags are the flags of every command that begins an execution.

@@ -22,6 +22,8 @@ type app struct {
 	out, err io.Writer
 	env      func(string) string
 
+	watched map[string]string // digests that worker --watch has deployed, by workflow
+
 	db   string // as given
 	json bool
 }
@@ -95,7 +97,7 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	root.AddCommand(
 		a.execCommand(), a.resumeCommand(), a.listCommand(), a.showCommand(), a.historyCommand(), a.resultCommand(),
 		a.waitCommand(), a.logsCommand(), a.signalCommand(), a.cancelCommand(), a.dispatchCommand(), a.workerCommand(), a.workersCommand(),
-		a.retryCommand(), a.forkCommand(), a.tasksCommand(), a.dlqCommand(), a.cacheCommand(), a.statsCommand(), a.gcCommand(), a.deployCommand(), a.workflowsCommand(), a.checkCommand(), a.benchCommand(), a.versionCommand(),
+		a.upgradeCommand(), a.replayCommand(), a.retryCommand(), a.forkCommand(), a.tasksCommand(), a.dlqCommand(), a.cacheCommand(), a.statsCommand(), a.gcCommand(), a.deployCommand(), a.workflowsCommand(), a.checkCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -64,7 +64,11 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 		if err != nil {
 			return err
 		}
-		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing), Steps: h.Steps, Damaged: h.Damaged}
+		live, err := store.Sessions(ctx)
+		if err != nil {
+			return err
+		}
+		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing, len(live) > 0), Steps: h.Steps, Damaged: h.Damaged}
 		if a.json {
 			return a.printDocument(doc)
 		}
@@ -181,13 +185,17 @@ func dueText(due, now time.Time) string {
 }
 
 // waitsFor is what an unfinished execution waits for, at most ten things.
-func waitsFor(h engine.History, missing map[string]string) []waiting {
+func waitsFor(h engine.History, missing map[string]string, workers bool) []waiting {
 	out := []waiting{}
 	x := h.Execution
 	if x.State.Terminal() {
 		return out
 	}
-	if x.Owner == 0 {
+	due := !x.Due.IsZero() && !x.Due.After(time.Now())
+	switch {
+	case x.Owner == 0 && workers && due:
+		out = append(out, waiting{For: "a worker of queue " + x.Queue + " to take it"})
+	case x.Owner == 0 && (!workers || x.Stuck != nil):
 		w := waiting{For: "somebody to drive it ('senpuki resume " + x.ID + "')"}
 		if x.Stuck != nil {
 			w.For, w.Due = "its next try", x.Due

@@ -22,6 +22,7 @@ import (
 type workerFlags struct {
 	queues, tags, allow []string
 	concurrency         int
+	watch               string
 }
 
 func (a *app) workerCommand() *cobra.Command {
@@ -47,6 +48,7 @@ Work is taken only when the worker has all its tags. Stock activities are offere
 	flags.StringSliceVar(&f.queues, "queue", nil, "queue to serve (repeatable; default: default)")
 	flags.StringSliceVar(&f.tags, "tag", nil, "tag that this worker has (repeatable)")
 	flags.IntVar(&f.concurrency, "concurrency", 0, "how many activities may run at once (default 256)")
+	flags.StringVar(&f.watch, "watch", "", "directory whose workflows are deployed, at once and when they change")
 	flags.StringSliceVar(&f.allow, "allow", nil, "stock activities to offer: "+strings.Join(activities.StockGroups(), ", "))
 	return c
 }
@@ -95,6 +97,9 @@ func (a *app) worker(ctx context.Context, f workerFlags) (err error) {
 	case <-signals:
 		return &exitError{status: exitInterrupted}
 	}
+	if f.watch != "" {
+		go a.redeploy(ctx, eng, f.watch)
+	}
 	select {
 	case err := <-done:
 		return err
@@ -108,6 +113,39 @@ func (a *app) worker(ctx context.Context, f workerFlags) (err error) {
 	case <-signals:
 		eng.Kill()
 		return &exitError{status: exitInterrupted}
+	}
+}
+
+// redeploy deploys the workflows of a directory, now and when they change. A
+// broken save is reported and leaves what is deployed in force.
+func (a *app) redeploy(ctx context.Context, eng *engine.Engine, dir string) {
+	deploy := func() {
+		files, err := a.scriptsAt(ctx, []string{dir})
+		if err != nil {
+			fmt.Fprintf(a.err, "watch: %v\n", err)
+			return
+		}
+		for _, s := range files { // one by one: a broken file does not hold up the others
+			done, err := eng.DeployWith(ctx, os.DirFS(s.root), engine.DeployOptions{By: "watch", AllowMissing: true}, s.entry)
+			if problems := s.problems(err); problems != nil {
+				printProblems(a.err, problems)
+				fmt.Fprintf(a.err, "watch: %s was not deployed; the version before stays in force\n", s.shown(s.entry))
+				continue
+			}
+			if err != nil {
+				fmt.Fprintf(a.err, "watch: %v\n", err)
+				continue
+			}
+			if d := done[0]; a.watched[d.Workflow] != d.Digest {
+				a.watched[d.Workflow] = d.Digest
+				fmt.Fprintf(a.err, "watch: %s version %d (%.12s) is deployed\n", d.Workflow, d.Version, d.Digest)
+			}
+		}
+	}
+	a.watched = make(map[string]string)
+	deploy()
+	if err := watchFiles(ctx, dir, deploy); err != nil {
+		fmt.Fprintf(a.err, "watch: %v\n", err)
 	}
 }
 

@@ -97,7 +97,7 @@ stays as it was. Without --to it is the version before the newest.`,
 			Example: "  senpuki workflows history order", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeWorkflows,
 			RunE: func(c *cobra.Command, args []string) error { return a.workflowList(c.Context(), args[0]) },
 		},
-		rollback,
+		rollback, a.workflowDiffCommand(),
 	)
 	return c
 }

@@ -1,0 +1,223 @@
+// senpuki upgrade, replay: running executions and other code.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
+)
+
+func (a *app) upgradeCommand() *cobra.Command {
+	var to string
+	var dry bool
+	c := &cobra.Command{
+		Use:   "upgrade WORKFLOW|ID... [flags]",
+		Short: "Move running executions to other code, those that it fits",
+		Long: `Replay the journals of running executions on other code, in memory and without effects,
+and report which fit and where the others part. Without --dry-run those that fit are
+moved; the others keep the code that they began with. It exits with 1 when any stays behind.
+Without --to it is the newest deployed code.`,
+		Example: `  senpuki upgrade order --dry-run
+  senpuki upgrade order --to 3f2a91c07d1e
+  senpuki upgrade order-17`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeWorkflows,
+		RunE:              func(c *cobra.Command, args []string) error { return a.upgrade(c.Context(), args, to, dry) },
+	}
+	c.Flags().StringVar(&to, "to", "", "digest, or the beginning of one (default: the newest deployed)")
+	c.Flags().BoolVar(&dry, "dry-run", false, "only report")
+	return c
+}
+
+// upgradeReport is what upgrade --json prints.
+type upgradeReport struct {
+	Fit      int              `json:"fit"`
+	Part     int              `json:"part"`
+	Moved    int              `json:"moved"`
+	DryRun   bool             `json:"dry_run"`
+	Verdicts []engine.Verdict `json:"verdicts"`
+}
+
+func (a *app) upgrade(ctx context.Context, names []string, to string, dry bool) error {
+	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
+		report := upgradeReport{DryRun: dry, Verdicts: []engine.Verdict{}}
+		for _, name := range names {
+			running, err := runningOf(ctx, eng, store, name)
+			if err != nil {
+				return err
+			}
+			for _, x := range running {
+				digest, err := digestOf(ctx, store, x.Workflow, to)
+				if err != nil {
+					return err
+				}
+				v, err := tryUpgrade(ctx, eng, x, digest, dry)
+				if err != nil {
+					return err
+				}
+				report.Verdicts = append(report.Verdicts, v)
+			}
+		}
+		return a.printUpgrade(&report)
+	})
+}
+
+func tryUpgrade(ctx context.Context, eng *engine.Engine, x engine.Execution, digest string, dry bool) (engine.Verdict, error) {
+	if dry {
+		return eng.Replay(ctx, x.ID, digest)
+	}
+	return eng.Upgrade(ctx, x.ID, digest)
+}
+
+// printUpgrade prints a report, those that part grouped by where they do.
+func (a *app) printUpgrade(r *upgradeReport) error {
+	var places []string
+	at := make(map[string][]string)
+	for _, v := range r.Verdicts {
+		switch {
+		case v.Moved:
+			r.Moved++
+			r.Fit++
+			continue
+		case v.Fits:
+			r.Fit++
+			if r.DryRun {
+				continue
+			}
+		default:
+			r.Part++
+		}
+		place := v.Reason
+		if v.Pos != "" {
+			place = fmt.Sprintf("%s: now %s, journal has %s", v.Pos, v.Asks, v.Has)
+		}
+		if at[place] == nil {
+			places = append(places, place)
+		}
+		at[place] = append(at[place], v.ID)
+	}
+	if a.json {
+		if err := a.printDocument(r); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.out, "%d fit, %d part", r.Fit, r.Part)
+		if !r.DryRun {
+			fmt.Fprintf(a.out, ", %d moved", r.Moved)
+		}
+		fmt.Fprintln(a.out)
+		for _, place := range places {
+			ids := at[place]
+			fmt.Fprintf(a.out, "%d at %s\n  %s\n", len(ids), place, someOf(ids))
+		}
+	}
+	if r.Part > 0 || !r.DryRun && r.Moved < len(r.Verdicts) {
+		return &exitError{status: exitFailed}
+	}
+	return nil
+}
+
+// someOf names a few of many.
+func someOf(ids []string) string {
+	const few = 5
+	if len(ids) <= few {
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(ids[:few], ", "), len(ids)-few)
+}
+
+// runningOf lists the running executions of a workflow, or the one execution of that id.
+func runningOf(ctx context.Context, eng *engine.Engine, store backend.Store, name string) ([]engine.Execution, error) {
+	deployed, err := store.Deployments(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(deployed) == 0 {
+		x, err := resolve(ctx, eng, name)
+		if err != nil {
+			return nil, errors.Join(unknownWorkflow(ctx, store, name), err)
+		}
+		return []engine.Execution{x}, nil
+	}
+	var all []engine.Execution
+	f := backend.Filter{Workflow: name, States: []backend.State{backend.Pending, backend.Running}, Limit: 1000}
+	for {
+		page, err := eng.List(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if len(page) < f.Limit {
+			slices.Reverse(all)
+			return all, nil
+		}
+		last := page[len(page)-1]
+		f.BeforeAt, f.BeforeID = last.Created, last.ID
+	}
+}
+
+// digestOf finds the code that --to names among a workflow's deployments.
+func digestOf(ctx context.Context, store backend.Store, workflow, to string) (string, error) {
+	deployed, err := store.Deployments(ctx, workflow)
+	if err != nil {
+		return "", err
+	}
+	for _, d := range deployed {
+		if strings.HasPrefix(d.Digest, to) {
+			return d.Digest, nil
+		}
+	}
+	if to != "" {
+		if p, err := store.Program(ctx, to); err == nil {
+			return p.Digest, nil
+		}
+		return "", fmt.Errorf("workflow %s has no deployment %s; 'senpuki workflows history %s' lists them", workflow, to, workflow)
+	}
+	return "", unknownWorkflow(ctx, store, workflow)
+}
+
+func (a *app) replayCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "replay ID",
+		Short: "Run the journal of an execution again, without effects, and say whether it holds",
+		Long: `Run the journal of an execution again, here, in memory and without effects, on the code
+that it is pinned to, and say whether it holds. It exits with 1 when it does not.`,
+		Example:           "  senpuki replay order-17",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeIDs,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.view(c.Context(), func(eng *engine.Engine, _ backend.Store) error {
+				x, err := resolve(c.Context(), eng, args[0])
+				if err != nil {
+					return err
+				}
+				v, err := eng.Replay(c.Context(), x.ID, "")
+				if err != nil {
+					return err
+				}
+				switch {
+				case a.json:
+					if err := a.printDocument(v); err != nil {
+						return err
+					}
+				case v.Fits:
+					fmt.Fprintf(a.out, "%s: the journal holds\n", x.ID)
+				default:
+					fmt.Fprintf(a.out, "%s: %s\n", x.ID, v.Reason)
+				}
+				if !v.Fits {
+					return &exitError{status: exitFailed}
+				}
+				return nil
+			})
+		},
+	}
+}
