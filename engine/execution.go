@@ -60,7 +60,8 @@ type execution struct {
 	taken     []int64
 	logs      []backend.LogLine
 	lines     int64
-	mailbox   []event             // taken from mail, not yet absorbed
+	mailbox   []event             // taken from mail
+	absorbed  int                 // of mailbox
 	cancelled *activities.Failure // the user cancelled, or the execution expired
 	expired   bool
 	expiry    *time.Timer

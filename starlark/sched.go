@@ -378,11 +378,11 @@ func (b *branch) interrupt(f *Failure) {
 // issue asks the host for a command; a refusal is raised at the call.
 func (s *script) issue(c Command) error {
 	err := s.host.Issue(c)
-	var f *Failure
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &f):
+	}
+	var f *Failure
+	if errors.As(err, &f) {
 		return &raised{f}
 	}
 	s.unwind(err)
