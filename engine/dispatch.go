@@ -104,8 +104,8 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 	if slot && !n.Claim {
 		w.slots.give(1)
 	}
-	if here {
-		e.adopt(n.ID)
+	if here { // not yet looked for: this write claims it
+		e.mark(n.ID)
 	}
 	patient, cancel := context.WithTimeout(ctx, patience)
 	r := w.committer.submit(patient, &write{create: n, done: make(chan wrote, 1)})
@@ -296,12 +296,17 @@ func (e *Engine) Adopt(ctx context.Context, id string) error {
 }
 
 func (e *Engine) adopt(id string) {
-	e.mu.Lock()
-	e.adopted[id] = true
-	e.mu.Unlock()
+	e.mark(id)
 	if w := e.current(); w != nil {
 		w.hint()
 	}
+}
+
+// mark notes that an execution is to be driven here.
+func (e *Engine) mark(id string) {
+	e.mu.Lock()
+	e.adopted[id] = true
+	e.mu.Unlock()
 }
 
 // disown forgets an adopted execution that has ended.
