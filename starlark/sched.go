@@ -32,6 +32,7 @@ type script struct {
 	host    Host
 	opts    Options
 	ready   []*branch          // may go on; first come first served
+	one     [1]*branch         // room for it when only one may
 	blocked map[*branch]bool   // wait for something
 	settled uint64             // futures that have settled
 	pending map[string]*future // by step: outcomes to come
@@ -202,7 +203,9 @@ func (s *script) pop() *branch {
 		return nil
 	}
 	b := s.ready[0]
-	s.ready = s.ready[1:]
+	if s.ready = s.ready[1:]; len(s.ready) == 0 {
+		s.ready = s.one[:0]
+	}
 	b.queued = false
 	return b
 }
