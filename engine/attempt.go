@@ -16,12 +16,9 @@ import (
 // start runs the attempt of a step whose row is durable.
 func (x *execution) start(st *step) {
 	id, n := st.cmd.Step, st.begun
-	ended := func(value []byte, failure *activities.Failure) {
-		x.post(event{kind: evAttempt, step: id, attempt: n, value: value, failure: failure})
-	}
 	if failure := x.w.resolve(st); failure != nil {
 		x.attempts[id] = &attempt{number: n, cancel: func() {}}
-		ended(nil, failure)
+		x.post(event{kind: evAttempt, step: id, attempt: n, failure: failure})
 		return
 	}
 	ctx, cancel := context.WithCancel(x.w.attempts)
@@ -57,7 +54,7 @@ func (x *execution) start(st *step) {
 		defer x.w.bodies.Add(-1)
 		defer b.end()
 		value, failure := invoke(activities.WithInfo(ctx, info), act, args, kwargs, limit)
-		ended(value, failure)
+		x.post(event{kind: evAttempt, step: id, attempt: n, value: value, failure: failure})
 		cancel()
 	}()
 }

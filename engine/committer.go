@@ -63,6 +63,9 @@ type committer struct {
 	onError func(error)      // told of a fault that is being retried
 	now     func() time.Time // estimated database time
 	commits atomic.Int64
+
+	turns   []backend.Turn // scratch space of land
+	creates []backend.NewExecution
 }
 
 // submit hands a write to the committer and waits for what became of it. When
@@ -181,7 +184,12 @@ const patience = 5 * time.Second
 // reply of a try is lost, the next first asks whether the batch is there. A
 // batch with new executions is given up after some time, or when the disk is full.
 func (c *committer) land(batch []*write) (backend.Reply, error) {
-	b := backend.Batch{Session: c.session}
+	b := backend.Batch{Session: c.session, Turns: c.turns[:0], Create: c.creates[:0]}
+	defer func() {
+		c.turns, c.creates = b.Turns, b.Create
+		clear(b.Turns)
+		clear(b.Create)
+	}()
 	for _, w := range batch {
 		switch {
 		case w.turn != nil:

@@ -104,8 +104,8 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 	if slot && !n.Claim {
 		w.slots.give(1)
 	}
-	if here {
-		e.adopt(n.ID)
+	if here { // not yet looked for: this write claims it
+		e.mark(n.ID)
 	}
 	patient, cancel := context.WithTimeout(ctx, patience)
 	r := w.committer.submit(patient, &write{create: n, done: make(chan wrote, 1)})
@@ -291,9 +291,7 @@ func (e *Engine) Adopt(ctx context.Context, id string) error {
 }
 
 func (e *Engine) adopt(id string) {
-	e.mu.Lock()
-	e.adopted[id] = false
-	e.mu.Unlock()
+	e.mark(id)
 	if w := e.current(); w != nil {
 		w.hint()
 	}
@@ -322,6 +320,13 @@ func (e *Engine) adoptWith(parent, id string) {
 	if _, ok := e.adopted[parent]; ok {
 		e.adopted[id] = false
 	}
+	e.mu.Unlock()
+}
+
+// mark notes that an execution is to be driven here.
+func (e *Engine) mark(id string) {
+	e.mu.Lock()
+	e.adopted[id] = false
 	e.mu.Unlock()
 }
 

@@ -74,7 +74,8 @@ type execution struct {
 	reran        bool             // the part of the journal that was copied from an earlier run is read
 	carried      carried          // what the run took over from the one before
 	lines        int64
-	mailbox      []event             // taken from mail, not yet absorbed
+	mailbox      []event             // taken from mail
+	absorbed     int                 // of mailbox
 	cancelled    *activities.Failure // the user cancelled, or the execution expired
 	expired      bool
 	expiry       *time.Timer

@@ -307,19 +307,25 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 	}
 }
 
+// maxMailbox is how many events an emptied mailbox keeps room for.
+const maxMailbox = 64
+
 // take returns the next event.
 func (x *execution) take() (event, bool) {
-	if len(x.mailbox) == 0 {
+	if x.absorbed == len(x.mailbox) {
+		if cap(x.mailbox) > maxMailbox {
+			x.mailbox = nil
+		}
+		clear(x.mailbox)
 		x.mu.Lock()
-		x.mailbox, x.mail = x.mail, x.mailbox[:0:0]
+		x.mailbox, x.mail, x.absorbed = x.mail, x.mailbox[:0], 0
 		x.mu.Unlock()
 		if len(x.mailbox) == 0 {
 			return event{}, false
 		}
 	}
-	ev := x.mailbox[0]
-	x.mailbox = x.mailbox[1:]
-	return ev, true
+	x.absorbed++
+	return x.mailbox[x.absorbed-1], true
 }
 
 // rest blocks until something comes, or lets the execution go.

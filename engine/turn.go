@@ -19,6 +19,9 @@ func (x *execution) put(e *entry) {
 		x.rows = append(x.rows, append(x.row, ']'))
 		x.row = nil
 	}
+	if x.row == nil {
+		x.row = make([]byte, 0, 512)
+	}
 	x.row = e.append(x.row)
 }
 

@@ -33,6 +33,7 @@ type script struct {
 	host    Host
 	opts    Options
 	ready   []*branch          // may go on; first come first served
+	one     [1]*branch         // room for it when only one may
 	blocked map[*branch]bool   // wait for something
 	settled uint64             // futures that have settled
 	pending map[string]*future // by step: outcomes to come
@@ -257,7 +258,9 @@ func (s *script) pop() *branch {
 		return nil
 	}
 	b := s.ready[0]
-	s.ready = s.ready[1:]
+	if s.ready = s.ready[1:]; len(s.ready) == 0 {
+		s.ready = s.one[:0]
+	}
 	b.queued = false
 	return b
 }
@@ -382,11 +385,11 @@ func (b *branch) interrupt(f *Failure) {
 // issue asks the host for a command; a refusal is raised at the call.
 func (s *script) issue(c Command) error {
 	err := s.host.Issue(c)
-	var f *Failure
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &f):
+	}
+	var f *Failure
+	if errors.As(err, &f) {
 		return &raised{f}
 	}
 	s.unwind(err)

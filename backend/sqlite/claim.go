@@ -128,8 +128,9 @@ func expired(c *conn, r *backend.ClaimRequest, editions string, at time.Time) (f
 	return found, err
 }
 
-// claim makes executions the session's, all with one statement, and returns
-// them in their order. One that was never started is fresh.
+// claim makes executions the session's and returns them in their order. One
+// that was never started is fresh. The records are read first: an UPDATE that
+// returned them would keep a copy of each.
 func claim(c *conn, found []candidate, session backend.SessionID, at time.Time) ([]backend.Claimed, error) {
 	if len(found) == 0 {
 		return nil, nil
@@ -139,23 +140,28 @@ func claim(c *conn, found []candidate, session backend.SessionID, at time.Time) 
 	for i, x := range found {
 		place[x.key], list[i] = i, x.key
 	}
-	keys, err := json.Marshal(list)
+	b, err := json.Marshal(list)
 	if err != nil {
 		return nil, err
 	}
-	claimed := make([]backend.Claimed, len(found))
-	if err := c.query(nonstop, func(v []driver.Value) error {
-		claimed[place[number(v[0])]].Fresh = true
-		return nil
-	}, "SELECT key FROM execution WHERE key IN (SELECT value FROM json_each(?)) AND state = 'pending'", string(keys)); err != nil {
-		return nil, err
-	}
+	keys, claimed := string(b), make([]backend.Claimed, len(found))
 	if err := c.query(nonstop, func(v []driver.Value) (err error) {
 		last := len(v) - 1
-		claimed[place[number(v[last])]].Execution, err = execution(v[:last])
-		return err
-	}, `UPDATE execution SET owner = ?, due = NULL, state = 'running', started = coalesce(started, ?)
-		WHERE key IN (SELECT value FROM json_each(?)) RETURNING `+executionColumns+`, key`, session, at, string(keys)); err != nil {
+		one := &claimed[place[number(v[last])]]
+		if one.Execution, err = execution(v[:last]); err != nil {
+			return err
+		}
+		one.Fresh = one.State == backend.Pending
+		one.Owner, one.Due, one.State = session, time.Time{}, backend.Running
+		if one.Started.IsZero() {
+			one.Started = at
+		}
+		return nil
+	}, "SELECT "+executionColumns+", key FROM execution WHERE key IN (SELECT value FROM json_each(?))", keys); err != nil {
+		return nil, err
+	}
+	if _, err := c.exec(`UPDATE execution SET owner = ?, due = NULL, state = 'running', started = coalesce(started, ?)
+		WHERE key IN (SELECT value FROM json_each(?))`, session, at, keys); err != nil {
 		return nil, err
 	}
 	err = c.query(nonstop, func(v []driver.Value) error {
@@ -163,7 +169,7 @@ func claim(c *conn, found []candidate, session backend.SessionID, at time.Time) 
 		one := &claimed[place[number(v[last])]]
 		one.Inbox = append(one.Inbox, message(v[:last], one.ID))
 		return nil
-	}, "SELECT "+messageColumns+", execution FROM inbox WHERE execution IN (SELECT value FROM json_each(?)) ORDER BY id", string(keys))
+	}, "SELECT "+messageColumns+", execution FROM inbox WHERE execution IN (SELECT value FROM json_each(?)) ORDER BY id", keys)
 	return claimed, err
 }
 

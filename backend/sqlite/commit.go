@@ -241,7 +241,7 @@ func (s *Store) appendTogether(c *conn, b *backend.Batch, turns []int, statement
 	args := append(s.args[:0], b.Session)
 	for _, i := range turns {
 		t := &b.Turns[i]
-		args = append(args, t.Execution, t.First, t.Rows[0], t.Run)
+		args = append(args, t.Execution, t.First, t.Rows[0], int64(t.Run))
 	}
 	s.args = args
 	if _, err := c.exec("SAVEPOINT many"); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,9 @@ type app struct {
 // exits. The registry may be nil; the stock activities are added to it, but
 // never in place of one that it has.
 func Main(registry *activities.Registry) {
+	if os.Getenv("GOGC") == "" { // the heap is small, and a collection looks at the stack of every script
+		debug.SetGCPercent(200)
+	}
 	os.Exit(Run(context.Background(), registry, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
