@@ -240,6 +240,8 @@ func TestWarnings(t *testing.T) {
 		"def main(xs):\n    return [bind(lambda x: x, x) for x in xs]\n":                                     "",
 		"def main(xs):\n    return [lambda x: x for x in xs]\n":                                              "",
 		"a = activity(\"a\")\ndef main():\n    a.start(1)\n":                                                 "x.star:3:5: the future of a.start is not used",
+		"def main():\n    h = hashlib.md5()\n    h.update(\"a\")\n":                                          "x.star:3:5: the hash that h.update returns is not used: write h = h.update(data)",
+		"def main():\n    h = hashlib.md5()\n    h = h.update(\"a\")\n    d = {}\n    d.update(a = 1)\n":     "",
 		"def main():\n    timer(1)\n":                                                                        "x.star:2:5: the future of timer is not used",
 		"a = activity(\"a\")\ndef main():\n    f = a.start(1)\n    spawn(sleep, 1)\n    return f.result()\n": "",
 	} {

@@ -102,7 +102,7 @@ func inspect(f *syntax.File) (calls []Call, warnings Problems) {
 		}
 		return true
 	})
-	return calls, warnings
+	return calls, append(warnings, droppedHashes(f)...)
 }
 
 func paramName(p syntax.Expr) *syntax.Ident {
