@@ -1,0 +1,317 @@
+// Tasks, shared results, dead letters, reruns, retention, counting.
+
+package backendtest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// work is a task that any request of tasks takes.
+func work(step string) backend.Task {
+	return backend.Task{Step: step, Attempt: 1, Activity: "add", Queue: "default", Input: []byte(step)}
+}
+
+func (f *fixture) tasks(s backend.SessionID, limit int) []backend.Task {
+	f.Helper()
+	got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Queues: []string{"default"}, Activities: []string{"add", "sub"}, Tags: []string{"gpu"}, Limit: limit})
+	f.must(err)
+	return got
+}
+
+func steps(tasks []backend.Task) (list []string) {
+	for _, k := range tasks {
+		list = append(list, k.Step)
+	}
+	return list
+}
+
+func (f *fixture) receive(s backend.SessionID) (list []string) {
+	f.Helper()
+	got, err := f.Receive(f.ctx, s)
+	f.must(err)
+	for _, m := range got {
+		list = append(list, fmt.Sprintf("%s %s %s %d %s", m.Kind, m.Name, m.Step, m.Attempt, m.Payload))
+	}
+	return list
+}
+
+// finish ends an execution.
+func (f *fixture) finish(s backend.SessionID, id string, run backend.RunKey, first int64, state backend.State) {
+	f.Helper()
+	t := backend.Turn{Execution: id, Run: run, First: first, Rows: rows("end"), Then: backend.Finish, State: state}
+	if state == backend.Completed {
+		t.Result = []byte("1")
+	} else {
+		t.Failure = []byte(`{"kind":"K"}`)
+	}
+	f.turn(s, t)
+}
+
+var taskCases = []testCase{
+	{"what is put is claimed, best first", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		a, b, c, d, e := work("a"), work("b"), work("c"), work("d"), work("e")
+		b.Priority = 5
+		c.Activity, c.Tags = "sub", []string{"gpu"}
+		d.Due = far(1)
+		e.Tags = []string{"none"}
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: []backend.Task{a, b, c, d, e}})
+		got := f.tasks(s, 2)
+		expect(f, "first", steps(got), []string{"b", "a"})
+		expect(f, "execution", got[0].Execution, "x")
+		expect(f, "run", got[0].Run, run)
+		expect(f, "owner", got[0].Owner, s)
+		expect(f, "input", string(got[0].Input), "b")
+		expect(f, "then", steps(f.tasks(s, 10)), []string{"c"})
+		expect(f, "none", len(f.tasks(s, 10)), 0)
+		all, err := f.Tasks(f.ctx, backend.TaskFilter{Execution: "x"})
+		f.must(err)
+		expect(f, "all", steps(all), []string{"a", "b", "c", "d", "e"})
+		mine, err := f.Tasks(f.ctx, backend.TaskFilter{Owner: s, Activity: "add"})
+		f.must(err)
+		expect(f, "mine", steps(mine), []string{"a", "b"})
+	}},
+	{"settled once, by its owner", func(f *fixture) {
+		s, other := f.session(), f.session()
+		run := f.born(s, "x")[0]
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: []backend.Task{work("a"), work("b")}})
+		got := f.tasks(other, 2)
+		done := backend.Settled{Key: got[0].Key, Name: backend.TaskDone, Payload: []byte("7")}
+		expect(f, "not the owner", f.commit(backend.Batch{Session: s, Settle: []backend.Settled{done}}).Settled, []bool{false})
+		expect(f, "the owner", f.commit(backend.Batch{Session: other, Settle: []backend.Settled{done}}).Settled, []bool{true})
+		expect(f, "again", f.commit(backend.Batch{Session: other, Settle: []backend.Settled{done}}).Settled, []bool{false})
+		expect(f, "outcome", f.receive(s), []string{"outcome done a 1 7"})
+		f.commit(backend.Batch{Session: other, Back: []int64{got[1].Key}})
+		expect(f, "given back", steps(f.tasks(s, 2)), []string{"b"})
+		_, err := f.Commit(f.ctx, backend.Batch{Session: 4711, Settle: []backend.Settled{done}})
+		f.want(err, backend.ErrFenced)
+	}},
+	{"a revoked owner's are crashed", func(f *fixture) {
+		s, other := f.session(), f.session()
+		run := f.born(s, "x")[0]
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: []backend.Task{work("a"), work("b")}})
+		got := f.tasks(other, 1)
+		f.must(f.Revoke(f.ctx, other))
+		expect(f, "outcome", f.receive(s), []string{"outcome crashed a 1 "})
+		_, err := f.Commit(f.ctx, backend.Batch{Session: other, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskDone}}})
+		f.want(err, backend.ErrFenced)
+		_, err = f.ClaimTasks(f.ctx, backend.TaskRequest{Session: other, Queues: []string{"default"}, Activities: []string{"add"}, Limit: 1})
+		f.want(err, backend.ErrFenced)
+		expect(f, "the rest", steps(f.tasks(s, 2)), []string{"b"})
+	}},
+	{"an outcome makes its execution due", func(f *fixture) {
+		s, other := f.session(), f.session()
+		run := f.born(s, "x")[0]
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: []backend.Task{work("a")}, Then: backend.Release})
+		expect(f, "released", f.execution("x").Due.IsZero(), true)
+		got := f.tasks(other, 1)
+		f.commit(backend.Batch{Session: other, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskDone, Payload: []byte("1")}}})
+		claimed := f.claim(s)
+		expect(f, "claimed", ids(claimed), []string{"x"})
+		expect(f, "inbox", names(claimed[0].Inbox), []string{backend.TaskDone})
+	}},
+	{"withdrawn, and gone with their run", func(f *fixture) {
+		s, other := f.session(), f.session()
+		runs := f.born(s, "x", "y")
+		for i, id := range []string{"x", "y"} {
+			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("r"), Tasks: []backend.Task{work("a"), work("b")}})
+		}
+		got := f.tasks(other, 1)
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Withdraw: []backend.TaskRef{{Step: "a", Attempt: 1}}})
+		expect(f, "withdrawn", f.commit(backend.Batch{Session: other, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskDone}}}).Settled, []bool{false})
+		f.finish(s, "y", runs[1], 1, backend.Completed)
+		all, err := f.Tasks(f.ctx, backend.TaskFilter{})
+		f.must(err)
+		expect(f, "left", steps(all), []string{"b"})
+		expect(f, "of", all[0].Execution, "x")
+	}},
+	{"not begun in time", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		a, b := work("a"), work("b")
+		a.Expires, a.Queue = past(1), "nowhere"
+		b.Expires = far(1)
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: []backend.Task{a, b}})
+		expect(f, "claimed", steps(f.tasks(s, 5)), []string{"b"})
+		expect(f, "outcome", f.receive(s), []string{"outcome start_timeout a 1 "})
+	}},
+	{"limits hold over all workers", func(f *fixture) {
+		s, other := f.session(), f.session()
+		run := f.born(s, "x")[0]
+		var list []backend.Task
+		for i := range 6 {
+			k := work(fmt.Sprint(i))
+			k.Limit = &backend.Limit{Max: 2}
+			list = append(list, k)
+		}
+		for i := range 4 {
+			k := work(fmt.Sprint("r", i))
+			k.Activity, k.Limit = "sub", &backend.Limit{Rate: 3, Per: time.Hour}
+			list = append(list, k)
+		}
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: list})
+		got := f.tasks(s, 1)
+		expect(f, "one", steps(got), []string{"0"})
+		expect(f, "the other", steps(f.tasks(other, 10)), []string{"1", "r0", "r1", "r2"})
+		expect(f, "no more", len(f.tasks(other, 10)), 0)
+		f.commit(backend.Batch{Session: s, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskDone}}})
+		expect(f, "the next", steps(f.tasks(other, 10)), []string{"2"})
+	}},
+	{"a memo is computed by one", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y", "z")
+		r := backend.Reservation{Step: "1", Hash: "h", Activity: "add", Key: "1,2"}
+		for i, id := range []string{"x", "y", "z"} {
+			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("r"), Reserve: []backend.Reservation{r}})
+		}
+		expect(f, "reserved", f.receive(s), []string{"notice reserved 1 0 "})
+		memos, err := f.Memos(f.ctx, "add", 10)
+		f.must(err)
+		expect(f, "waiting", memos[0].Waiting, 2)
+		// The holder fails: the first who waits has it. It ends: the next.
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Memos: []backend.MemoResult{{Step: "1", Hash: "h"}}})
+		memos, err = f.Memos(f.ctx, "", 10)
+		f.must(err)
+		expect(f, "holder", memos[0].Execution, "y")
+		f.finish(s, "y", runs[1], 1, backend.Failed)
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 2, Rows: rows("r"), Reserve: []backend.Reservation{r}})
+		f.turn(s, backend.Turn{Execution: "z", Run: runs[2], First: 1, Rows: rows("r"), Memos: []backend.MemoResult{{Step: "1", Hash: "h", Result: []byte("3")}}})
+		expect(f, "told", f.receive(s), []string{"notice reserved 1 0 ", "notice reserved 1 0 ", "notice hit 1 0 3"})
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 3, Rows: rows("r"), Reserve: []backend.Reservation{{Step: "2", Hash: "h", Activity: "add"}}})
+		expect(f, "hit", f.receive(s)[3], "notice hit 2 0 3")
+		n, err := f.ClearMemos(f.ctx, "add")
+		f.must(err)
+		expect(f, "cleared", n, int64(1))
+	}},
+	{"a memo whose time is up is computed anew", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		for i, step := range []string{"1", "2"} {
+			f.turn(s, backend.Turn{Execution: "x", Run: run, First: int64(2 * i), Rows: rows("r"), Reserve: []backend.Reservation{{Step: step, Hash: "h", Activity: "add"}}})
+			f.turn(s, backend.Turn{Execution: "x", Run: run, First: int64(2*i + 1), Rows: rows("r"), Memos: []backend.MemoResult{{Step: step, Hash: "h", Result: []byte(step), Expires: past(1)}}})
+		}
+		expect(f, "notices", f.receive(s), []string{"notice reserved 1 0 ", "notice reserved 2 0 "})
+	}},
+	{"dead letters", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		d := backend.DeadLetter{Step: "1", Activity: "add", Attempts: 3, Failure: []byte(`{"kind":"K"}`), Input: []byte("{}")}
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Dead: []backend.DeadLetter{d, d}})
+		got, err := f.DeadLetters(f.ctx, "x", 10)
+		f.must(err)
+		expect(f, "letters", len(got), 2)
+		expect(f, "newest first", got[0].ID > got[1].ID, true)
+		expect(f, "letter", fmt.Sprint(got[0].Execution, got[0].Step, got[0].Attempts, got[0].Run == run, string(got[0].Failure)), `x13 true{"kind":"K"}`)
+		n, err := f.Discard(f.ctx, []int64{got[0].ID, 4711})
+		f.must(err)
+		expect(f, "discarded", n, int64(1))
+	}},
+	{"a run after the last", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("a", "b")})
+		again := backend.Rerun{
+			Execution: "x", Run: run, Digest: digest, Edition: 1, Rows: []backend.Row{{Number: 0, Session: s, Data: []byte("a")}},
+			Messages: []backend.Message{signal("", "kept")},
+		}
+		f.want(f.Rerun(f.ctx, again), backend.ErrConflict) // it runs
+		f.finish(s, "x", run, 2, backend.Failed)
+		gone := again
+		gone.Execution = "nobody"
+		f.want(f.Rerun(f.ctx, gone), backend.ErrNotFound)
+		gone = again
+		gone.Digest = "nothing"
+		f.want(f.Rerun(f.ctx, gone), backend.ErrNoProgram)
+		f.must(f.Rerun(f.ctx, again))
+		f.want(f.Rerun(f.ctx, again), backend.ErrConflict)
+		claimed := f.claim(s)
+		expect(f, "claimed", ids(claimed), []string{"x"})
+		x := claimed[0]
+		expect(f, "run", x.RunNumber, 2)
+		expect(f, "state", x.State, backend.Running)
+		expect(f, "fresh", x.Fresh, false)
+		expect(f, "inbox", names(x.Inbox), []string{"kept"})
+		expect(f, "journal", f.journal(x.Run), []string{fmt.Sprint(s, ":a")})
+		f.turn(s, backend.Turn{Execution: "x", Run: x.Run, First: 1, Rows: rows("c"), Taken: numbers(x.Inbox)})
+		f.finish(s, "x", x.Run, 2, backend.Completed)
+		fork := again
+		fork.Run, fork.ID = x.Run, "y"
+		f.must(f.Rerun(f.ctx, fork))
+		f.want(f.Rerun(f.ctx, fork), backend.ErrConflict)
+		y := f.execution("y")
+		expect(f, "fork", fmt.Sprint(y.State, y.Parent, y.ParentStep, y.RunNumber), "runningx1")
+		runs, err := f.Runs(f.ctx, "x", 0)
+		f.must(err)
+		expect(f, "runs", len(runs), 2)
+	}},
+	{"what ended long ago is removed", func(f *fixture) {
+		s := f.session()
+		f.deploy("sha256:unused", "sha256:deployed")
+		_, err := f.Deploy(f.ctx, nil, []backend.Deployment{{Workflow: "w", Digest: "sha256:deployed"}})
+		f.must(err)
+		runs := f.born(s, "a", "b", "c", "runs")
+		for i, id := range []string{"a", "b", "c"} {
+			state := backend.Completed
+			if id == "c" {
+				state = backend.Failed
+			}
+			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("r"), Logs: []backend.LogLine{{Message: "m"}}, Dead: []backend.DeadLetter{{Step: "1"}}})
+			f.finish(s, id, runs[i], 1, state)
+		}
+		r := backend.Retention{Completed: far(1), Limit: 1, DryRun: true}
+		got, err := f.Collect(f.ctx, r)
+		f.must(err)
+		expect(f, "counted", got, backend.Collected{Executions: 1, DeadLetters: 1, Programs: 1})
+		r.DryRun = false
+		for range 3 {
+			_, err := f.Collect(f.ctx, r)
+			f.must(err)
+		}
+		left, err := f.List(f.ctx, backend.Filter{})
+		f.must(err)
+		expect(f, "left", len(left), 2)
+		_, err = f.Program(f.ctx, "sha256:unused")
+		f.want(err, backend.ErrNotFound)
+		_, err = f.Program(f.ctx, "sha256:deployed")
+		f.must(err)
+		lines, err := f.Logs(f.ctx, runs[0], 0)
+		f.must(err)
+		expect(f, "lines", len(lines)+len(f.journal(runs[0])), 0)
+	}},
+	{"counting", func(f *fixture) {
+		s := f.session()
+		f.create(ask("p"), ask("q"))
+		runs := f.born(s, "x", "y")
+		f.turn(s, backend.Turn{Execution: "y", Run: runs[1], Rows: rows("r"), Tasks: []backend.Task{work("a")}, Dead: []backend.DeadLetter{{Step: "1"}}})
+		f.finish(s, "x", runs[0], 0, backend.Failed)
+		st, err := f.Stats(f.ctx, past(1))
+		f.must(err)
+		expect(f, "states", st.States, map[backend.State]int64{backend.Pending: 2, backend.Running: 1, backend.Failed: 1})
+		expect(f, "counts", fmt.Sprint(st.Ended, st.Failed, st.Dead, st.Stuck), "1 1 1 0")
+		expect(f, "queue", fmt.Sprint(st.Queues[0].Queue, st.Queues[0].Pending, st.Queues[0].Tasks), "default2 1")
+		expect(f, "oldest", st.Queues[0].OldestDue.IsZero(), false)
+	}},
+	{"expired executions are claimed whatever their queue", func(f *fixture) {
+		s := f.session()
+		late, later := ask("late"), ask("later")
+		late.Queue, late.Expires = "nowhere", past(1)
+		later.Expires = far(1)
+		f.create(late, later)
+		got, err := f.Claim(f.ctx, backend.ClaimRequest{Session: s, Editions: []int{1}, Expired: true, Limit: 10})
+		f.must(err)
+		expect(f, "claimed", ids(got), []string{"late"})
+	}},
+	{"named executions only when they are due", func(f *fixture) {
+		s := f.session()
+		now, then := ask("now"), ask("then")
+		then.Due = far(1)
+		f.create(now, then)
+		got, err := f.Claim(f.ctx, backend.ClaimRequest{Session: s, Editions: []int{1}, IDs: []string{"now", "then"}, OnlyDue: true, Limit: 10})
+		f.must(err)
+		expect(f, "claimed", ids(got), []string{"now"})
+	}},
+}
