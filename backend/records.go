@@ -229,12 +229,14 @@ const (
 )
 
 // TaskRequest asks for tasks: due, ownerless, of these queues, of these
-// activities, with all their tags among these; highest priority first, then oldest due.
+// activities, with all their tags among these; highest priority first, then
+// oldest due. Executions, when given, restricts it to tasks of those, whatever their queue and tags.
 type TaskRequest struct {
 	Session    SessionID
 	Queues     []string
 	Tags       []string
 	Activities []string
+	Executions []string
 	Limit      int
 }
 

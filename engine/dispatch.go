@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -303,6 +305,13 @@ func (e *Engine) isAdopted(id string) bool {
 	defer e.mu.Unlock()
 	_, ok := e.adopted[id]
 	return ok
+}
+
+// adoptedIDs lists the executions that this engine was told to run.
+func (e *Engine) adoptedIDs() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Sorted(maps.Keys(e.adopted))
 }
 
 // rests notes that an adopted execution was let go here: it is claimed again when it is due.

@@ -95,26 +95,39 @@ type runningTask struct {
 	what   string
 }
 
-// claimTasks takes due tasks while there are free slots.
+// claimTasks takes due tasks while there are free slots: those of the worker's
+// queues, and those of the executions that it was told to run.
 func (w *worker) claimTasks() (more bool, err error) {
-	if w.options.Hold || w.stopping.Load() || w.registry.Names() == nil {
+	if w.stopping.Load() || len(w.registry.Names()) == 0 {
 		return false, nil
 	}
-	n := 0
-	for n < maxTasks && w.slots.tryTake() {
-		n++
+	r := backend.TaskRequest{Session: w.session, Queues: w.options.Queues, Tags: w.options.Tags, Activities: w.registry.Names()}
+	if !w.options.Hold {
+		if more, err = w.claimSome(r); err != nil {
+			return false, err
+		}
 	}
-	if n == 0 {
+	if r.Executions = w.engine.adoptedIDs(); len(r.Executions) > 0 {
+		others, err := w.claimSome(r)
+		return more || others, err
+	}
+	return more, nil
+}
+
+// claimSome carries out one request for tasks, as far as there are slots.
+func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
+	for r.Limit < maxTasks && w.slots.tryTake() {
+		r.Limit++
+	}
+	if r.Limit == 0 {
 		return false, nil
 	}
-	tasks, err := w.store.ClaimTasks(w.ctx, backend.TaskRequest{
-		Session: w.session, Queues: w.options.Queues, Tags: w.options.Tags, Activities: w.registry.Names(), Limit: n,
-	})
-	w.slots.give(n - len(tasks))
+	tasks, err := w.store.ClaimTasks(w.ctx, r)
+	w.slots.give(r.Limit - len(tasks))
 	for i := range tasks {
 		w.runTask(&tasks[i])
 	}
-	return len(tasks) == n, err
+	return len(tasks) == r.Limit, err
 }
 
 // maxTasks is how many tasks are claimed at once.

@@ -139,6 +139,18 @@ var taskCases = []testCase{
 		expect(f, "claimed", steps(f.tasks(s, 5)), []string{"b"})
 		expect(f, "outcome", f.receive(s), []string{"outcome start_timeout a 1 "})
 	}},
+	{"of named executions, whatever their queue", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y")
+		for i, id := range []string{"x", "y"} {
+			k := work(id)
+			k.Queue, k.Tags = "far", []string{"none"}
+			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("r"), Tasks: []backend.Task{k}})
+		}
+		got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Activities: []string{"add"}, Executions: []string{"y"}, Limit: 5})
+		f.must(err)
+		expect(f, "claimed", steps(got), []string{"y"})
+	}},
 	{"limits hold over all workers", func(f *fixture) {
 		s, other := f.session(), f.session()
 		run := f.born(s, "x")[0]

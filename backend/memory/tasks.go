@@ -75,7 +75,8 @@ func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) ([]backend.
 		case k.Owner != 0:
 		case !k.Expires.IsZero() && !k.Expires.After(at):
 			s.conclude(k, backend.TaskExpired, nil, at)
-		case !k.Due.After(at) && slices.Contains(r.Queues, k.Queue) && slices.Contains(r.Activities, k.Activity) && subset(k.Tags, r.Tags):
+		case !k.Due.After(at) && slices.Contains(r.Activities, k.Activity) && (r.Executions == nil &&
+			slices.Contains(r.Queues, k.Queue) && subset(k.Tags, r.Tags) || slices.Contains(r.Executions, k.Execution)):
 			found = append(found, k)
 		}
 	}

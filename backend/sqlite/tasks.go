@@ -176,7 +176,16 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backen
 	if err != nil {
 		return nil, err
 	}
+	executions, err := json.Marshal(append([]string{}, r.Executions...))
+	if err != nil {
+		return nil, err
+	}
 	full := []string{} // activities that may not begin another one now
+	where := `task.queue IN (SELECT value FROM json_each(?2))
+			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(task.tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(?4)))) AND ?5 IS NOT NULL`
+	if r.Executions != nil {
+		where = `x.id IN (SELECT value FROM json_each(?5)) AND ?2 IS NOT NULL AND ?4 IS NOT NULL`
+	}
 	for len(claimed) < r.Limit {
 		offered := slices.DeleteFunc(slices.Clone(r.Activities), func(a string) bool { return slices.Contains(full, a) })
 		activities, err := json.Marshal(append([]string{}, offered...))
@@ -189,9 +198,8 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backen
 			found = append(found, k)
 			return err
 		}, `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
-			WHERE task.owner = 0 AND task.due <= ?1 AND task.queue IN (SELECT value FROM json_each(?2)) AND activity IN (SELECT value FROM json_each(?3))
-			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(task.tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(?4))))
-			ORDER BY task.priority DESC, task.due, task.key LIMIT ?5`, at, string(queues), string(activities), string(tags), r.Limit-len(claimed)); err != nil {
+			WHERE task.owner = 0 AND task.due <= ?1 AND activity IN (SELECT value FROM json_each(?3)) AND `+where+`
+			ORDER BY task.priority DESC, task.due, task.key LIMIT ?6`, at, string(queues), string(activities), string(tags), string(executions), r.Limit-len(claimed)); err != nil {
 			return nil, err
 		}
 		before, refused := len(full), 0
