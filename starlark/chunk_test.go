@@ -33,11 +33,14 @@ echo, add, boom, slow, late, flaky, null = [activity(n) for n in ["echo", "add",
 const names = "\n" + `load("@std/t.star", "eq", "fails", "echo", "add", "boom", "slow", "late", "flaky", "null")`
 
 // compile compiles a script beside the prelude.
-func compile(text string) (*starlark.Program, error) {
+func compile(text string) (*starlark.Program, error) { return compileFile(text + names) }
+
+// compileFile compiles a script that loads the prelude itself.
+func compileFile(text string) (*starlark.Program, error) {
 	s, err := starlark.Gather("x.star", func(path string) (string, error) {
 		switch path {
 		case "x.star":
-			return text + names, nil
+			return text, nil
 		case "@std/t.star":
 			return prelude, nil
 		}
@@ -54,7 +57,13 @@ var options = starlark.Options{Info: starlark.Info{ID: "x1", Run: 1, Workflow: "
 // run runs main in a fresh world.
 func run(t *testing.T, text string, replay bool) ([]byte, *hosttest.World, error) {
 	t.Helper()
-	p, err := compile(text)
+	return runFile(t, text+names, replay)
+}
+
+// runFile is run for a script that loads the prelude itself.
+func runFile(t *testing.T, text string, replay bool) ([]byte, *hosttest.World, error) {
+	t.Helper()
+	p, err := compileFile(text)
 	if err != nil {
 		return nil, nil, err
 	}
