@@ -23,11 +23,26 @@ import (
 // run executes main of a script and returns its result as JSON.
 func run(t *testing.T, script string, args ...any) string {
 	t.Helper()
+	return runWith(t, engine.Options{}, script, args...)
+}
+
+// runTwice runs a script plainly and replayed at every wait.
+func runTwice(t *testing.T, script, want string) {
+	t.Helper()
+	for _, always := range []bool{false, true} {
+		if got := runWith(t, engine.Options{ReplayAlways: always}, script); got != want {
+			t.Errorf("replay %v: %s\nwant\n%s", always, got, want)
+		}
+	}
+}
+
+func runWith(t *testing.T, o engine.Options, script string, args ...any) string {
+	t.Helper()
 	reg := activities.NewRegistry()
 	if err := activities.RegisterStock(reg, activities.StockGroups()...); err != nil {
 		t.Fatal(err)
 	}
-	eng, err := engine.New(memory.New(), reg, engine.Options{})
+	eng, err := engine.New(memory.New(), reg, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -179,14 +179,36 @@ func (e *Error) Attr(name string) (star.Value, error) {
 		}
 		return decodeStored(e.f.Data)
 	case "reraise":
-		return method("reraise", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			if err := star.UnpackArgs(name, args, kwargs); err != nil {
-				return nil, err
-			}
-			return nil, &raised{e.f}
-		}), nil
+		return method("reraise", e.reraise), nil
 	}
 	return nil, nil
+}
+
+// reraise raises the error again; keyword arguments are added to its data.
+func (e *Error) reraise(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	if len(args) > 0 {
+		return nil, errors.New("reraise: what is added to the data is given by keyword arguments")
+	}
+	if len(kwargs) == 0 {
+		return nil, &raised{e.f}
+	}
+	data, err := e.Attr("data")
+	if err != nil {
+		return nil, err
+	}
+	d := data.(*star.Dict)
+	for _, kv := range kwargs {
+		if err := d.SetKey(kv[0], kv[1]); err != nil {
+			return nil, err
+		}
+	}
+	f := *e.f
+	b, perr := encodeValue(d, stored, 1<<20)
+	if perr != nil {
+		return nil, raise("PayloadError", "reraise: the data cannot be stored: %v", perr)
+	}
+	f.Data = b
+	return nil, &raised{&f}
 }
 
 // Result is a value or an error.
