@@ -7,6 +7,7 @@ RACE             := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 TEST_TIMEOUT     ?= 6m
 FUZZTIME         ?= 30s
 KILLS            ?= 2000
+SOAK             ?= 10m
 
 # A golangci-lint of the pinned version that is on the PATH already saves a long build.
 LINT := $(shell golangci-lint version 2>/dev/null | grep -q " $(GOLANGCI_VERSION:v%=%) " && command -v golangci-lint || echo $(BIN)/golangci-lint-$(GOLANGCI_VERSION))
@@ -72,8 +73,9 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: soak
-soak: ## kill a workflow KILLS (2000) times, at random moments
+soak: ## kill a workflow KILLS (2000) times; disturb three workers for SOAK (10m)
 	go test -run '^TestKill$$' -timeout 0 -v ./cmd/senpuki -args -kills $(KILLS)
+	go test -run '^TestSoak$$' -timeout 0 -v ./cmd/senpuki -args -soak $(SOAK)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -192,6 +192,9 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 			}
 			return d, false, x.goLive()
 		}
+		if x.proof && e.is(entryEnd) { // it was ended without its script
+			return d, false, errProven
+		}
 		if e.asked() {
 			return d, false, &NondeterminismError{Want: "waits", Have: e.describe()}
 		}

@@ -299,7 +299,20 @@ func (x *execution) open(rows [][]byte) error {
 		}
 	}
 	x.journal.advance()
-	return nil
+	for { // what a run that had only begun was told before its script ran
+		e, err := x.journal.peek()
+		switch {
+		case err != nil || e == nil:
+			return err
+		case e.is(entryRerun):
+			x.reran = true
+		case e.is(entryUpgrade):
+			x.moved = x.moved || e.failure == nil
+		default:
+			return nil
+		}
+		x.journal.advance()
+	}
 }
 
 // forgetOthers forgets what the turn under way asks of the store beside its rows.

@@ -126,6 +126,9 @@ func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step stri
 			return i, "", nil
 		}
 	}
+	if x.State != backend.Failed { // ended without being told
+		return end, "", nil
+	}
 	failure := decodeFailure(x.Failure)
 	for i := end - 1; i >= 0 && failure != nil; i-- {
 		if !j[i].is(entryFailed) {

@@ -84,6 +84,9 @@ func (e *Engine) prove(ctx context.Context, rec backend.Execution, digest string
 
 // replayOn runs the journal on some code; nil when it holds to its end.
 func (x *execution) replayOn(prog *starlark.Program, maxSteps uint64, maxValue int) error {
+	if e, err := x.journal.peek(); err != nil || e != nil && e.is(entryEnd) { // ended before its script ran
+		return err
+	}
 	o := x.options()
 	o.MaxSteps, o.MaxValue = maxSteps, maxValue
 	_, err := prog.Run(x, o)
