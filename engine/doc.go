@@ -33,6 +33,41 @@
 // A turn that cannot land leaves the journal where it was. Outcomes that it had
 // consumed are kept as got entries, so that nothing runs again for them.
 //
+// # Other executions
+//
+// What a script asks of other executions (children, signals, their end, their
+// cancelling) lands with its turn, and the answer is an inbox message of its
+// own: a commit never waits for what it finds out, and a crash loses no
+// answer. A child's attempts are executions, "ID-2" is the second; its time
+// limit is its expiry. The wait for a signal is journaled, so that people can
+// see it, and has no outcome: the script itself matches signals to waits.
+// continue_as_new drops the journal and begins the next with what the script
+// takes over. A child's id and an idempotency key name the run in which the step was first asked for.
+//
+// # Tasks
+//
+// A step whose queue or tags this worker does not serve, whose activity it
+// does not know, or whose activity has a limit over all workers becomes a
+// task, written with the turn. Any worker may claim it, runs it, and settles it:
+// the store turns it into a message. The owner of the execution counts
+// attempts, retries and crashes, whoever runs them.
+//
+// A step that shares its result (idempotent, cached) first asks for a
+// reservation and begins when it has it; those who come later get the result
+// or, when it failed, the reservation.
+//
+// # Ends without the script
+//
+// An execution is cut, ended without running its script, on demand and
+// when its clean-up outlasts CleanupTimeout or its expiry passed before it began.
+//
+// # Reruns and upgrades
+//
+// Retry and Fork begin a run with the entries of an earlier one up to a cut.
+// What was under way there is as if it had been handed back; an entry says
+// where the copy ends. Upgrade replays the journal on other code, in memory,
+// and only when that holds changes the digest, with a turn of its owner.
+//
 // # Slots
 //
 // An attempt needs a slot, a waiting script none. Attempts beyond the free

@@ -33,6 +33,15 @@
 // the script issues, a branch that it spawns and a group of parallel tasks
 // each use one ordinal of the branch they are in; task i of group g is g.i.
 //
+// # Signals, children, runs
+//
+// Signals are kept per name until the script consumes them; who waits first
+// gets the first, and what a future got and nobody read goes back into the
+// line. A child is a step whose outcome is another execution's end; what
+// becomes of it at the end of its scope is its on_parent_close. continue_as_new ends Run
+// with a [Continuation], which no attempt can catch. What a script shows of itself is
+// handed to the host before each Wait, when it has changed.
+//
 // # Replay
 //
 // The package does not know whether it replays: a host answers a command from
