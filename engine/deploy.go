@@ -35,14 +35,10 @@ func (e *Engine) Load(ctx context.Context, fsys fs.FS, entry string) (Program, e
 func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, registry *activities.Registry) (Program, error) {
 	entry = path.Clean(entry)
 	src, err := starlark.Gather(entry, func(name string) (string, error) {
-		if strings.HasPrefix(name, "@") {
-			return scripts.Read(name)
-		}
 		if err := ctx.Err(); err != nil {
 			return "", err
 		}
-		b, err := fs.ReadFile(fsys, name)
-		return string(b), err
+		return readSource(fsys, name)
 	})
 	if err != nil {
 		return Program{}, err
@@ -58,6 +54,42 @@ func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, registry *a
 		Workflow: strings.TrimSuffix(path.Base(entry), ".star"), Digest: compiled.Digest(),
 		Warnings: compiled.Warnings(), Compiled: compiled, sources: src,
 	}, nil
+}
+
+// readSource reads a file of the workspace or of the standard library.
+func readSource(fsys fs.FS, name string) (string, error) {
+	if strings.HasPrefix(name, "@") {
+		text, err := scripts.Read(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = &starlark.MissingFile{Have: scripts.Names()}
+		}
+		return text, err
+	}
+	b, err := fs.ReadFile(fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &starlark.MissingFile{Have: loadable(fsys)}
+	}
+	return string(b), err
+}
+
+// loadable lists the files of a workspace that scripts may load, as far as a short look finds them.
+func loadable(fsys fs.FS) (names []string) {
+	looked := 0
+	_ = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if looked++; looked > 5000 {
+			return fs.SkipAll
+		}
+		switch {
+		case err != nil: // a directory that cannot be read has no suggestions
+			return fs.SkipDir
+		case d.IsDir() && name != "." && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case !d.IsDir() && (path.Ext(name) == ".star" || path.Ext(name) == ".json"):
+			names = append(names, name)
+		}
+		return nil
+	})
+	return names
 }
 
 // checkCalls compares a script's calls with what the registry offers.

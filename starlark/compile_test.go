@@ -3,12 +3,13 @@
 package starlark_test
 
 import (
-	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/senpuki/senpuki/starlark"
+	"github.com/senpuki/senpuki/starlark/hosttest"
 )
 
 func gather(files map[string]string) (*starlark.Sources, error) {
@@ -16,7 +17,12 @@ func gather(files map[string]string) (*starlark.Sources, error) {
 		if text, ok := files[path]; ok {
 			return text, nil
 		}
-		return "", os.ErrNotExist
+		have := make([]string, 0, len(files))
+		for name := range files {
+			have = append(have, name)
+		}
+		slices.Sort(have)
+		return "", &starlark.MissingFile{Have: have}
 	})
 }
 
@@ -81,7 +87,7 @@ func TestTeaching(t *testing.T) {
 		"x = 1 // 0":                                         "main.star:1:7: floored division by zero",
 		"def f():\n    return f()\nx = f()":                  "calls nest deeper",
 		"while True:\n    pass":                              "steps while loading",
-		"load(\"./no.star\", \"x\")":                         "main.star:1:6: cannot load no.star: file does not exist",
+		"load(\"./no.star\", \"x\")":                         "main.star:1:6: cannot load no.star: there is no such file",
 		"load(\"../no.star\", \"x\")":                        "outside the root",
 		"load(\"/etc/x.star\", \"x\")":                       "absolute paths",
 		"load(\"@foo/x.star\", \"x\")":                       "there is only @std",
@@ -145,6 +151,72 @@ func TestLoads(t *testing.T) {
 	again.Files[0].Text += " "
 	if again.Digest() == s.Digest() {
 		t.Error("the digest does not see a file")
+	}
+}
+
+func TestLoadProblems(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"lib/util.star": "u = 1\n", "lib/other.star": "", "data.json": "{}", "bad.json": "{\"a\": 1,\n  \"b\": }\n",
+		"short.json": "[1,\n2", "@std/saga.star": "", "deep.json": strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
+	}
+	for text, want := range map[string]string{
+		`load("./lib/utli.star", "u")`:          "main.star:1:6: cannot load lib/utli.star: there is no such file; did you mean ./lib/util.star?",
+		`load("./util.star", "u")`:              "did you mean ./lib/util.star?",
+		`load("//lib/util", "u")`:               "did you mean ./lib/util.star?",
+		`load("@std/sage.star", "saga")`:        "cannot load @std/sage.star: there is no such file; did you mean @std/saga.star?",
+		`load("data.jsn", data = "json")`:       "did you mean ./data.json?",
+		`load("data.json", "data")`:             `main.star:1:20: a JSON file has one name, "json": write load("data.json", data = "json")`,
+		`load("bad.json", data = "json")`:       "bad.json:2:8: is not JSON: invalid character '}' looking for beginning of value",
+		`load("short.json", data = "json")`:     "short.json:2:2: is not JSON: unexpected end of JSON input",
+		`load("deep.json", data = "json")`:      "deep.json: nested deeper than 1000",
+		`load("../../x.star", "x")`:             "main.star:1:6: cannot load ../../x.star: it is outside the root of the workspace",
+		`load("//../x.star", "x")`:              "outside the root",
+		`load("./lib/../../x.star", "x")`:       "outside the root",
+		`load("@std/../x.star", "x")`:           "outside the standard library",
+		`load("//", "x")`:                       "names no file",
+		`load("./lib/", "x")`:                   "names no file",
+		`load("lib\\util.star", "x")`:           "write / between directories",
+		`load("//lib/util.star", "v")`:          "load: name v not found in module //lib/util.star",
+		`load("//lib/util.star", "u", w = "u")`: "",
+	} {
+		files["main.star"] = text + "\n"
+		got := problems(files)
+		if want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s:\n got %s\nwant %s", text, got, want)
+		}
+	}
+	files["main.star"] = "load(\"//lib/deep/x.star\", \"x\")\n"
+	files["lib/deep/x.star"] = "load(\"../othr.star\", \"x\")\n"
+	if got := problems(files); !strings.Contains(got, "lib/deep/x.star:1:6: cannot load lib/othr.star: there is no such file; did you mean //lib/other.star?") {
+		t.Error(got)
+	}
+}
+
+func TestLoadJSON(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"main.star":      "load(\"//conf/c.json\", conf = \"json\")\nload(\"./conf/l.star\", \"n\")\ndef main():\n    return [conf[\"a\"], n, attempt(conf.pop, \"a\").ok]\n",
+		"conf/l.star":    "load(\"c.json\", c = \"json\")\nn = len(c[\"a\"])\n",
+		"conf/c.json":    "{\"a\": [1, 2.5, null, {\"$bytes\": \"x\"}]}\n",
+		"conf/none.json": "not JSON, and not loaded",
+	}
+	s, err := gather(files)
+	if err != nil || len(s.Files) != 3 {
+		t.Fatal(err, s)
+	}
+	p, err := starlark.Compile(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := hosttest.New(nil).Run(p, starlark.Options{})
+	if want := `[[1,2.5,null,{"$dict":[["$bytes","x"]]}],4,false]`; string(b) != want {
+		t.Errorf("%s, %v, want %s", b, err, want)
+	}
+	files["conf/c.json"] = "{\"a\": []}"
+	changed, err := gather(files)
+	if err != nil || changed.Digest() == s.Digest() {
+		t.Error("the digest does not see a JSON file", err)
 	}
 }
 

@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
 
+	star "go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 )
 
@@ -81,6 +83,17 @@ func (s *Sources) file(name string) (string, bool) {
 	return s.Files[i].Text, true
 }
 
+// MissingFile is what the read function of Gather returns when there is no such
+// file; of the files that there are Gather suggests the nearest.
+type MissingFile struct {
+	Have []string
+}
+
+func (*MissingFile) Error() string { return "there is no such file" }
+
+// Is makes it an fs.ErrNotExist.
+func (*MissingFile) Is(target error) bool { return target == fs.ErrNotExist }
+
 // Gather reads entry and everything that it loads. read gets clean paths
 // relative to the root, and "@std/..." as such. The error is Problems.
 func Gather(entry string, read func(path string) (string, error)) (*Sources, error) {
@@ -122,8 +135,8 @@ type gatherer struct {
 func (g *gatherer) visit(name, text string, stack []string) {
 	g.texts[name] = text
 	if strings.HasSuffix(name, ".json") {
-		if !json.Valid([]byte(text)) {
-			g.problems = append(g.problems, Problem{File: name, Severity: SeverityError, Message: "is not JSON"})
+		if p, bad := jsonProblem(name, text); bad {
+			g.problems = append(g.problems, p)
 		}
 		return
 	}
@@ -144,26 +157,106 @@ func (g *gatherer) visit(name, text string, stack []string) {
 			g.problems = append(g.problems, problemAt(l.Module.TokenPos, "load cycle: %s", cycle))
 			continue
 		}
-		if _, ok := g.texts[target]; ok {
-			continue
-		}
-		text, err := g.read(target)
+		text, err := g.text(target)
 		if err != nil {
-			g.problems = append(g.problems, problemAt(l.Module.TokenPos, "cannot load %s: %s%s", target, reason(err), g.nearest(target)))
+			g.problems = append(g.problems, problemAt(l.Module.TokenPos, "cannot load %s: %s%s", target, reason(err), nearestFile(name, target, err)))
 			continue
 		}
-		g.visit(target, text, stack)
+		if strings.HasSuffix(target, ".json") {
+			g.problems = append(g.problems, jsonNames(l)...)
+		}
+		if _, ok := g.texts[target]; !ok {
+			g.visit(target, text, stack)
+		}
 	}
 }
 
-// nearest names a file that may have been meant: with .star, or among those that were read.
-func (g *gatherer) nearest(target string) string {
-	if path.Ext(target) == "" {
-		if _, err := g.read(target + ".star"); err == nil {
-			return "; did you mean " + target + ".star?"
+func (g *gatherer) text(name string) (string, error) {
+	if text, ok := g.texts[name]; ok {
+		return text, nil
+	}
+	return g.read(name)
+}
+
+// jsonProblem says where a text ceases to be JSON.
+func jsonProblem(name, text string) (Problem, bool) {
+	p := Problem{File: name, Severity: SeverityError}
+	if err := shallowText(star.String(text)); err != nil {
+		p.Message = err.Error()
+		return p, true
+	}
+	var v json.RawMessage
+	err := json.Unmarshal([]byte(text), &v)
+	if err == nil {
+		return p, false
+	}
+	end := len(text)
+	var bad *json.SyntaxError
+	if errors.As(err, &bad) && bad.Offset > 0 {
+		end = min(int(bad.Offset)-1, len(text))
+		if strings.HasPrefix(bad.Error(), "unexpected end") {
+			end = len(text)
 		}
 	}
+	before := text[:end]
+	p.Line = strings.Count(before, "\n") + 1
+	p.Col = len(before) - strings.LastIndexByte(before, '\n')
+	p.Message = "is not JSON: " + err.Error()
+	return p, true
+}
+
+// jsonNames refuses to load anything but the value of a JSON file.
+func jsonNames(l *syntax.LoadStmt) (problems Problems) {
+	for i, from := range l.From {
+		if from.Name != "json" {
+			module := l.Module.Value.(string)
+			problems = append(problems, problemAt(from.NamePos, "a JSON file has one name, \"json\": write load(%q, %s = \"json\")", module, l.To[i].Name))
+		}
+	}
+	return problems
+}
+
+// nearestFile suggests what to load instead of a missing target: the file of
+// nearly that path, or the one of that name elsewhere.
+func nearestFile(from, target string, err error) string {
+	var missing *MissingFile
+	if !errors.As(err, &missing) {
+		return ""
+	}
+	best, distance := "", 4
+	for _, have := range missing.Have {
+		d := editDistance(target, have)
+		switch {
+		case have == from:
+			continue
+		case have == target+".star" || path.Base(have) == path.Base(target):
+			d = min(d, 1)
+		}
+		if d < distance {
+			best, distance = have, d
+		}
+	}
+	switch {
+	case best != "":
+		return "; did you mean " + asLoaded(from, best) + "?"
+	case strings.HasPrefix(target, "@std/"):
+		return "; there are " + strings.Join(missing.Have, ", ")
+	}
 	return ""
+}
+
+// asLoaded is how the file from names another one.
+func asLoaded(from, target string) string {
+	dir := path.Dir(from)
+	switch {
+	case strings.HasPrefix(target, "@"):
+		return target
+	case dir == ".":
+		return "./" + target
+	case strings.HasPrefix(target, dir+"/"):
+		return "./" + strings.TrimPrefix(target, dir+"/")
+	}
+	return "//" + target
 }
 
 // loadsOf lists the load statements of a file.
@@ -181,11 +274,17 @@ func loadsOf(f *syntax.File) []*syntax.LoadStmt {
 // resolveLoad turns what a load statement of file from says into a path.
 func resolveLoad(from, module string) (string, error) {
 	std := strings.HasPrefix(from, "@std/")
+	written, dir := module, strings.HasSuffix(module, "/")
 	switch {
 	case module == "":
 		return "", errors.New("load of nothing")
 	case strings.HasPrefix(module, "@std/"):
-		return path.Clean(module), nil
+		if clean := path.Clean(module); strings.HasPrefix(clean, "@std/") {
+			return clean, nil
+		}
+		return "", fmt.Errorf("cannot load %s: it is outside the standard library", module)
+	case strings.Contains(module, "\\"):
+		return "", fmt.Errorf("cannot load %s: write / between directories", module)
 	case strings.HasPrefix(module, "@"):
 		return "", fmt.Errorf("cannot load %s: there is only @std", module)
 	case strings.HasPrefix(module, "//"):
@@ -195,12 +294,14 @@ func resolveLoad(from, module string) (string, error) {
 	default:
 		module = path.Join(path.Dir(from), module)
 	}
-	module = path.Clean(module)
-	if module == ".." || strings.HasPrefix(module, "../") {
-		return "", fmt.Errorf("cannot load %s: it is outside the root of the workspace", module)
+	clean := path.Clean(module)
+	switch {
+	case clean == ".." || strings.HasPrefix(clean, "../"):
+		return "", fmt.Errorf("cannot load %s: it is outside the root of the workspace, which is the directory with senpuki.toml, else that of the script", written)
+	case std && !strings.HasPrefix(clean, "@std/"):
+		return "", fmt.Errorf("the standard library cannot load %s", written)
+	case clean == "." || dir:
+		return "", fmt.Errorf("cannot load %s: it names no file", written)
 	}
-	if std && !strings.HasPrefix(module, "@std/") {
-		return "", fmt.Errorf("the standard library cannot load %s", module)
-	}
-	return module, nil
+	return clean, nil
 }
