@@ -46,6 +46,7 @@ type worker struct {
 
 	mu    sync.Mutex // guards held, again and tasks
 	held  map[string]*execution
+	most  int // entries that held has had
 	again map[string]backend.Claimed // claimed while their former selves are leaving
 	tasks map[int64]*runningTask     // of other executions
 	wg    sync.WaitGroup             // executions and loops
@@ -226,6 +227,17 @@ func (w *worker) watchVersion(v backend.Versioner) {
 	}
 }
 
+// Held is how many executions are in memory here.
+func (e *Engine) Held() int {
+	w := e.current()
+	if w == nil {
+		return 0
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.held)
+}
+
 // report turns the error of a look around into what follows from it.
 func (w *worker) report(err error) {
 	switch {
@@ -324,6 +336,9 @@ func (w *worker) gone(x *execution) {
 	again, back := w.again[x.rec.ID]
 	delete(w.again, x.rec.ID)
 	empty := len(w.held) == 0
+	if w.most = max(w.most, len(w.held)); empty && w.most > 1000 {
+		w.held, w.most = make(map[string]*execution), 0 // a map does not shrink
+	}
 	w.mu.Unlock()
 	if back {
 		defer w.take(again, false)

@@ -30,7 +30,7 @@ var ends = map[string][2]string{
 }
 
 func TestScriptsOfTheDocs(t *testing.T) {
-	ran := 0
+	found := 0
 	for _, page := range []string{"../../README.md", "../../docs/guide.md"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
@@ -38,6 +38,9 @@ func TestScriptsOfTheDocs(t *testing.T) {
 		}
 		for _, m := range scriptFence.FindAllSubmatch(text, -1) {
 			name, script := string(m[1]), m[2]
+			if _, ok := ends[name]; ok {
+				found++
+			}
 			t.Run(filepath.Base(page)+" "+name, func(t *testing.T) {
 				dir := t.TempDir()
 				t.Chdir(dir)
@@ -52,7 +55,6 @@ func TestScriptsOfTheDocs(t *testing.T) {
 				if !ok {
 					return
 				}
-				ran++
 				out.Reset()
 				code := cli.Run(t.Context(), nil, []string{"exec", name, "--quiet", "--input", want[0]}, nil, &out, &errs)
 				if got := strings.TrimSpace(out.String()); code != 0 || got != want[1] {
@@ -61,8 +63,8 @@ func TestScriptsOfTheDocs(t *testing.T) {
 			})
 		}
 	}
-	if ran != len(ends) {
-		t.Errorf("%d of %d scripts ran", ran, len(ends))
+	if found != len(ends) {
+		t.Errorf("%d of %d scripts that can be run are there", found, len(ends))
 	}
 }
 

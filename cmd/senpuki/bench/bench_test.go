@@ -80,14 +80,14 @@ func TestAll(t *testing.T) {
 	}
 	units := map[string]string{
 		"limit/1": "rows/s", "limit/16": "rows/s", "limit/256": "rows/s", "sequential": "ms/step",
-		"throughput": "steps/s", "fanout": "activities/s", "latency": "ms", "recovery": "ms",
+		"throughput": "steps/s", "fanout": "activities/s", "latency": "ms", "sleepers": "bytes/execution", "recovery": "ms",
 	}
 	all := collect(t, "all", onDisk(filepath.Join(t.TempDir(), "x.db")))
 	for _, r := range all {
 		if r.Unit != units[r.Workload] || r.N < 1 || r.Value <= 0 || r.Backend != "sqlite" {
 			t.Errorf("%+v", r)
 		}
-		hasShare := !strings.HasPrefix(r.Workload, "limit/") && r.Workload != "recovery"
+		hasShare := !strings.HasPrefix(r.Workload, "limit/") && r.Workload != "recovery" && r.Workload != "sleepers"
 		if hasShare != (r.ShareOfLimit != nil) {
 			t.Errorf("%s: share %v", r.Workload, r.ShareOfLimit)
 		}
@@ -110,10 +110,10 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%+v has a share of no limit", r)
 		}
 	}
-	if got := strings.Join(names, " "); got != "sequential throughput fanout latency" {
+	if got := strings.Join(names, " "); got != "sequential throughput fanout latency sleepers" {
 		t.Error(got)
 	}
-	for _, name := range []string{"limit", "recovery", "sleepers", "quick"} {
+	for _, name := range []string{"limit", "recovery", "quick"} {
 		err := Run(t.Context(), name, inMemory())
 		if e, ok := errors.AsType[*WorkloadError](err); !ok || e.Workload != name || e.Why == "" {
 			t.Errorf("%s: %v", name, err)
