@@ -46,7 +46,7 @@ type worker struct {
 
 	mu    sync.Mutex // guards held, again and tasks
 	held  map[string]*execution
-	most  int // entries that held has had
+	most  int                        // entries that held has had
 	again map[string]backend.Claimed // claimed while their former selves are leaving
 	tasks map[int64]*runningTask     // of other executions
 	wg    sync.WaitGroup             // executions and loops
