@@ -71,6 +71,19 @@ func (s *Store) mayLand(b *backend.Batch) error {
 				return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}
 			}
 		}
+		for n := range t.Children {
+			if _, ok := s.programs[t.Children[n].Digest]; !ok {
+				return &backend.TurnError{Index: i, Err: backend.ErrNoProgram}
+			}
+		}
+		if t.Then == backend.Continue {
+			if t.Next == nil || len(t.Rows) > 0 {
+				return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}
+			}
+			if _, ok := s.programs[t.Next.Digest]; !ok {
+				return &backend.TurnError{Index: i, Err: backend.ErrNoProgram}
+			}
+		}
 		if t.Digest != "" {
 			if _, ok := s.programs[t.Digest]; !ok {
 				return &backend.TurnError{Index: i, Err: backend.ErrNoProgram}

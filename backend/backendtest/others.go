@@ -1,0 +1,175 @@
+// What executions have to do with each other, and the runs that follow each other.
+
+package backendtest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// child is a child that a turn of a run asks for.
+func child(id, parent string, run backend.RunKey, step string) backend.NewExecution {
+	n := ask(id)
+	n.Parent, n.ParentRun, n.ParentStep, n.Depth = parent, run, step, 1
+	return n
+}
+
+// answers are the messages for a session's executions, as text.
+func (f *fixture) answers(s backend.SessionID) (list []string) {
+	f.Helper()
+	got, err := f.Receive(f.ctx, s)
+	f.must(err)
+	for _, m := range got {
+		list = append(list, fmt.Sprintf("%s %s %s %s %s", m.Execution, m.Kind, m.Name, m.Step, m.Payload))
+	}
+	return list
+}
+
+var otherCases = []testCase{
+	{"a child's end is told to its parent", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "p")[0]
+		f.turn(s, backend.Turn{Execution: "p", Run: run, Rows: rows("r"), Children: []backend.NewExecution{child("c", "p", run, "1"), child("d", "p", run, "2")}})
+		claimed := f.claim(s)
+		expect(f, "children", ids(claimed), []string{"c", "d"})
+		c := claimed[0]
+		expect(f, "child", fmt.Sprint(c.Parent, c.ParentStep, c.ParentRun == run, c.Depth), "p1true 1")
+		f.finish(s, "c", claimed[0].Run, 0, backend.Completed)
+		f.finish(s, "d", claimed[1].Run, 0, backend.Failed)
+		expect(f, "told", f.answers(s), []string{"p outcome completed 1 1", `p outcome failed 2 {"kind":"K"}`})
+	}},
+	{"a released parent becomes due, one that has ended is not told", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "p", "q")
+		f.turn(s, backend.Turn{Execution: "p", Run: runs[0], Rows: rows("r"), Children: []backend.NewExecution{child("c", "p", runs[0], "1")}, Then: backend.Release})
+		f.turn(s, backend.Turn{Execution: "q", Run: runs[1], Rows: rows("r"), Children: []backend.NewExecution{child("d", "q", runs[1], "1")}})
+		f.finish(s, "q", runs[1], 1, backend.Completed)
+		for _, c := range f.claim(s, "c", "d") {
+			f.finish(s, c.ID, c.Run, 0, backend.Completed)
+		}
+		claimed := f.claim(s)
+		expect(f, "due", ids(claimed), []string{"p"})
+		expect(f, "inbox", names(claimed[0].Inbox), []string{"completed"})
+	}},
+	{"a child's id that is taken", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "p", "other")[0]
+		twice := backend.Turn{Execution: "p", Run: run, Rows: rows("r"), Children: []backend.NewExecution{child("c", "p", run, "1")}}
+		f.turn(s, twice)
+		twice.First = 1
+		f.turn(s, twice)
+		expect(f, "the same child", len(f.answers(s)), 0)
+		f.turn(s, backend.Turn{Execution: "p", Run: run, First: 2, Rows: rows("r"), Children: []backend.NewExecution{child("other", "p", run, "2")}})
+		expect(f, "taken", f.answers(s), []string{"p notice taken 2 "})
+		unknown := child("u", "p", run, "3")
+		unknown.Digest = "nothing"
+		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: "p", Run: run, First: 3, Rows: rows("r"), Children: []backend.NewExecution{unknown}}}}, 0, backend.ErrNoProgram)
+		expect(f, "journal", len(f.journal(run)), 3)
+	}},
+	{"orders are answered", func(f *fixture) {
+		s, other := f.session(), f.session()
+		run := f.born(s, "x")[0]
+		done := f.born(other, "done", "held")
+		f.finish(other, "done", done[0], 0, backend.Completed)
+		f.create(ask("idle"))
+		order := func(to, answer string) backend.Order {
+			return backend.Order{Message: signal(to, "m"), Answer: answer}
+		}
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Orders: []backend.Order{
+			order("held", "1"), order("done", "2"), order("nobody", "3"), order("x", "4"), order("idle", "5"), order("done", ""),
+		}})
+		expect(f, "answers", f.answers(s), []string{
+			"x notice delivered 1 ", "x notice closed 2 ", "x notice not_found 3 ", "x signal m  m", "x notice delivered 4 ", "x notice delivered 5 ",
+		})
+		expect(f, "held", f.answers(other), []string{"held signal m  m"})
+		expect(f, "idle", names(f.claim(other)[0].Inbox), []string{"m"})
+	}},
+	{"watchers are told of the end, once", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y", "z", "gone")
+		for i, id := range map[int]string{0: "x", 1: "y", 3: "gone"} {
+			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("r"), Watches: []backend.Watch{{Execution: "z", Step: "1"}}})
+		}
+		f.finish(s, "gone", runs[3], 1, backend.Completed)
+		f.finish(s, "z", runs[2], 0, backend.Cancelled)
+		told := f.answers(s)
+		slices.Sort(told)
+		expect(f, "told", told, []string{`x outcome cancelled 1 {"kind":"K"}`, `y outcome cancelled 1 {"kind":"K"}`})
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Watches: []backend.Watch{{Execution: "z", Step: "2"}, {Execution: "nobody", Step: "3"}}})
+		expect(f, "after the end", f.answers(s)[2:], []string{`x outcome cancelled 2 {"kind":"K"}`, "x notice not_found 3 "})
+	}},
+	{"a run that continues", func(f *fixture) {
+		s := f.session()
+		f.deploy("sha256:two")
+		run := f.born(s, "x")[0]
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("a", "b"), Logs: []backend.LogLine{{Ordinal: 0, Message: "old"}}})
+		f.must(f.send(signal("x", "kept")))
+		next := backend.Turn{
+			Execution: "x", Run: run, First: 2, Then: backend.Continue, Published: []byte(`{"n":1}`),
+			Logs: []backend.LogLine{{Ordinal: 1, Message: "last"}}, Next: &backend.NextRun{Digest: "sha256:two", Edition: 2, Rows: rows("start")},
+		}
+		wrong := next
+		wrong.Rows = rows("c")
+		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{wrong}}, 0, backend.ErrNotOwner)
+		wrong = next
+		wrong.Next = &backend.NextRun{Digest: "nothing"}
+		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{wrong}}, 0, backend.ErrNoProgram)
+		f.refused(backend.Batch{Session: f.session(), Turns: []backend.Turn{next}}, 0, backend.ErrNotOwner)
+		expect(f, "nothing has changed", len(f.journal(run)), 2)
+		now := f.turn(s, next).Run
+		x := f.execution("x")
+		expect(f, "execution", fmt.Sprint(x.Run == now, x.RunNumber, x.Digest, x.Edition, x.Owner == s, x.State, string(x.Published)), `true 2sha256:two2 truerunning{"n":1}`)
+		expect(f, "journals", fmt.Sprint(f.journal(run), f.journal(now)), fmt.Sprintf("[] [%d:start]", s))
+		lines, err := f.Logs(f.ctx, run, 0)
+		f.must(err)
+		expect(f, "old lines", len(lines), 2)
+		runs, err := f.Runs(f.ctx, "x", 0)
+		f.must(err)
+		expect(f, "runs", fmt.Sprint(len(runs), runs[0].Key == run, runs[1].Key == now, runs[1].Number), "2 true true 2")
+		expect(f, "inbox", f.answers(s), []string{"x signal kept  kept"})
+		f.turn(s, backend.Turn{Execution: "x", Run: now, First: 1, Rows: rows("more"), Logs: []backend.LogLine{{Ordinal: 0, Message: "new"}}})
+		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: "x", Run: run, First: 2, Rows: rows("late")}}}, 0, backend.ErrNotOwner)
+	}},
+	{"a thousand children in one turn", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "p")[0]
+		t := backend.Turn{Execution: "p", Run: run, Rows: rows("r")}
+		for i := range 1000 {
+			t.Children = append(t.Children, child(fmt.Sprint("c", i), "p", run, fmt.Sprint(i)))
+		}
+		f.turn(s, t)
+		b := backend.Batch{Session: s}
+		for _, c := range f.claim(s) {
+			b.Turns = append(b.Turns, backend.Turn{Execution: c.ID, Run: c.Run, Rows: rows("end"), Then: backend.Finish, State: backend.Completed, Result: []byte("1")})
+		}
+		expect(f, "claimed", len(b.Turns), 1000)
+		f.commit(b)
+		expect(f, "told", len(f.answers(s)), 1000)
+	}},
+	{"among many plain turns", func(f *fixture) {
+		s := f.session()
+		var many []string
+		for i := range 40 {
+			many = append(many, fmt.Sprint("m", i))
+		}
+		runs := f.born(s, append(many, "p", "q")...)
+		var b backend.Batch
+		b.Session = s
+		for i, id := range many {
+			b.Turns = append(b.Turns, backend.Turn{Execution: id, Run: runs[i], Rows: rows("r")})
+		}
+		b.Turns = append(b.Turns,
+			backend.Turn{Execution: "p", Run: runs[40], Rows: rows("r"), Children: []backend.NewExecution{child("c", "p", runs[40], "1")}, Watches: []backend.Watch{{Execution: "q", Step: "2"}}},
+			backend.Turn{Execution: "q", Run: runs[41], Rows: rows("r"), Then: backend.Finish, State: backend.Completed, Result: []byte("7")})
+		spoilt := b
+		spoilt.Turns = append([]backend.Turn{}, b.Turns...)
+		spoilt.Turns[20].First = 5
+		f.refused(spoilt, 20, backend.ErrNotOwner)
+		expect(f, "nothing landed", len(f.journal(runs[0]))+len(f.answers(s)), 0)
+		f.commit(b)
+		expect(f, "told", f.answers(s), []string{"p outcome completed 2 7"})
+		expect(f, "child", f.execution("c").Parent, "p")
+	}},
+}
