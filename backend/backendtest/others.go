@@ -5,6 +5,7 @@ package backendtest
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -26,6 +27,34 @@ func (f *fixture) answers(s backend.SessionID) (list []string) {
 	}
 	return list
 }
+
+// inbox is what is in an inbox, in words.
+func (f *fixture) inbox(s backend.SessionID, id string) (list []string) {
+	f.Helper()
+	all, err := f.Receive(f.ctx, s)
+	f.must(err)
+	for _, m := range all {
+		if m.Execution == id {
+			list = append(list, told(m))
+		}
+	}
+	return list
+}
+
+// told is a message in words.
+func told(m backend.Message) string {
+	return strings.TrimSpace(fmt.Sprint(m.Kind, " ", m.Run, "/", m.Step, " ", m.Name, " ", string(m.Payload)))
+}
+
+func tellAll(messages []backend.Message) (list []string) {
+	for _, m := range messages {
+		list = append(list, told(m))
+	}
+	return list
+}
+
+// words makes one of a message's words with its run.
+func words(format string, run backend.RunKey) string { return fmt.Sprintf(format, run) }
 
 var otherCases = []testCase{
 	{"a child's end is told to its parent", func(f *fixture) {

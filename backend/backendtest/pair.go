@@ -25,6 +25,8 @@ func RunPair(t *testing.T, open func(t *testing.T) (a, b backend.Store)) {
 		{"release against signal", releaseAgainstSignal},
 		{"cancel against outcome", cancelAgainstOutcome},
 		{"signal against finish", signalAgainstFinish},
+		{"child against release", childAgainstRelease},
+		{"watch against finish", watchAgainstFinish},
 		{"revoke against commit", revokeAgainstCommit},
 		{"a lost reply against its retry", replyAgainstRetry},
 		{"one id created twice", createAgainstCreate},
@@ -138,6 +140,46 @@ func signalAgainstFinish(a, b *fixture) {
 		expect(a, "left", len(got), 0)
 		x := b.execution(id)
 		expect(b, "end", fmt.Sprint(x.State, x.Owner, x.Due.IsZero()), fmt.Sprint(backend.Completed, 0, true))
+	}
+}
+
+func childAgainstRelease(a, b *fixture) {
+	s, r := a.session(), b.session()
+	for i := range rounds {
+		id, of := fmt.Sprint("p", i), fmt.Sprint("c", i)
+		run := a.born(s, id)[0]
+		a.turn(s, backend.Turn{Execution: id, Run: run, Children: []backend.NewExecution{child(of, id, run, "1")}})
+		childRun := b.claim(r, of)[0].Run
+		var kept bool
+		race(func() {
+			kept = a.try(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: id, Run: run, Rows: rows("r"), Then: backend.Release}}}).Turns[0].Kept
+		}, func() {
+			b.try(backend.Batch{Session: r, Turns: []backend.Turn{{Execution: of, Run: childRun, Rows: rows("r"), Then: backend.Finish,
+				State: backend.Completed, Result: []byte("done")}}})
+		})
+		want := []string{words("outcome %d/1 completed done", run)}
+		if kept {
+			expect(a, "received", a.inbox(s, id), want)
+			continue
+		}
+		claimed := b.claim(r)
+		expect(a, "claimed", ids(claimed), []string{id})
+		expect(a, "inbox", tellAll(claimed[0].Inbox), want)
+	}
+}
+
+func watchAgainstFinish(a, b *fixture) {
+	s, r := a.session(), b.session()
+	for i := range rounds {
+		id, of := fmt.Sprint("w", i), fmt.Sprint("x", i)
+		run, other := a.born(s, id)[0], b.born(r, of)[0]
+		race(func() {
+			a.try(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: id, Run: run, Rows: rows("r"), Watches: []backend.Watch{{Execution: of, Step: "1"}}}}})
+		}, func() {
+			b.try(backend.Batch{Session: r, Turns: []backend.Turn{{Execution: of, Run: other, Rows: rows("r"), Then: backend.Finish,
+				State: backend.Failed, Failure: []byte("1")}}})
+		})
+		expect(a, "once", a.inbox(s, id), []string{words("outcome %d/1 failed 1", run)})
 	}
 }
 

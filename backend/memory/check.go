@@ -36,6 +36,16 @@ func (s *Store) Check(context.Context) []error {
 			}
 		}
 	}
+	for _, k := range s.tasks {
+		if x := s.executions[k.Execution]; x == nil || x.Run != k.Run || x.State.Terminal() {
+			broken(13, "task %d is of run %d, which is over", k.Key, k.Run)
+		}
+	}
+	for hash, m := range s.memos {
+		if x := s.executions[m.Execution]; m.Result == nil && (x == nil || x.Run != m.run || x.State.Terminal()) {
+			broken(14, "memo %s is reserved by run %d, which is over", hash, m.run)
+		}
+	}
 	for key, r := range s.runs {
 		for i, row := range r.rows {
 			if row.Number != int64(i) || row.Session == 0 {

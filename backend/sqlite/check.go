@@ -40,6 +40,13 @@ var checks = []struct {
 	{9, "workflow %v version %v has no program %v",
 		`SELECT name, version, digest FROM workflow WHERE digest NOT IN (SELECT digest FROM program)`},
 	{10, "run %v has %v log lines %v", `SELECT run, count(*), ordinal FROM log GROUP BY run, ordinal HAVING count(*) > 1`},
+	{11, "execution %v has ended and %v still waits for it", `SELECT x.id, watcher FROM watch JOIN execution AS x ON x.key = target
+		WHERE x.state NOT IN ('pending', 'running')`},
+	{11, "execution %v watches %v, which does not exist", `SELECT watcher, target FROM watch WHERE target NOT IN (SELECT key FROM execution)`},
+	{13, "task %v is of run %v, which is over", `SELECT key, run FROM task WHERE NOT EXISTS (
+		SELECT 1 FROM execution AS x WHERE x.key = task.execution AND x.run = task.run AND x.state IN ('pending', 'running'))`},
+	{14, "memo %v is reserved by run %v, which is over", `SELECT hash, run FROM memo WHERE result IS NULL AND NOT EXISTS (
+		SELECT 1 FROM execution AS x WHERE x.key = memo.execution AND x.run = memo.run AND x.state IN ('pending', 'running'))`},
 	{10, "log lines exist for run %v, which does not", `SELECT DISTINCT run FROM log WHERE run NOT IN (SELECT key FROM run)`},
 }
 
