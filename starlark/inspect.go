@@ -81,6 +81,9 @@ func inspect(f *syntax.File) (calls []Call, warnings Problems) {
 		}
 	}
 	syntax.Walk(f, func(n syntax.Node) bool {
+		for _, id := range bindings(n) {
+			warnings = append(warnings, shadowed(id)...)
+		}
 		switch n := n.(type) {
 		case *syntax.CallExpr:
 			if c, ok := callOf(n, handles); ok {
@@ -90,40 +93,10 @@ func inspect(f *syntax.File) (calls []Call, warnings Problems) {
 			warnings = append(warnings, lateBound(n)...)
 		case *syntax.ExprStmt:
 			warnings = append(warnings, unusedFuture(n, handles)...)
-		case *syntax.DefStmt:
-			warnings = append(warnings, shadowed(n.Name)...)
-			for _, p := range n.Params {
-				warnings = append(warnings, shadowed(paramName(p))...)
-			}
-		case *syntax.AssignStmt:
-			if id, ok := n.LHS.(*syntax.Ident); ok {
-				warnings = append(warnings, shadowed(id)...)
-			}
 		}
 		return true
 	})
 	return calls, append(warnings, droppedHashes(f)...)
-}
-
-func paramName(p syntax.Expr) *syntax.Ident {
-	switch p := p.(type) {
-	case *syntax.Ident:
-		return p
-	case *syntax.BinaryExpr:
-		id, _ := p.X.(*syntax.Ident)
-		return id
-	}
-	return nil
-}
-
-// shadowed warns of a name that hides one of our built-ins.
-func shadowed(id *syntax.Ident) Problems {
-	if id == nil || !isPredeclared(id.Name) || star.Universe.Has(id.Name) {
-		return nil
-	}
-	p := problemAt(id.NamePos, "%s hides the built-in %s here", id.Name, id.Name)
-	p.Severity = SeverityWarning
-	return Problems{p}
 }
 
 // declaration reads activity("name", queue = "q").
