@@ -88,12 +88,12 @@ func TestShell(t *testing.T) {
 	got := run(t, `
 load("@std/shell.star", "run", "sh")
 
-def main(root):
+def main(dir):
     failed = attempt(sh, "echo a; echo b >&2; exit 3", timeout = "1m", retry = retry_policy(max_attempts = 1))
     return [
         sh("echo one; echo two; echo"),
         sh(["printf", "%s", "$HOME"]),
-        sh("cat; pwd; echo $V", stdin = "in ", dir = root, env = {"V": "v"}),
+        sh("cat; pwd; echo $V", stdin = "in ", dir = dir, env = {"V": "v"}),
         run("echo x; exit 4", check = False),
         sh("exit 4", check = False),
         [failed.ok, failed.error.kind, failed.error.data["exit_code"], failed.error.data["stderr"]],

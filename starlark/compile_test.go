@@ -339,15 +339,15 @@ func TestWarnings(t *testing.T) {
 		"def main(xs):\n    for a in xs:\n        parallel.map(lambda x: x + a, [1])\n":                              "",
 		"def main(xs):\n    return [bind(lambda x: x, x) for x in xs]\n":                                             "",
 		"def main(xs):\n    return [lambda x: x for x in xs]\n":                                                      "",
-		"def main(len, *list, type = 1, **dict):\n    pass\n":                                                        "x.star:1:10: len hides the built-in len here\nx.star:1:16: list hides the built-in list here\nx.star:1:22: type hides the built-in type here\nx.star:1:34: dict hides the built-in dict here",
+		"def main(dir, *log, hash = 1, **info):\n    list = []\n    for type in list:\n        pass\n":               "x.star:1:16: log hides the built-in log here\nx.star:1:33: info hides the built-in info here\nx.star:2:5: list hides the built-in list here\nx.star:3:9: type hides the built-in type here",
 		"def main(xs):\n    for a, (log, _) in xs:\n        pass\n    return [time for time in xs], lambda re: re\n": "x.star:2:13: log hides the built-in log here\nx.star:4:22: time hides the built-in time here\nx.star:4:42: re hides the built-in re here",
 		"def main(xs):\n    [json, a] = xs\n    xs.math = 1\n    math.x = 2\n":                                       "x.star:2:6: json hides the built-in json here",
-		"def hash(x):\n    return x\n":                                                                               "x.star:1:5: hash hides the built-in hash here",
+		"def hash(x):\n    return x\ndef sleep(x):\n    return x\n":                                                  "x.star:3:5: sleep hides the built-in sleep here",
 		"a = activity(\"a\")\ndef main():\n    a.start(1)\n":                                                         "x.star:3:5: the future of a.start is not used",
-		"def main():\n    timer(1)\n":                                                                                "x.star:2:5: the future of timer is not used",
-		"a = activity(\"a\")\ndef main():\n    f = a.start(1)\n    spawn(sleep, 1)\n    return f.result()\n":         "",
-		"def main():\n    h = hashlib.md5()\n    h.update(\"a\")\n":                                                  "x.star:3:5: the hash that h.update returns is not used: write h = h.update(data)",
-		"def main():\n    h = hashlib.md5()\n    h = h.update(\"a\")\n    d = {}\n    d.update(a = 1)\n":             "",
+		"def main():\n    timer(1)\n": "x.star:2:5: the future of timer is not used",
+		"a = activity(\"a\")\ndef main():\n    f = a.start(1)\n    spawn(sleep, 1)\n    return f.result()\n": "",
+		"def main():\n    h = hashlib.md5()\n    h.update(\"a\")\n":                                          "x.star:3:5: the hash that h.update returns is not used: write h = h.update(data)",
+		"def main():\n    h = hashlib.md5()\n    h = h.update(\"a\")\n    d = {}\n    d.update(a = 1)\n":     "",
 	} {
 		p, err := compile(text)
 		if err != nil {

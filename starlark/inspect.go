@@ -118,9 +118,7 @@ func inspect(f *syntax.File) (calls []Call, warnings Problems) {
 		}
 	}
 	syntax.Walk(f, func(n syntax.Node) bool {
-		for _, id := range bindings(n) {
-			warnings = append(warnings, shadowed(id)...)
-		}
+		warnings = append(warnings, hidden(n)...)
 		switch n := n.(type) {
 		case *syntax.CallExpr:
 			if c, ok := callOf(n, handles); ok {

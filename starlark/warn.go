@@ -124,15 +124,18 @@ func unusedFuture(stmt *syntax.ExprStmt, handles map[string]string) Problems {
 	return Problems{p}
 }
 
-// bindings are the names that a statement or expression binds.
-func bindings(n syntax.Node) (names []*syntax.Ident) {
+// hidden warns of the names that a statement or expression binds and that are
+// built-ins. Parameters and functions may be called as the language's own
+// are: dir and hash are good names there, and a call of them is what it looks like.
+func hidden(n syntax.Node) (warnings Problems) {
+	var names, mild []*syntax.Ident
 	switch n := n.(type) {
 	case *syntax.DefStmt:
-		names = append(parameters(n.Params), n.Name)
+		mild = append(parameters(n.Params), n.Name)
 	case *syntax.LambdaExpr:
-		names = parameters(n.Params)
+		mild = parameters(n.Params)
 	case *syntax.LoadStmt:
-		names = n.To
+		mild = n.To
 	case *syntax.ForStmt:
 		names = targets(n.Vars)
 	case *syntax.ForClause:
@@ -140,7 +143,13 @@ func bindings(n syntax.Node) (names []*syntax.Ident) {
 	case *syntax.AssignStmt:
 		names = targets(n.LHS)
 	}
-	return names
+	for _, id := range names {
+		warnings = append(warnings, shadowed(id, star.Universe.Has(id.Name))...)
+	}
+	for _, id := range mild {
+		warnings = append(warnings, shadowed(id, false)...)
+	}
+	return warnings
 }
 
 // targets are the names that an assignment to e binds.
@@ -177,9 +186,9 @@ func parameters(params []syntax.Expr) (names []*syntax.Ident) {
 	return names
 }
 
-// shadowed warns of a name that hides a built-in.
-func shadowed(id *syntax.Ident) Problems {
-	if !isPredeclared(id.Name) && !star.Universe.Has(id.Name) {
+// shadowed warns of a name that hides a built-in of ours, or, when universal, one of the language.
+func shadowed(id *syntax.Ident, universal bool) Problems {
+	if star.Universe.Has(id.Name) && !universal || !star.Universe.Has(id.Name) && !isPredeclared(id.Name) {
 		return nil
 	}
 	p := problemAt(id.NamePos, "%s hides the built-in %s here", id.Name, id.Name)
