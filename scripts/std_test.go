@@ -139,3 +139,33 @@ def main(url):
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
 }
+
+func TestWithBackoff(t *testing.T) {
+	t.Parallel()
+	runTwice(t, `
+load("@std/retry.star", "with_backoff")
+
+def main():
+    calls = []
+
+    def flaky(kind, good):
+        calls.append(kind)
+        if len(calls) < good:
+            error(kind, "call %d" % len(calls))
+        return len(calls)
+
+    def tried(kind, good, **options):
+        calls.clear()
+        r = attempt(with_backoff, bind(flaky, kind, good), initial_delay = "1ms", **options)
+        return [r.value, r.error.kind if r.error else None, len(calls)]
+
+    return [
+        tried("A", 3),
+        tried("A", 9, attempts = 2),
+        tried("A", 9, retry_for = ["B"]),
+        tried("A", 2, retry_for = ["A"]),
+        tried("A", 9, no_retry_for = ["A"]),
+        tried("Cancelled", 2),
+    ]
+`, `[[3,null,3],[null,"A",2],[null,"A",1],[2,null,2],[null,"A",1],[null,"Cancelled",1]]`)
+}

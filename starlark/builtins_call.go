@@ -178,8 +178,8 @@ var optionNames = []string{
 
 // activityBuiltin is activity(name, *, options).
 func activityBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-	if len(args) == 0 && len(kwargs) > 0 && kwargs[0][0] == star.String("name") {
-		args, kwargs = star.Tuple{kwargs[0][1]}, kwargs[1:]
+	if i := slices.IndexFunc(kwargs, func(kv star.Tuple) bool { return kv[0] == star.String("name") }); i >= 0 && len(args) == 0 {
+		args, kwargs = star.Tuple{kwargs[i][1]}, slices.Concat(kwargs[:i], kwargs[i+1:])
 	}
 	if len(args) != 1 {
 		return nil, fmt.Errorf("activity: takes the activity's name; its options are keyword arguments")

@@ -32,14 +32,16 @@ func jsonModule() *starlarkstruct.Module {
 			return star.Call(thread, inner, args, kwargs)
 		})
 	}
-	guarded("encode", func(thread *star.Thread, v star.Value) error {
-		items := 0
-		if err := shallow(v, 0, &items); err != nil {
-			return err
-		}
-		thread.Steps += uint64(items)
-		return nil
-	})
+	for _, name := range []string{"encode", "encode_indent"} {
+		guarded(name, func(thread *star.Thread, v star.Value) error {
+			items := 0
+			if err := shallow(v, 0, &items); err != nil {
+				return err
+			}
+			thread.Steps += uint64(items)
+			return nil
+		})
+	}
 	guarded("decode", func(_ *star.Thread, v star.Value) error { return shallowText(v) })
 	guarded("indent", func(_ *star.Thread, v star.Value) error { return shallowText(v) })
 	return m

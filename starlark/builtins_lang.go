@@ -113,7 +113,7 @@ func isinstanceBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 }
 
 // fmtBuiltin formats one number: fmt(x, ".2f"). The specification is
-// [,][.digits][type] with type one of d f e g x %.
+// [,][.digits][type] with type one of d f e g x %, and without digits and type what str gives.
 func fmtBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	var x star.Value
 	var spec string
@@ -134,6 +134,11 @@ func fmtBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Valu
 		}
 		precision, rest = p, after[n:]
 	}
+	_, isInt := x.(star.Int)
+	asStr := rest == "" && precision < 0 && !isInt
+	if rest == "" && precision < 0 && isInt {
+		rest = "d"
+	}
 	var out string
 	switch rest {
 	case "d", "x":
@@ -144,6 +149,9 @@ func fmtBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Valu
 		base := 10
 		if rest == "x" {
 			base = 16
+			if commas {
+				return nil, fmt.Errorf("fmt: %q: there are no commas in hexadecimal", spec)
+			}
 		}
 		out = n.BigInt().Text(base)
 	case "f", "e", "g", "%", "":
@@ -160,7 +168,15 @@ func fmtBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Valu
 		if rest == "%" {
 			f *= 100
 		}
-		out = strconv.FormatFloat(f, verb, precision, 64)
+		switch {
+		case math.IsInf(f, 0) || math.IsNaN(f):
+			commas = false
+			out = strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(f, 'f', -1, 64), "+"))
+		case asStr:
+			out = star.Float(f).String()
+		default:
+			out = strconv.FormatFloat(f, verb, precision, 64)
+		}
 		if rest == "%" {
 			out += "%"
 		}

@@ -34,7 +34,7 @@ var forms = []struct {
 			if !s.expr {
 				return s.text
 			}
-			return "spawn(lambda: " + s.text + ").result()"
+			return "spawn(lambda: " + s.text + "\n).result()" // on a line of its own: the text may end in a comment
 		})
 	}},
 }

@@ -1,8 +1,9 @@
-// Looking at syntax: calls of activities, warnings, and the rewriting of info.
+// Looking at syntax: calls of activities, warnings, and the rewriting of info and of empty loops.
 
 package starlark
 
 import (
+	"slices"
 	"strings"
 
 	star "go.starlark.net/starlark"
@@ -30,8 +31,12 @@ func (p *Program) Calls() []Call { return append([]Call(nil), p.calls...) }
 // parse parses a file and makes info() of the built-in info where an attribute of it is read.
 func parse(name, text string) (*syntax.File, error) {
 	f, err := fileOptions.Parse(name, text, 0)
-	if err != nil || !strings.Contains(text, "info.") {
-		return f, err
+	if err != nil {
+		return nil, err
+	}
+	placeLoops(f)
+	if !strings.Contains(text, "info.") {
+		return f, nil
 	}
 	resolved, err := fileOptions.Parse(name, text, 0)
 	if err != nil {
@@ -53,6 +58,38 @@ func parse(name, text string) (*syntax.File, error) {
 		}
 	})
 	return f, nil
+}
+
+// placeLoops puts a +0 in front of every while loop. The interpreter knows only where it
+// calls, computes or looks something up; without it a loop of nothing else would be
+// said to stand where the operation before it does, or where its function begins.
+func placeLoops(f *syntax.File) {
+	f.Stmts = placedLoops(f.Stmts)
+	syntax.Walk(f, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.DefStmt:
+			n.Body = placedLoops(n.Body)
+		case *syntax.IfStmt:
+			n.True, n.False = placedLoops(n.True), placedLoops(n.False)
+		case *syntax.ForStmt:
+			n.Body = placedLoops(n.Body)
+		case *syntax.WhileStmt:
+			n.Body = placedLoops(n.Body)
+		}
+		return true
+	})
+}
+
+func placedLoops(stmts []syntax.Stmt) []syntax.Stmt {
+	for i := 0; i < len(stmts); i++ {
+		if loop, ok := stmts[i].(*syntax.WhileStmt); ok {
+			nothing := &syntax.Literal{Token: syntax.INT, TokenPos: loop.While, Raw: "0", Value: int64(0)}
+			here := &syntax.ExprStmt{X: &syntax.UnaryExpr{OpPos: loop.While, Op: syntax.PLUS, X: nothing}}
+			stmts = slices.Insert(stmts, i, syntax.Stmt(here))
+			i++
+		}
+	}
+	return stmts
 }
 
 func walkInfo(f *syntax.File, visit func(*syntax.DotExpr, *syntax.Ident)) {
@@ -81,6 +118,7 @@ func inspect(f *syntax.File) (calls []Call, warnings Problems) {
 		}
 	}
 	syntax.Walk(f, func(n syntax.Node) bool {
+		warnings = append(warnings, hidden(n)...)
 		switch n := n.(type) {
 		case *syntax.CallExpr:
 			if c, ok := callOf(n, handles); ok {
@@ -90,43 +128,13 @@ func inspect(f *syntax.File) (calls []Call, warnings Problems) {
 			warnings = append(warnings, lateBound(n)...)
 		case *syntax.ExprStmt:
 			warnings = append(warnings, unusedFuture(n, handles)...)
-		case *syntax.DefStmt:
-			warnings = append(warnings, shadowed(n.Name)...)
-			for _, p := range n.Params {
-				warnings = append(warnings, shadowed(paramName(p))...)
-			}
-		case *syntax.AssignStmt:
-			if id, ok := n.LHS.(*syntax.Ident); ok {
-				warnings = append(warnings, shadowed(id)...)
-			}
 		}
 		return true
 	})
 	return calls, append(warnings, droppedHashes(f)...)
 }
 
-func paramName(p syntax.Expr) *syntax.Ident {
-	switch p := p.(type) {
-	case *syntax.Ident:
-		return p
-	case *syntax.BinaryExpr:
-		id, _ := p.X.(*syntax.Ident)
-		return id
-	}
-	return nil
-}
-
-// shadowed warns of a name that hides one of our built-ins.
-func shadowed(id *syntax.Ident) Problems {
-	if id == nil || !isPredeclared(id.Name) || star.Universe.Has(id.Name) {
-		return nil
-	}
-	p := problemAt(id.NamePos, "%s hides the built-in %s here", id.Name, id.Name)
-	p.Severity = SeverityWarning
-	return Problems{p}
-}
-
-// declaration reads activity("name", queue = "q").
+// declaration reads activity("name", queue = "q"), or activity(name = "name").
 func declaration(e syntax.Expr) (name, queue string, ok bool) {
 	call, ok := e.(*syntax.CallExpr)
 	if !ok || len(call.Args) == 0 {
@@ -136,17 +144,19 @@ func declaration(e syntax.Expr) (name, queue string, ok bool) {
 		return "", "", false
 	}
 	name, ok = textLiteral(call.Args[0])
-	if !ok {
-		return "", "", false
-	}
-	for _, a := range call.Args[1:] {
-		if b, isBinary := a.(*syntax.BinaryExpr); isBinary && b.Op == syntax.EQ {
-			if id, isID := b.X.(*syntax.Ident); isID && id.Name == "queue" {
-				queue, _ = textLiteral(b.Y)
-			}
+	for _, a := range call.Args {
+		b, isBinary := a.(*syntax.BinaryExpr)
+		if !isBinary || b.Op != syntax.EQ {
+			continue
+		}
+		switch id, _ := b.X.(*syntax.Ident); {
+		case id != nil && id.Name == "queue":
+			queue, _ = textLiteral(b.Y)
+		case id != nil && id.Name == "name" && !ok:
+			name, ok = textLiteral(b.Y)
 		}
 	}
-	return name, queue, true
+	return name, queue, ok
 }
 
 func predeclaredIdent(id *syntax.Ident) bool {

@@ -130,16 +130,20 @@ func unwoundAnywhere(t *testing.T, p *starlark.Program) {
 
 func TestStuck(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{
-		"def main():\n    while True:\n        pass\n",
-		"def f():\n    while True:\n        pass\ndef main():\n    while True:\n        attempt(f)\n",
-		"def f():\n    while True:\n        pass\ndef main():\n    attempt(parallel, [f, f])\n",
-		"def main():\n    while True:\n        max(range(100000))\n",
+	for text, want := range map[string]string{
+		"def main():\n    while True:\n        pass\n":                                                              "x.star:2:5: ",
+		"def main():\n    x = 1\n    while x:\n        x = 2\n":                                                     "x.star:3:",
+		"def main():\n    x = 0\n    while not x:\n        if x:\n            pass\n":                               "x.star:4:",
+		"def main():\n    for i in range(1 << 40):\n        pass\n":                                                 "x.star:2:5: ",
+		"def f():\n    while True:\n        pass\ndef main():\n    while True:\n        attempt(f)\n":               "x.star:2:5: ",
+		"def f():\n    while True:\n        pass\ndef main():\n    attempt(parallel, [f, f])\n":                     "x.star:2:5: ",
+		"def main():\n    while True:\n        max(range(100000))\n":                                                "x.star:3:",
+		"def f():\n    print(info.id)\n    while True:\n        pass\ndef main():\n    attempt(parallel, [f, f])\n": "x.star:3:5: ",
 	} {
 		_, _, err := run(t, text, false)
 		var stuck *starlark.StuckError
-		if !errors.As(err, &stuck) || !strings.Contains(stuck.Reason, "x.star:") {
-			t.Errorf("%v", err)
+		if !errors.As(err, &stuck) || !strings.HasPrefix(stuck.Reason, want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}
 	if _, _, err := run(t, "def main():\n    for i in range(50):\n        for j in range(20000):\n            pass\n        sleep(1)\n", false); err != nil {

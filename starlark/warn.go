@@ -1,8 +1,10 @@
-// Warnings: lambdas that see the last value of a loop, futures that nobody keeps.
+// Warnings: lambdas that see the last value of a loop, futures that nobody keeps, names that hide built-ins.
 
 package starlark
 
 import (
+	star "go.starlark.net/starlark"
+
 	"go.starlark.net/resolve"
 	"go.starlark.net/syntax"
 )
@@ -118,6 +120,78 @@ func unusedFuture(stmt *syntax.ExprStmt, handles map[string]string) Problems {
 	}
 	pos, _ := call.Span()
 	p := problemAt(pos, "the future of %s is not used: keep it, and read its result()", what)
+	p.Severity = SeverityWarning
+	return Problems{p}
+}
+
+// hidden warns of the names that a statement or expression binds and that are
+// built-ins. Parameters and functions may be called as the language's own
+// are: dir and hash are good names there, and a call of them is what it looks like.
+func hidden(n syntax.Node) (warnings Problems) {
+	var names, mild []*syntax.Ident
+	switch n := n.(type) {
+	case *syntax.DefStmt:
+		mild = append(parameters(n.Params), n.Name)
+	case *syntax.LambdaExpr:
+		mild = parameters(n.Params)
+	case *syntax.LoadStmt:
+		mild = n.To
+	case *syntax.ForStmt:
+		names = targets(n.Vars)
+	case *syntax.ForClause:
+		names = targets(n.Vars)
+	case *syntax.AssignStmt:
+		names = targets(n.LHS)
+	}
+	for _, id := range names {
+		warnings = append(warnings, shadowed(id, star.Universe.Has(id.Name))...)
+	}
+	for _, id := range mild {
+		warnings = append(warnings, shadowed(id, false)...)
+	}
+	return warnings
+}
+
+// targets are the names that an assignment to e binds.
+func targets(e syntax.Expr) (names []*syntax.Ident) {
+	switch e := e.(type) {
+	case *syntax.Ident:
+		names = append(names, e)
+	case *syntax.ParenExpr:
+		names = targets(e.X)
+	case *syntax.TupleExpr:
+		for _, x := range e.List {
+			names = append(names, targets(x)...)
+		}
+	case *syntax.ListExpr:
+		for _, x := range e.List {
+			names = append(names, targets(x)...)
+		}
+	}
+	return names
+}
+
+func parameters(params []syntax.Expr) (names []*syntax.Ident) {
+	for _, p := range params {
+		switch x := p.(type) {
+		case *syntax.BinaryExpr: // name = default
+			p = x.X
+		case *syntax.UnaryExpr: // *args, **kwargs
+			p = x.X
+		}
+		if id, ok := p.(*syntax.Ident); ok {
+			names = append(names, id)
+		}
+	}
+	return names
+}
+
+// shadowed warns of a name that hides a built-in of ours, or, when universal, one of the language.
+func shadowed(id *syntax.Ident, universal bool) Problems {
+	if star.Universe.Has(id.Name) && !universal || !star.Universe.Has(id.Name) && !isPredeclared(id.Name) {
+		return nil
+	}
+	p := problemAt(id.NamePos, "%s hides the built-in %s here", id.Name, id.Name)
 	p.Severity = SeverityWarning
 	return Problems{p}
 }
