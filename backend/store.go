@@ -94,6 +94,12 @@ type Reader interface {
 	Stats(ctx context.Context, since time.Time) (Stats, error)
 }
 
+// Backuper is an optional ability: a copy of the database, taken while it is in use.
+type Backuper interface {
+	// Backup writes a copy into a file that does not exist yet.
+	Backup(ctx context.Context, path string) error
+}
+
 // Versioner is an optional ability: a cheap number that changes whenever
 // another process may have changed the database, so that an idle worker need
 // not run its claim query.

@@ -104,7 +104,7 @@ func typed(t *testing.T, page string, words []string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	command := []string{words[0]}
-	if slices.Contains([]string{"workflows", "tasks", "dlq", "cache"}, words[0]) {
+	if slices.Contains([]string{"workflows", "tasks", "dlq", "cache", "db"}, words[0]) {
 		command = words[:2]
 	}
 	code := cli.Run(t.Context(), nil, append(command, "--help"), nil, &out, &errs)
