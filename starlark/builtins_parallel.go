@@ -130,6 +130,7 @@ type group struct {
 }
 
 func (b *branch) newGroup(what string, tasks []task, limit int, end until, pos string) *group {
+	b.hintLateBound(what, tasks)
 	if limit <= 0 {
 		limit = len(tasks)
 	}
