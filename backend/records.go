@@ -246,7 +246,8 @@ type TaskFilter struct {
 	Queue     string
 	Activity  string
 	Owner     SessionID
-	Limit     int // zero: 100
+	Waiting   bool // due and without an owner, best first; else all, by key
+	Limit     int  // zero: 100
 }
 
 // Reservation asks for a memo: a result that is shared between executions, by

@@ -85,7 +85,7 @@ type Reader interface {
 	// Deployments returns a workflow's deployments, newest first; with "" the newest of every workflow, by name.
 	Deployments(ctx context.Context, workflow string) ([]Deployment, error)
 	Sessions(ctx context.Context) ([]Session, error)
-	// Tasks returns tasks, by key.
+	// Tasks returns tasks, by key; those that wait best first.
 	Tasks(ctx context.Context, f TaskFilter) ([]Task, error)
 	// Memos returns stored results of an activity ("": all), newest first, at most limit.
 	Memos(ctx context.Context, activity string, limit int) ([]Memo, error)

@@ -75,14 +75,14 @@ func (x *execution) Issue(c starlark.Command) error {
 		switch {
 		case st.memo != "":
 			e.memo = []byte(st.memo)
-		case x.away(st):
+		case x.away(st), x.yields(st):
 			x.beginTask(st)
 			e.attempt, e.task = st.begun, 1
 		case len(x.ready) == 0 && x.mayBegin():
 			x.begun(st)
 			e.attempt = st.begun
 		default:
-			x.enqueue(st)
+			x.line(st)
 		}
 	case starlark.StartTimer:
 		st = x.ask(c)
@@ -183,19 +183,29 @@ func (x *execution) asks(st *step) {
 	x.steps[st.cmd.Step] = st
 }
 
-// enqueue makes a step's attempt wait for a slot.
+// enqueue makes a step's next attempt wait for its turn, here or elsewhere.
 func (x *execution) enqueue(st *step) {
 	x.w.configure(st)
-	if x.away(st) {
-		x.beginTask(st)
-		x.put(&entry{kind: []byte(entryBegin), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, task: 1})
+	if x.away(st) || x.yields(st) {
+		x.taskLater(st)
 		return
 	}
+	x.line(st)
+}
+
+// line makes a step's attempt wait for a slot.
+func (x *execution) line(st *step) {
 	if !st.queued {
 		st.queued = true
 		st.due = 0
 		x.ready = append(x.ready, st)
 	}
+}
+
+// taskLater makes the next attempt of a step that was asked for earlier a task.
+func (x *execution) taskLater(st *step) {
+	x.beginTask(st)
+	x.put(&entry{kind: []byte(entryBegin), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, task: 1})
 }
 
 // drop cancels a step: a running attempt is told and awaited, anything else ends at once.

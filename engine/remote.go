@@ -120,14 +120,29 @@ func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
 		r.Limit++
 	}
 	if r.Limit == 0 {
-		return false, nil
+		return false, w.peek()
 	}
 	tasks, err := w.store.ClaimTasks(w.ctx, r)
 	w.slots.give(r.Limit - len(tasks))
 	for i := range tasks {
 		w.runTask(&tasks[i])
 	}
-	return len(tasks) == r.Limit, err
+	if err != nil || r.Executions != nil {
+		return len(tasks) == r.Limit, err
+	}
+	if len(tasks) < r.Limit {
+		w.backlog(nil)
+		return false, nil
+	}
+	return true, w.leftOver()
+}
+
+// slotFreed makes the loop claim tasks that had to wait for a slot.
+func (w *worker) slotFreed() {
+	if w.sharing.behind.Load() != noBacklog {
+		w.engine.mailed.Store(true)
+		w.hint()
+	}
 }
 
 // maxTasks is how many tasks are claimed at once.

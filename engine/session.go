@@ -74,6 +74,7 @@ type SessionInfo struct {
 	Executions  []string `json:"executions,omitempty"`   // some of them
 	Running     int64    `json:"running"`                // activity bodies
 	Stuck       int64    `json:"stuck_bodies,omitempty"` // bodies that ignore that they were given up
+	Hold        bool     `json:"hold,omitempty"`         // it drives only what it was told to
 }
 
 // Summary is how busy the session is, in a few words.
@@ -110,7 +111,7 @@ func (w *worker) info() []byte {
 func (e *Engine) offer() SessionInfo {
 	return SessionInfo{
 		Queues: e.options.Queues, Tags: e.options.Tags, Activities: e.registry.Names(), Edition: starlark.Edition,
-		Concurrency: e.options.MaxConcurrency,
+		Concurrency: e.options.MaxConcurrency, Hold: e.options.Hold,
 	}
 }
 
@@ -153,6 +154,7 @@ func (w *worker) neighbours(ctx context.Context) error {
 		w.watched = nil // our access was interrupted: nobody is revoked for that
 		return err
 	}
+	w.meet(sessions)
 	now := time.Now()
 	if now.Sub(w.lastLook) > w.options.SessionLife/2 { // we slept ourselves
 		w.watched = nil

@@ -10,6 +10,7 @@ import "sync"
 type slots struct {
 	mu      sync.Mutex // guards all below
 	free    int
+	freed   func()       // called, with mu held, when slots become free and no execution here waits for one
 	waiting []*execution // each at most once; execution.wants > 0
 }
 
@@ -82,6 +83,9 @@ func (s *slots) give(n int) {
 			s.waiting = append(s.waiting[1:], x)
 		}
 		x.poke()
+	}
+	if s.free > 0 && s.freed != nil {
+		s.freed()
 	}
 }
 

@@ -180,7 +180,9 @@ func (x *execution) beginReady() {
 		x.begun(st)
 		x.put(&entry{kind: []byte(entryBegin), step: []byte(st.cmd.Step), attempt: st.begun})
 	}
-	x.ready = x.ready[n:]
+	if x.ready = x.ready[n:]; len(x.ready) > 0 {
+		x.overflow()
+	}
 }
 
 // begun notes that the next attempt of a step begins with this turn.

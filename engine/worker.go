@@ -30,6 +30,7 @@ type worker struct {
 	slots     slots
 	dues      dues
 	parking   parking
+	sharing   sharing
 
 	ctx      context.Context // ends when the session is lost, or the worker has drained
 	cancel   context.CancelFunc
@@ -70,6 +71,8 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 	w.attempts, w.cutAll = context.WithCancel(w.ctx)
 	w.slots.free = e.options.MaxConcurrency
 	w.parking.max = e.options.MaxParked
+	w.sharing.behind.Store(noBacklog)
+	w.slots.freed = w.slotFreed
 	w.committer = &committer{store: e.store, session: id, in: make(chan *write, maxBatch), ctx: w.ctx, onError: w.fault, now: func() time.Time { return fromMicro(w.clock.now()) }}
 	return w
 }

@@ -80,9 +80,7 @@ func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) ([]backend.
 			found = append(found, k)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b *backend.Task) int {
-		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Key, b.Key))
-	})
+	slices.SortStableFunc(found, best)
 	var claimed []backend.Task
 	for _, k := range found {
 		if len(claimed) >= r.Limit {
@@ -95,6 +93,11 @@ func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) ([]backend.
 		claimed = append(claimed, task(k))
 	}
 	return claimed, nil
+}
+
+// best orders tasks as they are claimed.
+func best(a, b *backend.Task) int {
+	return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Key, b.Key))
 }
 
 // admit says whether the limit of a task's activity lets it begin, and counts it.
@@ -148,8 +151,14 @@ func (s *Store) Tasks(_ context.Context, f backend.TaskFilter) ([]backend.Task, 
 	if limit == 0 {
 		limit = 100
 	}
+	keys := slices.Sorted(maps.Keys(s.tasks))
+	at := now()
+	if f.Waiting {
+		keys = slices.DeleteFunc(keys, func(key int64) bool { return s.tasks[key].Owner != 0 || s.tasks[key].Due.After(at) })
+		slices.SortStableFunc(keys, func(a, b int64) int { return best(s.tasks[a], s.tasks[b]) })
+	}
 	var list []backend.Task
-	for _, key := range slices.Sorted(maps.Keys(s.tasks)) {
+	for _, key := range keys {
 		k := s.tasks[key]
 		if len(list) == limit {
 			break

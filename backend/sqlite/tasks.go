@@ -3,6 +3,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"encoding/json"
@@ -166,40 +167,12 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 	return claimed, nil
 }
 
-// claimTasks takes the best tasks of a request's queues, as far as the limits of their activities let it.
+// claimTasks takes the best tasks of a request, as far as the limits of their activities let it.
 func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backend.Task, err error) {
-	queues, err := json.Marshal(append([]string{}, r.Queues...))
-	if err != nil {
-		return nil, err
-	}
-	tags, err := json.Marshal(append([]string{}, r.Tags...))
-	if err != nil {
-		return nil, err
-	}
-	executions, err := json.Marshal(append([]string{}, r.Executions...))
-	if err != nil {
-		return nil, err
-	}
-	full := []string{} // activities that may not begin another one now
-	where := `task.queue IN (SELECT value FROM json_each(?2))
-			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(task.tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(?4)))) AND ?5 IS NOT NULL`
-	if r.Executions != nil {
-		where = `x.id IN (SELECT value FROM json_each(?5)) AND ?2 IS NOT NULL AND ?4 IS NOT NULL`
-	}
+	var full []string // activities that may not begin another one now
 	for len(claimed) < r.Limit {
-		offered := slices.DeleteFunc(slices.Clone(r.Activities), func(a string) bool { return slices.Contains(full, a) })
-		activities, err := json.Marshal(append([]string{}, offered...))
+		found, err := waitingTasks(c, r, full, r.Limit-len(claimed), at)
 		if err != nil {
-			return nil, err
-		}
-		var found []backend.Task
-		if err := c.query(nonstop, func(v []driver.Value) error {
-			k, err := task(v)
-			found = append(found, k)
-			return err
-		}, `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
-			WHERE task.owner = 0 AND task.due <= ?1 AND activity IN (SELECT value FROM json_each(?3)) AND `+where+`
-			ORDER BY task.priority DESC, task.due, task.key LIMIT ?6`, at, string(queues), string(activities), string(tags), string(executions), r.Limit-len(claimed)); err != nil {
 			return nil, err
 		}
 		before, refused := len(full), 0
@@ -229,6 +202,74 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backen
 		}
 	}
 	return claimed, nil
+}
+
+// waitingTasks finds the best tasks that a request may claim, but for those of some activities.
+func waitingTasks(c *conn, r *backend.TaskRequest, without []string, limit int, at time.Time) (found []backend.Task, err error) {
+	offered := slices.DeleteFunc(slices.Clone(r.Activities), func(a string) bool { return slices.Contains(without, a) })
+	activities, err := json.Marshal(append([]string{}, offered...))
+	if err != nil {
+		return nil, err
+	}
+	if r.Executions != nil {
+		executions, err := json.Marshal(r.Executions)
+		if err != nil {
+			return nil, err
+		}
+		err = c.query(nonstop, collectTasks(&found), `SELECT `+taskColumns+` FROM execution AS x CROSS JOIN task ON task.run = x.run
+			WHERE x.id IN (SELECT value FROM json_each(?1)) AND task.owner = 0 AND task.due <= ?2 AND activity IN (SELECT value FROM json_each(?3))
+			ORDER BY task.priority DESC, task.due, task.key LIMIT ?4`, string(executions), at, string(activities), limit)
+		return found, err
+	}
+	tags, err := json.Marshal(append([]string{}, r.Tags...))
+	if err != nil {
+		return nil, err
+	}
+	queues := slices.Compact(slices.Sorted(slices.Values(r.Queues)))
+	for _, q := range queues {
+		if err := queuedTasks(c, &found, q, string(activities), string(tags), limit, at); err != nil {
+			return nil, err
+		}
+	}
+	if len(queues) > 1 {
+		slices.SortFunc(found, func(a, b backend.Task) int {
+			return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Key, b.Key))
+		})
+	}
+	return found[:min(len(found), limit)], nil
+}
+
+// queuedTasks adds up to limit due tasks of one queue. As with executions it
+// steps from priority to priority, so that nothing is sorted.
+func queuedTasks(c *conn, found *[]backend.Task, queue, activities, tags string, limit int, at time.Time) error {
+	next := "SELECT priority FROM task WHERE owner = 0 AND queue = ? ORDER BY priority DESC LIMIT 1"
+	args := []any{queue}
+	for limit > 0 {
+		v, err := c.first(nonstop, next, args...)
+		if err != nil || v == nil {
+			return err
+		}
+		priority, before := number(v[0]), len(*found)
+		if err := c.query(nonstop, collectTasks(found), `SELECT `+taskColumns+` FROM task INDEXED BY task_due CROSS JOIN execution AS x ON x.key = task.execution
+			WHERE task.owner = 0 AND task.queue = ?1 AND task.priority = ?2 AND task.due <= ?3 AND activity IN (SELECT value FROM json_each(?4))
+			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(task.tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(?5))))
+			ORDER BY task.due, task.key LIMIT ?6`, queue, priority, at, activities, tags, limit); err != nil {
+			return err
+		}
+		limit -= len(*found) - before
+		next = "SELECT priority FROM task WHERE owner = 0 AND queue = ? AND priority < ? ORDER BY priority DESC LIMIT 1"
+		args = []any{queue, priority}
+	}
+	return nil
+}
+
+// collectTasks adds each row to a list.
+func collectTasks(list *[]backend.Task) func([]driver.Value) error {
+	return func(v []driver.Value) error {
+		k, err := task(v)
+		*list = append(*list, k)
+		return err
+	}
 }
 
 // admit says whether the limit of a task's activity lets it begin, and counts it.
@@ -264,11 +305,16 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 		limit = 100
 	}
 	err = s.read(ctx, func(c *conn) error {
-		return c.query(ctx, func(v []driver.Value) error {
-			k, err := task(v)
-			list = append(list, k)
-			return err
-		}, `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
+		if f.Waiting {
+			queue := "task.queue = ?2"
+			if f.Queue == "" {
+				queue = "?2 = ''"
+			}
+			return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
+				WHERE task.owner = 0 AND task.due <= ?1 AND `+queue+` AND (?3 = '' OR x.id = ?3) AND (?4 = '' OR activity = ?4)
+				ORDER BY task.priority DESC, task.due, task.key LIMIT ?5`, now(), f.Queue, f.Execution, f.Activity, limit)
+		}
+		return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
 			WHERE (?1 = '' OR x.id = ?1) AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) AND (?4 = 0 OR task.owner = ?4)
 			ORDER BY task.key LIMIT ?5`, f.Execution, f.Queue, f.Activity, f.Owner, limit)
 	})

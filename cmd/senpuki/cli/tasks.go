@@ -73,10 +73,7 @@ func offers(ctx context.Context, store backend.Store) (list []engine.SessionInfo
 
 // offered reports whether a live worker can run a task.
 func offered(k *backend.Task, offers []engine.SessionInfo) bool {
-	return slices.ContainsFunc(offers, func(o engine.SessionInfo) bool {
-		return slices.Contains(o.Queues, k.Queue) && slices.Contains(o.Activities, k.Activity) &&
-			!slices.ContainsFunc(k.Tags, func(t string) bool { return !slices.Contains(o.Tags, t) })
-	})
+	return slices.ContainsFunc(offers, func(o engine.SessionInfo) bool { return o.Serves(k) })
 }
 
 func notOffered(k *backend.Task) string {

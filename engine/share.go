@@ -1,0 +1,139 @@
+// Sharing work with other workers: what goes to them when there are no slots
+// here, and what waits so that nothing overtakes it.
+
+package engine
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// sharing is what a worker knows of others, and of tasks that wait for it.
+type sharing struct {
+	offers atomic.Pointer[[]SessionInfo] // of other live workers
+	behind atomic.Int64                  // highest priority of a task that waits and that could run here
+	looked time.Time                     // owned by the loop
+}
+
+// noBacklog is below every priority.
+const noBacklog = math.MinInt64
+
+// peekInterval is how often at most a worker without a free slot looks for tasks that wait.
+const peekInterval = 50 * time.Millisecond
+
+// serves reports whether a worker that offers o runs tasks of this kind.
+func (o *SessionInfo) serves(queue, activity string, tags []string) bool {
+	return !o.Hold && slices.Contains(o.Queues, queue) && slices.Contains(o.Activities, activity) &&
+		!slices.ContainsFunc(tags, func(t string) bool { return !slices.Contains(o.Tags, t) })
+}
+
+// Serves reports whether a worker that offers o takes a task.
+func (o *SessionInfo) Serves(k *backend.Task) bool { return o.serves(k.Queue, k.Activity, k.Tags) }
+
+// meet notes who else is there. Attempts that wait for a slot may go to a newcomer.
+func (w *worker) meet(sessions []backend.Session) {
+	var offers []SessionInfo
+	for _, s := range sessions {
+		var o SessionInfo
+		if s.ID != w.session && json.Unmarshal(s.Info, &o) == nil && !o.Hold {
+			offers = append(offers, o)
+		}
+	}
+	old := w.sharing.offers.Swap(&offers)
+	if len(offers) > 0 && (old == nil || len(*old) < len(offers)) {
+		w.pokeAll()
+	}
+}
+
+// yields reports whether a step's attempt must not begin here now: tasks that
+// came before it wait, and it queues behind them as one. Whoever was told to run an execution runs it at once.
+func (x *execution) yields(st *step) bool {
+	behind := x.w.sharing.behind.Load()
+	return behind != noBacklog && behind >= int64(st.priority) && x.mayShare()
+}
+
+func (x *execution) mayShare() bool {
+	return !x.w.options.Hold && !x.w.stopping.Load() && !x.w.engine.isAdopted(x.rec.ID)
+}
+
+// elsewhere reports whether another live worker could run a step.
+func (x *execution) elsewhere(st *step) bool {
+	offers := x.w.sharing.offers.Load()
+	if offers == nil || len(*offers) == 0 {
+		return false
+	}
+	queue := st.queue
+	if queue == "" {
+		queue = x.rec.Queue
+	}
+	for i := range *offers {
+		if (*offers)[i].serves(queue, st.cmd.Name, st.tags) {
+			return true
+		}
+	}
+	return false
+}
+
+// overflow turns attempts that have no slot into tasks, where others may run them.
+func (x *execution) overflow() {
+	if offers := x.w.sharing.offers.Load(); (offers == nil || len(*offers) == 0) && x.w.sharing.behind.Load() == noBacklog || !x.mayShare() {
+		return
+	}
+	kept := x.ready[:0]
+	for _, st := range x.ready {
+		switch {
+		case !x.stands(st) || st.dropped:
+		case x.elsewhere(st) || x.yields(st):
+			x.taskLater(st)
+		default:
+			kept = append(kept, st)
+		}
+	}
+	clear(x.ready[len(kept):])
+	if x.ready = kept; len(kept) == 0 {
+		x.queued = false
+		x.w.slots.leave(x)
+	}
+}
+
+// backlog notes what a look for tasks has shown: whether any are left that could run here.
+func (w *worker) backlog(left []backend.Task) {
+	highest := int64(noBacklog)
+	me := w.engine.offer()
+	for i := range left {
+		if k := &left[i]; k.Limit == nil && me.Serves(k) { // a limit, not a slot, keeps the others
+			highest = max(highest, int64(k.Priority))
+		}
+	}
+	if old := w.sharing.behind.Swap(highest); old == noBacklog && highest != noBacklog {
+		w.pokeAll()
+	}
+}
+
+// peek looks for tasks that wait while there is no slot for them.
+func (w *worker) peek() error {
+	if now := time.Now(); now.Sub(w.sharing.looked) >= peekInterval {
+		w.sharing.looked = now
+		return w.leftOver()
+	}
+	return nil
+}
+
+// leftOver finds the tasks that wait in this worker's queues.
+func (w *worker) leftOver() error {
+	var left []backend.Task
+	for _, q := range w.options.Queues {
+		waiting, err := w.store.Tasks(w.ctx, backend.TaskFilter{Queue: q, Waiting: true, Limit: maxTasks})
+		if err != nil {
+			return err
+		}
+		left = append(left, waiting...)
+	}
+	w.backlog(left)
+	return nil
+}
