@@ -75,6 +75,7 @@ type Execution struct {
 	Started    time.Time // first claim; zero before
 	Finished   time.Time
 	Published  []byte // JSON: what the script last published
+	Extra      []byte // JSON written and read by the engine, never changed
 	Stuck      *Stuck
 }
 
@@ -96,6 +97,7 @@ type NewExecution struct {
 	Depth      int
 	Due        time.Time // zero: now
 	Expires    time.Time
+	Extra      []byte
 	Claim      bool // born owned by Batch.Session, state running
 }
 

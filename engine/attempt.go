@@ -46,21 +46,19 @@ func (x *execution) start(st *step) {
 	if x.w.options.Observer != nil {
 		x.w.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: n})
 	}
-	act, args, kwargs, limit := st.act, st.cmd.Args, st.cmd.Kwargs, x.w.options.MaxValue
-	x.w.bodies.Add(1)
-	b := newBody(x.w)
+	act, args, kwargs := st.act, st.cmd.Args, st.cmd.Kwargs
+	b := x.w.bodies.begin(x.rec.ID, id, st.cmd.Name)
 	a.body = b
 	go func() {
-		defer x.w.bodies.Add(-1)
 		defer b.end()
-		value, failure := invoke(activities.WithInfo(ctx, info), act, args, kwargs, limit)
+		value, failure := x.w.invoke(activities.WithInfo(ctx, info), act, args, kwargs)
 		x.post(event{kind: evAttempt, step: id, attempt: n, value: value, failure: failure})
 		cancel()
 	}()
 }
 
 // invoke calls an activity with stored arguments and returns a stored value.
-func invoke(ctx context.Context, act *activities.Activity, args, kwargs []byte, limit int) ([]byte, *activities.Failure) {
+func (w *worker) invoke(ctx context.Context, act *activities.Activity, args, kwargs []byte) ([]byte, *activities.Failure) {
 	plain, err := starlark.ToPlain(args)
 	if err != nil {
 		return nil, failureOf(err)
@@ -73,6 +71,8 @@ func invoke(ctx context.Context, act *activities.Activity, args, kwargs []byte, 
 	if failure != nil {
 		return nil, failure
 	}
+	limit := w.options.MaxValue
+	w.engine.weigh("the result of", act.Name(), len(result))
 	if len(result) > limit {
 		return nil, &activities.Failure{
 			Kind:    "PayloadError",

@@ -38,7 +38,8 @@ type Execution struct {
 	Expires  time.Time           `json:"expires,omitzero"`
 	Owner    backend.SessionID   `json:"owner,omitempty"` // session that holds it; 0: nobody
 
-	run backend.RunKey
+	run   backend.RunKey
+	extra extra
 }
 
 func view(x backend.Execution) (Execution, error) {
@@ -46,7 +47,7 @@ func view(x backend.Execution) (Execution, error) {
 		ID: x.ID, Workflow: x.Workflow, Digest: x.Digest, Function: x.Function, State: x.State, Run: x.RunNumber,
 		Input: starlark.PlainInput(x.Input), Failure: decodeFailure(x.Failure), Stuck: x.Stuck, Queue: x.Queue, Priority: x.Priority,
 		Tags: x.Tags, Parent: x.Parent, Created: x.Created, Started: x.Started, Finished: x.Finished,
-		Due: x.Due, Expires: x.Expires, Owner: x.Owner, run: x.Run,
+		Due: x.Due, Expires: x.Expires, Owner: x.Owner, run: x.Run, extra: decodeExtra(x.Extra),
 	}
 	shown, err := starlark.PlainShown(x.Published)
 	if err != nil {

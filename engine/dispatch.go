@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/starlark"
 )
@@ -59,7 +60,10 @@ type DispatchOptions struct {
 	Tags     []string
 	Delay    time.Duration // not before this long from now
 	Expiry   time.Duration // end it this long after it could first run; 0: never
-	Here     bool          // run it in this process, whatever its queue and tags
+	// Retry tries a failed execution again as a whole: each attempt is a new run, from the script's
+	// first line. Nil: it is not.
+	Retry *activities.RetryPolicy
+	Here  bool // run it in this process, whatever its queue and tags
 }
 
 // newID makes an id that sorts by time and cannot be guessed: 6 bytes of
@@ -187,7 +191,7 @@ func born(n *backend.NewExecution, run backend.RunKey, owner backend.SessionID, 
 		ID: n.ID, Run: run, RunNumber: 1, Workflow: n.Workflow, Digest: n.Digest, Edition: n.Edition,
 		Function: n.Function, Input: n.Input, State: backend.Running, Queue: n.Queue, Priority: n.Priority,
 		Tags: n.Tags, Parent: n.Parent, ParentStep: n.ParentStep, Owner: owner, Expires: n.Expires,
-		Created: at, Started: at,
+		Created: at, Started: at, Extra: n.Extra,
 	}
 }
 
@@ -216,6 +220,7 @@ func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o 
 	if len(input) > e.options.MaxValue {
 		return nil, fmt.Errorf("input has %d bytes, the limit for one value is %d", len(input), e.options.MaxValue)
 	}
+	e.weigh("the input of", workflow, len(input))
 	if o.Delay < 0 || o.Expiry < 0 {
 		return nil, fmt.Errorf("negative delay or expiry (%v, %v)", o.Delay, o.Expiry)
 	}
@@ -243,6 +248,12 @@ func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o 
 	}
 	if err := prog.CheckInput(n.Function, input); err != nil {
 		return nil, err
+	}
+	if o.Retry != nil {
+		if err := o.Retry.Validate(); err != nil {
+			return nil, err
+		}
+		n.Extra = extra{Retry: o.Retry}.encode()
 	}
 	now := fromMicro(e.clock.now())
 	if o.Delay > 0 {

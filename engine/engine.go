@@ -33,6 +33,7 @@ type Engine struct {
 	ready    chan struct{}
 	harder   chan struct{} // closed by Kill: a graceful stop does not wait
 	mailed   atomic.Bool   // a message was sent from this process
+	heavy    sync.Map      // of what a large value was warned: see weigh
 	watched  atomic.Bool   // an execution of this process has watched another one's end
 
 	mu      sync.Mutex // guards all below

@@ -145,6 +145,9 @@ func (x *execution) drive() {
 			err = x.prepare()
 		}
 		if err == nil {
+			err = x.waitsToTry()
+		}
+		if err == nil {
 			err = x.runScript()
 		}
 		switch {
@@ -330,6 +333,11 @@ func (x *execution) discard() {
 
 // end records the outcome of the script.
 func (x *execution) end(value []byte, failure *starlark.Failure) error {
+	if failure != nil {
+		if again, err := x.tryAgain(failure); again || err != nil {
+			return err
+		}
+	}
 	t := x.turn(backend.Finish)
 	switch {
 	case failure == nil:

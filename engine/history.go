@@ -18,6 +18,8 @@ type History struct {
 	Execution Execution `json:"execution"`
 	Entries   []Entry   `json:"entries"`
 	Steps     []Step    `json:"steps"`
+	// Tries is how an execution stands that is tried again as a whole; else nil.
+	Tries *Tries `json:"tries,omitempty"`
 	// Damaged says where the journal cannot be read, "" when all of it can.
 	Damaged string `json:"damaged,omitempty"`
 }
@@ -99,6 +101,9 @@ func (e *Engine) History(ctx context.Context, id string) (History, error) {
 		h.Damaged, err = err.Error(), nil
 	}
 	h.Steps = steps(h.Entries)
+	if err == nil && h.Damaged == "" && x.extra.Retry != nil {
+		h.Tries, err = e.tries(ctx, x.run, x.extra.Retry)
+	}
 	return h, err
 }
 

@@ -63,6 +63,7 @@ func (x *execution) Issue(c starlark.Command) error {
 		e.target = []byte(c.Target)
 	}
 	var st *step
+	x.w.engine.weigh("the arguments of", c.Name, max(len(c.Args), len(c.Kwargs)))
 	switch c.Kind {
 	case starlark.CallActivity:
 		st = &step{cmd: c}

@@ -36,7 +36,8 @@ type Options struct {
 	CleanupTimeout time.Duration
 	// MaxSteps bounds the interpreter steps of one turn. Default 100 million.
 	MaxSteps uint64
-	// MaxValue bounds the size of one stored value in bytes. Default 1 MiB.
+	// MaxValue bounds the size of one stored value in bytes. Default 1 MiB. The
+	// logger is told, once for each activity and workflow, of values over a quarter of it.
 	MaxValue int
 	// MaxCrashes is how many times the process may die under a step's attempts before
 	// the step fails with CrashLoop, for activities that do not say. Default 10.

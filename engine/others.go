@@ -288,6 +288,7 @@ type carried struct {
 	Origin  *originRun      `json:"origin,omitempty"` // of that run, when it is a rerun
 	Shown   json.RawMessage `json:"shown,omitempty"`
 	Signals []carriedSignal `json:"signals,omitempty"`
+	Tried   *tried          `json:"tried,omitempty"`
 }
 
 type carriedSignal struct {
@@ -311,6 +312,11 @@ func (x *execution) continueAs(c *starlark.Continuation) error {
 	for _, s := range c.Signals {
 		take.Signals = append(take.Signals, carriedSignal{s.Name, s.Value})
 	}
+	return x.next(take, x.nextDigest(c))
+}
+
+// next ends the run and begins another.
+func (x *execution) next(take carried, digest string) error {
 	start := entry{kind: []byte(entryStart), at: x.stamp(), version: journalVersion, edition: starlark.Edition}
 	value, err := json.Marshal(take)
 	if err != nil {
@@ -320,7 +326,7 @@ func (x *execution) continueAs(c *starlark.Continuation) error {
 	x.rows, x.row = nil, nil // the old run's journal ends with it
 	t := x.turn(backend.Continue)
 	t.Next = &backend.NextRun{
-		Digest: x.nextDigest(c), Edition: starlark.Edition, Rows: [][]byte{append(start.append(nil), ']')},
+		Digest: digest, Edition: starlark.Edition, Rows: [][]byte{append(start.append(nil), ']')},
 	}
 	r, err := x.landing(t)
 	if err != nil {

@@ -154,9 +154,7 @@ func (w *worker) runTask(k *backend.Task) {
 	w.mu.Lock()
 	w.tasks[k.Key] = &runningTask{cancel: cancel, what: k.Activity}
 	w.mu.Unlock()
-	w.bodies.Add(1)
 	w.wg.Go(func() {
-		defer w.bodies.Add(-1)
 		defer w.slots.give(1)
 		defer cancel()
 		value, failure := w.attemptTask(ctx, k)
@@ -214,10 +212,10 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 		failure *activities.Failure
 	}
 	done := make(chan result, 1)
-	body := newBody(w)
+	body := w.bodies.begin(k.Execution, k.Step, k.Activity)
 	go func() {
 		defer body.end()
-		value, failure := invoke(activities.WithInfo(ctx, info), act, in.Args, in.Kwargs, w.options.MaxValue)
+		value, failure := w.invoke(activities.WithInfo(ctx, info), act, in.Args, in.Kwargs)
 		done <- result{value, failure}
 	}()
 	select {

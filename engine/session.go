@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -65,16 +66,17 @@ func gone(s, me backend.Session) bool {
 
 // SessionInfo is what a session tells of itself: the JSON of backend.Session.Info.
 type SessionInfo struct {
-	Queues      []string `json:"queues"`
-	Tags        []string `json:"tags,omitempty"`
-	Activities  []string `json:"activities"`
-	Edition     int      `json:"edition"` // of the language
-	Concurrency int      `json:"concurrency"`
-	Held        int      `json:"held"`                   // executions in memory
-	Executions  []string `json:"executions,omitempty"`   // some of them
-	Running     int64    `json:"running"`                // activity bodies
-	Stuck       int64    `json:"stuck_bodies,omitempty"` // bodies that ignore that they were given up
-	Hold        bool     `json:"hold,omitempty"`         // it drives only what it was told to
+	Queues      []string      `json:"queues"`
+	Tags        []string      `json:"tags,omitempty"`
+	Activities  []string      `json:"activities"`
+	Edition     int           `json:"edition"` // of the language
+	Concurrency int           `json:"concurrency"`
+	Held        int           `json:"held"`                   // executions in memory
+	Executions  []string      `json:"executions,omitempty"`   // some of them
+	Running     int64         `json:"running"`                // activity bodies
+	Now         []RunningBody `json:"now,omitempty"`          // the oldest of them
+	Stuck       int64         `json:"stuck_bodies,omitempty"` // bodies that ignore that they were given up
+	Hold        bool          `json:"hold,omitempty"`         // it drives only what it was told to
 }
 
 // Summary is how busy the session is, in a few words.
@@ -86,7 +88,23 @@ func (i SessionInfo) Summary() string {
 	return text
 }
 
-// maxNamed is how many executions a session names.
+// Activity is what runs now, by activity: "charge 3, fetch 12".
+func (i SessionInfo) Activity() string {
+	count := make(map[string]int)
+	for _, b := range i.Now {
+		count[b.Activity]++
+	}
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(count)) {
+		words = append(words, fmt.Sprintf("%s %d", name, count[name]))
+	}
+	if more := i.Running - int64(len(i.Now)); more > 0 {
+		words = append(words, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(words, ", ")
+}
+
+// maxNamed is how many executions and activity bodies a session names.
 const maxNamed = 20
 
 func (w *worker) info() []byte {
@@ -102,7 +120,7 @@ func (w *worker) info() []byte {
 	slices.Sort(some)
 	i := w.engine.offer()
 	i.Held, i.Executions = held, some
-	i.Running, i.Stuck = w.bodies.Load(), w.strays.Load()
+	i.Running, i.Stuck, i.Now = w.bodies.look(maxNamed)
 	b, _ := json.Marshal(i) // plain fields: never fails
 	return b
 }

@@ -40,8 +40,7 @@ type worker struct {
 	cut      atomic.Bool // what still runs is handed back
 
 	hints  chan struct{} // capacity 1: look for work and messages
-	bodies atomic.Int64  // activity bodies that run here
-	strays atomic.Int64  // of those, given up ones that have not returned
+	bodies bodies        // of activities that run here
 	pass   atomic.Int64  // number of the newest look at the inboxes
 	clear  atomic.Bool   // the last claim left no backlog
 

@@ -12,12 +12,12 @@ var createCases = []testCase{
 	{"what was asked is stored", func(f *fixture) {
 		n := ask("x")
 		n.Edition, n.Priority, n.Tags, n.Queue = 7, -3, []string{"gpu", "eu"}, "q"
-		n.Parent, n.ParentStep, n.Expires, n.Due = "p", "p/1", far(1), far(2)
+		n.Parent, n.ParentStep, n.Expires, n.Due, n.Extra = "p", "p/1", far(1), far(2), []byte(`{"k":1}`)
 		reply := f.commit(backend.Batch{Create: []backend.NewExecution{n}})
 		expect(f, "existing", reply.Created[0].Existing == nil, true)
 		want := backend.Execution{ID: "x", Run: reply.Created[0].Run, RunNumber: 1, Workflow: "flow", Digest: digest, Edition: 7,
 			Function: "main", Input: []byte(`{"a":1}`), State: backend.Pending, Queue: "q", Priority: -3, Tags: n.Tags,
-			Parent: "p", ParentStep: "p/1", Due: far(2), Expires: far(1), Created: reply.Now}
+			Parent: "p", ParentStep: "p/1", Due: far(2), Expires: far(1), Created: reply.Now, Extra: n.Extra}
 		expect(f, "execution", f.execution("x"), want)
 	}},
 	{"due now when nothing is said", func(f *fixture) {

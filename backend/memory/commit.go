@@ -102,7 +102,7 @@ func (s *Store) create(session backend.SessionID, n *backend.NewExecution, at ti
 	x := &execution{Execution: backend.Execution{
 		ID: n.ID, Run: s.lastRun, RunNumber: 1, Workflow: n.Workflow, Digest: n.Digest, Edition: n.Edition,
 		Function: n.Function, Input: clone(n.Input), State: backend.Pending, Queue: n.Queue, Priority: n.Priority,
-		Tags: slices.Clone(n.Tags), Parent: n.Parent, ParentStep: n.ParentStep, ParentRun: n.ParentRun, Depth: n.Depth, Due: n.Due, Expires: n.Expires, Created: at,
+		Tags: slices.Clone(n.Tags), Parent: n.Parent, ParentStep: n.ParentStep, ParentRun: n.ParentRun, Depth: n.Depth, Due: n.Due, Expires: n.Expires, Created: at, Extra: clone(n.Extra),
 	}}
 	if x.Due.IsZero() {
 		x.Due = at
@@ -255,7 +255,7 @@ func (s *Store) send(m *backend.Message, at time.Time) error {
 func (x *execution) view() backend.Execution {
 	v := x.Execution
 	v.Input, v.Result, v.Failure, v.Published = clone(v.Input), clone(v.Result), clone(v.Failure), clone(v.Published)
-	v.Tags = slices.Clone(v.Tags)
+	v.Tags, v.Extra = slices.Clone(v.Tags), clone(v.Extra)
 	if x.Stuck != nil {
 		stuck := *x.Stuck
 		v.Stuck = &stuck

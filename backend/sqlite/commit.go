@@ -488,10 +488,10 @@ func insert(c *conn, session backend.SessionID, n *backend.NewExecution, key int
 		state, owner, due, started = backend.Running, session, time.Time{}, at
 	}
 	inserted, err := c.exec(`INSERT INTO execution (key, id, owner, run, state, due, queue, priority, edition, run_number,
-			created, started, expires, workflow, digest, function, parent, parent_step, parent_run, depth, tags, input)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+			created, started, expires, workflow, digest, function, parent, parent_step, parent_run, depth, tags, extra, input)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
 		key, n.ID, owner, key, state, due, n.Queue, n.Priority, n.Edition,
-		at, started, n.Expires, n.Workflow, n.Digest, n.Function, n.Parent, n.ParentStep, n.ParentRun, n.Depth, tags, text(n.Input))
+		at, started, n.Expires, n.Workflow, n.Digest, n.Function, n.Parent, n.ParentStep, n.ParentRun, n.Depth, tags, text(n.Extra), text(n.Input))
 	if err != nil || inserted == 0 {
 		return false, err
 	}

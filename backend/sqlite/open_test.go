@@ -149,7 +149,7 @@ func TestNewerSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, path, "PRAGMA user_version=4711")
-	refused(t, path, backend.ErrNewerSchema, "4711", "up to 3", path)
+	refused(t, path, backend.ErrNewerSchema, "4711", "up to 4", path)
 }
 
 func TestReopen(t *testing.T) {

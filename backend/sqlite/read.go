@@ -16,7 +16,7 @@ import (
 const (
 	executionColumns = `id, run, run_number, workflow, digest, edition, function, input, state, result, failure, queue, priority,
 		tags, parent, parent_step, owner, due, expires, created, started, finished, published, stuck,
-		parent_run, depth`
+		parent_run, depth, extra`
 	messageColumns    = `inbox.id, kind, name, step, attempt, payload, sent, inbox.run`
 	deploymentColumns = `name, version, digest, by, note, at`
 )
@@ -32,7 +32,7 @@ func execution(v []driver.Value) (backend.Execution, error) {
 		Failure: bytes(v[10]), Queue: word(v[11]), Priority: int(number(v[12])), Parent: word(v[14]), ParentStep: word(v[15]),
 		Owner: backend.SessionID(number(v[16])), Due: instant(v[17]), Expires: instant(v[18]), Created: instant(v[19]),
 		Started: instant(v[20]), Finished: instant(v[21]), Published: bytes(v[22]),
-		ParentRun: backend.RunKey(number(v[24])), Depth: int(number(v[25])),
+		ParentRun: backend.RunKey(number(v[24])), Depth: int(number(v[25])), Extra: bytes(v[26]),
 	}
 	if v[13] != nil {
 		if err := json.Unmarshal([]byte(word(v[13])), &x.Tags); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/engine"
 )
 
@@ -19,6 +20,7 @@ type dispatchFlags struct {
 	execFlags
 	delay    string
 	priority int
+	attempts int
 	wait     bool
 }
 
@@ -32,7 +34,8 @@ WORKFLOW is the name of a deployed workflow; an argument that ends in .star is a
 which is stored without being deployed. --wait waits for the end and prints as exec does.`,
 		Example: `  senpuki dispatch order --input @order.json --id order-17
   senpuki dispatch report.star --arg day=2030-01-01 --delay 1h
-  senpuki dispatch order --arg id=17 --wait`,
+  senpuki dispatch order --arg id=17 --wait
+  senpuki dispatch nightly --max-attempts 5`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.dispatch(c.Context(), args[0], f, c.Flags().Changed("input"))
@@ -42,6 +45,7 @@ which is stored without being deployed. --wait waits for the end and prints as e
 	flags := c.Flags()
 	flags.StringVar(&f.delay, "delay", "", "not before this long from now, such as 90m or 2d")
 	flags.IntVar(&f.priority, "priority", 0, "higher is taken first")
+	flags.IntVar(&f.attempts, "max-attempts", 1, "when it fails, try it again as a whole; counts the first try")
 	flags.BoolVar(&f.wait, "wait", false, "wait for its end and print its result")
 	return c
 }
@@ -65,6 +69,12 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 	}
 	if err := checkID(f.id); err != nil {
 		return err
+	}
+	switch {
+	case f.attempts < 1:
+		return usage("--max-attempts: %d is not at least 1; it counts the first try", f.attempts)
+	case f.attempts > 1:
+		o.Retry = &activities.RetryPolicy{MaxAttempts: f.attempts}
 	}
 	in := engine.Input{}
 	if input != nil {

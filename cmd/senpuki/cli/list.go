@@ -19,6 +19,7 @@ import (
 type listFlags struct {
 	states                              []string
 	workflow, tag, queue, parent, since string
+	before                              string
 	limit                               int
 }
 
@@ -34,7 +35,8 @@ func (a *app) listCommand() *cobra.Command {
 		Short:   "List executions, newest first",
 		Example: `  senpuki list
   senpuki list --state failed --since 2d
-  senpuki list --workflow order --limit 5 --json`,
+  senpuki list --workflow order --limit 5 --json
+  senpuki list --before order-17`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.list(c.Context(), f) },
 	}
@@ -45,6 +47,7 @@ func (a *app) listCommand() *cobra.Command {
 	flags.StringVar(&f.queue, "queue", "", "queue")
 	flags.StringVar(&f.parent, "parent", "", "id of the parent")
 	flags.StringVar(&f.since, "since", "", "created within this long, such as 2d")
+	flags.StringVar(&f.before, "before", "", "only what is listed after the execution with this id: the next page")
 	flags.IntVar(&f.limit, "limit", 50, "how many at most")
 	_ = c.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return strings.Split(stateNames(), ", "), cobra.ShellCompDirectiveNoFileComp
@@ -80,6 +83,13 @@ func (a *app) list(ctx context.Context, f listFlags) error {
 		filter.Since = now.Add(-since)
 	}
 	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
+		if f.before != "" {
+			last, err := resolve(ctx, eng, f.before)
+			if err != nil {
+				return err
+			}
+			filter.BeforeAt, filter.BeforeID = last.Created, last.ID
+		}
 		found, err := eng.List(ctx, filter)
 		if err != nil {
 			return err
@@ -102,7 +112,7 @@ func (a *app) list(ctx context.Context, f listFlags) error {
 		}
 		t.write(a.out, a.color())
 		if len(found) == f.limit {
-			fmt.Fprintf(a.err, "%d shown; --limit shows more\n", f.limit)
+			fmt.Fprintf(a.err, "%d shown; --before %s shows the next\n", f.limit, found[len(found)-1].ID)
 		}
 		return nil
 	})

@@ -39,6 +39,7 @@ type shownExecution struct {
 	engine.Execution
 	Waiting []waiting     `json:"waiting"`
 	Steps   []engine.Step `json:"steps"`
+	Tries   *engine.Tries `json:"tries,omitempty"` // when it is tried again as a whole
 	Damaged string        `json:"damaged,omitempty"`
 }
 
@@ -68,7 +69,7 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 		if err != nil {
 			return err
 		}
-		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing, len(live) > 0), Steps: h.Steps, Damaged: h.Damaged}
+		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing, len(live) > 0), Steps: h.Steps, Tries: h.Tries, Damaged: h.Damaged}
 		if a.json {
 			return a.printDocument(doc)
 		}
@@ -118,6 +119,16 @@ func (a *app) showHead(x shownExecution, now time.Time) {
 	fmt.Fprintf(a.out, "%-10s %s\n", "state", state)
 	if x.Run > 1 {
 		line("run", fmt.Sprint(x.Run))
+	}
+	if t := x.Tries; t != nil {
+		text := fmt.Sprintf("%d of %d", t.Attempt, t.Of)
+		if t.Failure != nil {
+			text += ", the one before failed: " + failureText(t.Failure)
+		}
+		line("attempt", text)
+		if t.Due.After(now) {
+			line("tries again", moment(t.Due, now))
+		}
 	}
 	if x.Queue != "default" {
 		line("queue", x.Queue)

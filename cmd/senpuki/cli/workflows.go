@@ -290,14 +290,14 @@ func (a *app) workers(ctx context.Context) error {
 			fmt.Fprintln(a.err, "no workers; 'senpuki worker' starts one")
 			return nil
 		}
-		t := table{head: []string{"SESSION", "HOST", "PID", "SINCE", "QUEUES", "TAGS", "RUNS", "ACTIVITIES"}, fixed: 1}
+		t := table{head: []string{"SESSION", "HOST", "PID", "SINCE", "QUEUES", "TAGS", "BUSY", "NOW", "OFFERS"}, fixed: 1}
 		for _, w := range list {
 			var info engine.SessionInfo
 			if err := json.Unmarshal(w.Info, &info); err != nil && len(w.Info) > 0 {
 				return errors.Join(fmt.Errorf("session %d", w.Session), err)
 			}
 			t.row(strconv.FormatInt(w.Session, 10), w.Host, strconv.Itoa(w.PID), ago(w.Opened, time.Now()),
-				strings.Join(info.Queues, ", "), strings.Join(info.Tags, ", "), info.Summary(), oneLine(strings.Join(info.Activities, ", "), 60))
+				strings.Join(info.Queues, ", "), strings.Join(info.Tags, ", "), info.Summary(), oneLine(info.Activity(), 40), oneLine(strings.Join(info.Activities, ", "), 60))
 		}
 		t.write(a.out, a.color())
 		return nil

@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+)
+
+const thirdTime = `
+def main(times):
+    got = wait_signal("go")
+    if info.run < times:
+        error("NotYet", "run %d" % info.run)
+    return [info.run, got]
+`
+
+func TestAnExecutionIsTriedAgainAsAWhole(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(Options{ReplayAlways: always})
+			w.deploy(e, thirdTime)
+			policy := &activities.RetryPolicy{MaxAttempts: 3, InitialDelay: 2 * time.Minute, MaxDelay: time.Hour, Jitter: -1}
+			id := w.dispatch(e, Input{Args: []any{3}}, DispatchOptions{Retry: policy})
+			begun := time.Now()
+			if err := e.Signal(t.Context(), id, "go", []byte("7")); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if n := e.Held(); n != 0 {
+				t.Errorf("%d held while waiting", n)
+			}
+			h, err := e.History(t.Context(), id)
+			if err != nil || h.Tries == nil || h.Tries.Attempt != 2 || h.Tries.Of != 3 || h.Tries.Failure.Kind != "NotYet" || h.Execution.State != backend.Running {
+				t.Errorf("%+v %v", h.Tries, err)
+			}
+			stop()
+			e, stop = w.engine(Options{ReplayAlways: always})
+			want(t, w.finish(e, id), `[3,7]`) // the signal is there for each attempt
+			if took := time.Since(begun); took < 6*time.Minute || took > 7*time.Minute {
+				t.Errorf("took %v", took)
+			}
+			id = w.dispatch(e, Input{Args: []any{9}}, DispatchOptions{Retry: policy})
+			if err := e.Signal(t.Context(), id, "go", []byte("8")); err != nil {
+				t.Fatal(err)
+			}
+			w.finish(e, id)
+			x, err := e.State(t.Context(), id)
+			if err != nil || x.State != backend.Failed || x.Failure.Message != "run 3" || x.Run != 3 {
+				t.Errorf("%s %v run %d", x.State, x.Failure, x.Run)
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
+func TestWhatEndsAnExecutionBetweenItsAttempts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+def main(kind):
+    error(kind, "run %d" % info.run)
+`)
+		policy := &activities.RetryPolicy{InitialDelay: time.Hour, MaxDelay: time.Hour, NoRetryFor: []string{"Final"}}
+		cancelled := w.dispatch(e, Input{Args: []any{"K"}}, DispatchOptions{Retry: policy})
+		expires := w.dispatch(e, Input{Args: []any{"K"}}, DispatchOptions{Retry: policy, Expiry: time.Minute})
+		final := w.dispatch(e, Input{Args: []any{"Final"}}, DispatchOptions{Retry: policy})
+		time.Sleep(10 * time.Minute)
+		if err := e.Cancel(t.Context(), cancelled, "enough"); err != nil {
+			t.Fatal(err)
+		}
+		for id, state := range map[string]backend.State{cancelled: backend.Cancelled, expires: backend.Failed, final: backend.Failed} {
+			ctx, done := context.WithTimeout(t.Context(), time.Minute)
+			x, err := e.Wait(ctx, id)
+			done()
+			if err != nil || x.State != state {
+				t.Errorf("%s: %s %v %v", id, x.State, x.Failure, err)
+			}
+			if wantRun := 1; id != cancelled && x.Run != wantRun {
+				t.Errorf("%s: run %d", id, x.Run)
+			}
+		}
+		if _, err := e.Dispatch(t.Context(), "flow", Input{}, DispatchOptions{Retry: &activities.RetryPolicy{MaxAttempts: -1}}); err == nil {
+			t.Error("a negative number of attempts was taken")
+		}
+		stop()
+		w.check()
+	})
+}
