@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -380,4 +381,42 @@ func TestOptionsAreChecked(t *testing.T) {
 	if _, err := New(nil, nil, Options{}); err == nil {
 		t.Error("no store was taken")
 	}
+}
+
+func TestDispatchAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+def main(n):
+    return n * 2
+`)
+		jobs := make([]Job, 1200)
+		for i := range jobs {
+			jobs[i] = Job{Input: Input{Args: []any{i}}, Options: DispatchOptions{ID: fmt.Sprint("job-", i)}}
+		}
+		for range 2 { // the second time they are there already
+			ids, err := e.DispatchAll(t.Context(), "test", jobs)
+			if err != nil || len(ids) != len(jobs) || ids[7] != "job-7" {
+				t.Fatal(len(ids), err)
+			}
+		}
+		want(t, w.finish(e, "job-1199"), `2398`)
+		want(t, w.finish(e, "job-0"), `0`)
+		wrong := []Job{{Input: Input{Args: []any{1}}}, {Input: Input{Args: []any{1, 2}}}}
+		if ids, err := e.DispatchAll(t.Context(), "test", wrong); err == nil || ids != nil || !strings.Contains(err.Error(), "job 1: ") {
+			t.Errorf("%v %v", ids, err)
+		}
+		list, err := e.List(t.Context(), backend.Filter{Limit: 2000})
+		if err != nil || len(list) != 1200 {
+			t.Errorf("%d executions, %v", len(list), err)
+		}
+		_, err = e.DispatchAll(t.Context(), "test", []Job{{Input: Input{Args: []any{5}}, Options: DispatchOptions{ID: "job-3"}}})
+		if conflict, ok := errors.AsType[*ConflictError](err); !ok || conflict.Field != "input" {
+			t.Error(err)
+		}
+		stop()
+		w.check()
+	})
 }

@@ -51,7 +51,8 @@ type workload struct {
 	batch  int                                           // rows a transaction of the limit that it is compared with; 0: none
 	share  func(r Result, rowsPerSecond float64) float64 // of that limit
 	onDisk bool                                          // needs a database that outlives a process
-	alone  bool                                          // not a part of "all": it takes long
+	alone  bool                                          // a larger form of another; not a part of "all": it takes long
+	extra  bool                                          // likewise, and of a name of its own
 }
 
 // workloads in the order of "all"; limit comes before them.
@@ -65,6 +66,8 @@ var workloads = []workload{
 		return sleepers(ctx, c, or(c.Executions, 100_000))
 	}, alone: true},
 	{name: "recovery", run: recovery, onDisk: true},
+	{name: "remote", run: remote, onDisk: true, extra: true},
+	{name: "backlog", run: backlog, extra: true},
 }
 
 // byTime compares milliseconds with rows a second, byCount a count a second.
@@ -125,7 +128,7 @@ func Run(ctx context.Context, name string, c Config) error {
 		}
 	}
 	for _, w := range workloads {
-		if name != w.name && (name != "all" || w.alone) {
+		if name != w.name && (name != "all" || w.alone || w.extra) {
 			continue
 		}
 		if w.onDisk && c.Dir == "" {

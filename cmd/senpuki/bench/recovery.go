@@ -106,7 +106,7 @@ func childError(err error) error {
 	return err
 }
 
-// Child is what a child process does: one side of recovery. It ends after a
+// Child is what a child process does: one side of recovery or of remote. It ends after a
 // while, in case nobody is there any more to kill it.
 func Child(ctx context.Context, mode, arg string, c Config, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, childLife)
@@ -116,6 +116,8 @@ func Child(ctx context.Context, mode, arg string, c Config, out io.Writer) error
 		return runToTheEnd(ctx, arg, c, out)
 	case ChildResume:
 		return resume(ctx, arg, c, out)
+	case ChildWork:
+		return serve(ctx, arg, c, out)
 	}
 	return fmt.Errorf("there is no child mode %q", mode)
 }

@@ -33,6 +33,8 @@ are in a second, and what share that is of what the raw driver writes.
   fanout      one execution, 10,000 activities at once    activities/s
   latency     start to result of one step, idle           ms, median
   recovery    10,000 steps resumed in a fresh process     ms until live
+  remote      10,000 steps that another process runs      steps/s
+  backlog     a claim with 100,000 pending, and with 100  times as long
   limit       journal rows, by the raw driver alone       rows/s
 
 Without --db a new database in the working directory is measured and removed

@@ -1,0 +1,54 @@
+// Dispatching many executions at once.
+
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Job is one of many executions to be dispatched.
+type Job struct {
+	Input   Input
+	Options DispatchOptions
+}
+
+// maxCreated is how many executions one transaction of DispatchAll creates.
+const maxCreated = 500
+
+// DispatchAll begins many executions of a workflow for the workers, in few transactions, and returns
+// their ids in order. All are checked first, and nothing is stored when one is refused. When
+// an error comes later, those before it are dispatched: jobs with ids of their own can be dispatched again.
+func (e *Engine) DispatchAll(ctx context.Context, workflow string, jobs []Job) ([]string, error) {
+	ids := make([]string, len(jobs))
+	made := make([]backend.NewExecution, len(jobs))
+	for i, j := range jobs {
+		n, err := e.newExecution(ctx, workflow, j.Input, j.Options)
+		if err != nil {
+			return nil, fmt.Errorf("job %d: %w", i, err)
+		}
+		ids[i], made[i] = n.ID, *n
+	}
+	for first := 0; first < len(made); first += maxCreated {
+		chunk := made[first:min(first+maxCreated, len(made))]
+		reply, err := e.store.Commit(ctx, backend.Batch{Create: chunk})
+		if err != nil {
+			return ids[:first], storedError(err, &chunk[0])
+		}
+		for i, c := range reply.Created {
+			if err := conflict(&chunk[i], c.Existing); err != nil {
+				return ids[:first], fmt.Errorf("job %d: %w", first+i, err)
+			}
+			if jobs[first+i].Options.Here {
+				e.mark(ids[first+i])
+			}
+		}
+		if w := e.current(); w != nil {
+			w.clear.Store(false)
+			w.hint()
+		}
+	}
+	return ids, nil
+}
