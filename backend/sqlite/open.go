@@ -85,7 +85,7 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 	}
 	defer turn.leave()
 	writer, err := connect(path, "journal_mode=WAL", "synchronous="+synchronous, "cache_size=-65536", "temp_store=memory",
-		"wal_autocheckpoint=8192")
+		"wal_autocheckpoint=2000")
 	if err != nil {
 		return nil, err
 	}
