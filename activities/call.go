@@ -191,18 +191,48 @@ func (a *Activity) wrong(argument string, err error) *Failure {
 	return badArguments("%s: argument %s %v", a.name, argument, err)
 }
 
+// Call is a checked call with its arguments decoded, for one attempt: what it is given is its own.
+type Call struct {
+	activity *Activity
+	in       []reflect.Value // the first is for the context, if the function takes one
+}
+
+// Bind is CheckArgs for a call that is about to be made: it keeps what it has decoded.
+func (a *Activity) Bind(args, kwargs []byte) (*Call, error) {
+	in := make([]reflect.Value, 0, len(a.params)+1)
+	if a.ctx {
+		in = append(in, reflect.Value{})
+	}
+	in, f := a.bind(args, kwargs, in)
+	if f != nil {
+		f.Activity = a.name
+		return nil, f
+	}
+	return &Call{a, in}, nil
+}
+
 // Invoke runs one attempt. The result is plain JSON, null when the function
 // has none. A panic is recovered.
-func (a *Activity) Invoke(ctx context.Context, args, kwargs []byte) (result []byte, failure *Failure) {
+func (a *Activity) Invoke(ctx context.Context, args, kwargs []byte) ([]byte, *Failure) {
+	c := Call{activity: a}
 	var few [8]reflect.Value
 	in := few[:0]
 	if a.ctx {
-		in = append(in, reflect.ValueOf(ctx))
+		in = append(in, reflect.Value{})
 	}
-	in, failure = a.bind(args, kwargs, in)
-	if failure != nil {
+	var failure *Failure
+	if c.in, failure = a.bind(args, kwargs, in); failure != nil {
 		failure.Activity = a.name
 		return nil, failure
+	}
+	return c.Invoke(ctx)
+}
+
+// Invoke runs the attempt; see [Activity.Invoke].
+func (c *Call) Invoke(ctx context.Context) (result []byte, failure *Failure) {
+	a, in := c.activity, c.in
+	if a.ctx {
+		in[0] = reflect.ValueOf(ctx)
 	}
 	defer func() {
 		if p := recover(); p != nil {

@@ -46,28 +46,34 @@ func (x *execution) start(st *step) {
 	if x.w.options.Observer != nil {
 		x.w.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: n})
 	}
-	act, args, kwargs := st.act, st.cmd.Args, st.cmd.Kwargs
+	act, call, args, kwargs := st.act, st.call, st.cmd.Args, st.cmd.Kwargs
+	st.call = nil
 	b := x.w.bodies.begin(x.rec.ID, id, st.cmd.Name)
 	a.body = b
 	go func() {
 		defer b.end()
-		value, failure := x.w.invoke(activities.WithInfo(ctx, info), act, args, kwargs)
+		value, failure := x.w.invoke(activities.WithInfo(ctx, info), act, call, args, kwargs)
 		x.post(event{kind: evAttempt, step: id, attempt: n, value: value, failure: failure})
 		cancel()
 	}()
 }
 
-// invoke calls an activity with stored arguments and returns a stored value.
-func (w *worker) invoke(ctx context.Context, act *activities.Activity, args, kwargs []byte) ([]byte, *activities.Failure) {
-	plain, err := starlark.ToPlain(args)
-	if err != nil {
-		return nil, failureOf(err)
+// invoke calls an activity with stored arguments, which call has decoded unless it is nil, and returns a stored value.
+func (w *worker) invoke(ctx context.Context, act *activities.Activity, call *activities.Call, args, kwargs []byte) ([]byte, *activities.Failure) {
+	if call == nil {
+		plain, err := starlark.ToPlain(args)
+		if err != nil {
+			return nil, failureOf(err)
+		}
+		keywords, err := plainOrNil(kwargs)
+		if err != nil {
+			return nil, failureOf(err)
+		}
+		if call, err = act.Bind(plain, keywords); err != nil {
+			return nil, failureOf(err)
+		}
 	}
-	keywords, err := plainOrNil(kwargs)
-	if err != nil {
-		return nil, failureOf(err)
-	}
-	result, failure := act.Invoke(ctx, plain, keywords)
+	result, failure := call.Invoke(ctx)
 	if failure != nil {
 		return nil, failure
 	}

@@ -75,7 +75,7 @@ func (x *execution) Issue(c starlark.Command) error {
 		x.asks(st)
 		switch {
 		case st.memo != "":
-			e.memo = []byte(st.memo)
+			e.memo, st.call = []byte(st.memo), nil
 		case x.away(st), x.yields(st):
 			x.beginTask(st)
 			e.attempt, e.task = st.begun, 1
@@ -136,7 +136,7 @@ func (x *execution) refuse(st *step) *activities.Failure {
 			_, failure := x.w.lookup(c.Name)
 			return failure
 		}
-	} else if failure := checkArgs(st.act, c); failure != nil {
+	} else if failure := st.bind(); failure != nil {
 		return failure
 	}
 	if st.shares() {
@@ -145,17 +145,17 @@ func (x *execution) refuse(st *step) *activities.Failure {
 	return nil
 }
 
-// checkArgs says why the arguments of a call do not fit.
-func checkArgs(act *activities.Activity, c *starlark.Command) *activities.Failure {
-	args, err := starlark.ToPlain(c.Args)
+// bind says why the arguments of a call do not fit.
+func (st *step) bind() *activities.Failure {
+	args, err := starlark.ToPlain(st.cmd.Args)
 	if err != nil {
 		return failureOf(err)
 	}
-	kwargs, err := plainOrNil(c.Kwargs)
+	kwargs, err := plainOrNil(st.cmd.Kwargs)
 	if err != nil {
 		return failureOf(err)
 	}
-	if err := act.CheckArgs(args, kwargs); err != nil {
+	if st.call, err = st.act.Bind(args, kwargs); err != nil {
 		return failureOf(err)
 	}
 	return nil
@@ -196,6 +196,7 @@ func (x *execution) enqueue(st *step) {
 
 // line makes a step's attempt wait for a slot.
 func (x *execution) line(st *step) {
+	st.call = nil // decoded arguments are not worth their room while they wait
 	if !st.queued {
 		st.queued = true
 		st.due = 0

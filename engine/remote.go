@@ -52,6 +52,7 @@ func (w *worker) has(tags []string) bool {
 // beginTask makes the next attempt of a step a task, with the turn under way. The caller journals it.
 func (x *execution) beginTask(st *step) {
 	st.begun++
+	st.call = nil
 	st.running, st.remote, st.queued, st.due = true, true, false, 0
 	origin, run := x.keyRun(st)
 	input, _ := json.Marshal(taskInput{ // JSON and plain fields: never fails
@@ -215,7 +216,7 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	body := w.bodies.begin(k.Execution, k.Step, k.Activity)
 	go func() {
 		defer body.end()
-		value, failure := w.invoke(activities.WithInfo(ctx, info), act, in.Args, in.Kwargs)
+		value, failure := w.invoke(activities.WithInfo(ctx, info), act, nil, in.Args, in.Kwargs)
 		done <- result{value, failure}
 	}()
 	select {

@@ -27,7 +27,8 @@ type step struct {
 	digest string // of a child's code
 	input  []byte // of a child
 
-	got   *event // an outcome that is durable and waits for its delivery
+	call  *activities.Call // of the attempt that begins with the turn under way, decoded already
+	got   *event           // an outcome that is durable and waits for its delivery
 	timer *time.Timer
 
 	copied bool   // asked for in an earlier run, whose journal was copied
