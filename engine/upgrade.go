@@ -47,6 +47,11 @@ func (e *Engine) Replay(ctx context.Context, id, digest string) (Verdict, error)
 
 // prove replays an execution's journal on some code.
 func (e *Engine) prove(ctx context.Context, rec backend.Execution, digest string) (Verdict, error) {
+	return e.proveWatched(ctx, rec, digest, nil)
+}
+
+// proveWatched is prove with somebody who is told of each command; an error of theirs, errProven, ends it.
+func (e *Engine) proveWatched(ctx context.Context, rec backend.Execution, digest string, watch func(starlark.Command, func() []starlark.Frame) error) (Verdict, error) {
 	v := Verdict{ID: rec.ID, From: rec.Digest, To: digest}
 	prog, err := e.program(ctx, digest)
 	if err != nil {
@@ -64,7 +69,7 @@ func (e *Engine) prove(ctx context.Context, rec backend.Execution, digest string
 		}
 		return v, nil
 	}
-	x := &execution{rec: rec, proof: true, prog: prog, steps: make(map[string]*step)}
+	x := &execution{rec: rec, proof: true, prog: prog, watch: watch, steps: make(map[string]*step)}
 	err = x.open(rows)
 	if err == nil {
 		err = x.replayOn(prog, e.options.MaxSteps, e.options.MaxValue)

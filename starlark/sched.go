@@ -383,8 +383,13 @@ func (b *branch) interrupt(f *Failure) {
 }
 
 // issue asks the host for a command; a refusal is raised at the call.
-func (s *script) issue(c Command) error {
-	err := s.host.Issue(c)
+func (s *script) issue(c Command) (err error) {
+	if w, ok := s.host.(Watcher); ok && s.running != nil {
+		err = w.Watch(c, s.running.frames)
+	}
+	if err == nil {
+		err = s.host.Issue(c)
+	}
 	if err == nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-// senpuki upgrade, replay: running executions and other code.
+// senpuki upgrade: running executions and other code.
 
 package cli
 
@@ -182,42 +182,4 @@ func digestOf(ctx context.Context, store backend.Store, workflow, to string) (st
 		return "", fmt.Errorf("workflow %s has no deployment %s; 'senpuki workflows history %s' lists them", workflow, to, workflow)
 	}
 	return "", unknownWorkflow(ctx, store, workflow)
-}
-
-func (a *app) replayCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "replay ID",
-		Short: "Run the journal of an execution again, without effects, and say whether it holds",
-		Long: `Run the journal of an execution again, here, in memory and without effects, on the code
-that it is pinned to, and say whether it holds. It exits with 1 when it does not.`,
-		Example:           "  senpuki replay order-17",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.view(c.Context(), func(eng *engine.Engine, _ backend.Store) error {
-				x, err := resolve(c.Context(), eng, args[0])
-				if err != nil {
-					return err
-				}
-				v, err := eng.Replay(c.Context(), x.ID, "")
-				if err != nil {
-					return err
-				}
-				switch {
-				case a.json:
-					if err := a.printDocument(v); err != nil {
-						return err
-					}
-				case v.Fits:
-					fmt.Fprintf(a.out, "%s: the journal holds\n", x.ID)
-				default:
-					fmt.Fprintf(a.out, "%s: %s\n", x.ID, v.Reason)
-				}
-				if !v.Fits {
-					return &exitError{status: exitFailed}
-				}
-				return nil
-			})
-		},
-	}
 }
