@@ -78,5 +78,8 @@ func (r *Registry) Names() []string {
 
 // Nearest are the names most like name, best first, at most three.
 func (r *Registry) Nearest(name string) []string {
-	return nearest(name, r.Names(), 3)
+	return Nearest(name, r.Names())
 }
+
+// Nearest are the names of a list most like name, best first, at most three.
+func Nearest(name string, names []string) []string { return nearest(name, names, 3) }

@@ -20,6 +20,7 @@ type Execution struct {
 	Workflow string              `json:"workflow"`
 	Digest   string              `json:"digest"`
 	Function string              `json:"function"`
+	Edition  int                 `json:"edition"` // of the language
 	State    backend.State       `json:"state"`
 	Run      int                 `json:"run"`
 	Input    json.RawMessage     `json:"input,omitempty"`
@@ -44,7 +45,7 @@ type Execution struct {
 
 func view(x backend.Execution) (Execution, error) {
 	v := Execution{
-		ID: x.ID, Workflow: x.Workflow, Digest: x.Digest, Function: x.Function, State: x.State, Run: x.RunNumber,
+		ID: x.ID, Workflow: x.Workflow, Digest: x.Digest, Function: x.Function, Edition: x.Edition, State: x.State, Run: x.RunNumber,
 		Input: starlark.PlainInput(x.Input), Failure: decodeFailure(x.Failure), Stuck: x.Stuck, Queue: x.Queue, Priority: x.Priority,
 		Tags: x.Tags, Parent: x.Parent, Created: x.Created, Started: x.Started, Finished: x.Finished,
 		Due: x.Due, Expires: x.Expires, Owner: x.Owner, run: x.Run, extra: decodeExtra(x.Extra),

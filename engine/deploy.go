@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/senpuki/senpuki/activities"
@@ -29,10 +30,24 @@ type Program struct {
 // Load reads a script and what it loads, compiles it and checks it against the
 // registry. It stores nothing. What is wrong with the script comes back as starlark.Problems.
 func (e *Engine) Load(ctx context.Context, fsys fs.FS, entry string) (Program, error) {
-	return e.load(ctx, fsys, entry, e.registry)
+	return e.load(ctx, fsys, entry, known{registry: e.registry})
 }
 
-func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, registry *activities.Registry) (Program, error) {
+// LoadFor is Load for those who run it with other activities than this
+// process's: names are all that there are. The registry still tells the
+// parameters of those that it has.
+func (e *Engine) LoadFor(ctx context.Context, fsys fs.FS, entry string, names []string) (Program, error) {
+	return e.load(ctx, fsys, entry, known{registry: e.registry, names: slices.Compact(slices.Sorted(slices.Values(names))), named: true})
+}
+
+// known is the activities that a script may call.
+type known struct {
+	registry *activities.Registry // nil: nothing is known
+	names    []string             // when named: all that there are
+	named    bool
+}
+
+func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, there known) (Program, error) {
 	entry = path.Clean(entry)
 	src, err := starlark.Gather(entry, func(name string) (string, error) {
 		if err := ctx.Err(); err != nil {
@@ -47,7 +62,7 @@ func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, registry *a
 	if err != nil {
 		return Program{}, err
 	}
-	if problems := checkCalls(compiled.Calls(), registry); len(problems) > 0 {
+	if problems := checkCalls(compiled.Calls(), there); len(problems) > 0 {
 		return Program{}, problems
 	}
 	return Program{
@@ -92,21 +107,25 @@ func loadable(fsys fs.FS) (names []string) {
 	return names
 }
 
-// checkCalls compares a script's calls with what the registry offers.
-func checkCalls(calls []starlark.Call, registry *activities.Registry) starlark.Problems {
-	if registry == nil {
+// checkCalls compares a script's calls with the activities that there are.
+func checkCalls(calls []starlark.Call, all known) starlark.Problems {
+	if all.registry == nil && !all.named {
 		return nil
 	}
 	var problems starlark.Problems
 	for _, c := range calls {
 		p := starlark.Problem{File: c.File, Line: c.Line, Col: c.Col, Severity: "error"}
-		act, ok := registry.Lookup(c.Activity)
+		there := all.has(c.Activity)
 		switch {
-		case !ok && c.Declaration:
-			p.Message = unknownActivity(registry, c.Activity)
-		case !ok || c.Declaration:
+		case !there && c.Declaration:
+			p.Message = all.unknown(c.Activity)
+		case !there || c.Declaration:
 			continue
 		default:
+			act, ok := all.lookup(c.Activity)
+			if !ok {
+				continue
+			}
 			err := act.CheckCall(c.Args, c.Keywords, c.Open)
 			if err == nil {
 				continue
@@ -116,6 +135,35 @@ func checkCalls(calls []starlark.Call, registry *activities.Registry) starlark.P
 		problems = append(problems, p)
 	}
 	return problems
+}
+
+func (o *known) lookup(name string) (*activities.Activity, bool) {
+	if o.registry == nil {
+		return nil, false
+	}
+	return o.registry.Lookup(name)
+}
+
+func (o *known) has(name string) bool {
+	if o.named {
+		return slices.Contains(o.names, name)
+	}
+	_, ok := o.lookup(name)
+	return ok
+}
+
+func (o *known) unknown(name string) string {
+	if !o.named {
+		return unknownActivity(o.registry, name)
+	}
+	text := fmt.Sprintf("unknown activity %q", name)
+	switch near := activities.Nearest(name, o.names); {
+	case len(near) > 0:
+		return text + "; did you mean " + strings.Join(near, ", ") + "?"
+	case len(o.names) == 0:
+		return text + "; no live worker offers any"
+	}
+	return text + "; there are " + strings.Join(o.names, ", ")
 }
 
 // unknownActivity is the message for a name that nobody registered.
@@ -151,6 +199,9 @@ type DeployOptions struct {
 	By, Note     string
 	Name         string // of the workflow, when there is one file; default: the file's without .star
 	AllowMissing bool   // also when activities are not registered here: workers may offer them
+	// RequireCompatible refuses, with an *IncompatibleError, when the journal of any
+	// running execution of the workflows does not replay on the new code.
+	RequireCompatible bool
 }
 
 // Deploy loads scripts and makes each the newest code of the workflow that is
@@ -162,16 +213,16 @@ func (e *Engine) Deploy(ctx context.Context, fsys fs.FS, entries ...string) ([]b
 
 // DeployWith is Deploy with what is remembered about it.
 func (e *Engine) DeployWith(ctx context.Context, fsys fs.FS, o DeployOptions, entries ...string) ([]backend.Deployment, error) {
-	registry := e.registry
+	there := known{registry: e.registry}
 	if o.AllowMissing {
-		registry = nil
+		there.registry = nil
 	}
 	var problems starlark.Problems
 	var programs []backend.Program
 	var deployments []backend.Deployment
 	names := make(map[string]string)
 	for _, entry := range entries {
-		p, err := e.load(ctx, fsys, entry, registry)
+		p, err := e.load(ctx, fsys, entry, there)
 		var found starlark.Problems
 		if errors.As(err, &found) {
 			problems = append(problems, found...)
@@ -196,6 +247,11 @@ func (e *Engine) DeployWith(ctx context.Context, fsys fs.FS, o DeployOptions, en
 	}
 	if len(problems) > 0 {
 		return nil, problems
+	}
+	if o.RequireCompatible {
+		if err := e.compatible(ctx, deployments); err != nil {
+			return nil, err
+		}
 	}
 	stored, err := e.store.Deploy(ctx, programs, deployments)
 	e.mu.Lock()

@@ -299,6 +299,9 @@ func (e *Engine) Adopt(ctx context.Context, id string) error {
 	case x.State.Terminal():
 		return fmt.Errorf("execution %s is %s: %w", id, x.State, backend.ErrClosed)
 	}
+	if err := replays(&x); err != nil {
+		return err
+	}
 	e.adopt(id)
 	return nil
 }

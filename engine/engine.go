@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +21,22 @@ import (
 
 // editions are the editions of the language whose journals this release replays.
 var editions = []int{starlark.Edition}
+
+func editionList() string {
+	words := make([]string, len(editions))
+	for i, e := range editions {
+		words[i] = strconv.Itoa(e)
+	}
+	return strings.Join(words, ", ")
+}
+
+// replays says whether this release replays the edition of an execution.
+func replays(x *backend.Execution) error {
+	if slices.Contains(editions, x.Edition) {
+		return nil
+	}
+	return &EditionError{x.ID, x.Edition}
+}
 
 // openPatience is how long Run tries to reach the database at its start.
 const openPatience = 2 * time.Minute

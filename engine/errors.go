@@ -22,6 +22,16 @@ var (
 	ErrStopped = errors.New("engine has stopped")
 )
 
+// EditionError says that an execution was begun with an edition of the language that this release does not replay.
+type EditionError struct {
+	ID      string
+	Edition int
+}
+
+func (e *EditionError) Error() string {
+	return fmt.Sprintf("execution %s was begun with edition %d of the language, this release replays %s; use a senpuki that knows it", e.ID, e.Edition, editionList())
+}
+
 // ConflictError says that an id is taken by an execution with other code or input.
 type ConflictError struct {
 	ID    string

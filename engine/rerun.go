@@ -54,6 +54,9 @@ func (e *Engine) rerun(ctx context.Context, id string, o RerunOptions, fork bool
 	case x.State == backend.Completed && !fork:
 		return "", fmt.Errorf("execution %s is completed; fork it to run a part of it again: %w", id, ErrCannotRetry)
 	}
+	if err := replays(&x); err != nil {
+		return "", err
+	}
 	j, err := e.entries(ctx, x.Run)
 	if err != nil {
 		return "", fmt.Errorf("execution %s: %w", id, err)
@@ -349,7 +352,7 @@ func (e *Engine) failedOn(ctx context.Context, x *backend.Execution, step string
 }
 
 func (e *Engine) callAgain(ctx context.Context, l Letter, o ReplayOptions) (string, error) {
-	prog, err := e.load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", nil)
+	prog, err := e.load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", known{})
 	if err != nil {
 		return "", err
 	}

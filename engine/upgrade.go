@@ -53,6 +53,9 @@ func (e *Engine) prove(ctx context.Context, rec backend.Execution, digest string
 // proveWatched is prove with somebody who is told of each command; an error of theirs, errProven, ends it.
 func (e *Engine) proveWatched(ctx context.Context, rec backend.Execution, digest string, watch func(starlark.Command, func() []starlark.Frame) error) (Verdict, error) {
 	v := Verdict{ID: rec.ID, From: rec.Digest, To: digest}
+	if err := replays(&rec); err != nil {
+		return v, err
+	}
 	prog, err := e.program(ctx, digest)
 	if err != nil {
 		return v, err
@@ -111,6 +114,69 @@ func (x *execution) replayOn(prog *starlark.Program, maxSteps uint64, maxValue i
 		return nil
 	}
 	return &NondeterminismError{Want: "ends", Have: e.describe()}
+}
+
+// ReplayRunning replays the journals of a workflow's executions that have not ended on some
+// code, and tells of each. An error of tell ends it.
+func (e *Engine) ReplayRunning(ctx context.Context, workflow, digest string, tell func(Verdict) error) error {
+	f := backend.Filter{Workflow: workflow, States: []backend.State{backend.Pending, backend.Running}, Limit: 1000}
+	for {
+		page, err := e.store.List(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, rec := range page {
+			v, err := e.prove(ctx, rec, digest)
+			if err == nil {
+				err = tell(v)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if len(page) < f.Limit {
+			return nil
+		}
+		last := page[len(page)-1]
+		f.BeforeAt, f.BeforeID = last.Created, last.ID
+	}
+}
+
+// IncompatibleError says which running executions new code does not fit.
+type IncompatibleError struct {
+	Workflow string
+	Part     []Verdict // those that it does not fit
+	Fit      int       // how many it fits
+}
+
+func (e *IncompatibleError) Error() string {
+	text := fmt.Sprintf("the new code of workflow %s fits %d running executions and not %d others: %s", e.Workflow, e.Fit, len(e.Part), e.Part[0].ID)
+	if len(e.Part) > 1 {
+		text += fmt.Sprintf(" and %d more", len(e.Part)-1)
+	}
+	return text + ": " + e.Part[0].Reason
+}
+
+// compatible replays what runs of workflows on the code that is to be deployed.
+func (e *Engine) compatible(ctx context.Context, deployments []backend.Deployment) error {
+	for _, d := range deployments {
+		bad := &IncompatibleError{Workflow: d.Workflow}
+		err := e.ReplayRunning(ctx, d.Workflow, d.Digest, func(v Verdict) error {
+			if v.Fits {
+				bad.Fit++
+			} else {
+				bad.Part = append(bad.Part, v)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(bad.Part) > 0 {
+			return bad
+		}
+	}
+	return nil
 }
 
 // journalRows reads the journal of a run.

@@ -8,45 +8,74 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
 	"github.com/senpuki/senpuki/starlark"
 )
 
+// checkFlags are the flags of check.
+type checkFlags struct {
+	live  bool   // --db was given: ask its workers
+	names string // file with the names of activities
+}
+
 func (a *app) checkCommand() *cobra.Command {
-	return &cobra.Command{
+	var f checkFlags
+	c := &cobra.Command{
 		Use:   "check PATH...",
 		Short: "Find mistakes in scripts without running anything",
 		Long: `Find mistakes in scripts: syntax, names, loads, unknown activities, wrong arguments.
 A directory stands for every .star file below it. Exits 1 when there is an error;
-warnings stop nothing.`,
+warnings stop nothing. Activities are those of this program; with --db those that the live workers
+of the database offer; with --activities those that a file names, one a line.`,
 		Example: `  senpuki check order.star
-  senpuki check workflows --json`,
+  senpuki check workflows --json
+  senpuki check workflows --db 'postgres://db.example/flows'
+  senpuki check workflows --activities activities.txt`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return a.check(c.Context(), args) },
+		RunE: func(c *cobra.Command, args []string) error {
+			f.live = c.Flags().Changed("db")
+			return a.check(c.Context(), args, f)
+		},
 	}
+	c.Flags().StringVar(&f.names, "activities", "", "file with the names of the activities that there are, one a line")
+	return c
 }
 
-func (a *app) check(ctx context.Context, paths []string) error {
+func (a *app) check(ctx context.Context, paths []string, f checkFlags) error {
+	names, err := a.offered(ctx, f)
+	if err != nil {
+		return err
+	}
 	files, err := starFiles(paths)
 	if err != nil {
 		return err
 	}
+	each := make([]starlark.Problems, len(files))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, file := range files {
+		group.Go(func() (err error) {
+			each[i], err = a.checkFile(gctx, file, names)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
 	found := starlark.Problems{}
 	seen := map[starlark.Problem]bool{} // a file that others load is named once
-	for _, file := range files {
-		problems, err := a.checkFile(ctx, file)
-		if err != nil {
-			return err
-		}
-		for _, p := range problems {
-			if !seen[p] {
-				seen[p] = true
-				found = append(found, p)
-			}
+	for _, p := range slices.Concat(each...) {
+		if !seen[p] {
+			seen[p] = true
+			found = append(found, p)
 		}
 	}
 	if a.json {
@@ -65,13 +94,45 @@ func (a *app) check(ctx context.Context, paths []string) error {
 	return nil
 }
 
+// offered are the activities that there are, nil when they are this program's.
+func (a *app) offered(ctx context.Context, f checkFlags) (names []string, err error) {
+	switch {
+	case f.live && f.names != "":
+		return nil, usage("--db and --activities both say which activities there are; give one of them")
+	case f.names != "":
+		text, err := os.ReadFile(f.names)
+		if err != nil {
+			return nil, usage("--activities: %v", err)
+		}
+		names = []string{}
+		for line := range strings.Lines(string(text)) {
+			if line, _, _ = strings.Cut(line, "#"); strings.TrimSpace(line) != "" {
+				names = append(names, strings.TrimSpace(line))
+			}
+		}
+		return names, nil
+	case !f.live:
+		return nil, nil
+	}
+	names = []string{}
+	return names, a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
+		live, err := offers(ctx, store)
+		for _, o := range live {
+			if !o.Hold {
+				names = append(names, o.Activities...)
+			}
+		}
+		return err
+	})
+}
+
 // checkFile is what is wrong with one script.
-func (a *app) checkFile(ctx context.Context, file string) (starlark.Problems, error) {
+func (a *app) checkFile(ctx context.Context, file string, names []string) (starlark.Problems, error) {
 	s, err := findScript(file)
 	if err != nil {
 		return nil, err
 	}
-	prog, err := a.load(ctx, s)
+	prog, err := a.loadKnowing(ctx, s, names)
 	if err == nil {
 		return s.problems(prog.Warnings), nil
 	}

@@ -142,12 +142,14 @@ Everything is checked first, nothing is stored when any file fails, and unchange
 A directory stands for the .star files in it that have a function main.`,
 		Example: `  senpuki deploy order.star refund.star
   senpuki deploy workflows/ --note "ticket 17"
-  senpuki deploy drafts/order2.star --name order`,
+  senpuki deploy drafts/order2.star --name order
+  senpuki deploy workflows/ --require-compatible`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.deploy(c.Context(), args, o) },
 	}
 	c.Flags().StringVar(&o.Name, "name", "", "name of the workflow (one file only)")
 	c.Flags().StringVar(&o.Note, "note", "", "what to remember about this deployment")
+	c.Flags().BoolVar(&o.RequireCompatible, "require-compatible", false, "refuse unless the journals of all running executions replay on the new code")
 	c.Flags().BoolVar(&o.AllowMissing, "allow-missing", false, "also when activities are unknown here; workers may offer them")
 	return c
 }
@@ -200,6 +202,9 @@ func (a *app) deploy(ctx context.Context, paths []string, o engine.DeployOptions
 		if problems := files[0].problems(err); problems != nil {
 			printProblems(a.err, problems)
 			return &exitError{exitUsage, errors.New("nothing was deployed")}
+		}
+		if bad, ok := errors.AsType[*engine.IncompatibleError](err); ok {
+			return a.incompatible(bad)
 		}
 		return err
 	}

@@ -90,6 +90,18 @@ func (a *app) loadFor(ctx context.Context, s script, registry *activities.Regist
 	return eng.Load(ctx, os.DirFS(s.root), s.entry)
 }
 
+// loadKnowing is load when names are all the activities that there are; nil: those of this program.
+func (a *app) loadKnowing(ctx context.Context, s script, names []string) (engine.Program, error) {
+	if names == nil {
+		return a.load(ctx, s)
+	}
+	eng, err := engine.New(memory.New(), a.registry, engine.Options{Hold: true})
+	if err != nil {
+		return engine.Program{}, err
+	}
+	return eng.LoadFor(ctx, os.DirFS(s.root), s.entry, names)
+}
+
 // problems turns an error of load into what is wrong with the script, with
 // file names as the user would write them; nil when it is another error.
 func (s script) problems(err error) starlark.Problems {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/engine"
+	"github.com/senpuki/senpuki/starlark"
 )
 
 // shownSteps is how many steps show prints without --all.
@@ -204,6 +205,8 @@ func waitsFor(h engine.History, missing map[string]string, workers bool) []waiti
 	}
 	due := !x.Due.IsZero() && !x.Due.After(time.Now())
 	switch {
+	case x.Owner == 0 && x.Edition > starlark.Edition:
+		out = append(out, waiting{For: fmt.Sprintf("a worker of a release that knows edition %d of the language", x.Edition)})
 	case x.Owner == 0 && workers && due:
 		out = append(out, waiting{For: "a worker of queue " + x.Queue + " to take it"})
 	case x.Owner == 0 && (!workers || x.Stuck != nil):

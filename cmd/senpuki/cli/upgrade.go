@@ -125,6 +125,16 @@ func (a *app) printUpgrade(r *upgradeReport) error {
 	return nil
 }
 
+// incompatible reports why a deployment was refused.
+func (a *app) incompatible(bad *engine.IncompatibleError) error {
+	r := upgradeReport{DryRun: true, Fit: bad.Fit, Verdicts: bad.Part}
+	err := fmt.Errorf("workflow %s: running executions do not fit the new code; nothing was deployed", bad.Workflow)
+	if printErr := a.printUpgrade(&r); printErr != nil && !errors.As(printErr, new(*exitError)) {
+		return printErr
+	}
+	return err
+}
+
 // someOf names a few of many.
 func someOf(ids []string) string {
 	const few = 5
