@@ -202,7 +202,7 @@ type Task struct {
 	Input     []byte    // what the engine needs to run it
 }
 
-// Limit bounds the attempts of one activity over the whole store. Zero fields do not bound.
+// Limit bounds the attempts of one activity over the whole store, among those that have a limit. Zero fields do not bound.
 type Limit struct {
 	Max  int           `json:"max,omitempty"`  // at once
 	Rate int           `json:"rate,omitempty"` // begun within Per

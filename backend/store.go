@@ -24,7 +24,7 @@ type Store interface {
 	// Claim gives due executions to a session. ErrFenced as Commit.
 	Claim(ctx context.Context, r ClaimRequest) ([]Claimed, error)
 
-	// ClaimTasks gives due tasks to a session. ErrFenced as Commit. Tasks that nobody has
+	// ClaimTasks gives due tasks to a session. ErrFenced as Commit, when any task has no owner. Tasks that nobody has
 	// begun in time become Outcomes named TaskExpired.
 	ClaimTasks(ctx context.Context, r TaskRequest) ([]Task, error)
 

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -35,7 +36,7 @@ var modelCases = []testCase{
 		f.must(err)
 		m.sides = [2]*side{{Store: reference}, {Store: f.Store}}
 		for _, s := range m.sides {
-			s.runs, s.ids = make(map[string]backend.RunKey), make(map[string]int64)
+			s.runs, s.ids, s.tasks = make(map[string]backend.RunKey), make(map[string]int64), make(map[string]int64)
 		}
 		for m.op = range *opsFlag {
 			m.step()
@@ -58,7 +59,8 @@ type side struct {
 	backend.Store
 	sessions []backend.SessionID // all ever opened, at the same place on both sides
 	runs     map[string]backend.RunKey
-	ids      map[string]int64 // of messages, by their unique names
+	ids      map[string]int64 // of messages, by what they say
+	tasks    map[string]int64 // keys, by step
 }
 
 type model struct {
@@ -68,6 +70,7 @@ type model struct {
 	executions []string
 	digests    []string
 	messages   int
+	reserved   []reserved
 	op         int
 }
 
@@ -75,8 +78,26 @@ type model struct {
 func (m *model) both(what string, do func(*side) string) {
 	m.Helper()
 	if want, got := do(m.sides[0]), do(m.sides[1]); got != want {
-		m.Errorf("operation %d, %s:\ngot  %s\nwant %s", m.op, what, got, want)
+		m.Errorf("operation %d, %s:\n%s", m.op, what, difference(got, want))
 	}
+}
+
+// difference shows the lines that differ.
+func difference(got, want string) (out string) {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range max(len(g), len(w)) {
+		var a, b string
+		if i < len(g) {
+			a = g[i]
+		}
+		if i < len(w) {
+			b = w[i]
+		}
+		if a != b {
+			out += fmt.Sprintf("got  %s\nwant %s\n", a, b)
+		}
+	}
+	return out
 }
 
 func (m *model) chance(percent int) bool { return m.rand.IntN(100) < percent }
@@ -112,6 +133,15 @@ func (m *model) step() {
 		m.claimSome(m.rand.IntN(sessions))
 	case n < 36:
 		m.receive(m.rand.IntN(sessions))
+	case n < 43:
+		m.claimTasks(m.rand.IntN(sessions))
+	case n < 45:
+		m.rerunOne()
+	case n < 46:
+		m.both("clear memos", func(s *side) string {
+			n, err := s.ClearMemos(m.ctx, "add")
+			return fmt.Sprint(n, named(err))
+		})
 	default:
 		m.batch(m.rand.IntN(sessions))
 	}
@@ -123,7 +153,7 @@ func named(err error) string {
 	if errors.As(err, &te) {
 		return fmt.Sprint("turn ", te.Index, ": ", named(te.Err))
 	}
-	for _, known := range []error{backend.ErrNotFound, backend.ErrClosed, backend.ErrFenced, backend.ErrNotOwner, backend.ErrNoProgram} {
+	for _, known := range []error{backend.ErrNotFound, backend.ErrClosed, backend.ErrFenced, backend.ErrNotOwner, backend.ErrNoProgram, backend.ErrConflict} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}
@@ -186,8 +216,15 @@ func (m *model) batch(session int) {
 		sends = append(sends, backend.Message{Execution: pick(m, append([]string{"missing"}, m.executions...)),
 			Kind: backend.Signal, Name: fmt.Sprint("m", m.messages), Attempt: m.rand.IntN(3), Payload: []byte(fmt.Sprint(m.op))})
 	}
+	settled, back := m.ending1(session)
 	m.both("commit", func(s *side) string {
 		b := backend.Batch{Session: s.sessions[session], Create: creates, Send: sends}
+		for _, d := range settled {
+			b.Settle = append(b.Settle, backend.Settled{Key: s.tasks[d.step], Name: d.name, Payload: []byte(d.step)})
+		}
+		for _, step := range back {
+			b.Back = append(b.Back, s.tasks[step])
+		}
 		for _, t := range turns {
 			b.Turns = append(b.Turns, t.on(s))
 		}
@@ -199,14 +236,26 @@ func (m *model) batch(session int) {
 				out += "\nexisting " + s.show(*c.Existing)
 			}
 		}
-		for _, t := range reply.Turns {
-			out += fmt.Sprint("\nkept ", t.Kept)
+		for i, t := range reply.Turns {
+			out += fmt.Sprint("\nkept ", t.Kept, t.Run != 0)
+			if t.Run != 0 {
+				s.runs[turns[i].Execution] = t.Run
+			}
+			for _, n := range turns[i].Children {
+				if x, err := s.Execution(m.ctx, n.ID); err == nil {
+					s.runs[n.ID] = x.Run
+				}
+			}
 		}
+		out += fmt.Sprint("\nsettled ", reply.Settled)
 		for _, err := range reply.Sent {
 			out += "\nsent " + named(err)
 		}
 		return out
 	})
+	for _, t := range turns {
+		creates = append(creates, t.Children...)
+	}
 	for _, n := range creates {
 		if _, ok := m.sides[0].runs[n.ID]; ok && !slices.Contains(m.executions, n.ID) {
 			m.executions = append(m.executions, n.ID)
@@ -245,6 +294,10 @@ func (p plan) on(s *side) backend.Turn {
 	for _, name := range p.taken {
 		t.Taken = append(t.Taken, s.ids[name])
 	}
+	t.Children = slices.Clone(t.Children)
+	for i := range t.Children {
+		t.Children[i].ParentRun = t.Run
+	}
 	return t
 }
 
@@ -269,10 +322,11 @@ func (m *model) turns(session int) (plans []plan) {
 			p.Rows = append(p.Rows, []byte(fmt.Sprint(m.op, "/", i)))
 		}
 		for _, msg := range inbox {
-			if msg.Execution == id && m.known(msg.Name) && m.chance(60) {
-				p.taken = append(p.taken, msg.Name)
+			if msg.Execution == id && m.known(ident(&msg)) && m.chance(60) {
+				p.taken = append(p.taken, ident(&msg))
 			}
 		}
+		m.asking(&p)
 		m.ending(&p, x.Run)
 		if plans = append(plans, p); len(plans) == 4 {
 			break
@@ -310,6 +364,9 @@ func (m *model) ending(p *plan, run backend.RunKey) {
 	case n < 35:
 		p.Then, p.State = backend.Finish, pick(m, []backend.State{backend.Completed, backend.Failed, backend.Cancelled})
 		p.Result, p.Failure = []byte(fmt.Sprint(m.op)), []byte(`{}`)
+	case n < 39:
+		p.Then, p.Rows = backend.Continue, nil
+		p.Next = &backend.NextRun{Digest: digest, Edition: 1, Rows: [][]byte{[]byte(fmt.Sprint("next ", m.op))}}
 	}
 }
 
@@ -332,6 +389,7 @@ func (m *model) compareAll() {
 	for i := range m.sides[0].sessions {
 		m.receive(i)
 	}
+	m.compareOthers()
 	m.both("sessions", func(s *side) (out string) {
 		list, err := s.Sessions(m.ctx)
 		for _, n := range list {
@@ -375,7 +433,7 @@ func moment(t time.Time) string {
 func (s *side) show(x backend.Execution) string {
 	var b bytes.Buffer
 	fmt.Fprint(&b, x.ID, x.RunNumber, s.runs[x.ID] == x.Run, " ", x.Workflow, x.Digest, x.Edition, x.Function, string(x.Input), " ", x.State,
-		string(x.Result), string(x.Failure), x.Queue, x.Priority, x.Tags, x.Parent, x.ParentStep, " owner ", s.place(x.Owner), " ")
+		string(x.Result), string(x.Failure), x.Queue, x.Priority, x.Tags, x.Parent, x.ParentStep, s.runs[x.Parent] == x.ParentRun, x.Depth, string(x.Extra), " owner ", s.place(x.Owner), " ")
 	for _, t := range []time.Time{x.Due, x.Expires, x.Created, x.Started, x.Finished} {
 		fmt.Fprint(&b, moment(t), " ")
 	}
@@ -386,11 +444,18 @@ func (s *side) show(x backend.Execution) string {
 	return b.String()
 }
 
-// showMessages also remembers the ids.
-func (s *side) showMessages(list []backend.Message) (out string) {
+// ident is what tells a message from others of its execution.
+func ident(msg *backend.Message) string {
+	return fmt.Sprint(msg.Execution, msg.Kind, msg.Name, " ", msg.Step, msg.Attempt, " ", string(msg.Payload))
+}
+
+// showMessages also remembers the ids. The order of what one commit has sent is the store's own.
+func (s *side) showMessages(list []backend.Message) string {
+	var out []string
 	for _, msg := range list {
-		s.ids[msg.Name] = msg.ID
-		out += fmt.Sprint(msg.Execution, msg.Kind, msg.Name, msg.Step, msg.Attempt, string(msg.Payload), msg.Sent.IsZero(), "; ")
+		s.ids[ident(&msg)] = msg.ID
+		out = append(out, fmt.Sprint(ident(&msg), msg.Run == s.runs[msg.Execution], msg.Sent.IsZero()))
 	}
-	return out
+	slices.Sort(out)
+	return strings.Join(out, "; ")
 }

@@ -64,7 +64,14 @@ func (s *Store) giveBack(session backend.SessionID, key int64, at time.Time) {
 func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) ([]backend.Task, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions[r.Session] == nil {
+	waits := false
+	for _, k := range s.tasks {
+		waits = waits || k.Owner == 0
+	}
+	switch {
+	case !waits:
+		return nil, nil
+	case s.sessions[r.Session] == nil:
 		return nil, backend.ErrFenced
 	}
 	at := now()
@@ -108,7 +115,7 @@ func (s *Store) admit(k *backend.Task, at time.Time) bool {
 	if k.Limit.Max > 0 {
 		busy := 0
 		for _, o := range s.tasks {
-			if o.Activity == k.Activity && o.Owner != 0 {
+			if o.Activity == k.Activity && o.Owner != 0 && o.Limit != nil {
 				busy++
 			}
 		}

@@ -42,7 +42,7 @@ func (s *Store) Rerun(ctx context.Context, r backend.Rerun) error {
 func (s *Store) fork(c *conn, r *backend.Rerun, x *backend.Execution, at time.Time) error {
 	made, err := create(c, 0, []backend.NewExecution{{
 		ID: r.ID, Workflow: x.Workflow, Digest: r.Digest, Edition: r.Edition, Function: x.Function, Input: x.Input,
-		Queue: x.Queue, Priority: x.Priority, Tags: x.Tags, Due: at, Parent: x.ID, Extra: x.Extra,
+		Queue: x.Queue, Priority: x.Priority, Tags: x.Tags, Due: at, Parent: x.ID, Depth: x.Depth, Extra: x.Extra,
 	}}, at)
 	if err != nil {
 		return err

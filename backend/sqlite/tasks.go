@@ -169,7 +169,7 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 
 // claimTasks takes the best tasks of a request, as far as the limits of their activities let it.
 func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backend.Task, err error) {
-	var full []string // activities that may not begin another one now
+	full := []string{} // activities of which no other attempt with a limit may begin now
 	for len(claimed) < r.Limit {
 		found, err := waitingTasks(c, r, full, r.Limit-len(claimed), at)
 		if err != nil {
@@ -178,7 +178,7 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backen
 		before, refused := len(full), 0
 		for i := range found {
 			k := &found[i]
-			if slices.Contains(full, k.Activity) {
+			if k.Limit != nil && slices.Contains(full, k.Activity) {
 				refused++
 				continue
 			}
@@ -204,10 +204,13 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backen
 	return claimed, nil
 }
 
-// waitingTasks finds the best tasks that a request may claim, but for those of some activities.
-func waitingTasks(c *conn, r *backend.TaskRequest, without []string, limit int, at time.Time) (found []backend.Task, err error) {
-	offered := slices.DeleteFunc(slices.Clone(r.Activities), func(a string) bool { return slices.Contains(without, a) })
-	activities, err := json.Marshal(append([]string{}, offered...))
+// waitingTasks finds the best tasks that a request may claim, but for those of full activities that have a limit.
+func waitingTasks(c *conn, r *backend.TaskRequest, full []string, limit int, at time.Time) (found []backend.Task, err error) {
+	activities, err := json.Marshal(append([]string{}, r.Activities...))
+	if err != nil {
+		return nil, err
+	}
+	without, err := json.Marshal(full)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +221,8 @@ func waitingTasks(c *conn, r *backend.TaskRequest, without []string, limit int, 
 		}
 		err = c.query(nonstop, collectTasks(&found), `SELECT `+taskColumns+` FROM execution AS x CROSS JOIN task ON task.run = x.run
 			WHERE x.id IN (SELECT value FROM json_each(?1)) AND task.owner = 0 AND task.due <= ?2 AND activity IN (SELECT value FROM json_each(?3))
-			ORDER BY task.priority DESC, task.due, task.key LIMIT ?4`, string(executions), at, string(activities), limit)
+			AND (bounds IS NULL OR activity NOT IN (SELECT value FROM json_each(?5)))
+			ORDER BY task.priority DESC, task.due, task.key LIMIT ?4`, string(executions), at, string(activities), limit, string(without))
 		return found, err
 	}
 	tags, err := json.Marshal(append([]string{}, r.Tags...))
@@ -227,7 +231,7 @@ func waitingTasks(c *conn, r *backend.TaskRequest, without []string, limit int, 
 	}
 	queues := slices.Compact(slices.Sorted(slices.Values(r.Queues)))
 	for _, q := range queues {
-		if err := queuedTasks(c, &found, q, string(activities), string(tags), limit, at); err != nil {
+		if err := queuedTasks(c, &found, q, string(activities), string(without), string(tags), limit, at); err != nil {
 			return nil, err
 		}
 	}
@@ -241,7 +245,7 @@ func waitingTasks(c *conn, r *backend.TaskRequest, without []string, limit int, 
 
 // queuedTasks adds up to limit due tasks of one queue. As with executions it
 // steps from priority to priority, so that nothing is sorted.
-func queuedTasks(c *conn, found *[]backend.Task, queue, activities, tags string, limit int, at time.Time) error {
+func queuedTasks(c *conn, found *[]backend.Task, queue, activities, without, tags string, limit int, at time.Time) error {
 	next := "SELECT priority FROM task WHERE owner = 0 AND queue = ? ORDER BY priority DESC LIMIT 1"
 	args := []any{queue}
 	for limit > 0 {
@@ -253,7 +257,8 @@ func queuedTasks(c *conn, found *[]backend.Task, queue, activities, tags string,
 		if err := c.query(nonstop, collectTasks(found), `SELECT `+taskColumns+` FROM task INDEXED BY task_due CROSS JOIN execution AS x ON x.key = task.execution
 			WHERE task.owner = 0 AND task.queue = ?1 AND task.priority = ?2 AND task.due <= ?3 AND activity IN (SELECT value FROM json_each(?4))
 			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(task.tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(?5))))
-			ORDER BY task.due, task.key LIMIT ?6`, queue, priority, at, activities, tags, limit); err != nil {
+			AND (bounds IS NULL OR activity NOT IN (SELECT value FROM json_each(?7)))
+			ORDER BY task.due, task.key LIMIT ?6`, queue, priority, at, activities, tags, limit, without); err != nil {
 			return err
 		}
 		limit -= len(*found) - before
