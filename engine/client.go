@@ -77,11 +77,15 @@ func (e *Engine) State(ctx context.Context, id string) (Execution, error) {
 // Wait returns an execution when it has ended. What runs in this process tells
 // of its end by itself; what runs elsewhere is looked at, less and less often.
 func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
+	defer e.listen()()
 	delay, longest := 2*time.Millisecond, 250*time.Millisecond
 	if e.current() != nil { // most likely it will run here
 		delay = 50 * time.Millisecond
 	}
 	for ; ; delay = min(2*delay, longest) {
+		if e.wakeups.hears.Load() {
+			longest = 2 * time.Second
+		}
 		changed := e.subscribe(id)
 		pause := time.Second
 		if !e.holds(id) {
@@ -255,6 +259,7 @@ func (e *Engine) send(ctx context.Context, m backend.Message) error {
 		return err
 	}
 	e.mailed.Store(true)
+	e.tell(backend.Hint{Executions: []string{m.Execution}})
 	if w := e.current(); w != nil {
 		w.hint()
 	}

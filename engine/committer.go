@@ -63,6 +63,7 @@ type committer struct {
 	onError func(error)      // told of a fault that is being retried
 	now     func() time.Time // estimated database time
 	commits atomic.Int64
+	tell    func(backend.Hint) // nil: nobody listens
 
 	turns   []backend.Turn // scratch space of land
 	creates []backend.NewExecution
@@ -206,6 +207,7 @@ func (c *committer) land(batch []*write) (backend.Reply, error) {
 	for try := 0; ; try++ {
 		if try > 0 {
 			if reply, landed, err := c.landed(&b); err == nil && landed {
+				c.announce(&b)
 				return reply, nil
 			}
 		}
@@ -213,7 +215,10 @@ func (c *committer) land(batch []*write) (backend.Reply, error) {
 		c.commits.Add(1)
 		var te *backend.TurnError
 		switch {
-		case err == nil, errors.Is(err, backend.ErrFenced), errors.Is(err, backend.ErrNoProgram), errors.As(err, &te):
+		case err == nil:
+			c.announce(&b)
+			return reply, nil
+		case errors.Is(err, backend.ErrFenced), errors.Is(err, backend.ErrNoProgram), errors.As(err, &te):
 			return reply, err
 		case c.ctx.Err() != nil:
 			return reply, backend.ErrFenced

@@ -297,6 +297,9 @@ func (x *execution) goLive() error {
 	slices.SortFunc(steps, func(a, b *step) int { return cmp.Compare(a.seq, b.seq) })
 	for _, st := range steps {
 		id := st.cmd.Step
+		if st.cmd.Kind == starlark.AwaitResult {
+			x.w.engine.watched.Store(true)
+		}
 		switch {
 		case st.got != nil:
 			st.running, st.begun = true, st.got.attempt

@@ -45,10 +45,19 @@ func (e *Engine) DispatchAll(ctx context.Context, workflow string, jobs []Job) (
 				e.mark(ids[first+i])
 			}
 		}
+		e.tell(hintOf(chunk))
 		if w := e.current(); w != nil {
 			w.clear.Store(false)
 			w.hint()
 		}
 	}
 	return ids, nil
+}
+
+// hintOf says what new executions mean to workers.
+func hintOf(list []backend.NewExecution) (h backend.Hint) {
+	for i := range list {
+		h.Merge(backend.Hint{Queues: []string{list[i].Queue}, Due: list[i].Due})
+	}
+	return h
 }

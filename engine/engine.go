@@ -50,9 +50,10 @@ type Engine struct {
 	cache    *starlark.Cache
 	ready    chan struct{}
 	harder   chan struct{} // closed by Kill: a graceful stop does not wait
-	mailed   atomic.Bool   // a message was sent from this process
-	heavy    sync.Map      // of what a large value was warned: see weigh
-	watched  atomic.Bool   // an execution of this process has watched another one's end
+	wakeups  wakeups
+	mailed   atomic.Bool // a message was sent from this process
+	heavy    sync.Map    // of what a large value was warned: see weigh
+	watched  atomic.Bool // an execution of this process has watched another one's end
 
 	mu      sync.Mutex // guards all below
 	worker  *worker    // nil when Run does not run
@@ -74,11 +75,16 @@ func New(store backend.Store, registry *activities.Registry, o Options) (*Engine
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{
+	e := &Engine{
 		store: store, registry: registry, options: o, clock: newClock(), cache: starlark.NewCache(1000),
 		ready: make(chan struct{}), harder: make(chan struct{}),
 		adopted: make(map[string]bool), waiters: make(map[string][]chan *backend.Execution), newest: make(map[string]newest),
-	}, nil
+	}
+	e.wakeups.notifier, e.wakeups.from = o.Notifier, newID()
+	if e.wakeups.notifier == nil {
+		e.wakeups.notifier, _ = store.(backend.Notifier)
+	}
+	return e, nil
 }
 
 // Ready is closed when Run has opened its first session.

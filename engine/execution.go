@@ -367,6 +367,9 @@ func (x *execution) ended(t *backend.Turn) error {
 		ev.Failure = decodeFailure(t.Failure)
 	}
 	x.w.engine.disown(x.rec.ID)
+	if x.rec.Parent != "" {
+		x.w.engine.tell(backend.Hint{Executions: []string{x.rec.Parent}})
+	}
 	x.w.observe(ev)
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/senpuki/senpuki/backend"
 )
 
 // Options configure an [Engine]. The zero value is useful.
@@ -47,6 +49,8 @@ type Options struct {
 	// Hold makes Run claim nothing from queues: only executions that this
 	// engine was told to run are run.
 	Hold bool
+	// Notifier wakes workers and waiters of other processes. Default: the store, when it is one.
+	Notifier backend.Notifier
 	// Logger is told what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
 	// Observer is told what happens to the executions held here.

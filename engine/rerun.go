@@ -79,6 +79,11 @@ func (e *Engine) rerun(ctx context.Context, id string, o RerunOptions, fork bool
 		return "", err
 	}
 	e.mailed.Store(true)
+	queue := x.Queue
+	if o.Queue != "" {
+		queue = o.Queue
+	}
+	e.tell(backend.Hint{Queues: []string{queue}})
 	if w := e.current(); w != nil {
 		w.clear.Store(false)
 		w.hint()

@@ -73,6 +73,9 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 	w.sharing.behind.Store(noBacklog)
 	w.slots.freed = w.slotFreed
 	w.committer = &committer{store: e.store, session: id, in: make(chan *write, maxBatch), ctx: w.ctx, onError: w.fault, now: func() time.Time { return fromMicro(w.clock.now()) }}
+	if e.wakeups.notifier != nil {
+		w.committer.tell = e.tell
+	}
 	return w
 }
 
@@ -129,6 +132,7 @@ func (w *worker) run(ctx context.Context) bool {
 		w.wg.Go(func() { w.watchVersion(v) })
 	}
 	w.wg.Go(w.committer.run)
+	defer w.engine.listen()()
 	if !w.options.Hold {
 		w.wg.Go(w.retain)
 	}
@@ -183,12 +187,22 @@ func (w *worker) loop(ctx context.Context) bool {
 			swept = time.Now()
 			w.parking.sweep(w.options.ReleaseAfter)
 		}
-		next := w.dues.next(w.clock, w.options.PollInterval)
+		next := w.dues.next(w.clock, w.pollInterval())
 		if more {
 			next = 0
 		}
 		poll.Reset(next)
 	}
+}
+
+// quietPolls is how many times rarer a worker looks by itself while wake-ups come in.
+const quietPolls = 15
+
+func (w *worker) pollInterval() time.Duration {
+	if w.engine.wakeups.hears.Load() {
+		return quietPolls * w.options.PollInterval
+	}
+	return w.options.PollInterval
 }
 
 // versionInterval is how often the database is asked whether another process

@@ -1,0 +1,48 @@
+package backend
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Hint says what may have changed. Hints are only that: a lost, doubled or late one costs
+// latency, never correctness; whoever gets one looks for itself. The zero Hint means that anything may have changed.
+type Hint struct {
+	From       string    `json:"from,omitempty"`       // the process that sent it, in words of its own
+	Queues     []string  `json:"queues,omitempty"`     // have new executions or tasks
+	Due        time.Time `json:"due,omitzero"`         // when, if some of them are due later
+	Executions []string  `json:"executions,omitempty"` // have new messages; "*" stands for some
+	Ended      []string  `json:"ended,omitempty"`      // executions that have ended
+}
+
+// Anything reports whether h says nothing in particular.
+func (h *Hint) Anything() bool { return len(h.Queues)+len(h.Executions)+len(h.Ended) == 0 }
+
+// Merge adds what another hint says.
+func (h *Hint) Merge(o Hint) {
+	add := func(to *[]string, words []string) {
+		for _, w := range words {
+			if !slices.Contains(*to, w) {
+				*to = append(*to, w)
+			}
+		}
+	}
+	if !o.Due.IsZero() && (h.Due.IsZero() || o.Due.Before(h.Due)) {
+		h.Due = o.Due
+	}
+	add(&h.Queues, o.Queues)
+	add(&h.Executions, o.Executions)
+	add(&h.Ended, o.Ended)
+}
+
+// Notifier carries hints between processes. A store may be one.
+type Notifier interface {
+	// Notify sends a hint to all who listen.
+	Notify(ctx context.Context, h Hint) error
+
+	// Listen calls heard for each hint until ctx ends, and connects again by
+	// itself when it has to; then it calls heard with the zero Hint, as at its start, since
+	// hints may have been missed. It returns ctx's error, or why it can never listen.
+	Listen(ctx context.Context, heard func(Hint)) error
+}

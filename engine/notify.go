@@ -1,0 +1,199 @@
+// Wake-ups between processes: hints sent after commits, and what is done for those that come.
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// wakeups is an engine's side of a notifier. While one hint is on its way the next one gathers.
+type wakeups struct {
+	notifier backend.Notifier // nil: there are none
+	from     string
+	hears    atomic.Bool // hints come in: polls may be rare
+	deaf     atomic.Bool // the last one could not be sent
+
+	mu        sync.Mutex // guards all below
+	pending   *backend.Hint
+	sending   bool
+	listeners int
+	stop      func() // ends listening and waits for it
+}
+
+const (
+	// maxHint is how many names a hint has at most; one with more says nothing in particular.
+	maxHint = 200
+	// hintPatience is how long a hint may take.
+	hintPatience = 5 * time.Second
+)
+
+// tell sends a hint, soon and together with others.
+func (e *Engine) tell(h backend.Hint) {
+	w := &e.wakeups
+	if w.notifier == nil || h.Anything() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pending == nil {
+		w.pending = &backend.Hint{From: w.from}
+	}
+	w.pending.Merge(h)
+	if !w.sending {
+		w.sending = true
+		go e.sendHints()
+	}
+}
+
+// sendHints sends what has gathered until nothing is left. Nobody waits for it: it ends soon.
+func (e *Engine) sendHints() {
+	w := &e.wakeups
+	for {
+		w.mu.Lock()
+		h := w.pending
+		if w.pending = nil; h == nil {
+			w.sending = false
+			w.mu.Unlock()
+			return
+		}
+		w.mu.Unlock()
+		if len(h.Queues)+len(h.Executions)+len(h.Ended) > maxHint {
+			h = &backend.Hint{From: h.From}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), hintPatience)
+		err := w.notifier.Notify(ctx, *h)
+		cancel()
+		if failed := err != nil; w.deaf.Swap(failed) != failed {
+			if failed {
+				e.options.Logger.Warn("wake-ups cannot be sent; other workers poll", "error", err)
+			} else {
+				e.options.Logger.Info("wake-ups are sent again")
+			}
+		}
+	}
+}
+
+// listen makes the engine hear hints until the returned function is called by all who have called it.
+func (e *Engine) listen() (done func()) {
+	w := &e.wakeups
+	if w.notifier == nil {
+		return func() {}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.listeners++; w.listeners == 1 {
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			e.hearing(ctx)
+		}()
+		w.stop = func() { cancel(); <-ended }
+	}
+	return sync.OnceFunc(func() {
+		w.mu.Lock()
+		stop := func() {}
+		if w.listeners--; w.listeners == 0 {
+			stop = w.stop
+		}
+		w.mu.Unlock()
+		stop()
+	})
+}
+
+func (e *Engine) hearing(ctx context.Context) {
+	err := e.wakeups.notifier.Listen(ctx, func(h backend.Hint) {
+		e.wakeups.hears.Store(true)
+		if h.From == "" || h.From != e.wakeups.from {
+			e.heard(&h)
+		}
+	})
+	e.wakeups.hears.Store(false)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+		e.options.Logger.Warn("no wake-ups; polling instead", "error", err)
+	}
+}
+
+// heard acts on a hint: it wakes those who wait for an execution, and the worker when it is concerned.
+func (e *Engine) heard(h *backend.Hint) {
+	for _, id := range h.Ended {
+		e.changed(id, nil)
+	}
+	w := e.current()
+	if h.Anything() {
+		e.changedAll()
+	}
+	if w != nil && w.concerned(h) {
+		if !h.Due.IsZero() {
+			w.dues.add(h.Due.UnixMicro())
+		}
+		w.clear.Store(false)
+		e.mailed.Store(true)
+		w.hint()
+	}
+}
+
+// concerned reports whether a hint is a reason to look at the database.
+func (w *worker) concerned(h *backend.Hint) bool {
+	switch {
+	case h.Anything(), len(h.Executions) > 0: // who has no owner is anybody's
+		return true
+	case slices.ContainsFunc(h.Queues, func(q string) bool { return contains(w.options.Queues, q) }):
+		return !w.options.Hold
+	}
+	return len(h.Ended) > 0 && w.engine.watched.Load()
+}
+
+// changedAll wakes everybody who waits for an execution.
+func (e *Engine) changedAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, list := range e.waiters {
+		for _, ch := range list {
+			ch <- nil
+		}
+		delete(e.waiters, id)
+	}
+}
+
+// announce tells other processes what a batch that has landed means to them.
+func (c *committer) announce(b *backend.Batch) {
+	if c.tell == nil {
+		return
+	}
+	var h backend.Hint
+	for i := range b.Create {
+		if !b.Create[i].Claim {
+			h.Merge(backend.Hint{Queues: []string{b.Create[i].Queue}, Due: b.Create[i].Due})
+		}
+	}
+	for i := range b.Turns {
+		t := &b.Turns[i]
+		for j := range t.Children {
+			h.Merge(backend.Hint{Queues: []string{t.Children[j].Queue}})
+		}
+		for j := range t.Tasks {
+			h.Merge(backend.Hint{Queues: []string{t.Tasks[j].Queue}})
+		}
+		for j := range t.Orders {
+			h.Merge(backend.Hint{Executions: []string{t.Orders[j].Execution}})
+		}
+		if len(t.Memos) > 0 {
+			h.Merge(backend.Hint{Executions: []string{"*"}})
+		}
+		if t.Then == backend.Finish {
+			h.Ended = append(h.Ended, t.Execution)
+		}
+	}
+	if len(b.Settle) > 0 {
+		h.Merge(backend.Hint{Executions: []string{"*"}})
+	}
+	c.tell(h)
+}

@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// wire carries hints between the engines of a test.
+type wire struct {
+	mu     sync.Mutex
+	hears  map[int]func(backend.Hint)
+	next   int
+	broken bool
+	sent   int
+}
+
+var errCut2 = errors.New("the wire is cut")
+
+func (w *wire) Notify(_ context.Context, h backend.Hint) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken {
+		return errCut2
+	}
+	w.sent++
+	for _, heard := range w.hears {
+		heard(h)
+	}
+	return nil
+}
+
+func (w *wire) Listen(ctx context.Context, heard func(backend.Hint)) error {
+	w.mu.Lock()
+	if w.broken {
+		w.mu.Unlock()
+		return errCut2
+	}
+	if w.hears == nil {
+		w.hears = make(map[int]func(backend.Hint))
+	}
+	id := w.next
+	w.next++
+	w.hears[id] = heard
+	w.mu.Unlock()
+	heard(backend.Hint{})
+	<-ctx.Done()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.hears, id)
+	return ctx.Err()
+}
+
+func (w *wire) cut(broken bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = broken
+}
+
+const wired = `
+def child(n):
+    return n + wait_signal("go")
+def main(n):
+    add = activity("add", queue = "far")
+    f = workflow(child, queue = "far").start(n)
+    m = add(n, 1)
+    f.signal("go", m)
+    return f.result()
+`
+
+// With wake-ups nobody waits for a poll; without them everything still goes on.
+func TestWakeUpsReachOtherProcesses(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			n := &wire{}
+			var text bytes.Buffer
+			o := Options{Notifier: n, PollInterval: time.Minute, Logger: slog.New(slog.NewTextHandler(&text, nil))}
+			if broken {
+				n.cut(true)
+				o.PollInterval = time.Second
+			}
+			_, stop := w.engine(o)
+			far := o
+			far.Queues = []string{"far"}
+			_, stopFar := w.engine(far)
+			client, err := New(w.store, w.reg, Options{Notifier: n})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.deploy(client, wired)
+			time.Sleep(time.Hour)
+			begun := time.Now()
+			want(t, w.finish(client, w.dispatch(client, Input{Args: []any{5}}, DispatchOptions{})), `11`)
+			took := time.Since(begun)
+			if !broken && took > 100*time.Millisecond || broken && took > time.Minute {
+				t.Errorf("broken %v: took %v", broken, took)
+			}
+			begun = time.Now()
+			want(t, w.finish(client, w.dispatch(client, Input{Args: []any{6}}, DispatchOptions{Delay: 10 * time.Second})), `13`)
+			if took := time.Since(begun); !broken && took > 10*time.Second+100*time.Millisecond {
+				t.Errorf("delayed: took %v", took)
+			}
+			if complaints := strings.Count(text.String(), "level=WARN"); broken != (complaints > 0) || complaints > 4 {
+				t.Errorf("%d complaints:\n%s", complaints, text.String())
+			}
+			stop()
+			stopFar()
+			if n.hears != nil && len(n.hears) > 0 {
+				t.Errorf("%d still listen", len(n.hears))
+			}
+			w.check()
+		})
+	}
+}
+
+// Hints that gather are sent as one, and one with too many names says nothing in particular.
+func TestHintsGather(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		slow := &slowWire{}
+		e, err := New(w.store, w.reg, Options{Notifier: slow})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.tell(backend.Hint{Queues: []string{"first"}})
+		synctest.Wait() // it is on its way
+		for i := range 500 {
+			e.tell(backend.Hint{Queues: []string{"q"}, Executions: []string{strings.Repeat("x", i+1)}})
+		}
+		time.Sleep(time.Minute)
+		if len(slow.got) != 2 || slow.got[0].Queues[0] != "first" || !slow.got[1].Anything() {
+			t.Errorf("%d hints", len(slow.got))
+		}
+	})
+}
+
+type slowWire struct {
+	wire
+	got []backend.Hint
+}
+
+func (s *slowWire) Notify(_ context.Context, h backend.Hint) error {
+	s.got = append(s.got, h)
+	time.Sleep(time.Second)
+	return nil
+}
