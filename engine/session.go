@@ -145,6 +145,7 @@ func (w *worker) heartbeat() {
 		}
 		before := time.Now()
 		now, err := w.store.Beat(w.ctx, w.session, w.info())
+		w.beats.Add(1)
 		switch {
 		case err == nil:
 			w.clock.set(now, before)

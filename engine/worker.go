@@ -41,6 +41,7 @@ type worker struct {
 
 	hints  chan struct{} // capacity 1: look for work and messages
 	bodies bodies        // of activities that run here
+	beats  atomic.Int64  // heartbeats
 	pass   atomic.Int64  // number of the newest look at the inboxes
 	clear  atomic.Bool   // the last claim left no backlog
 
@@ -206,10 +207,13 @@ func (w *worker) pollInterval() time.Duration {
 }
 
 // versionInterval is how often the database is asked whether another process
-// has changed it, and maxVersionInterval how seldom when it has not for long.
+// has changed it, maxVersionInterval how seldom when it has not for a moment,
+// and idleVersionInterval when it has not for longer than idleAfter.
 const (
-	versionInterval    = 5 * time.Millisecond
-	maxVersionInterval = 20 * time.Millisecond
+	versionInterval     = 5 * time.Millisecond
+	maxVersionInterval  = 20 * time.Millisecond
+	idleVersionInterval = 80 * time.Millisecond
+	idleAfter           = 10 * time.Second
 	// busyInterval is how often at most a change is looked at that may well be our own.
 	busyInterval = 100 * time.Millisecond
 )
@@ -218,7 +222,7 @@ const (
 // the database. That is cheaper than looking, and lets the poll be slow.
 func (w *worker) watchVersion(v backend.Versioner) {
 	var last, ours int64
-	var looked time.Time
+	var looked, foreign time.Time // when a change was last looked at, and one that was not our own
 	interval := versionInterval
 	tick := time.NewTimer(interval)
 	defer tick.Stop()
@@ -229,14 +233,19 @@ func (w *worker) watchVersion(v backend.Versioner) {
 			return
 		}
 		now, err := v.Version(w.ctx)
-		interval = min(interval+time.Millisecond, maxVersionInterval)
+		if interval = min(interval+time.Millisecond, maxVersionInterval); time.Since(foreign) > idleAfter {
+			interval = idleVersionInterval
+		}
 		tick.Reset(interval)
 		if err == nil && now != last {
-			own := w.committer.commits.Load()
+			own := w.committer.commits.Load() + w.beats.Load()
 			if own != ours && time.Since(looked) < busyInterval {
 				continue
 			}
-			last, ours, looked, interval = now, own, time.Now(), versionInterval
+			if looked = time.Now(); own == ours {
+				foreign, interval = looked, versionInterval
+			}
+			last, ours = now, own
 			w.engine.mailed.Store(true)
 			w.hint()
 		}

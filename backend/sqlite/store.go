@@ -144,7 +144,7 @@ func (s *Store) read(ctx context.Context, fn func(c *conn) error) error {
 }
 
 // Version changes whenever any connection has changed the database.
-func (s *Store) Version(ctx context.Context) (int64, error) {
+func (s *Store) Version(context.Context) (int64, error) {
 	s.watching.Lock()
 	defer s.watching.Unlock()
 	if s.closed.Load() {
@@ -157,7 +157,7 @@ func (s *Store) Version(ctx context.Context) (int64, error) {
 		}
 		s.watch = c
 	}
-	v, err := s.watch.first(ctx, "PRAGMA data_version")
+	v, err := s.watch.first(nonstop, "PRAGMA data_version") // with a context that can end the driver would start a goroutine
 	if err != nil {
 		return 0, translate(err)
 	}
