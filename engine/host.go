@@ -373,6 +373,7 @@ func (x *execution) release() error {
 		x.w.hint()
 		return x.block()
 	}
+	x.w.options.Metrics.released()
 	return starlark.ErrEvicted
 }
 
@@ -382,6 +383,7 @@ func (x *execution) handBack() error {
 		a := x.attempts[id]
 		a.stop()
 		a.giveUp()
+		x.w.options.Metrics.attempt(a.activity, AttemptReturned, a.began)
 		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: a.number})
 		if st := x.steps[id]; st != nil {
 			st.running = false

@@ -50,6 +50,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Observer is told what happens to the executions held here.
 	Observer Observer
+	// Metrics counts what the worker does. Default: nothing is counted.
+	Metrics *Metrics
 }
 
 // withDefaults returns o with defaults filled in, or what is wrong with it.

@@ -125,6 +125,7 @@ func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
 	tasks, err := w.store.ClaimTasks(w.ctx, r)
 	w.slots.give(r.Limit - len(tasks))
 	for i := range tasks {
+		w.options.Metrics.claimedTask()
 		w.runTask(&tasks[i])
 	}
 	return len(tasks) == r.Limit, err
@@ -144,7 +145,9 @@ func (w *worker) runTask(k *backend.Task) {
 		defer w.bodies.Add(-1)
 		defer w.slots.give(1)
 		defer cancel()
+		began := w.options.Metrics.clock()
 		value, failure := w.attemptTask(ctx, k)
+		w.options.Metrics.attempt(k.Activity, w.taskOutcome(ctx, failure), began)
 		defer func() {
 			w.mu.Lock()
 			delete(w.tasks, k.Key)

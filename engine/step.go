@@ -56,11 +56,13 @@ type step struct {
 
 // attempt is an activity's code running here.
 type attempt struct {
-	number  int
-	cancel  context.CancelFunc
-	timeout *time.Timer
-	pulse   *time.Timer // fires when no heartbeat comes
-	body    *body
+	number   int
+	activity string
+	began    time.Time // zero unless measured
+	cancel   context.CancelFunc
+	timeout  *time.Timer
+	pulse    *time.Timer // fires when no heartbeat comes
+	body     *body
 }
 
 // resolve is configure for those who run the activity here.
