@@ -25,6 +25,9 @@ func (a *Activity) CheckCall(args int, keywords []string, open bool) error {
 // CheckArgs checks the values of a call: a plain JSON array and a plain JSON object or nil. The
 // error is a *Failure of kind BadArguments. Types that decode themselves do so here too.
 func (a *Activity) CheckArgs(args, kwargs []byte) error {
+	if a.raw != nil {
+		return nil
+	}
 	if _, f := a.bind(args, kwargs, nil); f != nil {
 		f.Activity = a.name
 		return f
@@ -34,6 +37,9 @@ func (a *Activity) CheckArgs(args, kwargs []byte) error {
 
 // shape checks count and names.
 func (a *Activity) shape(args int, keywords []string, open bool) *Failure {
+	if a.raw != nil {
+		return nil
+	}
 	n := len(a.params)
 	if args > n && !a.variadic {
 		return badArguments("%s: takes %s, got %d; its signature is %s", a.name, count(n), args, a.Signature())
@@ -194,6 +200,9 @@ func (a *Activity) wrong(argument string, err error) *Failure {
 // Invoke runs one attempt. The result is plain JSON, null when the function
 // has none. A panic is recovered.
 func (a *Activity) Invoke(ctx context.Context, args, kwargs []byte) (result []byte, failure *Failure) {
+	if a.raw != nil {
+		return a.invokeRaw(ctx, args, kwargs)
+	}
 	var few [8]reflect.Value
 	in := few[:0]
 	if a.ctx {

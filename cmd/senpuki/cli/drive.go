@@ -38,7 +38,7 @@ func (a *app) newDriver(ctx context.Context, store backend.Store, quiet bool) (*
 		signals: make(chan os.Signal, 2), done: make(chan error, 1),
 	}
 	var err error
-	d.engine, err = engine.New(store, a.registry, engine.Options{Hold: true, Observer: d.progress})
+	d.engine, err = engine.New(store, a.registry, engine.Options{Hold: true, Observer: d.progress, Logger: a.log})
 	if err != nil {
 		return nil, err
 	}
