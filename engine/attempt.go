@@ -46,6 +46,7 @@ func (x *execution) start(st *step) {
 	if x.w.options.Observer != nil {
 		x.w.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: n})
 	}
+	ctx, traced := x.w.traceAttempt(activities.WithInfo(ctx, info), x.lineName(), &info)
 	act, args, kwargs, limit := st.act, st.cmd.Args, st.cmd.Kwargs, x.w.options.MaxValue
 	x.w.bodies.Add(1)
 	b := newBody(x.w)
@@ -53,7 +54,8 @@ func (x *execution) start(st *step) {
 	go func() {
 		defer x.w.bodies.Add(-1)
 		defer b.end()
-		value, failure := invoke(activities.WithInfo(ctx, info), act, args, kwargs, limit)
+		value, failure := invoke(ctx, act, args, kwargs, limit)
+		traced(failure)
 		x.post(event{kind: evAttempt, step: id, attempt: n, value: value, failure: failure})
 		cancel()
 	}()

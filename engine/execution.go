@@ -58,6 +58,7 @@ type execution struct {
 	row          []byte
 	nextRow      int64
 	landedAt     time.Time // database time of the newest landed turn
+	line         lineage   // of its spans; trace is empty until somebody asks
 	turnAt       time.Time // when the turn under way put its first entry; zero unless measured
 	replayAt     time.Time // when the replay under way began; likewise
 	taken        []int64
@@ -363,6 +364,7 @@ func (x *execution) ended(t *backend.Turn) error {
 	}
 	x.w.engine.disown(x.rec.ID)
 	x.w.options.Metrics.ended(string(t.State))
+	x.traceRun(ev.Failure)
 	x.w.observe(ev)
 	return nil
 }

@@ -106,7 +106,7 @@ var EndStates = [4]string{"completed", "failed", "cancelled", "timed_out"}
 
 // What follows is called on the hot path. A nil Metrics counts nothing.
 
-// clock is now when somebody measures.
+// clock is now when somebody counts.
 func (m *Metrics) clock() (t time.Time) {
 	if m != nil {
 		t = time.Now()

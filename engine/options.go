@@ -52,6 +52,8 @@ type Options struct {
 	Observer Observer
 	// Metrics counts what the worker does. Default: nothing is counted.
 	Metrics *Metrics
+	// Tracer keeps spans. Default: nobody does.
+	Tracer Tracer
 }
 
 // withDefaults returns o with defaults filled in, or what is wrong with it.

@@ -23,6 +23,7 @@ type taskInput struct {
 	Timeout   time.Duration   `json:"timeout,omitempty"`
 	Heartbeat time.Duration   `json:"heartbeat,omitempty"`
 	Pos       string          `json:"pos,omitempty"`
+	Trace     string          `json:"trace,omitempty"`
 }
 
 // away reports whether a step's attempts are tasks: it has a limit over all
@@ -55,7 +56,7 @@ func (x *execution) beginTask(st *step) {
 	st.running, st.remote, st.queued, st.due = true, true, false, 0
 	origin, run := x.keyRun(st)
 	input, _ := json.Marshal(taskInput{ // JSON and plain fields: never fails
-		Args: st.cmd.Args, Kwargs: st.cmd.Kwargs, Run: x.rec.RunNumber, Key: origin + "/" + strconv.Itoa(run) + "/" + st.cmd.Step, Timeout: st.timeout, Heartbeat: st.heartbeat, Pos: st.cmd.Pos,
+		Args: st.cmd.Args, Kwargs: st.cmd.Kwargs, Run: x.rec.RunNumber, Key: origin + "/" + strconv.Itoa(run) + "/" + st.cmd.Step, Timeout: st.timeout, Heartbeat: st.heartbeat, Pos: st.cmd.Pos, Trace: x.lineName(),
 	})
 	k := backend.Task{
 		Step: st.cmd.Step, Attempt: st.begun, Activity: st.cmd.Name, Queue: st.queue, Priority: st.priority, Tags: st.tags, Limit: st.limit, Input: input,
@@ -205,7 +206,9 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	body := newBody(w)
 	go func() {
 		defer body.end()
-		value, failure := invoke(activities.WithInfo(ctx, info), act, in.Args, in.Kwargs, w.options.MaxValue)
+		ctx, traced := w.traceAttempt(activities.WithInfo(ctx, info), in.Trace, &info)
+		value, failure := invoke(ctx, act, in.Args, in.Kwargs, w.options.MaxValue)
+		traced(failure)
 		done <- result{value, failure}
 	}()
 	select {

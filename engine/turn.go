@@ -23,7 +23,7 @@ func (x *execution) put(e *entry) {
 		x.row = make([]byte, 0, 512)
 	}
 	if len(x.row) == 0 && len(x.rows) == 0 {
-		x.turnAt = x.w.options.Metrics.clock()
+		x.turnAt = x.w.options.clock()
 	}
 	x.row = e.append(x.row)
 }
@@ -83,6 +83,7 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 		return r, errLost
 	}
 	x.w.options.Metrics.turn(x.turnAt)
+	x.traceTurn()
 	x.turnAt = time.Time{}
 	x.told(t)
 	x.nextRow += int64(len(t.Rows))

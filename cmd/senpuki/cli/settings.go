@@ -153,6 +153,30 @@ func observing(log *slog.Logger) engine.Observer {
 	return ops.EventLog{Log: log}
 }
 
+// sendPatience is how long the sending of the last traces may hold up the end of a command.
+const sendPatience = 3 * time.Second
+
+// tracer is the tracer that the environment asks for, nil for none, and what sends its last spans.
+func (a *app) tracer(ctx context.Context, log *slog.Logger) (engine.Tracer, func(), error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	t, err := ops.NewTracer(ctx, ops.TraceOptions{Env: a.env, Console: a.err, Version: release, Log: log})
+	if err != nil {
+		return nil, nil, usage("%w", err)
+	}
+	if t == nil {
+		return nil, func() {}, nil
+	}
+	return t, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), sendPatience)
+		defer cancel()
+		if err := t.Shutdown(ctx); err != nil {
+			log.Warn("the last traces were not sent", "error", err)
+		}
+	}, nil
+}
+
 // logHere makes the log of an engine that runs here for one execution. It is
 // silent unless a format or a level was asked for, since progress says the same to a person.
 func (a *app) logHere(flags *pflag.FlagSet, l logFlags) (err error) {

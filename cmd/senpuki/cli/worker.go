@@ -104,10 +104,15 @@ func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	tracer, sent, err := a.tracer(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer sent()
 	metrics := &engine.Metrics{}
 	eng, err := engine.New(store, a.registry, engine.Options{
 		Queues: f.queues, Tags: f.tags, MaxConcurrency: f.concurrency, Retention: keep,
-		Logger: log, Observer: observing(log), Metrics: metrics,
+		Logger: log, Observer: observing(log), Metrics: metrics, Tracer: tracer,
 	})
 	if err != nil {
 		return usage("%w", err)
