@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/memory"
 	"github.com/senpuki/senpuki/engine"
 )
@@ -45,12 +46,24 @@ func ran(t *testing.T, tracer engine.Tracer) (seen []trace.SpanContext) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	finish(t, eng, store, "")
+	return append(seen, <-saw, <-saw)
+}
+
+// finish runs the family to its end; waiting, when it is not empty, is an execution that nobody takes.
+func finish(t *testing.T, eng *engine.Engine, store backend.Store, waiting string) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- eng.Run(ctx) }()
 	<-eng.Ready()
 	if _, err := eng.Deploy(ctx, fstest.MapFS{"f.star": {Data: []byte(family)}}, "f.star"); err != nil {
 		t.Fatal(err)
+	}
+	if waiting != "" {
+		if _, err := eng.Dispatch(ctx, "f", engine.Input{}, engine.DispatchOptions{ID: waiting, Queue: "nobody"}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	id, err := eng.Dispatch(ctx, "f", engine.Input{}, engine.DispatchOptions{})
 	if err == nil {
@@ -66,7 +79,6 @@ func ran(t *testing.T, tracer engine.Tracer) (seen []trace.SpanContext) {
 	for _, err := range store.Check(context.Background()) {
 		t.Error(err)
 	}
-	return append(seen, <-saw, <-saw)
 }
 
 func TestTracer(t *testing.T) {
