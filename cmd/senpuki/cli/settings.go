@@ -22,15 +22,29 @@ import (
 )
 
 // unconfigured are the commands that need no settings, and say what they say even when the file is broken.
-var unconfigured = []string{"senpuki", "version", "help", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}
+var unconfigured = []string{"version", "help", "completion"}
+
+// completes are the commands that a shell runs to complete a line: settings help, a broken file is no reason to say so there.
+var completes = []string{cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd}
 
 // configure reads the configuration file and registers its activities.
 func (a *app) configure(c *cobra.Command) error {
-	for p := c; p != nil; p = p.Parent() {
-		if slices.Contains(unconfigured, p.Name()) && p.HasParent() || p == c && !p.HasParent() {
+	if !c.HasParent() { // the command without a word after it
+		return nil
+	}
+	for p := c; p.HasParent(); p = p.Parent() {
+		if slices.Contains(unconfigured, p.Name()) {
 			return nil
 		}
 	}
+	err := a.readConfig()
+	if slices.Contains(completes, c.Name()) {
+		return nil
+	}
+	return err
+}
+
+func (a *app) readConfig() error {
 	path := a.configPath
 	if path == "" {
 		path = a.env("SENPUKI_CONFIG")
