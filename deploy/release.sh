@@ -30,6 +30,11 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# A clone of its own: Go puts the commit into binaries that are built in one, but not in a worktree, and what git ignores is not there.
+commit=$(git rev-parse HEAD)
+git clone --quiet --no-hardlinks . "$work/src"
+cd "$work/src"
+git checkout --quiet --detach "$commit"
 archives=()
 for target in "${targets[@]}"; do
   os=${target%/*} arch=${target#*/}
@@ -40,6 +45,7 @@ for target in "${targets[@]}"; do
   GOOS=$os GOARCH=$arch go build -trimpath -buildvcs=true \
     -ldflags "-s -w -buildid= -X github.com/senpuki/senpuki/cmd/senpuki/cli.release=$version" \
     -o "$work/$name/$binary" ./cmd/senpuki
+  go version -m "$work/$name/$binary" | grep -q "vcs.revision=$commit" || { echo "release: $target does not name its commit" >&2; exit 1; }
   cp LICENSE README.md CHANGELOG.md "$work/$name/"
   chmod 644 "$work/$name"/*.md "$work/$name/LICENSE"
   chmod 755 "$work/$name/$binary" "$work/$name"

@@ -6,13 +6,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${1:-linux/amd64}
+head=$(git rev-parse HEAD)
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 root=$(git rev-parse --show-toplevel)
 for n in one another/place; do
   mkdir -p "$work/$n"
   git clone --quiet --no-hardlinks "$root" "$work/$n/src"
-  git -C "$work/$n/src" checkout --quiet --detach "$(git rev-parse HEAD)"
+  git -C "$work/$n/src" checkout --quiet --detach "$head"
 done
 "$work/one/src/deploy/release.sh" -o "$work/one/dist" "$target"
 # The second build begins from nothing: a cache would only give back the first.
