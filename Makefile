@@ -16,7 +16,7 @@ LINT := $(shell golangci-lint version 2>/dev/null | grep -q " $(GOLANGCI_VERSION
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/senpuki
@@ -76,6 +76,14 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 soak: ## kill a workflow KILLS (2000) times; disturb three workers for SOAK (10m)
 	go test -run '^TestKill$$' -timeout 0 -v ./cmd/senpuki -args -kills $(KILLS)
 	go test -run '^TestSoak$$' -timeout 0 -v ./cmd/senpuki -args -soak $(SOAK)
+
+.PHONY: release
+release: ## archives for every system, with checksums, in dist/
+	deploy/release.sh
+
+.PHONY: reproducible
+reproducible: ## build one target of the release twice from nothing; fail unless both are the same
+	deploy/reproducible.sh
 
 .PHONY: clean
 clean: ## remove what was built

@@ -31,7 +31,11 @@ type Activity struct {
 	fields   fields       // of the last parameter, nil when it is no struct
 	whole    reflect.Type // that struct's type
 	result   reflect.Type // nil when there is none
+	raw      rawFunc      // in place of fn: it takes any arguments
 }
+
+// rawFunc is an activity that takes its arguments as JSON, an array and an object or nil, and returns JSON.
+type rawFunc func(ctx context.Context, args, kwargs []byte) ([]byte, error)
 
 type param struct {
 	name     string // "" when it was not declared
@@ -204,6 +208,9 @@ func (a *Activity) Options() Options { return a.opts }
 // Signature is the activity as a line of text, "charge(order string, cents int64) -> Receipt".
 // A parameter that may be left out has a question mark; those after a star are keywords.
 func (a *Activity) Signature() string {
+	if a.raw != nil {
+		return a.name + "(...)"
+	}
 	var words []string
 	for i, p := range a.params {
 		word := typeWord(p.typ)

@@ -25,6 +25,9 @@ func (a *Activity) CheckCall(args int, keywords []string, open bool) error {
 // CheckArgs checks the values of a call: a plain JSON array and a plain JSON object or nil. The
 // error is a *Failure of kind BadArguments. Types that decode themselves do so here too.
 func (a *Activity) CheckArgs(args, kwargs []byte) error {
+	if a.raw != nil {
+		return nil
+	}
 	if _, f := a.bind(args, kwargs, nil); f != nil {
 		f.Activity = a.name
 		return f
@@ -34,6 +37,9 @@ func (a *Activity) CheckArgs(args, kwargs []byte) error {
 
 // shape checks count and names.
 func (a *Activity) shape(args int, keywords []string, open bool) *Failure {
+	if a.raw != nil {
+		return nil
+	}
 	n := len(a.params)
 	if args > n && !a.variadic {
 		return badArguments("%s: takes %s, got %d; its signature is %s", a.name, count(n), args, a.Signature())
@@ -191,14 +197,18 @@ func (a *Activity) wrong(argument string, err error) *Failure {
 	return badArguments("%s: argument %s %v", a.name, argument, err)
 }
 
-// Call is a checked call with its arguments decoded, for one attempt: what it is given is its own.
-type Call struct {
-	activity *Activity
-	in       []reflect.Value // the first is for the context, if the function takes one
+// Bound is a checked call with its arguments decoded, for one attempt: what it is given is its own.
+type Bound struct {
+	activity     *Activity
+	in           []reflect.Value // the first is for the context, if the function takes one
+	args, kwargs []byte          // of an activity that takes any
 }
 
 // Bind is CheckArgs for a call that is about to be made: it keeps what it has decoded.
-func (a *Activity) Bind(args, kwargs []byte) (*Call, error) {
+func (a *Activity) Bind(args, kwargs []byte) (*Bound, error) {
+	if a.raw != nil {
+		return &Bound{activity: a, args: args, kwargs: kwargs}, nil
+	}
 	in := make([]reflect.Value, 0, len(a.params)+1)
 	if a.ctx {
 		in = append(in, reflect.Value{})
@@ -208,13 +218,16 @@ func (a *Activity) Bind(args, kwargs []byte) (*Call, error) {
 		f.Activity = a.name
 		return nil, f
 	}
-	return &Call{a, in}, nil
+	return &Bound{activity: a, in: in}, nil
 }
 
 // Invoke runs one attempt. The result is plain JSON, null when the function
 // has none. A panic is recovered.
 func (a *Activity) Invoke(ctx context.Context, args, kwargs []byte) ([]byte, *Failure) {
-	c := Call{activity: a}
+	if a.raw != nil {
+		return a.invokeRaw(ctx, args, kwargs)
+	}
+	c := Bound{activity: a}
 	var few [8]reflect.Value
 	in := few[:0]
 	if a.ctx {
@@ -229,8 +242,11 @@ func (a *Activity) Invoke(ctx context.Context, args, kwargs []byte) ([]byte, *Fa
 }
 
 // Invoke runs the attempt; see [Activity.Invoke].
-func (c *Call) Invoke(ctx context.Context) (result []byte, failure *Failure) {
+func (c *Bound) Invoke(ctx context.Context) (result []byte, failure *Failure) {
 	a, in := c.activity, c.in
+	if a.raw != nil {
+		return a.invokeRaw(ctx, c.args, c.kwargs)
+	}
 	if a.ctx {
 		in[0] = reflect.ValueOf(ctx)
 	}

@@ -56,6 +56,9 @@ func parseDuration(text string) (time.Duration, error) {
 	return time.Duration(math.Round(total)), nil
 }
 
+// ParseDuration reads a duration as scripts write them: "500ms", "1h 30m", "2d".
+func ParseDuration(text string) (time.Duration, error) { return parseDuration(text) }
+
 // secondsDuration turns a number of seconds into a duration.
 func secondsDuration(seconds float64) (time.Duration, error) {
 	if seconds < 0 || math.IsNaN(seconds) || seconds > math.MaxInt64/2/float64(time.Second) {

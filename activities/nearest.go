@@ -70,3 +70,11 @@ func meant(name string, names []string) string {
 	}
 	return "; did you mean " + strings.Join(close, " or ") + "?"
 }
+
+// NearestOf is the one of names that is most like name, "" when none is.
+func NearestOf(name string, names []string) string {
+	if near := nearest(name, names, 1); len(near) > 0 {
+		return near[0]
+	}
+	return ""
+}

@@ -35,19 +35,24 @@ func (r *Registry) Register(name string, fn any, opts ...Options) error {
 	default:
 		return fmt.Errorf("activity %q: one Options at most, got %d", name, len(opts))
 	}
-	if !activityName.MatchString(name) {
-		return fmt.Errorf("activity %q: a name is letters, digits and _ . / - and begins with a letter", name)
-	}
 	a, err := newActivity(name, fn, o)
 	if err != nil {
 		return fmt.Errorf("activity %q: %w", name, err)
 	}
+	return r.add(a)
+}
+
+// add gives an activity its place.
+func (r *Registry) add(a *Activity) error {
+	if !activityName.MatchString(a.name) {
+		return fmt.Errorf("activity %q: a name is letters, digits and _ . / - and begins with a letter", a.name)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, there := r.byName[name]; there {
-		return fmt.Errorf("activity %q: %w", name, ErrRegistered)
+	if _, there := r.byName[a.name]; there {
+		return fmt.Errorf("activity %q: %w", a.name, ErrRegistered)
 	}
-	r.byName[name] = a
+	r.byName[a.name] = a
 	return nil
 }
 

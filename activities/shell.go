@@ -100,6 +100,18 @@ func runShell(ctx context.Context, command shellCommand, stdin *string, env *map
 			cmd.Env = append(cmd.Env, name+"="+(*env)[name])
 		}
 	}
+	result, exit, err := runCommand(ctx, cmd)
+	if err != nil {
+		return ShellResult{}, err
+	}
+	if result.ExitCode != 0 && (check == nil || *check) {
+		return ShellResult{}, exitError(result, exit)
+	}
+	return result, nil
+}
+
+// runCommand runs a command to its end, or until ctx ends: then it is killed with all its children.
+func runCommand(ctx context.Context, cmd *exec.Cmd) (ShellResult, *exec.ExitError, error) {
 	stdout, stderr := &limited{most: maxOutput}, &limited{most: maxOutput}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = waitDelay
@@ -116,21 +128,18 @@ func runShell(ctx context.Context, command shellCommand, stdin *string, env *map
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return ShellResult{}, fmt.Errorf("the command was killed: %w", context.Cause(ctx))
+		return ShellResult{}, nil, fmt.Errorf("the command was killed: %w", context.Cause(ctx))
 	case stdout.over || stderr.over:
-		return ShellResult{}, Fail("OutputTooLarge", fmt.Sprintf("the command wrote more than %d MiB", maxOutput>>20), NotRetryable())
+		return ShellResult{}, nil, Fail("OutputTooLarge", fmt.Sprintf("the command wrote more than %d MiB", maxOutput>>20), NotRetryable())
 	case err == nil, errors.Is(err, exec.ErrWaitDelay):
 		// A background process that keeps the pipes open is not waited for.
 	case errors.As(err, &exit):
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return ShellResult{}, Fail("NotFound", err.Error(), NotRetryable())
+		return ShellResult{}, nil, Fail("NotFound", err.Error(), NotRetryable())
 	default:
-		return ShellResult{}, err
+		return ShellResult{}, nil, err
 	}
-	if result.ExitCode != 0 && (check == nil || *check) {
-		return ShellResult{}, exitError(result, exit)
-	}
-	return result, nil
+	return result, exit, nil
 }
 
 // exitError carries the ends of the output; its message has the last line of stderr.

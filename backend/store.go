@@ -100,6 +100,19 @@ type Backuper interface {
 	Backup(ctx context.Context, path string) error
 }
 
+// Pooler is an optional ability: how the store's connections are used.
+type Pooler interface {
+	Pool() Pool
+}
+
+// Pool is the use of a pool of connections at one moment.
+type Pool struct {
+	Max    int           // how many there may be
+	InUse  int           // how many work now
+	Waits  int64         // how often one had to be waited for, since the store was opened
+	Waited time.Duration // how long in all
+}
+
 // Versioner is an optional ability: a cheap number that changes whenever
 // another process may have changed the database, so that an idle worker need
 // not run its claim query.

@@ -17,12 +17,12 @@ import (
 func (x *execution) start(st *step) {
 	id, n := st.cmd.Step, st.begun
 	if failure := x.w.resolve(st); failure != nil {
-		x.attempts[id] = &attempt{number: n, cancel: func() {}}
+		x.attempts[id] = &attempt{number: n, activity: st.cmd.Name, cancel: func() {}}
 		x.post(event{kind: evAttempt, step: id, attempt: n, failure: failure})
 		return
 	}
 	ctx, cancel := context.WithCancel(x.w.attempts)
-	a := &attempt{number: n, cancel: cancel}
+	a := &attempt{number: n, activity: st.cmd.Name, cancel: cancel, began: x.w.options.Metrics.clock()}
 	x.attempts[id] = a
 	if st.dropped {
 		cancel()
@@ -46,20 +46,22 @@ func (x *execution) start(st *step) {
 	if x.w.options.Observer != nil {
 		x.w.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: n})
 	}
+	ctx, traced := x.w.traceAttempt(activities.WithInfo(ctx, info), x.lineName(), &info)
 	act, call, args, kwargs := st.act, st.call, st.cmd.Args, st.cmd.Kwargs
 	st.call = nil
 	b := x.w.bodies.begin(x.rec.ID, id, st.cmd.Name)
 	a.body = b
 	go func() {
 		defer b.end()
-		value, failure := x.w.invoke(activities.WithInfo(ctx, info), act, call, args, kwargs)
+		value, failure := x.w.invoke(ctx, act, call, args, kwargs)
+		traced(failure)
 		x.post(event{kind: evAttempt, step: id, attempt: n, value: value, failure: failure})
 		cancel()
 	}()
 }
 
 // invoke calls an activity with stored arguments, which call has decoded unless it is nil, and returns a stored value.
-func (w *worker) invoke(ctx context.Context, act *activities.Activity, call *activities.Call, args, kwargs []byte) ([]byte, *activities.Failure) {
+func (w *worker) invoke(ctx context.Context, act *activities.Activity, call *activities.Bound, args, kwargs []byte) ([]byte, *activities.Failure) {
 	if call == nil {
 		plain, err := starlark.ToPlain(args)
 		if err != nil {
@@ -121,7 +123,7 @@ func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
 	if !st.running || ev.attempt != st.begun {
 		return d, false // late: the attempt was given up
 	}
-	x.over(st)
+	x.over(st, x.w.outcome(ev.failure, st.dropped))
 	if ev.failure == nil {
 		return x.stepDone(st, ev.value), true
 	}
@@ -145,9 +147,10 @@ func (x *execution) expiredFailure() *activities.Failure {
 }
 
 // over ends the newest attempt of a step; its slot is in hand now.
-func (x *execution) over(st *step) {
+func (x *execution) over(st *step, outcome AttemptOutcome) {
 	st.running = false
 	if a := x.attempts[st.cmd.Step]; a != nil {
+		x.w.options.Metrics.attempt(a.activity, outcome, a.began)
 		a.stopTimers()
 		delete(x.attempts, st.cmd.Step)
 		x.slots++
@@ -183,7 +186,7 @@ func (x *execution) absorbTimeout(st *step, ev *event) (d starlark.Delivery, ok 
 		a.cancel()
 		a.giveUp()
 	}
-	x.over(st)
+	x.over(st, AttemptTimedOut)
 	return x.attemptFailed(st, ev.failure)
 }
 
@@ -205,6 +208,7 @@ func (x *execution) attemptFailed(st *step, f *activities.Failure) (d starlark.D
 	}
 	st.due = x.stamp() + delay.Microseconds()
 	x.put(&entry{kind: []byte(entryFail), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, failure: encodeFailure(f), retry: st.due})
+	x.w.log.Info("attempt failed; another follows", "execution", x.rec.ID, "step", st.cmd.Step, "activity", st.cmd.Name, "attempt", st.begun, "failure", f.Error(), "retry", fromMicro(st.due))
 	x.w.observe(Event{
 		Kind: AttemptFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: st.cmd.Name,
 		Attempt: st.begun, Failure: f, Retry: fromMicro(st.due),

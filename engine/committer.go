@@ -64,6 +64,7 @@ type committer struct {
 	now     func() time.Time // estimated database time
 	commits atomic.Int64
 	tell    func(backend.Hint) // nil: nobody listens
+	metrics *Metrics
 
 	turns   []backend.Turn // scratch space of land
 	creates []backend.NewExecution
@@ -211,14 +212,17 @@ func (c *committer) land(batch []*write) (backend.Reply, error) {
 				return reply, nil
 			}
 		}
+		started := c.metrics.clock()
 		reply, err := c.store.Commit(c.ctx, b)
 		c.commits.Add(1)
 		var te *backend.TurnError
+		answered := err == nil || errors.Is(err, backend.ErrFenced) || errors.Is(err, backend.ErrNoProgram) || errors.As(err, &te)
+		c.metrics.commit(len(batch), started, !answered)
 		switch {
 		case err == nil:
 			c.announce(&b)
 			return reply, nil
-		case errors.Is(err, backend.ErrFenced), errors.Is(err, backend.ErrNoProgram), errors.As(err, &te):
+		case answered:
 			return reply, err
 		case c.ctx.Err() != nil:
 			return reply, backend.ErrFenced

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
@@ -283,6 +284,7 @@ func (x *execution) goLive() error {
 		}
 	}
 	x.live, x.fresh = true, true
+	x.w.options.Metrics.replay(x.replayAt)
 	begins := x.copied() // a rerun goes on for the first time
 	if begins {
 		x.put(&entry{kind: []byte(entryRerun), at: x.stamp()})
@@ -349,6 +351,7 @@ func (x *execution) keyRun(st *step) (id string, run int) {
 func (x *execution) crashed(st *step) {
 	st.running = false
 	st.crashes++
+	x.w.options.Metrics.attempt(st.cmd.Name, AttemptCrashed, time.Time{})
 	if st.dropped {
 		x.put(&entry{kind: []byte(entryCrash), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun})
 		x.post(event{kind: evDropped, step: st.cmd.Step})
@@ -363,6 +366,7 @@ func (x *execution) crashed(st *step) {
 			NoRetry: true,
 		}
 	}
+	x.w.log.Warn("an attempt died with its process", "execution", x.rec.ID, "step", st.cmd.Step, "activity", st.cmd.Name, "attempt", st.begun, "crashes", st.crashes)
 	if failure == nil {
 		st.due = x.stamp() + st.retry.Delay(st.crashes, x.w.random()).Microseconds()
 	}

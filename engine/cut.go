@@ -76,6 +76,7 @@ func (x *execution) endCut() error {
 	x.cutAttempts()
 	for _, id := range slices.Sorted(maps.Keys(x.attempts)) {
 		x.attempts[id].giveUp()
+		x.w.options.Metrics.attempt(x.attempts[id].activity, AttemptCancelled, x.attempts[id].began)
 		delete(x.attempts, id)
 		x.slots++
 	}

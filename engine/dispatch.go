@@ -93,7 +93,8 @@ func (e *Engine) Dispatch(ctx context.Context, workflow string, in Input, o Disp
 }
 
 // create writes a new execution, through the worker's committer when there is one.
-func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution, here bool) error {
+func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution, here bool) (err error) {
+	defer e.dispatched(ctx, n, time.Now(), &err)
 	if w == nil {
 		b := backend.Batch{Create: []backend.NewExecution{*n}}
 		reply, err := e.store.Commit(ctx, b)

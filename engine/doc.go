@@ -74,6 +74,19 @@
 // slots wait in memory and begin in later rows. The slot of an ended attempt
 // stays with its execution until its next turn is sealed, so a sequential script asks for one only once.
 //
+// # Seen from outside
+//
+// Four options let others look on, each free when nobody does: an Observer is told of events, a
+// Logger of what an operator should know, Metrics are counted in atomic adds,
+// a Tracer is told of spans. HTTP, Prometheus and OpenTelemetry are known to
+// those who implement them only (cmd/senpuki/cli/ops): even OpenTelemetry's interface of a trace would bring its modules
+// into every program that embeds an engine, and it has no notion of a span that outlives its process.
+//
+// No record carries a span's context. A run's span has a name that follows from the execution, its run and the execution at the
+// top of its family, so every process comes to the same one, and replay and
+// takeover need nothing. The rejected ideas: a tag, which people filter by; the input, which they read; a column,
+// which every store would carry for the few that trace. A run's span is told by whoever ends the run.
+//
 // # Goroutines, and who waits for them
 //
 //	Engine.Run            the caller's; owns the worker

@@ -138,6 +138,8 @@ func (e *Engine) open(ctx context.Context) (*worker, error) {
 		if err == nil {
 			e.clock.set(now, before)
 			w := newWorker(e, id, me)
+			w.beaten.Store(&before)
+			e.options.Logger.Info("session opened", "session", id, "queues", e.options.Queues, "tags", e.options.Tags, "concurrency", e.options.MaxConcurrency)
 			e.mu.Lock()
 			e.worker = w
 			if !e.opened {

@@ -58,6 +58,9 @@ type execution struct {
 	row          []byte
 	nextRow      int64
 	landedAt     time.Time // database time of the newest landed turn
+	line         lineage   // of its spans; trace is empty until somebody asks
+	turnAt       time.Time // when the turn under way put its first entry; zero unless measured
+	replayAt     time.Time // when the replay under way began; likewise
 	taken        []int64
 	logs         []backend.LogLine
 	children     []backend.NewExecution
@@ -258,6 +261,7 @@ func (x *execution) begin() {
 // rewind reads the journal and makes ready to replay it.
 func (x *execution) rewind() error {
 	x.live, x.resumed = false, true
+	x.replayAt = x.w.options.Metrics.clock()
 	x.steps = make(map[string]*step, len(x.steps))
 	x.seq, x.lines, x.now = 0, 0, 0
 	x.ready, x.starting, x.consumed = nil, nil, nil
@@ -365,11 +369,14 @@ func (x *execution) ended(t *backend.Turn) error {
 	ev := Event{Kind: ExecutionEnded, Execution: x.rec.ID, Name: string(t.State)}
 	if t.Failure != nil {
 		ev.Failure = decodeFailure(t.Failure)
+		x.w.log.Info("execution ended without a result", "execution", x.rec.ID, "workflow", x.rec.Workflow, "run", x.rec.RunNumber, "state", t.State, "failure", ev.Failure.Error())
 	}
 	x.w.engine.disown(x.rec.ID)
 	if x.rec.Parent != "" {
 		x.w.engine.tell(backend.Hint{Executions: []string{x.rec.Parent}})
 	}
+	x.w.options.Metrics.ended(string(t.State))
+	x.traceRun(ev.Failure)
 	x.w.observe(ev)
 	return nil
 }
@@ -397,6 +404,7 @@ func (x *execution) stuck(cause error) (again bool) {
 	t := x.turn(backend.Release)
 	t.Rows, t.Stuck = x.closeRows(), &s
 	t.Due = fromMicro(x.w.clock.now()).Add(backoff)
+	x.w.options.Metrics.stuck()
 	x.w.log.Warn("execution is stuck", "execution", x.rec.ID, "reason", s.Reason, "next_try", t.Due)
 	r, err := x.landing(t)
 	if err != nil {

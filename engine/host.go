@@ -83,7 +83,7 @@ func (x *execution) Issue(c starlark.Command) error {
 			x.begun(st)
 			e.attempt = st.begun
 		default:
-			x.line(st)
+			x.queueUp(st)
 		}
 	case starlark.StartTimer:
 		st = x.ask(c)
@@ -191,11 +191,11 @@ func (x *execution) enqueue(st *step) {
 		x.taskLater(st)
 		return
 	}
-	x.line(st)
+	x.queueUp(st)
 }
 
-// line makes a step's attempt wait for a slot.
-func (x *execution) line(st *step) {
+// queueUp makes a step's attempt wait for a slot.
+func (x *execution) queueUp(st *step) {
 	st.call = nil // decoded arguments are not worth their room while they wait
 	if !st.queued {
 		st.queued = true
@@ -385,6 +385,7 @@ func (x *execution) release() error {
 		x.w.hint()
 		return x.block()
 	}
+	x.w.options.Metrics.released()
 	return starlark.ErrEvicted
 }
 
@@ -394,6 +395,7 @@ func (x *execution) handBack() error {
 		a := x.attempts[id]
 		a.stop()
 		a.giveUp()
+		x.w.options.Metrics.attempt(a.activity, AttemptReturned, a.began)
 		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: a.number})
 		if st := x.steps[id]; st != nil {
 			st.running = false

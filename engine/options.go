@@ -55,6 +55,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Observer is told what happens to the executions held here.
 	Observer Observer
+	// Metrics counts what the worker does. Default: nothing is counted.
+	Metrics *Metrics
+	// Tracer keeps spans. Default: nobody does.
+	Tracer Tracer
 }
 
 // withDefaults returns o with defaults filled in, or what is wrong with it.

@@ -332,6 +332,7 @@ func (x *execution) next(take carried, digest string) error {
 	if err != nil {
 		return err
 	}
+	x.traceRun(nil)
 	x.rec.Run, x.rec.RunNumber = r.run, x.rec.RunNumber+1
 	x.rec.Digest = t.Next.Digest
 	x.w.observe(Event{Kind: ExecutionContinued, Execution: x.rec.ID, Name: x.rec.Workflow, Attempt: x.rec.RunNumber})

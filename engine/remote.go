@@ -23,6 +23,7 @@ type taskInput struct {
 	Timeout   time.Duration   `json:"timeout,omitempty"`
 	Heartbeat time.Duration   `json:"heartbeat,omitempty"`
 	Pos       string          `json:"pos,omitempty"`
+	Trace     string          `json:"trace,omitempty"`
 }
 
 // away reports whether a step's attempts are tasks: it has a limit over all
@@ -56,7 +57,7 @@ func (x *execution) beginTask(st *step) {
 	st.running, st.remote, st.queued, st.due = true, true, false, 0
 	origin, run := x.keyRun(st)
 	input, _ := json.Marshal(taskInput{ // JSON and plain fields: never fails
-		Args: st.cmd.Args, Kwargs: st.cmd.Kwargs, Run: x.rec.RunNumber, Key: origin + "/" + strconv.Itoa(run) + "/" + st.cmd.Step, Timeout: st.timeout, Heartbeat: st.heartbeat, Pos: st.cmd.Pos,
+		Args: st.cmd.Args, Kwargs: st.cmd.Kwargs, Run: x.rec.RunNumber, Key: origin + "/" + strconv.Itoa(run) + "/" + st.cmd.Step, Timeout: st.timeout, Heartbeat: st.heartbeat, Pos: st.cmd.Pos, Trace: x.lineName(),
 	})
 	k := backend.Task{
 		Step: st.cmd.Step, Attempt: st.begun, Activity: st.cmd.Name, Queue: st.queue, Priority: st.priority, Tags: st.tags, Limit: st.limit, Input: input,
@@ -126,6 +127,7 @@ func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
 	tasks, err := w.store.ClaimTasks(w.ctx, r)
 	w.slots.give(r.Limit - len(tasks))
 	for i := range tasks {
+		w.options.Metrics.claimedTask()
 		w.runTask(&tasks[i])
 	}
 	if err != nil || r.Executions != nil {
@@ -158,7 +160,9 @@ func (w *worker) runTask(k *backend.Task) {
 	w.wg.Go(func() {
 		defer w.slots.give(1)
 		defer cancel()
+		began := w.options.Metrics.clock()
 		value, failure := w.attemptTask(ctx, k)
+		w.options.Metrics.attempt(k.Activity, w.taskOutcome(ctx, failure), began)
 		defer func() {
 			w.mu.Lock()
 			delete(w.tasks, k.Key)
@@ -216,7 +220,9 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	body := w.bodies.begin(k.Execution, k.Step, k.Activity)
 	go func() {
 		defer body.end()
-		value, failure := w.invoke(activities.WithInfo(ctx, info), act, nil, in.Args, in.Kwargs)
+		ctx, traced := w.traceAttempt(activities.WithInfo(ctx, info), in.Trace, &info)
+		value, failure := w.invoke(ctx, act, nil, in.Args, in.Kwargs)
+		traced(failure)
 		done <- result{value, failure}
 	}()
 	select {

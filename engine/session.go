@@ -146,9 +146,11 @@ func (w *worker) heartbeat() {
 		before := time.Now()
 		now, err := w.store.Beat(w.ctx, w.session, w.info())
 		w.beats.Add(1)
+		w.options.Metrics.beat(err)
 		switch {
 		case err == nil:
 			w.clock.set(now, before)
+			w.beaten.Store(&before)
 			w.watchTasks()
 		case errors.Is(err, backend.ErrFenced):
 			w.lose()

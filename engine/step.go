@@ -27,8 +27,8 @@ type step struct {
 	digest string // of a child's code
 	input  []byte // of a child
 
-	call  *activities.Call // of the attempt that begins with the turn under way, decoded already
-	got   *event           // an outcome that is durable and waits for its delivery
+	call  *activities.Bound // of the attempt that begins with the turn under way, decoded already
+	got   *event            // an outcome that is durable and waits for its delivery
 	timer *time.Timer
 
 	copied bool   // asked for in an earlier run, whose journal was copied
@@ -57,11 +57,13 @@ type step struct {
 
 // attempt is an activity's code running here.
 type attempt struct {
-	number  int
-	cancel  context.CancelFunc
-	timeout *time.Timer
-	pulse   *time.Timer // fires when no heartbeat comes
-	body    *body
+	number   int
+	activity string
+	began    time.Time // zero unless measured
+	cancel   context.CancelFunc
+	timeout  *time.Timer
+	pulse    *time.Timer // fires when no heartbeat comes
+	body     *body
 }
 
 // resolve is configure for those who run the activity here.

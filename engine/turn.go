@@ -22,6 +22,9 @@ func (x *execution) put(e *entry) {
 	if x.row == nil {
 		x.row = make([]byte, 0, 512)
 	}
+	if len(x.row) == 0 && len(x.rows) == 0 {
+		x.turnAt = x.w.options.clock()
+	}
 	x.row = e.append(x.row)
 }
 
@@ -79,6 +82,9 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 		x.w.lose()
 		return r, errLost
 	}
+	x.w.options.Metrics.turn(x.turnAt)
+	x.traceTurn()
+	x.turnAt = time.Time{}
 	x.told(t)
 	x.nextRow += int64(len(t.Rows))
 	x.landedAt = r.now

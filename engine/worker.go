@@ -56,7 +56,8 @@ type worker struct {
 	lastLook time.Time
 	faulty   atomic.Bool // the database failed at the last try
 	last     atomic.Pointer[error]
-	refused  atomic.Bool // a turn of ours was refused: what we hold is not what we think
+	refused  atomic.Bool               // a turn of ours was refused: what we hold is not what we think
+	beaten   atomic.Pointer[time.Time] // when the newest heartbeat was acknowledged
 }
 
 func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
@@ -73,7 +74,7 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 	w.parking.max = e.options.MaxParked
 	w.sharing.behind.Store(noBacklog)
 	w.slots.freed = w.slotFreed
-	w.committer = &committer{store: e.store, session: id, in: make(chan *write, maxBatch), ctx: w.ctx, onError: w.fault, now: func() time.Time { return fromMicro(w.clock.now()) }}
+	w.committer = &committer{store: e.store, session: id, in: make(chan *write, maxBatch), ctx: w.ctx, onError: w.fault, metrics: e.options.Metrics, now: func() time.Time { return fromMicro(w.clock.now()) }}
 	if e.wakeups.notifier != nil {
 		w.committer.tell = e.tell
 	}
@@ -121,6 +122,7 @@ func (w *worker) hint() {
 // lose drops everything: the session was revoked.
 func (w *worker) lose() {
 	if w.ctx.Err() == nil {
+		w.options.Metrics.sessionLost()
 		w.log.Warn("this worker has lost its session; beginning another", "session", w.session)
 	}
 	w.cancel()
@@ -289,12 +291,14 @@ func (w *worker) claim() (more bool, err error) {
 	if n == 0 {
 		return false, nil
 	}
+	began := w.options.Metrics.clock()
 	claimed, err := w.store.Claim(w.ctx, backend.ClaimRequest{
 		Session: w.session, Queues: w.options.Queues, Tags: w.options.Tags, Editions: editions, Limit: n,
 	})
 	if err != nil {
 		return false, err
 	}
+	w.options.Metrics.asked(began)
 	for i := range claimed {
 		w.take(claimed[i], w.slots.tryTake())
 	}
@@ -351,6 +355,7 @@ func (w *worker) take(c backend.Claimed, slot bool) {
 	}
 	w.held[x.rec.ID] = x
 	w.mu.Unlock()
+	w.options.Metrics.claimed()
 	w.wg.Go(x.drive)
 }
 

@@ -143,6 +143,11 @@ func (s *Store) read(ctx context.Context, fn func(c *conn) error) error {
 	return translate(fn(c))
 }
 
+// Pool is the use of the connections that read; writers queue at the turnstile.
+func (s *Store) Pool() backend.Pool {
+	return backend.Pool{Max: readers, InUse: readers - len(s.idle)}
+}
+
 // Version changes whenever any connection has changed the database.
 func (s *Store) Version(context.Context) (int64, error) {
 	s.watching.Lock()

@@ -43,7 +43,7 @@ func forbidden(pkg, imp string, inTest bool) string {
 			return "a script sees the world only through Host"
 		}
 	case within(pkg, "./engine"):
-		if strings.HasPrefix(imp, "./backend/") || driver || within(imp, "net/http", "github.com/spf13/cobra") {
+		if strings.HasPrefix(imp, "./backend/") || driver || within(imp, "net/http", "github.com/spf13/cobra", "github.com/prometheus", "go.opentelemetry.io") {
 			return "the engine knows the store's interface, and neither a database nor a command line"
 		}
 	case within(pkg, "./activities"):
@@ -121,6 +121,8 @@ func TestForbidden(t *testing.T) {
 		{"./engine", "./backend", false, true},
 		{"./engine", "./backend/sqlite", false, false},
 		{"./engine", "./backend/memory", true, true},
+		{"./engine", "go.opentelemetry.io/otel/trace", false, false},
+		{"./engine", "github.com/prometheus/client_golang/prometheus", false, false},
 		{"./activities", "./engine", false, false},
 		{"./activities", "net/http", false, true},
 		{"./backend", "./engine", false, false},

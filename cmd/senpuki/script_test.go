@@ -42,6 +42,7 @@ func registry() *activities.Registry {
 		return nil
 	})
 	reg.MustRegister("append_line", appendLine)
+	reg.MustRegister("wait_for", waitFor)
 	reg.MustRegister("fragile", func(path string) (int, error) { // works while a file exists
 		if _, err := os.Stat(path); err != nil {
 			return 0, activities.Fail("Broken", "not now")
@@ -64,6 +65,22 @@ func flaky(path string, n int) (int, error) {
 		return 0, activities.Fail("NotYet", "attempt "+strconv.Itoa(lines), activities.Data(map[string]any{"lines": lines}))
 	}
 	return n, nil
+}
+
+// waitFor waits until a file exists.
+func waitFor(ctx context.Context, path string) error {
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // appendLine appends a number and a line break to a file in one write.
@@ -95,6 +112,8 @@ func TestScript(t *testing.T) {
 			"appear": appear,
 			"schema": schema,
 			"seen":   seen,
+			"port":   port,
+			"fetch":  fetch,
 		},
 	})
 }

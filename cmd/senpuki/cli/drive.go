@@ -26,6 +26,7 @@ type driver struct {
 	stop     context.CancelFunc // graceful
 	done     chan error         // what Run returned
 	cut      bool               // stopped at once: nobody waits for anything
+	sent     func()             // sends the traces that are left
 }
 
 // errSignal says that the user interrupted.
@@ -33,12 +34,15 @@ var errSignal = errors.New("interrupted")
 
 // newDriver starts an engine that runs only what it is told to.
 func (a *app) newDriver(ctx context.Context, store backend.Store, quiet bool) (*driver, error) {
+	tracer, sent, err := a.tracer(ctx, a.log)
+	if err != nil {
+		return nil, err
+	}
 	d := &driver{
-		app: a, store: store, progress: newProgress(a.err, quiet),
+		app: a, store: store, progress: newProgress(a.err, quiet), sent: sent,
 		signals: make(chan os.Signal, 2), done: make(chan error, 1),
 	}
-	var err error
-	d.engine, err = engine.New(store, a.registry, engine.Options{Hold: true, Observer: d.progress})
+	d.engine, err = engine.New(store, a.registry, engine.Options{Hold: true, Observer: d.progress, Logger: a.log, Tracer: tracer})
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +68,7 @@ func (d *driver) close() {
 	if !d.cut {
 		d.drain(time.Second)
 	}
+	d.sent()
 	d.progress.finish("")
 }
 
@@ -148,9 +153,10 @@ func await(ctx context.Context, eng *engine.Engine, id string, tries int, stuck 
 // run drives what begin names, prints what came of it and returns the exit status as an error.
 func (a *app) run(ctx context.Context, store backend.Store, quiet bool, begin func(*driver) (id string, err error)) error {
 	d, err := a.newDriver(ctx, store, quiet)
-	if d != nil {
-		defer d.close()
+	if d == nil {
+		return err
 	}
+	defer d.close()
 	var id string
 	tries := 0
 	if err == nil {

@@ -23,6 +23,7 @@ type execFlags struct {
 	args, tags                         []string
 	quiet                              bool
 	watch                              bool
+	log                                logFlags
 }
 
 func (a *app) execCommand() *cobra.Command {
@@ -40,6 +41,9 @@ execution; with other code or input it is refused.`,
   senpuki exec order.star --fn refund --input '[17, "too late"]'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := a.logHere(c.Flags(), f.log); err != nil {
+				return err
+			}
 			if f.watch {
 				return a.execWatching(c.Context(), args[0], f, c.Flags().Changed("input"))
 			}
@@ -47,6 +51,7 @@ execution; with other code or input it is refused.`,
 		},
 	}
 	executionFlags(c, &f)
+	f.log.register(c.Flags())
 	c.Flags().BoolVar(&f.watch, "watch", false, "run it again whenever a script or JSON file beside it is saved")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "say nothing about progress")
 	return c

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/cmd/senpuki/cli/config"
 )
 
 // app is what the commands share.
@@ -25,8 +27,12 @@ type app struct {
 
 	watched map[string]string // digests that worker --watch has deployed, by workflow
 
-	db   string // as given
-	json bool
+	db         string // as given
+	json       bool
+	configPath string // as given
+
+	file config.File  // empty when there is none
+	log  *slog.Logger // of exec, nil unless it was asked for
 }
 
 // Main runs the command line with the process's arguments and streams and
@@ -85,6 +91,9 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 		SilenceUsage:  true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := a.configure(c); err != nil {
+				return err
+			}
 			if c.Name() == "worker" { // it offers only what --allow names
 				return nil
 			}
@@ -97,6 +106,7 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.db, "db", "", "database: a path, sqlite:PATH or memory: (default $SENPUKI_DB, else senpuki.db)")
+	flags.StringVar(&a.configPath, "config", "", "configuration file (default $SENPUKI_CONFIG, else the nearest senpuki.toml upward)")
 	flags.BoolVar(&a.json, "json", false, "print JSON with stable field names")
 	root.AddCommand(
 		a.execCommand(), a.resumeCommand(), a.listCommand(), a.showCommand(), a.historyCommand(), a.resultCommand(),

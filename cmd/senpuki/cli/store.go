@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -28,7 +29,28 @@ func (a *app) database() string {
 	if env := a.env("SENPUKI_DB"); env != "" {
 		return env
 	}
+	if db := a.file.Database; db != "" {
+		return a.besideFile(db)
+	}
 	return defaultDB
+}
+
+// besideFile is a database that the configuration file names: a path is relative to the file.
+func (a *app) besideFile(db string) string {
+	kind, rest := "", db
+	if m := scheme.FindStringSubmatch(db); m != nil {
+		kind, rest = m[0], db[len(m[0]):]
+		if !strings.EqualFold(kind, "sqlite:") || rest == "" {
+			return db
+		}
+	}
+	path := a.file.Below(rest)
+	if cwd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(cwd, path); err == nil && filepath.IsLocal(rel) {
+			path = rel
+		}
+	}
+	return kind + path
 }
 
 // scheme splits a database URL. A single letter is a Windows drive, not a scheme.
@@ -37,6 +59,9 @@ var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+):`)
 // openStore opens the database. Commands that only look ask for one that exists.
 func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error) {
 	db := a.database()
+	if redis := a.redisURL(); redis != "" {
+		return nil, usage("redis %s: this build has no wake-ups over Redis; leave the setting out, workers find their work without", mask(redis))
+	}
 	kind, rest := "sqlite", db
 	if m := scheme.FindStringSubmatch(db); m != nil {
 		kind, rest = strings.ToLower(m[1]), db[len(m[0]):]

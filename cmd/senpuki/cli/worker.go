@@ -6,15 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/cmd/senpuki/cli/ops"
 	"github.com/senpuki/senpuki/engine"
 )
 
@@ -22,7 +23,9 @@ import (
 type workerFlags struct {
 	queues, tags, allow []string
 	concurrency         int
-	watch               string
+	watch, listen       string
+	log                 logFlags
+	keep                retentionFlags
 }
 
 func (a *app) workerCommand() *cobra.Command {
@@ -32,16 +35,20 @@ func (a *app) workerCommand() *cobra.Command {
 		Short: "Take work until told to stop",
 		Long: `Run a worker: it takes executions and tasks of its queues until it is told to stop.
 An interrupt stops it gracefully: nothing new is taken and what runs may end; a second one stops it at once.
-Work is taken only when the worker has all its tags. Stock activities are offered only when --allow names them.`,
+Work is taken only when the worker has all its tags. Stock activities are offered only when --allow names them.
+
+--listen serves /healthz (the process is alive), /readyz (it can take work; else 503 and why) and /metrics
+(Prometheus). Every flag is also an environment variable, --queue is SENPUKI_QUEUES, and a key of senpuki.toml.`,
 		Example: `  senpuki worker
   senpuki worker --queue billing --queue default --concurrency 20
-  senpuki worker --allow shell,file`,
+  senpuki worker --allow shell,file
+  senpuki worker --listen :9090 --log-format json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if c.Flags().Changed("queue") && len(f.queues) == 0 {
 				f.queues = []string{""}
 			}
-			return a.worker(c.Context(), f)
+			return a.worker(c.Context(), c.Flags(), f)
 		},
 	}
 	flags := c.Flags()
@@ -49,11 +56,38 @@ Work is taken only when the worker has all its tags. Stock activities are offere
 	flags.StringSliceVar(&f.tags, "tag", nil, "tag that this worker has (repeatable)")
 	flags.IntVar(&f.concurrency, "concurrency", 0, "how many activities may run at once (default 256)")
 	flags.StringVar(&f.watch, "watch", "", "directory whose workflows are deployed, at once and when they change")
+	flags.StringVar(&f.listen, "listen", "", "address to serve health and metrics at, such as :9090 or 127.0.0.1:9090")
+	f.log.register(flags)
+	f.keep.register(flags)
 	flags.StringSliceVar(&f.allow, "allow", nil, "stock activities to offer: "+strings.Join(activities.StockGroups(), ", "))
 	return c
 }
 
-func (a *app) worker(ctx context.Context, f workerFlags) (err error) {
+// resolve gives the flags the values in force.
+func (f *workerFlags) resolve(a *app, flags *pflag.FlagSet) error {
+	w := &a.file.Worker
+	a.listSetting(flags, "queue", "SENPUKI_QUEUES", w.Queues, &f.queues)
+	a.listSetting(flags, "tag", "SENPUKI_TAGS", w.Tags, &f.tags)
+	a.listSetting(flags, "allow", "SENPUKI_ALLOW", w.Allow, &f.allow)
+	a.setting(flags, "watch", "SENPUKI_WATCH", w.Watch, &f.watch)
+	a.setting(flags, "listen", "SENPUKI_LISTEN", w.Listen, &f.listen)
+	a.resolveLog(flags, &f.log)
+	return a.countSetting(flags, "concurrency", "SENPUKI_CONCURRENCY", w.Concurrency, &f.concurrency)
+}
+
+func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (err error) {
+	if err := f.resolve(a, flags); err != nil {
+		return err
+	}
+	keep, err := a.retention(flags, f.keep)
+	if err != nil {
+		return err
+	}
+	log, err := a.logger(f.log)
+	if err != nil {
+		return err
+	}
+	say := a.sayer(log, f.log.format)
 	if f.concurrency < 0 {
 		return usage("--concurrency: %d is negative", f.concurrency)
 	}
@@ -70,12 +104,26 @@ func (a *app) worker(ctx context.Context, f workerFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	tracer, sent, err := a.tracer(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer sent()
+	metrics := &engine.Metrics{}
 	eng, err := engine.New(store, a.registry, engine.Options{
-		Queues: f.queues, Tags: f.tags, MaxConcurrency: f.concurrency,
-		Logger: slog.New(slog.NewTextHandler(a.err, nil)),
+		Queues: f.queues, Tags: f.tags, MaxConcurrency: f.concurrency, Retention: keep,
+		Logger: log, Observer: observing(log), Metrics: metrics, Tracer: tracer,
 	})
 	if err != nil {
 		return usage("%w", err)
+	}
+	if f.listen != "" {
+		server, err := ops.Serve(f.listen, ops.Source{Engine: eng, Store: store, Metrics: metrics, Version: release, Mask: maskText}, log)
+		if err != nil {
+			return usage("--listen: %w", err)
+		}
+		defer func() { err = errors.Join(err, server.Close()) }()
+		say("serving health and metrics at http://"+server.Addr(), "address", server.Addr())
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -90,22 +138,23 @@ func (a *app) worker(ctx context.Context, f workerFlags) (err error) {
 		if len(queues) == 0 {
 			queues = []string{"default"}
 		}
-		fmt.Fprintf(a.err, "worker ready: queues %s, activities %s, database %s\n",
-			strings.Join(queues, ", "), listOrNone(a.registry.Names()), mask(a.database()))
+		say(fmt.Sprintf("worker ready: queues %s, activities %s, database %s",
+			strings.Join(queues, ", "), listOrNone(a.registry.Names()), mask(a.database())),
+			"queues", queues, "activities", a.registry.Names(), "database", mask(a.database()))
 	case err := <-done:
 		return err
 	case <-signals:
 		return &exitError{status: exitInterrupted}
 	}
 	if f.watch != "" {
-		go a.redeploy(ctx, eng, f.watch)
+		go a.redeploy(ctx, eng, f.watch, say)
 	}
 	select {
 	case err := <-done:
 		return err
 	case <-signals:
 	}
-	fmt.Fprintln(a.err, "stopping: what runs may end; once more to stop at once")
+	say("stopping: what runs may end; once more to stop at once")
 	stop()
 	select {
 	case err := <-done:
@@ -118,34 +167,37 @@ func (a *app) worker(ctx context.Context, f workerFlags) (err error) {
 
 // redeploy deploys the workflows of a directory, now and when they change. A
 // broken save is reported and leaves what is deployed in force.
-func (a *app) redeploy(ctx context.Context, eng *engine.Engine, dir string) {
+func (a *app) redeploy(ctx context.Context, eng *engine.Engine, dir string, say sayFunc) {
 	deploy := func() {
 		files, err := a.scriptsAt(ctx, []string{dir})
 		if err != nil {
-			fmt.Fprintf(a.err, "watch: %v\n", err)
+			say(fmt.Sprintf("watch: %v", err))
 			return
 		}
 		for _, s := range files { // one by one: a broken file does not hold up the others
 			done, err := eng.DeployWith(ctx, os.DirFS(s.root), engine.DeployOptions{By: "watch", AllowMissing: true}, s.entry)
 			if problems := s.problems(err); problems != nil {
-				printProblems(a.err, problems)
-				fmt.Fprintf(a.err, "watch: %s was not deployed; the version before stays in force\n", s.shown(s.entry))
+				for _, p := range problems {
+					say(p.String())
+				}
+				say(fmt.Sprintf("watch: %s was not deployed; the version before stays in force", s.shown(s.entry)))
 				continue
 			}
 			if err != nil {
-				fmt.Fprintf(a.err, "watch: %v\n", err)
+				say(fmt.Sprintf("watch: %v", err))
 				continue
 			}
 			if d := done[0]; a.watched[d.Workflow] != d.Digest {
 				a.watched[d.Workflow] = d.Digest
-				fmt.Fprintf(a.err, "watch: %s version %d (%.12s) is deployed\n", d.Workflow, d.Version, d.Digest)
+				say(fmt.Sprintf("watch: %s version %d (%.12s) is deployed", d.Workflow, d.Version, d.Digest),
+					"workflow", d.Workflow, "version", d.Version, "digest", d.Digest)
 			}
 		}
 	}
 	a.watched = make(map[string]string)
 	deploy()
 	if err := watchFiles(ctx, dir, deploy); err != nil {
-		fmt.Fprintf(a.err, "watch: %v\n", err)
+		say(fmt.Sprintf("watch: %v", err))
 	}
 }
 
