@@ -31,6 +31,8 @@ type Activity struct {
 	fields   fields       // of the last parameter, nil when it is no struct
 	whole    reflect.Type // that struct's type
 	result   reflect.Type // nil when there is none
+	open     OpenFunc     // set instead of all from fn on: takes any arguments
+	around   Around       // nil: nothing
 }
 
 type param struct {
@@ -204,6 +206,9 @@ func (a *Activity) Options() Options { return a.opts }
 // Signature is the activity as a line of text, "charge(order string, cents int64) -> Receipt".
 // A parameter that may be left out has a question mark; those after a star are keywords.
 func (a *Activity) Signature() string {
+	if a.open != nil {
+		return a.name + "(...)"
+	}
 	var words []string
 	for i, p := range a.params {
 		word := typeWord(p.typ)

@@ -34,6 +34,9 @@ func (a *Activity) CheckArgs(args, kwargs []byte) error {
 
 // shape checks count and names.
 func (a *Activity) shape(args int, keywords []string, open bool) *Failure {
+	if a.open != nil {
+		return nil
+	}
 	n := len(a.params)
 	if args > n && !a.variadic {
 		return badArguments("%s: takes %s, got %d; its signature is %s", a.name, count(n), args, a.Signature())
@@ -124,6 +127,9 @@ type keyword struct {
 
 // bind decodes the arguments of a call and appends them to in.
 func (a *Activity) bind(args, kwargs []byte, in []reflect.Value) ([]reflect.Value, *Failure) {
+	if a.open != nil {
+		return in, nil
+	}
 	var few [8][]byte
 	positional, err := elements(args, few[:0])
 	if err != nil {
@@ -194,6 +200,18 @@ func (a *Activity) wrong(argument string, err error) *Failure {
 // Invoke runs one attempt. The result is plain JSON, null when the function
 // has none. A panic is recovered.
 func (a *Activity) Invoke(ctx context.Context, args, kwargs []byte) (result []byte, failure *Failure) {
+	if a.around == nil {
+		return a.attempt(ctx, args, kwargs)
+	}
+	return a.around(ctx, Call{Activity: a.name, Args: args, Kwargs: kwargs}, func(ctx context.Context) ([]byte, *Failure) {
+		return a.attempt(ctx, args, kwargs)
+	})
+}
+
+func (a *Activity) attempt(ctx context.Context, args, kwargs []byte) (result []byte, failure *Failure) {
+	if a.open != nil {
+		return a.invokeOpen(ctx, args, kwargs)
+	}
 	var few [8]reflect.Value
 	in := few[:0]
 	if a.ctx {
