@@ -56,18 +56,24 @@ func (e *Engine) prove(ctx context.Context, rec backend.Execution, digest string
 	if err != nil {
 		return v, err
 	}
+	return proof(rec, rows, prog, e.options), nil
+}
+
+// proof replays rows on a program.
+func proof(rec backend.Execution, rows [][]byte, prog *starlark.Program, o Options) Verdict {
+	v := Verdict{ID: rec.ID, From: rec.Digest, To: prog.Digest()}
 	if len(rows) == 0 {
 		err := prog.CheckInput(rec.Function, rec.Input)
 		v.Fits = err == nil
 		if err != nil {
 			v.Reason = err.Error()
 		}
-		return v, nil
+		return v
 	}
 	x := &execution{rec: rec, proof: true, prog: prog, steps: make(map[string]*step)}
-	err = x.open(rows)
+	err := x.open(rows)
 	if err == nil {
-		err = x.replayOn(prog, e.options.MaxSteps, e.options.MaxValue)
+		err = x.replayOn(prog, o.MaxSteps, o.MaxValue)
 	}
 	var differs *NondeterminismError
 	switch {
@@ -79,7 +85,7 @@ func (e *Engine) prove(ctx context.Context, rec backend.Execution, digest string
 	default:
 		v.Reason = err.Error()
 	}
-	return v, nil
+	return v
 }
 
 // replayOn runs the journal on some code; nil when it holds to its end.
