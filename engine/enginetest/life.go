@@ -59,6 +59,7 @@ func (m *mortal) Commit(ctx context.Context, b backend.Batch) (backend.Reply, er
 		case landed:
 			_, err := m.Store.Commit(ctx, b)
 			l.die()
+			w.pulse()
 			return backend.Reply{}, errors.Join(errDead, err)
 		}
 	}
@@ -144,9 +145,11 @@ func (w *World) begin() error {
 func (w *World) takeOver(l *life) {
 	defer close(l.after)
 	l.engine.Kill()
-	<-l.ended
+	err := <-l.ended
 	l.stop()
-	err := w.store.Revoke(context.Background(), l.session)
+	if errors.Is(err, engine.ErrStopped) { // it was killed
+		err = w.store.Revoke(context.Background(), l.session)
+	}
 	if err == nil {
 		err = w.begin()
 	}

@@ -93,7 +93,7 @@ func (w *World) engineOptions() engine.Options {
 	return engine.Options{
 		ReplayAlways: w.options.Replay,
 		SessionLife:  30 * 24 * time.Hour,
-		PollInterval: time.Hour,
+		PollInterval: 12 * time.Hour,
 		ReleaseAfter: time.Hour,
 		Random:       func() float64 { return 0.5 }, // retries come exactly when the policy says
 		Logger:       w.options.Logger,
