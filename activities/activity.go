@@ -31,11 +31,9 @@ type Activity struct {
 	fields   fields       // of the last parameter, nil when it is no struct
 	whole    reflect.Type // that struct's type
 	result   reflect.Type // nil when there is none
-	raw      rawFunc      // in place of fn: it takes any arguments
+	open     OpenFunc     // set instead of all from fn on: takes any arguments
+	around   Around       // nil: nothing
 }
-
-// rawFunc is an activity that takes its arguments as JSON, an array and an object or nil, and returns JSON.
-type rawFunc func(ctx context.Context, args, kwargs []byte) ([]byte, error)
 
 type param struct {
 	name     string // "" when it was not declared
@@ -208,7 +206,7 @@ func (a *Activity) Options() Options { return a.opts }
 // Signature is the activity as a line of text, "charge(order string, cents int64) -> Receipt".
 // A parameter that may be left out has a question mark; those after a star are keywords.
 func (a *Activity) Signature() string {
-	if a.raw != nil {
+	if a.open != nil {
 		return a.name + "(...)"
 	}
 	var words []string

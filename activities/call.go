@@ -25,9 +25,6 @@ func (a *Activity) CheckCall(args int, keywords []string, open bool) error {
 // CheckArgs checks the values of a call: a plain JSON array and a plain JSON object or nil. The
 // error is a *Failure of kind BadArguments. Types that decode themselves do so here too.
 func (a *Activity) CheckArgs(args, kwargs []byte) error {
-	if a.raw != nil {
-		return nil
-	}
 	if _, f := a.bind(args, kwargs, nil); f != nil {
 		f.Activity = a.name
 		return f
@@ -37,7 +34,7 @@ func (a *Activity) CheckArgs(args, kwargs []byte) error {
 
 // shape checks count and names.
 func (a *Activity) shape(args int, keywords []string, open bool) *Failure {
-	if a.raw != nil {
+	if a.open != nil {
 		return nil
 	}
 	n := len(a.params)
@@ -130,6 +127,9 @@ type keyword struct {
 
 // bind decodes the arguments of a call and appends them to in.
 func (a *Activity) bind(args, kwargs []byte, in []reflect.Value) ([]reflect.Value, *Failure) {
+	if a.open != nil {
+		return in, nil
+	}
 	var few [8][]byte
 	positional, err := elements(args, few[:0])
 	if err != nil {
@@ -201,14 +201,11 @@ func (a *Activity) wrong(argument string, err error) *Failure {
 type Bound struct {
 	activity     *Activity
 	in           []reflect.Value // the first is for the context, if the function takes one
-	args, kwargs []byte          // of an activity that takes any
+	args, kwargs []byte
 }
 
 // Bind is CheckArgs for a call that is about to be made: it keeps what it has decoded.
 func (a *Activity) Bind(args, kwargs []byte) (*Bound, error) {
-	if a.raw != nil {
-		return &Bound{activity: a, args: args, kwargs: kwargs}, nil
-	}
 	in := make([]reflect.Value, 0, len(a.params)+1)
 	if a.ctx {
 		in = append(in, reflect.Value{})
@@ -218,34 +215,31 @@ func (a *Activity) Bind(args, kwargs []byte) (*Bound, error) {
 		f.Activity = a.name
 		return nil, f
 	}
-	return &Bound{activity: a, in: in}, nil
+	return &Bound{a, in, args, kwargs}, nil
 }
 
 // Invoke runs one attempt. The result is plain JSON, null when the function
 // has none. A panic is recovered.
 func (a *Activity) Invoke(ctx context.Context, args, kwargs []byte) ([]byte, *Failure) {
-	if a.raw != nil {
-		return a.invokeRaw(ctx, args, kwargs)
-	}
-	c := Bound{activity: a}
-	var few [8]reflect.Value
-	in := few[:0]
-	if a.ctx {
-		in = append(in, reflect.Value{})
-	}
-	var failure *Failure
-	if c.in, failure = a.bind(args, kwargs, in); failure != nil {
-		failure.Activity = a.name
-		return nil, failure
+	c, err := a.Bind(args, kwargs)
+	if err != nil {
+		return nil, FailureOf(err)
 	}
 	return c.Invoke(ctx)
 }
 
 // Invoke runs the attempt; see [Activity.Invoke].
-func (c *Bound) Invoke(ctx context.Context) (result []byte, failure *Failure) {
+func (c *Bound) Invoke(ctx context.Context) ([]byte, *Failure) {
+	if c.activity.around == nil {
+		return c.attempt(ctx)
+	}
+	return c.activity.around(ctx, Call{Activity: c.activity.name, Args: c.args, Kwargs: c.kwargs}, c.attempt)
+}
+
+func (c *Bound) attempt(ctx context.Context) (result []byte, failure *Failure) {
 	a, in := c.activity, c.in
-	if a.raw != nil {
-		return a.invokeRaw(ctx, c.args, c.kwargs)
+	if a.open != nil {
+		return a.invokeOpen(ctx, c.args, c.kwargs)
 	}
 	if a.ctx {
 		in[0] = reflect.ValueOf(ctx)

@@ -11,7 +11,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,10 +50,10 @@ func (r *Registry) RegisterCommand(name string, c Command, o Options) error {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("activity %q: %w", name, err)
 	}
-	if err := o.Validate(); err != nil {
-		return fmt.Errorf("activity %q: %w", name, err)
-	}
-	return r.add(&Activity{name: name, opts: o, raw: c.run})
+	return r.RegisterOpen(name, func(ctx context.Context, call Call) (any, error) {
+		out, err := c.run(ctx, call.Args, call.Kwargs)
+		return json.RawMessage(out), err
+	}, o)
 }
 
 // run carries out one attempt.
@@ -129,20 +128,4 @@ func declared(output string) error {
 		opts = append(opts, NotRetryable())
 	}
 	return Fail(said.Kind, said.Message, opts...)
-}
-
-// invokeRaw is Invoke for those that take their arguments as JSON.
-func (a *Activity) invokeRaw(ctx context.Context, args, kwargs []byte) (result []byte, failure *Failure) {
-	defer func() {
-		if p := recover(); p != nil {
-			result, failure = nil, &Failure{Kind: KindPanic, Message: fmt.Sprint(p), Activity: a.name, Traceback: string(debug.Stack())}
-		}
-	}()
-	result, err := a.raw(ctx, args, kwargs)
-	if err != nil {
-		f := *FailureOf(err)
-		f.Activity = a.name
-		return nil, &f
-	}
-	return result, nil
 }

@@ -8,6 +8,9 @@
 // panic and turns whatever goes wrong into a [Failure]. Inside, [Info] tells
 // the attempt's identity and [Heartbeat] reports life.
 //
+// [Registry.RegisterOpen] takes a function of any arguments, which checks them itself. [Registry.Wrap]
+// puts one function around every attempt: doubles in tests, or a trace.
+//
 // An activity's code runs at least once per step. [AttemptInfo.IdempotencyKey] is the
 // same for every attempt of a step; give it to whoever must not do a thing twice.
 //

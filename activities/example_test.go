@@ -89,3 +89,72 @@ func ExampleInfo() {
 	fmt.Println(info.IdempotencyKey, info.Attempt)
 	// Output: order-7/1/3 2
 }
+
+// An activity that takes long reports life, and stops when nobody waits for it any more.
+func ExampleHeartbeat() {
+	copyAll := func(ctx context.Context, files []string) (int, error) {
+		for i, f := range files {
+			if err := ctx.Err(); err != nil {
+				return 0, err
+			}
+			activities.Heartbeat(ctx, map[string]any{"file": f, "done": i})
+		}
+		return len(files), nil
+	}
+	reg := activities.NewRegistry()
+	reg.MustRegister("copy_all", copyAll, activities.Options{Heartbeat: 30 * time.Second, Timeout: time.Hour})
+
+	a, _ := reg.Lookup("copy_all")
+	ctx := activities.WithHeartbeat(context.Background(), func(progress []byte) { fmt.Println(string(progress)) })
+	result, _ := a.Invoke(ctx, []byte(`[["a.txt", "b.txt"]]`), nil)
+	fmt.Println(string(result))
+	// Output:
+	// {"done":0,"file":"a.txt"}
+	// {"done":1,"file":"b.txt"}
+	// 2
+}
+
+// Declined is an error with a kind of its own; scripts see the kind.
+type Declined struct{ Left int }
+
+func (d Declined) Error() string { return fmt.Sprintf("only %d left", d.Left) }
+func (Declined) Kind() string    { return "Declined" }
+
+func ExampleFail() {
+	reg := activities.NewRegistry()
+	reg.MustRegister("charge", func(cents int) error {
+		switch {
+		case cents <= 0:
+			return activities.Fail("BadAmount", "an amount is more than zero", activities.NotRetryable())
+		case cents > 1000:
+			return Declined{Left: 1000}
+		}
+		return errors.New("the bank does not answer")
+	})
+	a, _ := reg.Lookup("charge")
+	for _, cents := range []string{"0", "5000", "1"} {
+		_, f := a.Invoke(context.Background(), []byte("["+cents+"]"), nil)
+		fmt.Println(f.Kind, f.Message, f.NoRetry)
+	}
+	// Output:
+	// BadAmount an amount is more than zero true
+	// Declined only 1000 left false
+	// ActivityError the bank does not answer false
+}
+
+// A bridge: one function answers for activities that live elsewhere, and checks their arguments itself.
+func ExampleRegistry_RegisterOpen() {
+	reg := activities.NewRegistry()
+	forward := func(_ context.Context, c activities.Call) (any, error) {
+		return map[string]any{"sent": c.Activity, "args": c.Args, "kwargs": c.Kwargs}, nil
+	}
+	for _, name := range []string{"billing.charge", "billing.refund"} {
+		if err := reg.RegisterOpen(name, forward); err != nil {
+			panic(err)
+		}
+	}
+	a, _ := reg.Lookup("billing.refund")
+	result, _ := a.Invoke(context.Background(), []byte(`["A1"]`), []byte(`{"cents": 995}`))
+	fmt.Println(string(result))
+	// Output: {"args":["A1"],"kwargs":{"cents":995},"sent":"billing.refund"}
+}

@@ -15,6 +15,7 @@ import (
 type Registry struct {
 	mu     sync.RWMutex // guards byName
 	byName map[string]*Activity
+	around Around // nil: nothing
 }
 
 // NewRegistry returns an empty registry.
@@ -27,6 +28,11 @@ var activityName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]*$`)
 // Register adds a function under a name. At most one Options is taken. The
 // error says what is wrong with the name, the signature or the options.
 func (r *Registry) Register(name string, fn any, opts ...Options) error {
+	return r.add(name, opts, func(o Options) (*Activity, error) { return newActivity(name, fn, o) })
+}
+
+// add makes an activity and adds it.
+func (r *Registry) add(name string, opts []Options, build func(Options) (*Activity, error)) error {
 	var o Options
 	switch len(opts) {
 	case 0:
@@ -35,24 +41,19 @@ func (r *Registry) Register(name string, fn any, opts ...Options) error {
 	default:
 		return fmt.Errorf("activity %q: one Options at most, got %d", name, len(opts))
 	}
-	a, err := newActivity(name, fn, o)
+	if !activityName.MatchString(name) {
+		return fmt.Errorf("activity %q: a name is letters, digits and _ . / - and begins with a letter", name)
+	}
+	a, err := build(o)
 	if err != nil {
 		return fmt.Errorf("activity %q: %w", name, err)
 	}
-	return r.add(a)
-}
-
-// add gives an activity its place.
-func (r *Registry) add(a *Activity) error {
-	if !activityName.MatchString(a.name) {
-		return fmt.Errorf("activity %q: a name is letters, digits and _ . / - and begins with a letter", a.name)
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, there := r.byName[a.name]; there {
-		return fmt.Errorf("activity %q: %w", a.name, ErrRegistered)
+	if _, there := r.byName[name]; there {
+		return fmt.Errorf("activity %q: %w", name, ErrRegistered)
 	}
-	r.byName[a.name] = a
+	r.byName[name] = a.within(r.around)
 	return nil
 }
 

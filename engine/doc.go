@@ -68,6 +68,9 @@
 // where the copy ends. Upgrade replays the journal on other code, in memory,
 // and only when that holds changes the digest, with a turn of its owner.
 //
+// Export takes a journal out of its store as a document, and Export.Replay proves it in the same way
+// on the code of a directory. Package enginetest runs engines in virtual time.
+//
 // # Slots
 //
 // An attempt needs a slot, a waiting script none. Attempts beyond the free

@@ -184,6 +184,14 @@ func (e *Engine) Kill() {
 	}
 }
 
+// Look makes the worker look for work and messages now: a hint, for those who know that there are any.
+func (e *Engine) Look() {
+	e.mailed.Store(true)
+	if w := e.current(); w != nil {
+		w.hint()
+	}
+}
+
 // current is the worker, when one works.
 func (e *Engine) current() *worker {
 	e.mu.Lock()

@@ -71,12 +71,12 @@ type execution struct {
 	memos        []backend.MemoResult
 	dead         []backend.DeadLetter
 	reservations []backend.Reservation
-	upgrading    *backend.Message                                      // asks for other code
-	moved        bool                                                  // the journal says that the code was replaced
-	proof        bool                                                  // only replayed, in memory
-	watch        func(starlark.Command, func() []starlark.Frame) error // of a proof, may be nil
-	reran        bool                                                  // the part of the journal that was copied from an earlier run is read
-	carried      carried                                               // what the run took over from the one before
+	upgrading    *backend.Message // asks for other code
+	moved        bool             // the journal says that the code was replaced
+	proof        bool             // only replayed, in memory
+	watch        watcher          // of a proof, may be nil
+	reran        bool             // the part of the journal that was copied from an earlier run is read
+	carried      carried          // what the run took over from the one before
 	lines        int64
 	mailbox      []event             // taken from mail
 	absorbed     int                 // of mailbox

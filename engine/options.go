@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -46,6 +47,9 @@ type Options struct {
 	MaxCrashes int
 	// ReplayAlways replays a script from its first line at every wait: a test mode.
 	ReplayAlways bool
+	// Random is where the jitter of retries comes from: numbers in [0, 1), asked for by many
+	// goroutines. Default: random ones.
+	Random func() float64
 	// Hold makes Run claim nothing from queues: only executions that this
 	// engine was told to run are run.
 	Hold bool
@@ -100,6 +104,9 @@ func (o Options) withDefaults() (Options, error) {
 		if q == "" {
 			errs = append(errs, errors.New("engine options: a queue has no name"))
 		}
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

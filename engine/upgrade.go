@@ -50,8 +50,11 @@ func (e *Engine) prove(ctx context.Context, rec backend.Execution, digest string
 	return e.proveWatched(ctx, rec, digest, nil)
 }
 
+// watcher is told of each command of a proof, with a way to look at the variables there.
+type watcher func(c starlark.Command, frames func() []starlark.Frame) error
+
 // proveWatched is prove with somebody who is told of each command; an error of theirs, errProven, ends it.
-func (e *Engine) proveWatched(ctx context.Context, rec backend.Execution, digest string, watch func(starlark.Command, func() []starlark.Frame) error) (Verdict, error) {
+func (e *Engine) proveWatched(ctx context.Context, rec backend.Execution, digest string, watch watcher) (Verdict, error) {
 	v := Verdict{ID: rec.ID, From: rec.Digest, To: digest}
 	if err := replays(&rec); err != nil {
 		return v, err
@@ -64,18 +67,24 @@ func (e *Engine) proveWatched(ctx context.Context, rec backend.Execution, digest
 	if err != nil {
 		return v, err
 	}
+	return proof(rec, rows, prog, e.options, watch), nil
+}
+
+// proof replays rows on a program.
+func proof(rec backend.Execution, rows [][]byte, prog *starlark.Program, o Options, watch watcher) Verdict {
+	v := Verdict{ID: rec.ID, From: rec.Digest, To: prog.Digest()}
 	if len(rows) == 0 {
 		err := prog.CheckInput(rec.Function, rec.Input)
 		v.Fits = err == nil
 		if err != nil {
 			v.Reason = err.Error()
 		}
-		return v, nil
+		return v
 	}
 	x := &execution{rec: rec, proof: true, prog: prog, watch: watch, steps: make(map[string]*step)}
-	err = x.open(rows)
+	err := x.open(rows)
 	if err == nil {
-		err = x.replayOn(prog, e.options.MaxSteps, e.options.MaxValue)
+		err = x.replayOn(prog, o.MaxSteps, o.MaxValue)
 	}
 	var differs *NondeterminismError
 	switch {
@@ -87,7 +96,7 @@ func (e *Engine) proveWatched(ctx context.Context, rec backend.Execution, digest
 	default:
 		v.Reason = err.Error()
 	}
-	return v, nil
+	return v
 }
 
 // replayOn runs the journal on some code; nil when it holds to its end.

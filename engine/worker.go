@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,7 +81,7 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 }
 
 // random is in [0, 1): jitter. What comes of it is journaled.
-func (w *worker) random() float64 { return rand.Float64() }
+func (w *worker) random() float64 { return w.options.Random() }
 
 // observe tells the observer, if there is one.
 func (w *worker) observe(ev Event) {

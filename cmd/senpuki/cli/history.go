@@ -14,15 +14,24 @@ import (
 )
 
 func (a *app) historyCommand() *cobra.Command {
-	return &cobra.Command{
+	var file string
+	c := &cobra.Command{
 		Use:   "history ID",
 		Short: "Show an execution's journal, entry by entry",
 		Example: `  senpuki history 0190ab
-  senpuki history order-17 --json`,
+  senpuki history order-17 --json
+  senpuki history order-17 --export journals/order-17.json`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeIDs,
-		RunE:              func(c *cobra.Command, args []string) error { return a.history(c.Context(), args[0]) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if file != "" {
+				return a.export(c.Context(), args[0], file)
+			}
+			return a.history(c.Context(), args[0])
+		},
 	}
+	c.Flags().StringVar(&file, "export", "", "write the journal, the input and the code to a new file (- for standard output), to be replayed by a Go test")
+	return c
 }
 
 func (a *app) history(ctx context.Context, prefix string) error {

@@ -56,7 +56,7 @@ func Run(ctx context.Context, registry *activities.Registry, args []string, in i
 	}
 	a := &app{registry: registry, in: in, out: out, err: errw, env: os.Getenv}
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(goFlags(args))
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errw)
@@ -111,7 +111,7 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	root.AddCommand(
 		a.execCommand(), a.resumeCommand(), a.listCommand(), a.showCommand(), a.historyCommand(), a.resultCommand(),
 		a.waitCommand(), a.logsCommand(), a.signalCommand(), a.cancelCommand(), a.dispatchCommand(), a.workerCommand(), a.workersCommand(),
-		a.upgradeCommand(), a.replayCommand(), a.retryCommand(), a.forkCommand(), a.tasksCommand(), a.dlqCommand(), a.cacheCommand(), a.statsCommand(), a.gcCommand(), a.dbCommand(), a.deployCommand(), a.workflowsCommand(), a.checkCommand(), a.benchCommand(), a.versionCommand(),
+		a.upgradeCommand(), a.replayCommand(), a.retryCommand(), a.forkCommand(), a.tasksCommand(), a.dlqCommand(), a.cacheCommand(), a.statsCommand(), a.gcCommand(), a.dbCommand(), a.deployCommand(), a.workflowsCommand(), a.checkCommand(), a.testCommand(), a.initCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
