@@ -163,6 +163,9 @@ func (x *Export) Replay(ctx context.Context, fsys fs.FS) (Verdict, error) {
 		ID: x.ID, RunNumber: x.Run, Workflow: x.Workflow, Function: x.Function, State: x.State,
 		Parent: x.Parent, Tags: x.Tags, Edition: x.Edition, Digest: x.Digest, Input: x.Input,
 	}
+	if err := replays(&rec); err != nil {
+		return Verdict{}, err
+	}
 	rows := make([][]byte, len(x.Rows))
 	for i, row := range x.Rows {
 		rows[i] = row
