@@ -142,6 +142,7 @@ func (x *execution) deliver(m backend.Message) {
 
 // drive runs the script until it ends, is released or is lost.
 func (x *execution) drive() {
+	growStack(len(x.rec.ID))
 	defer x.leave()
 	for {
 		err := x.cutFirst()
@@ -173,6 +174,16 @@ func (x *execution) drive() {
 			return
 		}
 	}
+}
+
+// growStack makes the goroutine's stack as large as a script needs while there
+// is next to nothing on it. Left alone it would grow step by step, each time copying and adjusting all frames.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [6 << 10]byte
+	room[i&1023] = 1
+	return room[(i+1)&1023]
 }
 
 // runScript runs the script from its first line; nil says that it has ended.

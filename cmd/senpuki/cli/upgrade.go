@@ -54,7 +54,8 @@ func (a *app) upgrade(ctx context.Context, names []string, to string, dry bool) 
 			if err != nil {
 				return err
 			}
-			for _, x := range running {
+			for i, x := range running {
+				a.counting(i, len(running))
 				digest, err := digestOf(ctx, store, x.Workflow, to)
 				if err != nil {
 					return err
@@ -65,9 +66,24 @@ func (a *app) upgrade(ctx context.Context, names []string, to string, dry bool) 
 				}
 				report.Verdicts = append(report.Verdicts, v)
 			}
+			a.counting(len(running), len(running))
 		}
 		return a.printUpgrade(&report)
 	})
+}
+
+// counting shows on a terminal how far a long report is.
+func (a *app) counting(done, of int) {
+	const step = 100
+	if _, tty := terminal(a.err); !tty || of < step {
+		return
+	}
+	switch {
+	case done == of:
+		fmt.Fprint(a.err, "\r\x1b[K")
+	case done%step == 0:
+		fmt.Fprintf(a.err, "\r\x1b[K%d of %d replayed", done, of)
+	}
 }
 
 func tryUpgrade(ctx context.Context, eng *engine.Engine, x engine.Execution, digest string, dry bool) (engine.Verdict, error) {
