@@ -31,7 +31,7 @@ var ends = map[string][2]string{
 
 func TestScriptsOfTheDocs(t *testing.T) {
 	found := 0
-	for _, page := range []string{"../../README.md", "../../docs/guide.md"} {
+	for _, page := range []string{"../../README.md", "../../docs/guide.md", "../../docs/getting-started.md"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
