@@ -65,6 +65,9 @@ func (x *execution) tryAgain(f *starlark.Failure) (again bool, err error) {
 
 // received lists the signals that the run was given.
 func (x *execution) received() ([]carriedSignal, error) {
+	if err := x.caughtUp(); err != nil {
+		return nil, err
+	}
 	rows, err := x.w.journal(x.rec.Run)
 	if err != nil {
 		return nil, err

@@ -70,6 +70,15 @@ type committer struct {
 	creates []backend.NewExecution
 }
 
+// send hands a write to the committer, which answers on its channel.
+func (c *committer) send(w *write) {
+	select {
+	case c.in <- w:
+	case <-c.ctx.Done():
+		w.done <- wrote{err: backend.ErrFenced}
+	}
+}
+
 // submit hands a write to the committer and waits for what became of it. When
 // ctx ends first the write may still land.
 func (c *committer) submit(ctx context.Context, w *write) wrote {

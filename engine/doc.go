@@ -56,6 +56,12 @@
 // reservation and begins when it has it; those who come later get the result
 // or, when it failed, the reservation.
 //
+// # Running ahead
+//
+// Attempts of activities that are declared pure may begin before the row that
+// asks for them has landed, and the script may go on with their outcomes; the rows follow,
+// one turn on its way at a time, in order. Anything else first waits for them: see ahead.go.
+//
 // # Ends without the script
 //
 // An execution is cut, ended without running its script, on demand and

@@ -51,6 +51,7 @@ type execution struct {
 	slots        int          // in hand
 	queued       bool         // waits for slots
 	consumed     []event      // outcomes that the turn under way delivered
+	ahead        ahead        // of the journal, with pure steps
 	write        *write       // the one turn in flight, reused
 	under        backend.Turn // likewise
 	single       [1][]byte    // holds the rows of most turns
@@ -271,7 +272,10 @@ func (x *execution) begin() {
 
 // rewind reads the journal and makes ready to replay it.
 func (x *execution) rewind() error {
-	x.live, x.resumed = false, true
+	if err := x.caughtUp(); err != nil {
+		return err
+	}
+	x.live, x.resumed, x.ahead = false, true, ahead{}
 	x.replayAt = x.w.options.Metrics.clock()
 	x.steps = make(map[string]*step, len(x.steps))
 	x.seq, x.lines, x.now = 0, 0, 0
@@ -344,6 +348,7 @@ func (x *execution) forgetOthers() {
 func (x *execution) discard() {
 	x.rows, x.row = nil, nil
 	x.taken, x.logs, x.publish = nil, nil, nil
+	x.ahead.row, x.ahead.lines, x.ahead.steps = 0, 0, 0
 	x.forgetOthers()
 }
 
@@ -397,7 +402,7 @@ func (x *execution) ended(t *backend.Turn) error {
 // run again for it. It reports whether the script is to be tried again here:
 // when messages kept the execution from being released.
 func (x *execution) stuck(cause error) (again bool) {
-	x.discard()
+	x.keepMarked()
 	x.cutAttempts()
 	s := backend.Stuck{Reason: cause.Error(), Since: fromMicro(x.w.clock.now()), Tries: 1}
 	if x.rec.Stuck != nil {

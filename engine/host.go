@@ -282,6 +282,9 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 		if x.w.ctx.Err() != nil {
 			return starlark.Delivery{}, errLost
 		}
+		if err := x.look(); err != nil {
+			return starlark.Delivery{}, err
+		}
 		for len(x.rows) == 0 { // else the turn is large enough
 			ev, ok := x.take()
 			if !ok {
@@ -300,13 +303,20 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 			}
 		}
 		x.beginReady()
-		if x.dirty() {
+		switch {
+		case !x.dirty():
+		case x.mayRunAhead():
+			x.runAhead()
+		default:
 			if err := x.seal(); err != nil {
 				return starlark.Delivery{}, err
 			}
 			continue
 		}
 		if x.upgrading != nil {
+			if err := x.caughtUp(); err != nil {
+				return starlark.Delivery{}, err
+			}
 			return starlark.Delivery{}, errUpgrade
 		}
 		if x.slots > 0 {
@@ -359,9 +369,15 @@ func (x *execution) rest() error {
 }
 
 func (x *execution) block() error {
+	var landed <-chan wrote
+	if x.ahead.flight != nil {
+		landed = x.ahead.flight.write.done
+	}
 	select {
 	case <-x.wake:
 		return nil
+	case r := <-landed:
+		return x.arrived(r)
 	case <-x.w.ctx.Done():
 		return errLost
 	}

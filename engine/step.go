@@ -48,6 +48,7 @@ type step struct {
 	priority     int
 	tags         []string
 	limit        *backend.Limit
+	pure         bool
 	permanent    bool // idempotent
 	cached       bool
 	cacheTTL     time.Duration
@@ -90,6 +91,7 @@ func (w *worker) configure(st *step) {
 	st.retry, st.timeout, st.startTimeout, st.heartbeat = o.Retry, o.Timeout, o.StartTimeout, o.Heartbeat
 	st.queue, st.priority, st.tags = o.Queue, o.Priority, o.Tags
 	st.permanent, st.cached, st.cacheTTL, st.version = o.Idempotent, o.Cached, o.CacheTTL, o.Version
+	st.pure = o.Pure
 	st.maxCrashes = w.options.MaxCrashes
 	if o.MaxCrashes != nil {
 		st.maxCrashes = *o.MaxCrashes
@@ -108,6 +110,7 @@ func (w *worker) configure(st *step) {
 		override(&st.cached, s.Cached)
 		override(&st.cacheTTL, s.CacheTTL)
 		override(&st.version, s.Version)
+		override(&st.pure, s.Pure)
 		override(&st.maxCrashes, s.MaxCrashes)
 		override(&most, s.MaxConcurrent)
 		override(&rate, s.Rate)

@@ -69,19 +69,19 @@ func (x *execution) land(t *backend.Turn) error {
 }
 
 func (x *execution) landing(t *backend.Turn) (wrote, error) {
+	if err := x.caughtUp(); err != nil {
+		return wrote{}, errLost
+	}
 	if x.write == nil {
 		x.write = &write{done: make(chan wrote, 1)}
 	}
 	x.write.turn = t
 	r := x.w.committer.submit(context.Background(), x.write)
 	if r.err != nil {
-		if !errors.Is(r.err, backend.ErrFenced) {
-			x.w.log.Error("turn refused", "execution", x.rec.ID, "row", t.First, "error", r.err)
-			x.w.refused.Store(true)
-		}
-		x.w.lose()
-		return r, errLost
+		return r, x.refusedTurn(t, r.err)
 	}
+	x.ahead.row, x.ahead.lines, x.ahead.steps = 0, 0, 0
+	x.ahead.landed++
 	x.w.options.Metrics.turn(x.turnAt)
 	x.traceTurn()
 	x.turnAt = time.Time{}
@@ -98,6 +98,16 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 	x.rows, x.taken, x.logs, x.publish, x.consumed = nil, nil, nil, nil, x.consumed[:0]
 	x.forgetOthers()
 	return r, nil
+}
+
+// refusedTurn gives everything up: what this worker holds is not what it thinks.
+func (x *execution) refusedTurn(t *backend.Turn, err error) error {
+	if !errors.Is(err, backend.ErrFenced) {
+		x.w.log.Error("turn refused", "execution", x.rec.ID, "row", t.First, "error", err)
+		x.w.refused.Store(true)
+	}
+	x.w.lose()
+	return errLost
 }
 
 // told makes this worker look for what a landed turn has done to other
