@@ -7,6 +7,8 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"regexp"
+	"strconv"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -20,7 +22,14 @@ const applicationID = 0x534e504b
 // identity is what a file says it is.
 type identity struct {
 	application, version, objects int64
+	oldest                        int64 // schema whose releases can still work with the file; 0: only those that know version
 }
+
+// The user_version of a file is its version and, above oldestShift bits, the oldest.
+const oldestShift = 16
+
+// oldestOf reads from a migration which releases can work with what it makes: "-- oldest N".
+var oldestOf = regexp.MustCompile(`(?m)^-- oldest (\d+)$`)
 
 func identify(c *conn) (id identity, err error) {
 	for _, q := range []struct {
@@ -37,6 +46,7 @@ func identify(c *conn) (id identity, err error) {
 		}
 		*q.to = number(v[0])
 	}
+	id.version, id.oldest = id.version&(1<<oldestShift-1), id.version>>oldestShift
 	return id, nil
 }
 
@@ -54,6 +64,8 @@ func judge(id identity) (migrate bool, err error) {
 		return true, nil
 	case id.application != applicationID:
 		return false, fmt.Errorf("%w: application_id is %#x, not %#x", backend.ErrNotDatabase, id.application, applicationID)
+	case id.version > newest && id.oldest > 0 && id.oldest <= newest: // the release beside us was newer
+		return false, nil
 	case id.version > newest:
 		return false, fmt.Errorf("%w: it has schema %d, this release knows up to %d", backend.ErrNewerSchema, id.version, newest)
 	}
@@ -82,7 +94,12 @@ func migrate(c *conn) error {
 			if err := c.script(string(sql)); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			if err := c.script(fmt.Sprintf("PRAGMA user_version=%d", id.version+int64(n)+1)); err != nil {
+			version := id.version + int64(n) + 1
+			if m := oldestOf.FindSubmatch(sql); m != nil {
+				oldest, _ := strconv.ParseInt(string(m[1]), 10, 64) // digits
+				version |= oldest << oldestShift
+			}
+			if err := c.script(fmt.Sprintf("PRAGMA user_version=%d", version)); err != nil {
 				return err
 			}
 		}

@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/backendtest"
 	"github.com/senpuki/senpuki/backend/sqlite"
 )
 
@@ -150,6 +152,26 @@ func TestNewerSchema(t *testing.T) {
 	}
 	run(t, path, "PRAGMA user_version=4711")
 	refused(t, path, backend.ErrNewerSchema, "4711", "up to 4", path)
+}
+
+// A release beside this one may be newer, as long as its schema lets this one work.
+func TestNewerSchemaBesideThisOne(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	if err := open(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	run(t, path, "PRAGMA user_version="+strconv.Itoa(4<<16|5)) // schema 5, for releases from 4 on
+	backendtest.Run(t, func(t *testing.T) backend.Store {
+		path := file(t)
+		if err := open(t, path).Close(); err != nil {
+			t.Fatal(err)
+		}
+		run(t, path, "ALTER TABLE execution ADD COLUMN of_the_next_release TEXT; PRAGMA user_version="+strconv.Itoa(4<<16|5))
+		return open(t, path)
+	})
+	run(t, path, "PRAGMA user_version="+strconv.Itoa(5<<16|6))
+	refused(t, path, backend.ErrNewerSchema, "schema 6", "up to 4", path)
 }
 
 func TestReopen(t *testing.T) {
