@@ -85,6 +85,10 @@ release: ## archives for every system, with checksums, in dist/
 reproducible: ## build one target of the release twice from nothing; fail unless both are the same
 	deploy/reproducible.sh
 
+.PHONY: site
+site: ## the documentation as HTML in dist/site
+	go run ./docs/site -out dist/site
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf $(BIN) dist

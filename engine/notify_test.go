@@ -115,7 +115,7 @@ func TestWakeUpsReachOtherProcesses(t *testing.T) {
 			}
 			stop()
 			stopFar()
-			if n.hears != nil && len(n.hears) > 0 {
+			if len(n.hears) > 0 {
 				t.Errorf("%d still listen", len(n.hears))
 			}
 			w.check()
