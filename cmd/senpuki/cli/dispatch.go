@@ -97,7 +97,7 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	eng, err := engine.New(store, nil, engine.Options{})
+	eng, err := a.newEngine(store, nil, engine.Options{})
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (a *app) deploy(ctx context.Context, paths []string, o engine.DeployOptions
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	eng, err := engine.New(store, a.registry, engine.Options{Hold: true})
+	eng, err := a.newEngine(store, a.registry, engine.Options{Hold: true})
 	if err != nil {
 		return err
 	}

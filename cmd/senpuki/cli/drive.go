@@ -42,7 +42,7 @@ func (a *app) newDriver(ctx context.Context, store backend.Store, quiet bool) (*
 		app: a, store: store, progress: newProgress(a.err, quiet), sent: sent,
 		signals: make(chan os.Signal, 2), done: make(chan error, 1),
 	}
-	d.engine, err = engine.New(store, a.registry, engine.Options{Hold: true, Observer: d.progress, Logger: a.log, Tracer: tracer})
+	d.engine, err = a.newEngine(store, a.registry, engine.Options{Hold: true, Observer: d.progress, Logger: a.log, Tracer: tracer})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend/redis"
 	"github.com/senpuki/senpuki/cmd/senpuki/cli/config"
 )
 
@@ -28,8 +29,11 @@ type app struct {
 	watched map[string]string // digests that worker --watch has deployed, by workflow
 
 	db         string // as given
+	redis      string // as given
 	json       bool
 	configPath string // as given
+
+	wake *redis.Notifier // nil: no wake-ups over Redis
 
 	file config.File  // empty when there is none
 	log  *slog.Logger // of exec, nil unless it was asked for
@@ -105,7 +109,8 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 		return usage("%w\nSee '%s --help'", err, c.CommandPath())
 	})
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.db, "db", "", "database: a path, sqlite:PATH or memory: (default $SENPUKI_DB, else senpuki.db)")
+	flags.StringVar(&a.db, "db", "", "database: a path, sqlite:PATH, postgres://... or memory: (default $SENPUKI_DB, else senpuki.db)")
+	flags.StringVar(&a.redis, "redis", "", "wake-ups over Redis: redis://HOST[:PORT] (default $SENPUKI_REDIS, else none)")
 	flags.StringVar(&a.configPath, "config", "", "configuration file (default $SENPUKI_CONFIG, else the nearest senpuki.toml upward)")
 	flags.BoolVar(&a.json, "json", false, "print JSON with stable field names")
 	root.AddCommand(

@@ -35,7 +35,7 @@ func (a *app) resume(ctx context.Context, prefix string, quiet bool) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	viewer, err := engine.New(store, a.registry, engine.Options{Hold: true})
+	viewer, err := a.newEngine(store, a.registry, engine.Options{Hold: true})
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,12 @@ func (a *app) readConfig() error {
 }
 
 // redisURL is where wake-ups go, "" when nobody named a place.
-func (a *app) redisURL() string { return a.textOr(nil, "SENPUKI_REDIS", a.file.Redis) }
+func (a *app) redisURL() string {
+	if a.redis != "" {
+		return a.redis
+	}
+	return a.textOr(nil, "SENPUKI_REDIS", a.file.Redis)
+}
 
 // textOr is a setting: the flag's value when it was given, else the first that is not empty.
 func (a *app) textOr(f *pflag.Flag, env, file string) string {

@@ -9,12 +9,15 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
 
+	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/memory"
+	"github.com/senpuki/senpuki/backend/redis"
 	"github.com/senpuki/senpuki/backend/sqlite"
 	"github.com/senpuki/senpuki/engine"
 )
@@ -59,8 +62,8 @@ var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+):`)
 // openStore opens the database. Commands that only look ask for one that exists.
 func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error) {
 	db := a.database()
-	if redis := a.redisURL(); redis != "" {
-		return nil, usage("redis %s: this build has no wake-ups over Redis; leave the setting out, workers find their work without", mask(redis))
+	if err := a.openRedis(); err != nil {
+		return nil, err
 	}
 	kind, rest := "sqlite", db
 	if m := scheme.FindStringSubmatch(db); m != nil {
@@ -93,13 +96,43 @@ func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error)
 	return nil, usage("--db %s: unknown kind of database %q; use a path, sqlite:PATH or memory:", mask(db), kind)
 }
 
+// openRedis prepares wake-ups over Redis when they are asked for. It does not connect yet.
+func (a *app) openRedis() (err error) {
+	if a.redisURL() == "" || a.wake != nil {
+		return nil
+	}
+	if a.wake, err = redis.Open(a.redisURL(), a.databaseName()); err != nil {
+		return usage("--redis: %w", err)
+	}
+	return nil
+}
+
+// databaseName is the same for all who use a database, whatever they call its
+// host. Two that share one only wake each other in vain.
+func (a *app) databaseName() string {
+	db, query, _ := strings.Cut(a.database(), "?")
+	name := path.Base(filepath.ToSlash(db))
+	if options, err := url.ParseQuery(query); err == nil && options.Get("schema") != "" {
+		name += "/" + options.Get("schema")
+	}
+	return name
+}
+
+// newEngine is engine.New with the wake-ups that are asked for.
+func (a *app) newEngine(store backend.Store, registry *activities.Registry, o engine.Options) (*engine.Engine, error) {
+	if a.wake != nil {
+		o.Notifier = a.wake
+	}
+	return engine.New(store, registry, o)
+}
+
 // viewer opens a database that exists, for commands that only look.
 func (a *app) viewer(ctx context.Context) (*engine.Engine, backend.Store, error) {
 	store, err := a.openStore(ctx, true)
 	if err != nil {
 		return nil, nil, err
 	}
-	eng, err := engine.New(store, a.registry, engine.Options{Hold: true})
+	eng, err := a.newEngine(store, a.registry, engine.Options{Hold: true})
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close())
 	}

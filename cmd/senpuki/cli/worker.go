@@ -110,7 +110,7 @@ func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (
 	}
 	defer sent()
 	metrics := &engine.Metrics{}
-	eng, err := engine.New(store, a.registry, engine.Options{
+	eng, err := a.newEngine(store, a.registry, engine.Options{
 		Queues: f.queues, Tags: f.tags, MaxConcurrency: f.concurrency, Retention: keep,
 		Logger: log, Observer: observing(log), Metrics: metrics, Tracer: tracer,
 	})

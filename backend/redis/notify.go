@@ -1,0 +1,135 @@
+// Package redis carries wake-ups between processes over Redis pub/sub.
+//
+// There is one type, [Notifier]: it publishes hints on a channel that is named
+// after the database whose users they concern, and listens to it. Nothing is
+// stored in Redis, and nothing depends on it: hints that are lost cost latency only.
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Notifier is a connection to a Redis server. It is a [backend.Notifier].
+type Notifier struct {
+	client  *redis.Client
+	channel string
+}
+
+// The client complains to standard error by itself; what matters comes back as an error.
+var silence sync.Once
+
+type nobody struct{}
+
+func (nobody) Printf(context.Context, string, ...any) {}
+
+// timeout is how long one command may take.
+const timeout = 3 * time.Second
+
+// Open returns a notifier for the users of one database. The URL is
+// redis://[user:password@]host[:port][/db], or rediss:// with TLS. It does not connect yet:
+// a server that is away is no error, hints are lost meanwhile.
+func Open(rawURL, database string) (*Notifier, error) {
+	o, err := redis.ParseURL(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("redis %s: %s", masked(rawURL), strings.ReplaceAll(err.Error(), rawURL, masked(rawURL)))
+	}
+	silence.Do(func() { redis.SetLogger(nobody{}) })
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = timeout, timeout, timeout
+	o.MaxRetries = -1 // a hint is not worth it
+	o.PoolSize = 4
+	return &Notifier{redis.NewClient(o), "senpuki:" + database}, nil
+}
+
+// masked is a URL without its password.
+func masked(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "(a URL that cannot be read)"
+	}
+	return u.Redacted()
+}
+
+// Close closes the connections.
+func (n *Notifier) Close() error { return n.client.Close() }
+
+// Notify publishes a hint.
+func (n *Notifier) Notify(ctx context.Context, h backend.Hint) error {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return n.client.Publish(ctx, n.channel, text).Err()
+}
+
+// Listen calls heard for each hint until ctx ends. It subscribes again when the
+// connection is lost, and then calls heard with the zero hint.
+func (n *Notifier) Listen(ctx context.Context, heard func(backend.Hint)) error {
+	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
+		subscribed, err := n.subscribe(ctx, heard)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, redis.ErrClosed) {
+			return err
+		}
+		if subscribed {
+			delay = 100 * time.Millisecond
+		}
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// subscribe listens over one connection until it is lost.
+func (n *Notifier) subscribe(ctx context.Context, heard func(backend.Hint)) (subscribed bool, err error) {
+	sub := n.client.Subscribe(ctx, n.channel)
+	defer sub.Close()
+	defer context.AfterFunc(ctx, func() { _ = sub.Close() })() // a read does not end with its context
+	if _, err := sub.Receive(ctx); err != nil {
+		return false, err
+	}
+	heard(backend.Hint{}) // what was said before is lost
+	for {
+		m, err := sub.ReceiveTimeout(ctx, time.Minute)
+		switch m := m.(type) {
+		case *redis.Message:
+			var h backend.Hint
+			if json.Unmarshal([]byte(m.Payload), &h) == nil {
+				heard(h)
+			} else {
+				heard(backend.Hint{})
+			}
+			continue
+		case *redis.Subscription, *redis.Pong:
+			continue
+		}
+		if isTimeout(err) { // silence: is anybody there?
+			if err = sub.Ping(ctx); err == nil {
+				continue
+			}
+		}
+		return true, err
+	}
+}
+
+func isTimeout(err error) bool {
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && t.Timeout()
+}

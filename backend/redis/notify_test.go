@@ -1,0 +1,104 @@
+//go:build unix
+
+package redis_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/redis"
+	"github.com/senpuki/senpuki/backend/servertest"
+)
+
+func open(t *testing.T, url, database string) *redis.Notifier {
+	t.Helper()
+	n, err := redis.Open(url, database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Close() })
+	return n
+}
+
+// listen returns a channel of what a notifier hears.
+func listen(t *testing.T, n *redis.Notifier) <-chan backend.Hint {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	heard, done := make(chan backend.Hint, 100), make(chan error, 1)
+	go func() { done <- n.Listen(ctx, func(h backend.Hint) { heard <- h }) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return heard
+}
+
+func next(t *testing.T, heard <-chan backend.Hint) backend.Hint {
+	t.Helper()
+	select {
+	case h := <-heard:
+		return h
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing was heard")
+		return backend.Hint{}
+	}
+}
+
+func TestHintsReachThoseOfTheSameDatabase(t *testing.T) {
+	t.Parallel()
+	url := servertest.Redis(t)
+	a, b, other := open(t, url, "one"), open(t, url, "one"), open(t, url, "two")
+	heard, elsewhere := listen(t, b), listen(t, other)
+	for _, ch := range []<-chan backend.Hint{heard, elsewhere} {
+		if h := next(t, ch); !h.Anything() {
+			t.Errorf("first %+v", h)
+		}
+	}
+	due := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	if err := a.Notify(t.Context(), backend.Hint{From: "a", Queues: []string{"q"}, Due: due, Ended: []string{"x", "y"}}); err != nil {
+		t.Fatal(err)
+	}
+	if h := next(t, heard); h.From != "a" || h.Queues[0] != "q" || !h.Due.Equal(due) || len(h.Ended) != 2 {
+		t.Errorf("%+v", h)
+	}
+	select {
+	case h := <-elsewhere:
+		t.Errorf("users of another database heard %+v", h)
+	default:
+	}
+}
+
+// A server that goes away and comes back is listened to again.
+func TestListenAgain(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.KindRedis)
+	a, b := open(t, s.URL(), "one"), open(t, s.URL(), "one")
+	heard := listen(t, b)
+	next(t, heard)
+	s.Down()
+	if err := a.Notify(t.Context(), backend.Hint{Queues: []string{"lost"}}); err == nil {
+		t.Error("a hint was sent to nobody")
+	}
+	if err := s.Up(); err != nil {
+		t.Fatal(err)
+	}
+	if h := next(t, heard); !h.Anything() {
+		t.Errorf("after the server was away: %+v", h)
+	}
+	if err := a.Notify(t.Context(), backend.Hint{Queues: []string{"found"}}); err != nil {
+		t.Fatal(err)
+	}
+	if h := next(t, heard); len(h.Queues) != 1 || h.Queues[0] != "found" {
+		t.Errorf("%+v", h)
+	}
+}
+
+func TestURLs(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"http://x", "redis://user:secret@host:port/0", "", "redis://user:secret@%zz/"} {
+		_, err := redis.Open(url, "d")
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
