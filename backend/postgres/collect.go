@@ -202,10 +202,7 @@ func (s *Store) Stats(ctx context.Context, since time.Time) (st backend.Stats, e
 // look runs fn on one snapshot, and with every kind of plan: what counts and
 // checks whole tables must not go through an index for each row.
 func (s *Store) look(ctx context.Context, fn func(t *tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.acquire(ctx)
 	if err != nil {
 		return s.translate(err)
 	}

@@ -146,11 +146,20 @@ func (s *Store) transact(ctx context.Context, session backend.SessionID, fn func
 	}
 }
 
-func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *tx) error) error {
+// acquire takes a connection out of the pool.
+func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	conn, err := s.pool.Acquire(ctx)
+	if err != nil && s.closed.Load() {
+		err = errShut
+	}
+	return conn, err
+}
+
+func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *tx) error) error {
+	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -194,10 +203,7 @@ func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *
 
 // read runs fn with statements that see one moment each.
 func (s *Store) read(ctx context.Context, fn func(t *tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.acquire(ctx)
 	if err != nil {
 		return s.translate(err)
 	}

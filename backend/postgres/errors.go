@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/puddle/v2"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -58,8 +57,6 @@ func translate(err error) error {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return err
-	case errors.Is(err, puddle.ErrClosedPool):
-		return errShut
 	case errors.As(err, &e):
 		if sentinel, advice := meaning(e); sentinel != nil {
 			return fmt.Errorf("%w: %w%s", sentinel, err, advice)

@@ -85,9 +85,7 @@ func parse(raw string) (*target, error) {
 	}
 	password, _ := u.User.Password()
 	at.secrets = []string{password, url.QueryEscape(password), url.PathEscape(password)}
-	for _, p := range options["password"] {
-		at.secrets = append(at.secrets, p)
-	}
+	at.secrets = append(at.secrets, options["password"]...)
 	if options.Has("schema") {
 		at.schema = options.Get("schema")
 	}

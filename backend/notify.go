@@ -1,0 +1,31 @@
+package backend
+
+import "context"
+
+// Hint says where there may be something to do. The empty Hint says: look at
+// everything.
+type Hint struct {
+	Queues     []string  `json:"queues,omitempty"`     // executions or tasks are due in them
+	Executions []string  `json:"executions,omitempty"` // ids: messages came, or they ended
+	Session    SessionID `json:"session,omitempty"`    // its executions have messages, or it was revoked
+}
+
+// Empty reports whether h names nothing in particular.
+func (h Hint) Empty() bool {
+	return len(h.Queues) == 0 && len(h.Executions) == 0 && h.Session == 0
+}
+
+// Notifier is an optional ability, of a store or beside it: wake-ups between
+// processes. They are hints only: lost, doubled or late, they cost latency, and
+// the poll is the truth. Who notifies hears itself, too.
+type Notifier interface {
+	// Notify tells all who listen, after what it is about has landed. A hint
+	// too large to be sent becomes the empty one.
+	Notify(ctx context.Context, h Hint) error
+
+	// Listen calls heard for every hint until ctx ends, and then returns its
+	// error; it reconnects by itself and calls heard with the empty Hint each time it
+	// has (also the first), because anything may have been missed. heard must not block for long. Any other
+	// error means that there will be no hints, and says why.
+	Listen(ctx context.Context, heard func(Hint)) error
+}
