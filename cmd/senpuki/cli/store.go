@@ -17,6 +17,7 @@ import (
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/memory"
+	"github.com/senpuki/senpuki/backend/postgres"
 	"github.com/senpuki/senpuki/backend/redis"
 	"github.com/senpuki/senpuki/backend/sqlite"
 	"github.com/senpuki/senpuki/engine"
@@ -91,9 +92,13 @@ func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error)
 		}
 		return store, nil
 	case "postgres", "postgresql":
-		return nil, usage("--db %s: this build has no PostgreSQL; use a path or sqlite:PATH", mask(db))
+		store, err := postgres.Open(ctx, db)
+		if err != nil {
+			return nil, err // it names the server
+		}
+		return store, nil
 	}
-	return nil, usage("--db %s: unknown kind of database %q; use a path, sqlite:PATH or memory:", mask(db), kind)
+	return nil, usage("--db %s: unknown kind of database %q; use a path, sqlite:PATH, postgres://... or memory:", mask(db), kind)
 }
 
 // openRedis prepares wake-ups over Redis when they are asked for. It does not connect yet.

@@ -1,0 +1,176 @@
+// Claims, and the inboxes of what is owned.
+
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Claim gives due executions to a session.
+func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) (claimed []backend.Claimed, err error) {
+	err = s.transact(ctx, fence(r.Session), func(t *tx) (err error) {
+		claimed = nil
+		if r.Limit <= 0 {
+			return t.flush()
+		}
+		keys, err := candidates(t, &r)
+		if err == nil && len(keys) > 0 {
+			claimed, err = claim(t, keys, r.Session)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return claimed, nil
+}
+
+// fence is the session whose row a transaction needs; zero's does not exist.
+func fence(id backend.SessionID) backend.SessionID {
+	if id == 0 {
+		return -1
+	}
+	return id
+}
+
+// candidates finds and locks what a request may claim.
+func candidates(t *tx, r *backend.ClaimRequest) ([]int64, error) {
+	editions := make([]int64, len(r.Editions))
+	for i, e := range r.Editions {
+		editions[i] = int64(e)
+	}
+	switch {
+	case r.IDs != nil: // whoever names them wants those: wait for who has them locked
+		return found(t, `SELECT key FROM (SELECT key, priority, due FROM execution WHERE id = ANY($1::text[]) AND owner = 0
+				AND state IN ('pending', 'running') AND edition = ANY($2::bigint[]) AND (NOT $3::bool OR due <= now())
+				ORDER BY key FOR NO KEY UPDATE) AS x
+			ORDER BY priority DESC, due, key LIMIT $4::bigint`, cleanAll(r.IDs), editions, r.OnlyDue, int64(r.Limit))
+	case r.Expired:
+		return found(t, `SELECT key FROM execution WHERE owner = 0 AND expires IS NOT NULL AND finished IS NULL AND expires <= now()
+				AND edition = ANY($1::bigint[])
+			ORDER BY expires LIMIT $2::bigint FOR NO KEY UPDATE SKIP LOCKED`, editions, int64(r.Limit))
+	}
+	return due(t, "execution", "due IS NOT NULL AND", "x.edition = ANY($4::bigint[])", r.Limit, cleanAll(r.Queues), nonNil(cleanAll(r.Tags)), editions)
+}
+
+func nonNil(list []string) []string { return append([]string{}, list...) }
+
+func found(t *tx, sql string, args ...any) (keys []int64, err error) {
+	err = t.each(func(r pgx.Rows) error {
+		var key int64
+		err := r.Scan(&key)
+		keys = append(keys, key)
+		return err
+	}, sql, args...)
+	return keys, err
+}
+
+// slack is how many rows more than asked for a claim looks at: others may be
+// about to take the best.
+const slack = 64
+
+// due finds and locks the best rows of some queues, best first, and only those
+// it returns. It steps from priority to priority: under a given one the index is
+// ordered by due time, so what is not due yet is never looked at. When others
+// have locked so many of those it looked at that there are too few, it looks at more.
+func due(t *tx, table, live, accept string, limit int, queues, tags []string, other any, more ...any) (keys []int64, err error) {
+	sql := fmt.Sprintf(`WITH RECURSIVE level (queue, priority) AS (
+			SELECT q, (SELECT priority FROM %[1]s WHERE owner = 0 AND %[2]s queue = q ORDER BY priority DESC LIMIT 1)
+			FROM (SELECT DISTINCT q FROM unnest($1::text[]) AS u (q)) AS queues
+			UNION ALL
+			SELECT l.queue, (SELECT priority FROM %[1]s WHERE owner = 0 AND %[2]s queue = l.queue AND priority < l.priority ORDER BY priority DESC LIMIT 1)
+			FROM level AS l WHERE l.priority IS NOT NULL),
+		best AS MATERIALIZED (
+			SELECT x.key FROM level AS l CROSS JOIN LATERAL (
+				SELECT x.key, x.priority, x.due FROM %[1]s AS x
+				WHERE x.owner = 0 AND %[2]s x.queue = l.queue AND x.priority = l.priority AND x.due <= now()
+				AND (x.tags IS NULL OR x.tags <@ $2::text[]) AND %[3]s
+				ORDER BY x.due, x.key LIMIT $3::bigint) AS x
+			WHERE l.priority IS NOT NULL ORDER BY x.priority DESC, x.due, x.key LIMIT $3::bigint)
+		SELECT (SELECT count(*) FROM best), ARRAY(
+			SELECT x.key FROM %[1]s AS x WHERE x.key = ANY(ARRAY(SELECT key FROM best)) AND x.owner = 0
+			ORDER BY x.priority DESC, x.due, x.key LIMIT $5::bigint FOR NO KEY UPDATE SKIP LOCKED)`, table, live, accept)
+	for look := int64(limit + slack); ; look *= 4 {
+		var seen int64
+		if _, err := t.first([]any{&seen, &keys}, sql, append([]any{queues, tags, look, other, int64(limit)}, more...)...); err != nil {
+			return nil, err
+		}
+		if len(keys) >= limit || seen < look {
+			return keys, nil
+		}
+	}
+}
+
+// claim makes executions the session's and returns them in their order. One
+// that was never started is fresh. The records are read first, as they were.
+func claim(t *tx, keys []int64, session backend.SessionID) ([]backend.Claimed, error) {
+	place := make(map[int64]int, len(keys))
+	claimed := make([]backend.Claimed, len(keys))
+	for i, key := range keys {
+		place[key] = i
+	}
+	t.add("SELECT "+executionColumns+", key FROM execution WHERE key = ANY($1::bigint[])", keys).row = func(r pgx.Rows) error {
+		var key int64
+		x, err := execution(r, &key)
+		if err != nil {
+			return err
+		}
+		one := &claimed[place[key]]
+		one.Execution, one.Fresh = x, x.State == backend.Pending
+		return nil
+	}
+	t.add(`UPDATE execution SET owner = $2::bigint, due = NULL, state = 'running', started = coalesce(started, now())
+		WHERE key = ANY($1::bigint[])`, keys, int64(session))
+	t.add("SELECT "+messageColumns+", '', i.execution FROM inbox AS i WHERE i.execution = ANY($1::bigint[]) ORDER BY i.id", keys).row = func(r pgx.Rows) error {
+		var key int64
+		m, err := message(r, &key)
+		one := &claimed[place[key]]
+		m.Execution = one.ID
+		one.Inbox = append(one.Inbox, m)
+		return err
+	}
+	t.commit()
+	err := t.flush()
+	for i := range claimed {
+		one := &claimed[i]
+		one.Owner, one.State, one.Due = session, backend.Running, time.Time{}
+		if one.Started.IsZero() {
+			one.Started = t.at.UTC()
+		}
+	}
+	return claimed, err
+}
+
+// fewMessages is up to how many messages in all the inboxes together are
+// looked through one by one for those of a session's executions.
+const fewMessages = 256
+
+// Receive returns the inboxes of what a session owns. A worker owns thousands
+// and has few messages; behind a backlog it is the other way round.
+func (s *Store) Receive(ctx context.Context, id backend.SessionID) (messages []backend.Message, err error) {
+	if id == 0 {
+		return nil, nil
+	}
+	err = s.read(ctx, func(t *tx) error {
+		return t.each(func(r pgx.Rows) error {
+			m, err := message(r)
+			messages = append(messages, m)
+			return err
+		}, `WITH few AS MATERIALIZED (SELECT execution, id FROM inbox LIMIT $2::bigint)
+			SELECT `+messageColumns+`, x.id FROM few JOIN execution AS x ON x.key = few.execution AND x.owner = $1::bigint
+				JOIN inbox AS i ON i.execution = few.execution AND i.id = few.id WHERE (SELECT count(*) FROM few) < $2::bigint
+			UNION ALL
+			SELECT `+messageColumns+`, x.id FROM execution AS x JOIN inbox AS i ON i.execution = x.key
+				WHERE (SELECT count(*) FROM few) >= $2::bigint AND x.owner = $1::bigint AND x.owner <> 0`, int64(id), int64(fewMessages))
+	})
+	slices.SortFunc(messages, func(a, b backend.Message) int { return cmp.Compare(a.ID, b.ID) })
+	return messages, err
+}

@@ -1,0 +1,222 @@
+// Runs after the last, retention, counting.
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// Rerun begins a run after the last.
+func (s *Store) Rerun(ctx context.Context, r backend.Rerun) error {
+	return s.transact(ctx, 0, func(t *tx) error {
+		ok, err := exist(t, []string{r.Digest})
+		if err != nil {
+			return err
+		}
+		var x backend.Execution
+		if err := t.each(func(rows pgx.Rows) (err error) {
+			x, err = execution(rows)
+			return err
+		}, "SELECT "+executionColumns+" FROM execution WHERE id = $1::text FOR NO KEY UPDATE", clean(r.Execution)); err != nil {
+			return err
+		}
+		switch {
+		case x.ID == "":
+			return backend.ErrNotFound
+		case !x.State.Terminal() || x.Run != r.Run:
+			return fmt.Errorf("execution %s has not ended, or has another run by now: %w", r.Execution, backend.ErrConflict)
+		case !ok:
+			return backend.ErrNoProgram
+		}
+		if r.ID != "" {
+			return fork(t, &r, &x)
+		}
+		var run int64
+		if _, err := t.first([]any{&run}, `INSERT INTO run (key, execution, number, created)
+			SELECT nextval('run_key'), key, run_number + 1, now() FROM execution WHERE id = $1::text RETURNING key`, x.ID); err != nil {
+			return err
+		}
+		return begin(t, &r, x.ID, run, x.RunNumber+1)
+	})
+}
+
+// fork makes a new execution like x.
+func fork(t *tx, r *backend.Rerun, x *backend.Execution) error {
+	made, err := insert(t, 0, []backend.NewExecution{{
+		ID: r.ID, Workflow: x.Workflow, Digest: r.Digest, Edition: r.Edition, Function: x.Function, Input: x.Input,
+		Queue: x.Queue, Priority: x.Priority, Tags: x.Tags, Parent: x.ID, Depth: x.Depth, Extra: x.Extra,
+	}}, false)
+	if err != nil {
+		return err
+	}
+	if made[0].Existing != nil {
+		return fmt.Errorf("execution %s exists already: %w", r.ID, backend.ErrConflict)
+	}
+	t.add("UPDATE execution SET started = $2::timestamptz, published = $3::text WHERE id = $1::text", clean(r.ID), stamp(x.Started), text(x.Published))
+	return begin(t, r, clean(r.ID), int64(made[0].Run), 1)
+}
+
+// begin gives an execution a run that begins with copied rows.
+func begin(t *tx, r *backend.Rerun, id string, run int64, runNumber int) error {
+	var numbers, sessions []int64
+	var data [][]byte
+	for _, row := range r.Rows {
+		numbers, sessions, data = append(numbers, row.Number), append(sessions, int64(row.Session)), append(data, row.Data)
+	}
+	state := backend.Running
+	if len(r.Rows) == 0 {
+		state = backend.Pending
+	} else {
+		t.add(`INSERT INTO journal (run, row, session, data) SELECT $1::bigint, n.row, n.session, n.data
+			FROM unnest($2::bigint[], $3::bigint[], $4::bytea[]) AS n (row, session, data)`, run, numbers, sessions, data)
+	}
+	t.add(`UPDATE execution SET run = $1::bigint, run_number = $2::int, digest = $3::text, edition = $4::int, state = $5::text, result = NULL, failure = NULL,
+			finished = NULL, expires = NULL, stuck = NULL, owner = 0, due = now(), queue = CASE $6::text WHEN '' THEN queue ELSE $6::text END,
+			started = CASE $5::text WHEN 'pending' THEN NULL ELSE started END, parent_step = '', parent_run = 0
+		WHERE id = $7::text`, run, small(runNumber), clean(r.Digest), small(r.Edition), string(state), clean(r.Queue), id)
+	if len(r.Messages) > 0 {
+		messages := append([]backend.Message{}, r.Messages...)
+		for i := range messages {
+			messages[i].Execution = id
+		}
+		put(t, messages, func(int, error) {})
+	}
+	return t.flush()
+}
+
+// Collect removes what ended long ago, one chunk in a transaction.
+func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.Collected, err error) {
+	if r.DryRun {
+		err = s.read(ctx, func(t *tx) (err error) {
+			got, err = collectable(t, &r)
+			return err
+		})
+		return got, err
+	}
+	err = s.transact(ctx, 0, func(t *tx) (err error) {
+		got, err = collect(t, &r)
+		return err
+	})
+	return got, err
+}
+
+const (
+	// Two branches, for each walks the index from the oldest on.
+	oldExecutions = `(SELECT key FROM execution WHERE finished IS NOT NULL AND
+			finished < CASE state WHEN 'completed' THEN $1::timestamptz ELSE $2::timestamptz END
+		ORDER BY finished LIMIT $3::bigint)`
+	oldMemos    = `result IS NOT NULL AND expires IS NOT NULL AND expires <= now()`
+	oldPrograms = `created < $1::timestamptz AND NOT EXISTS (SELECT 1 FROM execution WHERE execution.digest = program.digest)
+		AND NOT EXISTS (SELECT 1 FROM workflow WHERE workflow.digest = program.digest)`
+)
+
+// horizon is a time before which things go; the zero time is before all.
+func horizon(t time.Time) pgtype.Timestamptz {
+	if t.IsZero() {
+		return pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
+	}
+	return stamp(ceiling(t))
+}
+
+func collectable(t *tx, r *backend.Retention) (got backend.Collected, err error) {
+	_, err = t.first([]any{&got.Executions, &got.DeadLetters, &got.Memos, &got.Programs}, `SELECT (SELECT count(*) FROM `+oldExecutions+` AS x),
+		(SELECT count(*) FROM dead_letter WHERE execution = ANY(ARRAY`+oldExecutions+`)),
+		(SELECT count(*) FROM memo WHERE `+oldMemos+`), (SELECT count(*) FROM program WHERE `+oldPrograms+`)`,
+		horizon(r.Completed), horizon(r.Failed), int64(r.Limit))
+	return got, err
+}
+
+func collect(t *tx, r *backend.Retention) (got backend.Collected, err error) {
+	// Locked, an execution stays as it is: nobody begins another run of it.
+	keys, err := found(t, `SELECT key FROM execution WHERE key = ANY(ARRAY`+oldExecutions+`) AND finished IS NOT NULL ORDER BY key FOR UPDATE SKIP LOCKED`,
+		horizon(r.Completed), horizon(r.Failed), int64(r.Limit))
+	if err != nil {
+		return got, err
+	}
+	if got.Executions = int64(len(keys)); len(keys) > 0 {
+		for _, table := range []string{"journal", "log"} {
+			t.add("DELETE FROM "+table+" WHERE run = ANY(ARRAY(SELECT key FROM run WHERE execution = ANY($1::bigint[])))", keys)
+		}
+		t.add("DELETE FROM dead_letter WHERE execution = ANY($1::bigint[])", keys).n = &got.DeadLetters
+		t.add("DELETE FROM run WHERE execution = ANY($1::bigint[])", keys)
+		t.add("DELETE FROM execution WHERE key = ANY($1::bigint[])", keys)
+	}
+	if got.Memos, err = t.count("DELETE FROM memo WHERE " + oldMemos); err != nil {
+		return got, err
+	}
+	// Who makes executions holds their programs. Locked first, and looked at
+	// again in a later statement, a program is either seen to be in use or nobody can begin to use it.
+	var digests []string
+	if err := t.each(func(r pgx.Rows) error {
+		var digest string
+		err := r.Scan(&digest)
+		digests = append(digests, digest)
+		return err
+	}, "SELECT digest FROM program WHERE "+oldPrograms+" ORDER BY digest FOR UPDATE SKIP LOCKED", horizon(r.Completed)); err != nil || len(digests) == 0 {
+		return got, err
+	}
+	got.Programs, err = t.count("DELETE FROM program WHERE digest = ANY($2::text[]) AND "+oldPrograms, horizon(r.Completed), digests)
+	return got, err
+}
+
+// Stats counts what the store holds.
+func (s *Store) Stats(ctx context.Context, since time.Time) (st backend.Stats, err error) {
+	st = backend.Stats{States: make(map[backend.State]int64), Since: since}
+	err = s.look(ctx, func(t *tx) error {
+		t.add("SELECT state, count(*) FROM execution GROUP BY state").row = func(r pgx.Rows) error {
+			var state string
+			var n int64
+			err := r.Scan(&state, &n)
+			st.States[backend.State(state)] = n
+			return err
+		}
+		t.add(`SELECT (SELECT count(*) FROM execution WHERE stuck IS NOT NULL), (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM memo),
+			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= $1::timestamptz),
+			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= $1::timestamptz AND state <> 'completed')`, horizon(since)).row = func(r pgx.Rows) error {
+			return r.Scan(&st.Stuck, &st.Dead, &st.Memos, &st.Ended, &st.Failed)
+		}
+		t.add(`SELECT queue, sum(x)::bigint, sum(k)::bigint, min(due) FROM (
+				SELECT queue, 1 AS x, 0 AS k, due FROM execution WHERE owner = 0 AND due IS NOT NULL AND due <= now()
+				UNION ALL SELECT queue, 0, 1, due FROM task WHERE owner = 0 AND due <= now()) AS q
+			GROUP BY queue ORDER BY queue`).row = func(r pgx.Rows) error {
+			var q backend.QueueStats
+			var oldest pgtype.Timestamptz
+			err := r.Scan(&q.Queue, &q.Pending, &q.Tasks, &oldest)
+			q.OldestDue = instant(oldest)
+			st.Queues = append(st.Queues, q)
+			return err
+		}
+		return t.flush()
+	})
+	return st, err
+}
+
+// look runs fn on one snapshot, and with every kind of plan: what counts and
+// checks whole tables must not go through an index for each row.
+func (s *Store) look(ctx context.Context, fn func(t *tx) error) error {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return s.translate(err)
+	}
+	defer conn.Release()
+	t := &tx{ctx: ctx, conn: conn}
+	t.add("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	if s.pooler {
+		t.add(s.settings)
+	}
+	t.add("SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)")
+	err = fn(t)
+	if !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
+		_, undone := conn.Exec(ctx, "ROLLBACK")
+		err = errors.Join(err, undone)
+	}
+	return s.translate(err)
+}

@@ -1,0 +1,287 @@
+// Commit: a batch whole or not at all.
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// errApart says that part of a batch was refused in the middle of a flush. The
+// batch is run again turn by turn, to find out which part.
+var errApart = errors.New("a batch did not land together")
+
+// Commit writes a batch.
+func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Reply, err error) {
+	session := backend.SessionID(0)
+	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0
+	for i := range b.Create {
+		fenced = fenced || b.Create[i].Claim
+	}
+	if fenced {
+		if session = b.Session; session == 0 {
+			session = -1 // nobody's: no such row
+		}
+	}
+	apart := false
+	for {
+		err = s.transact(ctx, session, func(t *tx) error {
+			c := &committer{Store: s, tx: t, b: &b}
+			if err := c.commit(apart); err != nil {
+				if !apart && duplicate(err) { // a row or a log line that is there already
+					return errApart
+				}
+				return err
+			}
+			reply = c.reply
+			return nil
+		})
+		if apart || !errors.Is(err, errApart) {
+			break
+		}
+		apart = true
+	}
+	if err != nil {
+		return backend.Reply{}, err
+	}
+	s.landed(b.Turns)
+	return reply, nil
+}
+
+// committer is one try to write a batch.
+type committer struct {
+	*Store
+	*tx
+	b     *backend.Batch
+	reply backend.Reply
+	group []int // turns that land together
+	rest  []int // turns that land one by one
+}
+
+// commit writes the batch and commits. Together, everything may be one flush.
+func (c *committer) commit(apart bool) error {
+	c.reply = backend.Reply{Turns: make([]backend.TurnReply, len(c.b.Turns))}
+	c.sort(apart)
+	whole := !apart && len(c.rest) == 0
+	c.demand()
+	created, err := insert(c.tx, c.b.Session, c.b.Create, whole)
+	if err != nil {
+		return err
+	}
+	c.lock()
+	c.together()
+	if !whole {
+		if err := c.flush(); err != nil {
+			return err
+		}
+		for _, i := range c.rest {
+			if c.reply.Turns[i], err = c.turn(&c.b.Turns[i]); err != nil {
+				return failed(i, err)
+			}
+		}
+	}
+	c.send()
+	c.settle()
+	if len(c.b.Back) > 0 {
+		c.add("UPDATE task SET owner = 0, due = now(), began = NULL WHERE key = ANY($1::bigint[]) AND owner = $2::bigint AND owner <> 0", c.b.Back, int64(c.b.Session))
+	}
+	c.tx.commit()
+	if err := c.flush(); err != nil {
+		return err
+	}
+	c.reply.Created, c.reply.Now = created, c.at.UTC()
+	return nil
+}
+
+// failed names the turn that may not land; faults are passed on.
+func failed(i int, err error) error {
+	if err == backend.ErrNotOwner || err == backend.ErrNoProgram { //nolint:errorlint // this package's own
+		return &backend.TurnError{Index: i, Err: err}
+	}
+	return err
+}
+
+// sort tells the turns that can share statements from those that cannot. Turns
+// of one execution land in their order: the second and later ones come last.
+func (c *committer) sort(apart bool) {
+	seen := make(map[string]bool, len(c.b.Turns))
+	for i := range c.b.Turns {
+		t := &c.b.Turns[i]
+		if apart || !ordinary(t) || seen[t.Execution] {
+			c.rest = append(c.rest, i)
+		} else {
+			c.group = append(c.group, i)
+		}
+		seen[t.Execution] = true
+	}
+}
+
+// ordinary reports whether a turn writes nothing but journal rows, log lines
+// and tasks, takes messages, and holds, releases or finishes.
+func ordinary(t *backend.Turn) bool {
+	return t.Published == nil && t.Stuck == nil && t.Digest == "" && len(t.Children) == 0 && len(t.Orders) == 0 &&
+		len(t.Watches) == 0 && len(t.Withdraw) == 0 && len(t.Reserve) == 0 && len(t.Memos) == 0 && len(t.Dead) == 0 &&
+		t.Then != backend.Continue
+}
+
+// demand queues the check that the programs of new executions are stored, ahead
+// of the fence: a batch that can never land says so even when its session is gone.
+// It keeps the programs from being collected while the transaction lasts.
+func (c *committer) demand() {
+	seen := make(map[string]bool)
+	var digests []string
+	for i := range c.b.Create {
+		if d := clean(c.b.Create[i].Digest); !seen[d] {
+			seen[d] = true
+			digests = append(digests, d)
+		}
+	}
+	if len(digests) > 0 {
+		c.pending = slices.Insert(c.pending, len(c.pending)-1, step{guard: backend.ErrNoProgram, args: []any{digests, int64(len(digests))}, sql: `SELECT 1 / (CASE WHEN (SELECT count(*) FROM (
+				SELECT 1 FROM program WHERE digest = ANY($1::text[]) ORDER BY digest FOR KEY SHARE) AS p) = $2::bigint THEN 1 ELSE 0 END)`})
+	}
+}
+
+// lock queues locks on all execution rows that the batch is known to change or
+// to send to, in key order; see "Who waits for whom".
+func (c *committer) lock() {
+	var ends, ids, hashes []string
+	for _, i := range c.group {
+		t := &c.b.Turns[i]
+		switch t.Then {
+		case backend.Release:
+			ids = append(ids, clean(t.Execution))
+		case backend.Finish:
+			ends = append(ends, clean(t.Execution))
+		}
+	}
+	for _, i := range c.rest {
+		t := &c.b.Turns[i]
+		ids = append(ids, clean(t.Execution))
+		for j := range t.Orders {
+			ids = append(ids, clean(t.Orders[j].Execution))
+		}
+		for j := range t.Watches {
+			ids = append(ids, clean(t.Watches[j].Execution))
+		}
+		for j := range t.Memos {
+			hashes = append(hashes, clean(t.Memos[j].Hash))
+		}
+		if t.Then == backend.Finish {
+			ends = append(ends, clean(t.Execution))
+		}
+	}
+	var settled []int64
+	for i := range c.b.Settle {
+		settled = append(settled, c.b.Settle[i].Key)
+	}
+	if len(ids)+len(ends)+len(hashes)+len(settled) == 0 {
+		return // messages at most: their statement locks in key order, too
+	}
+	for i := range c.b.Send {
+		ids = append(ids, clean(c.b.Send[i].Execution))
+	}
+	c.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(
+			SELECT key FROM execution WHERE id = ANY($1::text[] || $2::text[])
+			UNION SELECT p.key FROM execution AS x JOIN execution AS p ON p.id = x.parent
+				WHERE x.id = ANY($2::text[]) AND x.parent <> '' AND x.parent_step <> ''
+			UNION SELECT execution FROM task WHERE key = ANY($3::bigint[]) AND owner = $4::bigint
+			UNION SELECT execution FROM memo_waiter WHERE hash = ANY($5::text[])))
+		ORDER BY key FOR NO KEY UPDATE) AS held`, ids, ends, settled, int64(c.b.Session), hashes)
+	if len(ends) > 0 { // now that they are locked, nobody new can watch them
+		c.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE EXISTS (SELECT 1 FROM watch) AND key = ANY(ARRAY(
+				SELECT w.watcher FROM execution AS x JOIN watch AS w ON w.target = x.key WHERE x.id = ANY($1::text[])))
+			ORDER BY key FOR NO KEY UPDATE) AS held`, ends)
+	}
+	if len(hashes) > 0 {
+		c.add("SELECT count(*) FROM (SELECT 1 FROM memo WHERE hash = ANY($1::text[]) ORDER BY hash FOR UPDATE) AS held", hashes)
+	}
+}
+
+// send queues the batch's messages.
+func (c *committer) send() {
+	c.reply.Sent = make([]error, len(c.b.Send))
+	if len(c.b.Send) == 0 {
+		return
+	}
+	put(c.tx, c.b.Send, func(i int, found error) { c.reply.Sent[i] = found })
+}
+
+// put queues messages for any executions, which it locks, and wakes them. found
+// is told what each of them met, nil when it is in the inbox.
+func put(t *tx, messages []backend.Message, found func(i int, err error)) {
+	var ids, kinds, names, steps []string
+	var runs []int64
+	var attempts []int32
+	var payloads [][]byte
+	for i := range messages {
+		m := &messages[i]
+		ids, kinds, names = append(ids, clean(m.Execution)), append(kinds, string(m.Kind)), append(names, clean(m.Name))
+		runs, steps, attempts = append(runs, int64(m.Run)), append(steps, clean(m.Step)), append(attempts, small(m.Attempt))
+		payloads = append(payloads, m.Payload)
+	}
+	// The rows are locked here and read as they are under the lock.
+	t.add(`WITH held AS MATERIALIZED (SELECT key, id, state FROM execution WHERE id = ANY($1::text[]) ORDER BY key FOR NO KEY UPDATE),
+		message AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::int[], $7::bytea[])
+			WITH ORDINALITY AS n (id, kind, name, run, step, attempt, payload, n)),
+		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+			SELECT held.key, kind, name, run, step, attempt, now(), payload FROM message JOIN held USING (id)
+			WHERE state IN ('pending', 'running') ORDER BY n)
+		SELECT n, coalesce(state, '') FROM message LEFT JOIN held USING (id)`,
+		ids, kinds, names, runs, steps, attempts, payloads).row = func(r pgx.Rows) error {
+		var n int
+		var state backend.State
+		if err := r.Scan(&n, (*string)(&state)); err != nil {
+			return err
+		}
+		switch {
+		case state == "":
+			found(n-1, backend.ErrNotFound)
+		case state.Terminal():
+			found(n-1, backend.ErrClosed)
+		default:
+			found(n-1, nil)
+		}
+		return nil
+	}
+	t.add(`UPDATE execution SET due = now() WHERE id = ANY($1::text[]) AND owner = 0 AND state IN ('pending', 'running') AND (due IS NULL OR due > now())`, ids)
+}
+
+// settle queues the end of tasks that the session owns; their executions are locked.
+func (c *committer) settle() {
+	c.reply.Settled = make([]bool, len(c.b.Settle))
+	if len(c.b.Settle) == 0 {
+		return
+	}
+	var keys []int64
+	var names []string
+	var payloads [][]byte
+	for i := range c.b.Settle {
+		d := &c.b.Settle[i]
+		keys, names, payloads = append(keys, d.Key), append(names, clean(d.Name)), append(payloads, d.Payload)
+	}
+	c.add(`WITH gone AS (DELETE FROM task USING unnest($1::bigint[], $2::text[], $3::bytea[]) WITH ORDINALITY AS n (key, name, payload, n)
+			WHERE task.key = n.key AND task.owner = $4::bigint AND task.owner <> 0
+			RETURNING n.n, n.name, n.payload, task.execution, task.run, task.step, task.attempt),
+		`+outcomes+`
+		SELECT n FROM gone`, keys, names, payloads, int64(c.b.Session)).row = func(r pgx.Rows) error {
+		var n int
+		err := r.Scan(&n)
+		if err == nil {
+			c.reply.Settled[n-1] = true
+		}
+		return err
+	}
+}
+
+// outcomes is how tasks that are gone become messages and wake their executions.
+const outcomes = `stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+			SELECT execution, 'outcome', name, gone.run, step, attempt, now(), payload FROM gone JOIN execution AS x ON x.key = gone.execution
+			WHERE x.state IN ('pending', 'running') ORDER BY n),
+		woken AS (UPDATE execution SET due = now() WHERE key IN (SELECT execution FROM gone) AND owner = 0
+			AND state IN ('pending', 'running') AND (due IS NULL OR due > now()))`

@@ -1,0 +1,223 @@
+// Transactions, and statements that are sent without waiting for each other's answer.
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+const (
+	// begun bounds a transaction that has begun: it is not called off with its
+	// caller's context, but a server that does not answer is given up.
+	begun = 30 * time.Second
+	// tries is how often a transaction that lost a deadlock is run.
+	tries = 8
+)
+
+// step is one statement of a flush.
+type step struct {
+	sql   string
+	args  []any
+	guard error                // what a division by zero in it means
+	row   func(pgx.Rows) error // called for every row of the answer
+	n     *int64               // set to how many rows it returned or changed
+}
+
+// tx is a transaction on one connection. The first statements wait for the
+// first flush, so that BEGIN costs no round trip of its own.
+type tx struct {
+	ctx     context.Context
+	conn    *pgxpool.Conn
+	pending []step
+	at      time.Time // of the transaction, by the database's clock; known after the first flush
+}
+
+// add queues a statement for the next flush.
+func (t *tx) add(sql string, args ...any) *step {
+	t.pending = append(t.pending, step{sql: sql, args: args})
+	return &t.pending[len(t.pending)-1]
+}
+
+// flush sends what is queued and reads all answers.
+func (t *tx) flush() error {
+	if len(t.pending) == 0 {
+		return nil
+	}
+	var b pgx.Batch
+	for i := range t.pending {
+		b.Queue(t.pending[i].sql, t.pending[i].args...)
+	}
+	answers := t.conn.SendBatch(t.ctx, &b)
+	var err error
+	for i := range t.pending {
+		if err = t.pending[i].read(answers); err != nil {
+			break
+		}
+	}
+	t.pending = t.pending[:0]
+	if end := answers.Close(); err == nil {
+		err = end
+	}
+	return err
+}
+
+func (s *step) read(answers pgx.BatchResults) error {
+	rows, err := answers.Query()
+	if err == nil {
+		for rows.Next() {
+			if s.row == nil {
+				continue
+			}
+			if err = s.row(rows); err != nil {
+				break
+			}
+		}
+		rows.Close()
+		if err == nil {
+			err = rows.Err()
+		}
+		if s.n != nil {
+			*s.n = rows.CommandTag().RowsAffected()
+		}
+	}
+	if s.guard != nil && code(err) == divisionByZero {
+		return s.guard
+	}
+	return err
+}
+
+// each runs a statement, after what is queued, and calls row for every row of the answer.
+func (t *tx) each(row func(pgx.Rows) error, sql string, args ...any) error {
+	t.add(sql, args...).row = row
+	return t.flush()
+}
+
+// exec runs a statement that returns nothing.
+func (t *tx) exec(sql string, args ...any) error { return t.each(nil, sql, args...) }
+
+// first scans the first row of an answer and reports whether there was one.
+func (t *tx) first(dest []any, sql string, args ...any) (found bool, err error) {
+	err = t.each(func(r pgx.Rows) error {
+		if found {
+			return nil
+		}
+		found = true
+		return r.Scan(dest...)
+	}, sql, args...)
+	return found, err
+}
+
+// count runs a statement and returns how many rows it returned or changed.
+func (t *tx) count(sql string, args ...any) (n int64, err error) {
+	t.add(sql, args...).n = &n
+	err = t.flush()
+	return n, err
+}
+
+// commit queues the end; nothing may be queued after it.
+func (t *tx) commit() { t.add("COMMIT") }
+
+// open reports whether the transaction has neither landed nor failed.
+func (t *tx) open() bool { return t.conn.Conn().PgConn().TxStatus() == 'T' }
+
+// transact runs fn in a transaction of a session, or with zero of nobody, again
+// while it loses deadlocks: then nothing has landed. fn may have committed.
+func (s *Store) transact(ctx context.Context, session backend.SessionID, fn func(t *tx) error) error {
+	for n := 1; ; n++ {
+		err := s.once(ctx, session, fn)
+		if err == nil || !again(err) || n == tries {
+			return s.translate(err)
+		}
+		pause := time.NewTimer(time.Duration(n) * time.Duration(1+rand.IntN(10)) * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return s.translate(err)
+		}
+	}
+}
+
+// acquire takes a connection out of the pool.
+func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil && s.closed.Load() {
+		err = errShut
+	}
+	return conn, err
+}
+
+func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *tx) error) error {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), begun)
+	defer cancel()
+	t := &tx{ctx: ctx, conn: conn}
+	t.add("BEGIN ISOLATION LEVEL READ COMMITTED")
+	if s.pooler {
+		t.add(s.settings)
+	}
+	first := &step{}
+	if session != 0 {
+		// Whoever revokes the session waits until this transaction is over, and
+		// whatever of the session's begins later finds no row and divides by zero.
+		first = t.add(`SELECT now(), 1 / (SELECT count(*) FROM (SELECT 1 FROM session WHERE id = $1 FOR KEY SHARE) AS s)`, int64(session))
+		first.guard = backend.ErrFenced
+	} else {
+		first = t.add("SELECT now()")
+	}
+	first.row = func(r pgx.Rows) error {
+		if session == 0 {
+			return r.Scan(&t.at)
+		}
+		var one int64
+		return r.Scan(&t.at, &one)
+	}
+	if err = fn(t); err == nil && (t.open() || len(t.pending) > 0) {
+		if n := len(t.pending); n == 0 || t.pending[n-1].sql != "COMMIT" {
+			t.commit()
+		}
+		err = t.flush()
+	}
+	t.at = t.at.UTC()
+	if err == nil || conn.Conn().IsClosed() || conn.Conn().PgConn().TxStatus() == 'I' {
+		return err
+	}
+	_, undone := conn.Exec(ctx, "ROLLBACK")
+	return errors.Join(err, undone)
+}
+
+// read runs fn with statements that see one moment each.
+func (s *Store) read(ctx context.Context, fn func(t *tx) error) error {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return s.translate(err)
+	}
+	defer conn.Release()
+	t := &tx{ctx: ctx, conn: conn}
+	if !s.pooler {
+		return s.translate(fn(t))
+	}
+	t.add("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
+	t.add(s.settings)
+	err = fn(t)
+	if !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
+		_, undone := conn.Exec(ctx, "ROLLBACK")
+		err = errors.Join(err, undone)
+	}
+	return s.translate(err)
+}

@@ -1,0 +1,134 @@
+// What the driver's errors mean to a caller.
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+var errShut = errors.New("store is closed")
+
+const (
+	divisionByZero  = "22012"
+	uniqueViolation = "23505"
+)
+
+// code is the SQLSTATE of an error, or "".
+func code(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// again reports whether a transaction was rolled back for the sake of another
+// one and may simply be run again.
+func again(err error) bool {
+	switch code(err) {
+	case "40P01", "40001": // deadlock, serialisation
+		return true
+	case "0A000": // a plan from before a migration; the driver has forgotten it by now
+		return strings.Contains(err.Error(), "cached plan must not change result type")
+	}
+	return false
+}
+
+// duplicate reports whether a statement met a key that exists.
+func duplicate(err error) bool { return code(err) == uniqueViolation }
+
+// translate gives an error of the driver the sentinel that its code stands for,
+// and takes the password out of it, should it be there.
+func (s *Store) translate(err error) error { return hide(translate(err), s.secrets) }
+
+func translate(err error) error {
+	var e *pgconn.PgError
+	var network net.Error
+	var connecting *pgconn.ConnectError
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &e):
+		if sentinel, advice := meaning(e); sentinel != nil {
+			return fmt.Errorf("%w: %w%s", sentinel, err, advice)
+		} else if advice != "" {
+			return fmt.Errorf("%w%s", err, advice)
+		}
+		return err
+	case errors.As(err, &connecting), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, net.ErrClosed), errors.Is(err, context.DeadlineExceeded), pgconn.SafeToRetry(err), strings.Contains(err.Error(), "conn closed"):
+		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+	}
+	return err
+}
+
+// meaning is the sentinel of a server's error, if there is one, and what to do.
+func meaning(e *pgconn.PgError) (sentinel error, advice string) {
+	switch e.Code {
+	case "53100":
+		return backend.ErrFull, ""
+	case "3D000":
+		return nil, " (make the database with createdb, or name another one in the URL)"
+	case "28P01", "28000":
+		return nil, " (check the user and the password in the URL, and pg_hba.conf of the server)"
+	case "42501":
+		return nil, " (the role lacks a privilege: GRANT CREATE ON DATABASE lets it make its schema)"
+	case "08P01":
+		if strings.Contains(e.Message, "startup parameter") {
+			return nil, " (a pooler stands before the database: add ?pooler=transaction to the URL)"
+		}
+	case "26000", "42P05":
+		return nil, " (a pooler stands before the database: add ?pooler=transaction to the URL)"
+	case "25006": // a standby, or default_transaction_read_only
+		return backend.ErrTransient, ""
+	case "57014", // statement_timeout, or an administrator cancelled it
+		"55P03": // lock_timeout
+		return backend.ErrTransient, ""
+	}
+	switch e.Code[:min(2, len(e.Code))] {
+	case "08", // connection
+		"53", // too many connections, out of memory
+		"57", // shutting down, starting up, terminated, idle session
+		"58", // the server's own input and output
+		"40", // rolled back
+		"25": // idle in transaction for too long, and what follows from it
+		return backend.ErrTransient, ""
+	}
+	return nil, ""
+}
+
+// hidden is an error whose words are without a secret.
+type hidden struct {
+	error
+	words string
+}
+
+func (h *hidden) Error() string { return h.words }
+func (h *hidden) Unwrap() error { return h.error }
+
+// hide takes secrets out of an error's words.
+func hide(err error, secrets []string) error {
+	if err == nil {
+		return nil
+	}
+	words := err.Error()
+	clear := words
+	for _, s := range secrets {
+		if s != "" {
+			clear = strings.ReplaceAll(clear, s, "xxxxx")
+		}
+	}
+	if clear == words {
+		return err
+	}
+	return &hidden{err, clear}
+}

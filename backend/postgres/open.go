@@ -1,0 +1,187 @@
+// Opening a database.
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// patience is how long Open tries to reach a server that does not answer.
+const patience = 2 * time.Minute
+
+// settings of every transaction. A client that stopped in the middle of one lets
+// go of its locks before another one could take its session for dead. Plans are
+// made once for a connection, perhaps while the tables are still empty, and
+// must do when they are large: every statement of ours has its index.
+var settings = []struct{ name, value string }{
+	{"idle_in_transaction_session_timeout", "5000"},
+	{"enable_seqscan", "off"},
+	{"enable_hashjoin", "off"},
+	{"enable_mergejoin", "off"},
+}
+
+// target is a URL taken apart.
+type target struct {
+	config  *pgxpool.Config
+	schema  string
+	pooler  bool
+	name    string // for people: no password
+	secrets []string
+}
+
+// Open opens the schema that a URL names and makes it when there is none:
+//
+//	postgres://user:password@host:5432/database?schema=senpuki&pooler=transaction
+//
+// schema is "senpuki" when nothing is said. pooler=transaction is for a pooler
+// (PgBouncer and the like) that keeps nothing between transactions. Other options go
+// to the driver: sslmode, pool_max_conns, connect_timeout and so on. A
+// server that does not answer is tried for two minutes, or as long as ctx lasts.
+func Open(ctx context.Context, url string) (*Store, error) {
+	at, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), at.config)
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", at.name, hide(err, at.secrets))
+	}
+	s := &Store{pool: pool, schema: at.schema, pooler: at.pooler, secrets: at.secrets, tails: make(map[backend.RunKey]int64)}
+	s.settings = "SELECT set_config('search_path', " + quote(at.schema) + ", true)"
+	for _, v := range settings {
+		s.settings += ", set_config('" + v.name + "', '" + v.value + "', true)"
+	}
+	if err := s.reach(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open database %s: %w", at.name, err)
+	}
+	return s, nil
+}
+
+// parse splits a URL into what is ours and what is the driver's.
+func parse(raw string) (*target, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		// What the parser says quotes the URL, and with it perhaps a password.
+		return nil, errors.New("database: not a URL postgres://user:password@host:port/database; " +
+			"special characters in the password are written %23 for #, %2F for /, %40 for @")
+	}
+	at := &target{schema: "senpuki"}
+	options, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: the options behind ? cannot be read", u.Host)
+	}
+	password, _ := u.User.Password()
+	at.secrets = []string{password, url.QueryEscape(password), url.PathEscape(password)}
+	at.secrets = append(at.secrets, options["password"]...)
+	if options.Has("schema") {
+		at.schema = options.Get("schema")
+	}
+	switch mode := options.Get("pooler"); mode {
+	case "", "session", "none":
+	case "transaction":
+		at.pooler = true
+	default:
+		return nil, fmt.Errorf("database %s: pooler is %q, not transaction, session or none", u.Host, mode)
+	}
+	if at.schema == "" || len(at.schema) > 40 || strings.ContainsFunc(at.schema, func(r rune) bool {
+		return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	}) {
+		return nil, fmt.Errorf("database %s: schema is %q; use up to 40 of a-z, 0-9 and _", u.Host, at.schema)
+	}
+	options.Del("schema")
+	options.Del("pooler")
+	u.RawQuery = options.Encode()
+	at.config, err = pgxpool.ParseConfig(u.String())
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", u.Host, hide(err, at.secrets))
+	}
+	c := at.config.ConnConfig
+	at.secrets = append(at.secrets, c.Password)
+	at.name = fmt.Sprintf("%s/%s (schema %s)", address(c), c.Database, at.schema)
+	if !options.Has("pool_max_conns") {
+		at.config.MaxConns = max(at.config.MaxConns, 8)
+	}
+	if at.pooler {
+		c.DefaultQueryExecMode = pgx.QueryExecModeExec
+		return at, nil
+	}
+	c.RuntimeParams["search_path"] = at.schema
+	for _, v := range settings {
+		if _, given := c.RuntimeParams[v.name]; !given {
+			c.RuntimeParams[v.name] = v.value
+		}
+	}
+	return at, nil
+}
+
+// address is where a server listens, in words.
+func address(c *pgx.ConnConfig) string {
+	if strings.HasPrefix(c.Host, "/") {
+		return c.Host + ":" + strconv.Itoa(int(c.Port))
+	}
+	return fmt.Sprintf("%s:%d", c.Host, c.Port)
+}
+
+// quote makes a literal of a word.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// reach waits for the server and brings the schema up to date.
+func (s *Store) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	began, last := time.Now(), error(nil)
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		phase, err := s.prepare(ctx)
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%s: %w", phase, s.translate(err))
+		if ctx.Err() != nil && last != nil { // the last answer says more than "too late"
+			err = last
+		}
+		if ctx.Err() != nil || !errors.Is(err, backend.ErrTransient) {
+			if waited := time.Since(began); waited > time.Second {
+				return fmt.Errorf("%w (tried for %v)", err, waited.Round(time.Second))
+			}
+			return err
+		}
+		last = err
+		timer := time.NewTimer(pause/2 + rand.N(pause))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w (tried for %v)", last, time.Since(began).Round(time.Second))
+		}
+	}
+}
+
+// prepare connects and migrates; phase is what it was at when it failed.
+func (s *Store) prepare(ctx context.Context) (phase string, err error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return "connect", err
+	}
+	defer conn.Release()
+	var encoding string
+	if err := conn.QueryRow(ctx, "SELECT current_setting('server_encoding')").Scan(&encoding); err != nil {
+		return "ask for the encoding", err
+	}
+	if encoding != "UTF8" {
+		return "connect", fmt.Errorf("the database's encoding is %s; make one with UTF8", encoding)
+	}
+	return "migrate", s.migrate(ctx, conn.Conn())
+}

@@ -1,0 +1,159 @@
+// What a turn has to do with other executions, and with the run that follows its own.
+
+package postgres
+
+import (
+	"errors"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// others carries out what a turn asks of other executions. What it finds out
+// goes into the turn's own inbox.
+func (c *committer) others(key int64, t *backend.Turn) error {
+	if err := c.children(key, t); err != nil {
+		return err
+	}
+	for i := range t.Orders {
+		if err := c.order(key, t, &t.Orders[i]); err != nil {
+			return err
+		}
+	}
+	for i := range t.Watches {
+		if err := c.watch(key, t.Run, &t.Watches[i]); err != nil {
+			return err
+		}
+	}
+	for _, w := range t.Withdraw {
+		c.add("DELETE FROM task WHERE run = $1::bigint AND step = $2::text AND attempt = $3::int", int64(t.Run), clean(w.Step), small(w.Attempt))
+	}
+	var k tasks
+	k.add(t)
+	k.put(c.tx)
+	for i := range t.Reserve {
+		if err := c.reserve(key, t, &t.Reserve[i]); err != nil {
+			return err
+		}
+	}
+	for i := range t.Memos {
+		if err := c.conclude(key, t, &t.Memos[i]); err != nil {
+			return err
+		}
+	}
+	c.bury(key, t)
+	return c.flush()
+}
+
+// children creates the children of a turn. One that is there already is no news.
+func (c *committer) children(key int64, t *backend.Turn) error {
+	if len(t.Children) == 0 {
+		return nil
+	}
+	var digests []string
+	for i := range t.Children {
+		digests = append(digests, t.Children[i].Digest)
+	}
+	if ok, err := exist(c.tx, digests); err != nil {
+		return err
+	} else if !ok {
+		return backend.ErrNoProgram
+	}
+	created, err := insert(c.tx, c.b.Session, t.Children, false)
+	if err != nil {
+		return err
+	}
+	for i, made := range created {
+		n, x := &t.Children[i], made.Existing
+		if x == nil || x.Parent == clean(n.Parent) && x.ParentRun == n.ParentRun && x.ParentStep == clean(n.ParentStep) {
+			continue
+		}
+		c.notice(key, t.Run, n.ParentStep, backend.Taken)
+	}
+	return nil
+}
+
+// order sends a message, and answers what became of it.
+func (c *committer) order(key int64, t *backend.Turn, o *backend.Order) error {
+	var found error
+	put(c.tx, []backend.Message{o.Message}, func(_ int, err error) { found = err })
+	if err := c.flush(); err != nil || o.Answer == "" {
+		return err
+	}
+	name := backend.Delivered
+	switch {
+	case errors.Is(found, backend.ErrNotFound):
+		name = backend.NotFound
+	case errors.Is(found, backend.ErrClosed):
+		name = backend.Closed
+	}
+	c.notice(key, t.Run, o.Answer, name)
+	return nil
+}
+
+// notice queues a finding for the inbox of the execution whose turn lands; it
+// is owned, so that nothing more is to be done.
+func (c *committer) notice(key int64, run backend.RunKey, step, name string) {
+	c.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent) VALUES ($1::bigint, 'notice', $2::text, $3::bigint, $4::text, 0, now())`,
+		key, name, int64(run), clean(step))
+}
+
+// watch registers for the end of an execution, or tells of it at once. The lock
+// decides between this and that end: who has it second sees what the first did.
+func (c *committer) watch(key int64, run backend.RunKey, w *backend.Watch) error {
+	var target int64
+	var state backend.State
+	var result []byte
+	var failure *string
+	found, err := c.first([]any{&target, (*string)(&state), &result, &failure},
+		"SELECT key, state, result, failure FROM execution WHERE id = $1::text FOR NO KEY UPDATE", clean(w.Execution))
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		c.notice(key, run, w.Step, backend.NotFound)
+	case state.Terminal():
+		payload := bytes(failure)
+		if state == backend.Completed {
+			payload = result
+		}
+		c.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+			VALUES ($1::bigint, 'outcome', $2::text, $3::bigint, $4::text, 0, now(), $5::bytea)`, key, string(state), int64(run), clean(w.Step), payload)
+	default:
+		c.add("INSERT INTO watch (target, watcher, run, step) VALUES ($1::bigint, $2::bigint, $3::bigint, $4::text) ON CONFLICT DO NOTHING",
+			target, key, int64(run), clean(w.Step))
+	}
+	return nil
+}
+
+// end ends an execution and tells who waits for that.
+func (c *committer) end(key int64, t *backend.Turn) error {
+	c.add(`UPDATE execution SET state = $2::text, result = $3::bytea, failure = $4::text, finished = now(), owner = 0, due = NULL, stuck = NULL
+		WHERE key = $1::bigint`, key, string(t.State), t.Result, text(t.Failure))
+	c.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(SELECT watcher FROM watch WHERE target = $1::bigint))
+		ORDER BY key FOR NO KEY UPDATE) AS held`, key)
+	tell(c.tx, []string{clean(t.Execution)})
+	return c.over(t.Run)
+}
+
+// next begins the run that follows a turn's own. The old run's journal goes, its log lines stay.
+func (c *committer) next(key int64, t *backend.Turn) (backend.RunKey, error) {
+	ok, err := exist(c.tx, []string{t.Next.Digest})
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		return 0, backend.ErrNoProgram
+	}
+	var run int64
+	if _, err := c.first([]any{&run}, `INSERT INTO run (key, execution, number, created)
+		SELECT nextval('run_key'), key, run_number + 1, now() FROM execution WHERE key = $1::bigint RETURNING key`, key); err != nil {
+		return 0, err
+	}
+	c.add("UPDATE execution SET run = $2::bigint, run_number = run_number + 1, digest = $3::text, edition = $4::int WHERE key = $1::bigint",
+		key, run, t.Next.Digest, small(t.Next.Edition))
+	c.add("DELETE FROM journal WHERE run = $1::bigint", int64(t.Run))
+	if err := c.over(t.Run); err != nil {
+		return 0, err
+	}
+	return backend.RunKey(run), c.extend(&backend.Turn{Run: backend.RunKey(run), Rows: t.Next.Rows})
+}

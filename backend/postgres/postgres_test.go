@@ -1,0 +1,56 @@
+// The suite on PostgreSQL.
+
+package postgres_test
+
+import (
+	"testing"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/backendtest"
+	"github.com/senpuki/senpuki/backend/postgres"
+	"github.com/senpuki/senpuki/backend/servertest"
+)
+
+func open(t testing.TB, url string) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	servertest.Postgres(t)
+	backendtest.Run(t, func(t *testing.T) backend.Store { return open(t, servertest.Postgres(t)) })
+}
+
+func TestPair(t *testing.T) {
+	t.Parallel()
+	servertest.Postgres(t)
+	backendtest.RunPair(t, func(t *testing.T) (a, b backend.Store) {
+		url := servertest.Postgres(t)
+		return open(t, url), open(t, url)
+	})
+}
+
+// The same behind a pooler: nothing may rest on a server's session.
+func TestPoolerMode(t *testing.T) {
+	t.Parallel()
+	servertest.Postgres(t)
+	backendtest.Run(t, func(t *testing.T) backend.Store { return open(t, servertest.Postgres(t)+"&pooler=transaction") })
+}
+
+func BenchmarkCommit(b *testing.B) {
+	backendtest.BenchmarkCommit(b, func(b *testing.B) backend.Store { return open(b, servertest.Postgres(b)) })
+}
+
+func BenchmarkJournal(b *testing.B) {
+	backendtest.BenchmarkJournal(b, func(b *testing.B) backend.Store { return open(b, servertest.Postgres(b)) })
+}

@@ -1,0 +1,124 @@
+// Sessions: opened, beating, revoked.
+
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// freed is how many executions one transaction of Revoke frees: others are
+// not kept waiting for long.
+const freed = 500
+
+// Open begins a session.
+func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.SessionID, opened time.Time, err error) {
+	err = s.transact(ctx, 0, func(t *tx) error {
+		_, err := t.first([]any{(*int64)(&id)}, `INSERT INTO session (beat, host, boot, pidns, pid, started, opened, info)
+			VALUES (0, $1::text, $2::text, $3::text, $4::int, $5::text, now(), $6::text) RETURNING id`,
+			clean(n.Host), clean(n.Boot), clean(n.PIDNS), small(n.PID), clean(n.Started), text(n.Info))
+		opened = t.at.UTC()
+		return err
+	})
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	return id, opened, nil
+}
+
+// Beat advances a session's counter. It changes no key, so that it does not
+// wait for commits, which hold the row FOR KEY SHARE.
+func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (beaten time.Time, err error) {
+	err = s.transact(ctx, 0, func(t *tx) error {
+		st := t.add(`WITH beaten AS (UPDATE session SET beat = beat + 1, info = $2::text WHERE id = $1::bigint RETURNING 1)
+			SELECT 1 / (SELECT count(*) FROM beaten)`, int64(id), text(info))
+		st.guard = backend.ErrFenced
+		t.commit()
+		err := t.flush()
+		beaten = t.at.UTC()
+		return err
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return beaten, nil
+}
+
+// Revoke ends a session and then frees what it owned (invariant 8). Deleting
+// the row waits for the commits that stand on it.
+func (s *Store) Revoke(ctx context.Context, id backend.SessionID) error {
+	if id == 0 {
+		return s.reclaim(ctx)
+	}
+	if err := s.transact(ctx, 0, func(t *tx) error {
+		t.add("DELETE FROM session WHERE id = $1::bigint", int64(id))
+		return nil
+	}); err != nil {
+		return err
+	}
+	return s.free(ctx, id)
+}
+
+// reclaim frees what sessions own that are gone: a Revoke that died half-way
+// left it. It names them one by one: while an UPDATE waits for a row, a session
+// opened since may have claimed it, and the statement would not know that one.
+func (s *Store) reclaim(ctx context.Context) error {
+	var owners []int64
+	if err := s.read(ctx, func(t *tx) (err error) {
+		owners, err = found(t, `SELECT owner FROM (SELECT owner FROM execution WHERE owner <> 0 UNION SELECT owner FROM task WHERE owner <> 0) AS o
+			WHERE NOT EXISTS (SELECT 1 FROM session WHERE id = o.owner) ORDER BY owner`)
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, id := range owners {
+		if err := s.free(ctx, backend.SessionID(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// free makes everything that a gone session owned ownerless and due, in chunks,
+// and its tasks Outcomes.
+func (s *Store) free(ctx context.Context, id backend.SessionID) error {
+	for n := int64(freed); n == freed; {
+		if err := s.transact(ctx, 0, func(t *tx) (err error) {
+			n, err = t.count(`UPDATE execution SET owner = 0, due = now() WHERE owner = $1::bigint AND owner <> 0 AND key = ANY(ARRAY(
+				SELECT key FROM execution WHERE owner = $1::bigint AND owner <> 0 ORDER BY key LIMIT $2::bigint FOR NO KEY UPDATE))`, int64(id), int64(freed))
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	for more := true; more; {
+		if err := s.transact(ctx, 0, func(t *tx) (err error) {
+			more, err = t.concludeTasks(backend.TaskCrashed, "owner = $1::bigint AND owner <> 0", int64(id))
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sessions returns all sessions, oldest first.
+func (s *Store) Sessions(ctx context.Context) (list []backend.Session, err error) {
+	err = s.read(ctx, func(t *tx) error {
+		return t.each(func(r pgx.Rows) error {
+			var n backend.Session
+			var opened pgtype.Timestamptz
+			var info *string
+			err := r.Scan((*int64)(&n.ID), &n.Beat, &n.Host, &n.Boot, &n.PIDNS, &n.PID, &n.Started, &opened, &info)
+			n.Opened, n.Info = instant(opened), bytes(info)
+			list = append(list, n)
+			return err
+		}, "SELECT id, beat, host, boot, pidns, pid, started, opened, info FROM session ORDER BY id")
+	})
+	return list, err
+}

@@ -1,0 +1,219 @@
+// Package postgres keeps executions in a schema of a PostgreSQL database, for
+// any number of workers on any number of machines.
+//
+// # Types
+//
+// A [Store] is a pool of connections. A tx is a transaction on one of them that
+// gathers statements and sends them together (conn.go). There is no state in
+// memory that must be right: what a Store remembers (the last row that it wrote to
+// a journal) is a fact that stays true, and saves a look.
+//
+// # The way of a commit
+//
+// A batch is one transaction, and a batch of ordinary turns is one flush: BEGIN,
+// the fence, one INSERT of all new executions, the locks, one INSERT of all
+// journal rows, one of all log lines, one DELETE of all messages taken, one
+// UPDATE of all that finish, one of all that are released, the messages, COMMIT,
+// all on their way before the first answer is back (together.go). That works
+// because no statement needs the answer of an earlier one, and because whatever
+// must not be raises in SQL, by dividing by zero: everything behind it in the
+// flush, COMMIT included, is then skipped by the server. Turns that reach into
+// other executions are landed one by one in the same transaction (turn.go); a
+// batch of which some part was refused is run again turn by turn, to say which.
+//
+// # Who waits for whom
+//
+// The fence is FOR KEY SHARE on the session's row: heartbeats do not collide with
+// it, Revoke's DELETE waits for it. Ownership leaves an execution only by a
+// commit of its session or after that DELETE, and so the journal's INSERT need
+// not lock the executions it reads: while the fence is held, nobody else can make
+// them somebody else's. (A FOR KEY SHARE on them would not stop a claim, whose
+// UPDATE changes no key, and a FOR SHARE writes to each row.) Two commits of one
+// session that carry the same turn, after a lost reply, meet at the primary key
+// of the journal, or at the UPDATE that ends the ownership.
+//
+// All else locks execution rows FOR NO KEY UPDATE, in key order, and in a
+// statement of its own before those that look at inboxes (see "The instant of
+// release" in package backend). Senders take the same lock rather than a shared
+// one: two of them that both find the execution asleep would both hold the
+// shared lock and wait for each other to wake it. After executions come memos, by
+// hash, then tasks. What does not keep to that order (a waiter found late) may
+// meet in a deadlock; the loser has written nothing and is run again.
+//
+// # Poolers
+//
+// With ?pooler=transaction nothing is kept in a server's session: no prepared
+// statements, no search_path, no LISTEN; settings are made in each transaction.
+// It costs planning, and a transaction around every read.
+//
+// # Other databases that speak the protocol
+//
+// The keys of what belongs to a run lead with it, or with the execution's key
+// (journal, log, inbox, watch, run by its index), and hot statements name theirs.
+//
+//   - Citus: distribute execution by key, and journal, log, inbox, watch and
+//     dead_letter by run or execution, co-located if the run's key were replaced by
+//     (execution, number); program, workflow and session are reference tables, memo
+//     and memo_waiter are distributed by hash, task by run. To change: the unique
+//     index on execution.id needs a table of its own (id -> key), for a unique index
+//     must contain the distribution column; FOR NO KEY UPDATE in key order over
+//     shards is not one snapshot, so that batches are to be split by shard.
+//   - CockroachDB: sequences are slow and ranges are split by key, so keys would be
+//     hash-sharded (USING HASH on execution, run, journal) or come from
+//     unordered_unique_rowid(). FOR KEY SHARE is accepted; there are no advisory
+//     locks (migrate, deploy and task limits would lock a row of a table made for
+//     it), no LISTEN (polling), and READ COMMITTED is to be switched on, or 40001
+//     is retried by the loop that retries deadlocks.
+//   - YugabyteDB: PRIMARY KEY (run HASH, row ASC) on journal and log, (execution
+//     HASH, id ASC) on inbox, hash on the other keys; partial indexes and SKIP
+//     LOCKED work. Advisory locks and LISTEN depend on the release, sequences want
+//     a large cache, and with it the order of message ids: inboxes would be ordered
+//     by (sent, id).
+//
+// # Rejected
+//
+// A plpgsql function for a commit: one round trip too, but a second place where
+// the logic lives, and one that two releases would share. COPY into the journal:
+// it cannot check an owner. Leases and advisory locks as ownership: they do not
+// outlive a connection, or outlive it too long.
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// maxTails bounds what is remembered of journals.
+const maxTails = 1 << 17
+
+// Store is a schema of a PostgreSQL database.
+type Store struct {
+	pool     *pgxpool.Pool
+	schema   string
+	pooler   bool     // a pooler in transaction mode stands before the server
+	settings string   // the statement that makes a transaction ours, behind a pooler
+	secrets  []string // never in an error's words
+	closed   atomic.Bool
+
+	mu    sync.Mutex               // guards tails
+	tails map[backend.RunKey]int64 // rows known to exist; journals only grow
+}
+
+// Close waits for what is under way and closes all connections.
+func (s *Store) Close() error {
+	if !s.closed.Swap(true) {
+		s.pool.Close()
+	}
+	return nil
+}
+
+// knows reports whether a row is known to exist.
+func (s *Store) knows(run backend.RunKey, row int64) bool {
+	if row < 0 {
+		return row == -1
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last, ok := s.tails[run]
+	return ok && last >= row
+}
+
+// landed remembers what a batch has written, once it has landed.
+func (s *Store) landed(turns []backend.Turn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range turns {
+		t := &turns[i]
+		switch {
+		case t.Then == backend.Finish || t.Then == backend.Continue:
+			delete(s.tails, t.Run)
+		case len(t.Rows) > 0:
+			if len(s.tails) >= maxTails {
+				clear(s.tails)
+			}
+			s.tails[t.Run] = t.First + int64(len(t.Rows)) - 1
+		}
+	}
+}
+
+// Deploy stores programs and deployments.
+func (s *Store) Deploy(ctx context.Context, programs []backend.Program, deployments []backend.Deployment) (stored []backend.Deployment, err error) {
+	err = s.transact(ctx, 0, func(t *tx) error {
+		stored = make([]backend.Deployment, 0, len(deployments))
+		if len(programs) > 0 {
+			var digests []string
+			var sources []*string
+			for i := range programs {
+				digests, sources = append(digests, clean(programs[i].Digest)), append(sources, text(programs[i].Sources))
+			}
+			t.add(`INSERT INTO program (digest, created, sources) SELECT digest, now(), sources
+				FROM unnest($1::text[], $2::text[]) AS n (digest, sources) ORDER BY digest COLLATE "C" ON CONFLICT DO NOTHING`, digests, sources)
+		}
+		if len(deployments) > 0 { // one after the other: the versions of a workflow have no gaps
+			t.add("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))", "senpuki deploy "+s.schema)
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+		for _, d := range deployments {
+			d, err := deploy(t, d)
+			if err != nil {
+				return err
+			}
+			stored = append(stored, d)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stored, nil
+}
+
+func deploy(t *tx, d backend.Deployment) (backend.Deployment, error) {
+	ok, err := exist(t, []string{d.Digest})
+	if err != nil {
+		return d, err
+	}
+	if !ok {
+		return d, backend.ErrNoProgram
+	}
+	var newest backend.Deployment
+	d.Version, d.At = 1, t.at.UTC()
+	if err := t.each(func(r pgx.Rows) (err error) {
+		newest, err = deployment(r)
+		return err
+	}, "SELECT "+deploymentColumns+" FROM workflow WHERE name = $1 ORDER BY version DESC LIMIT 1", clean(d.Workflow)); err != nil {
+		return d, err
+	}
+	if newest.Version > 0 {
+		if newest.Digest == d.Digest {
+			return newest, nil
+		}
+		d.Version = newest.Version + 1
+	}
+	t.add("INSERT INTO workflow (name, version, digest, by, note, at) VALUES ($1, $2, $3, $4, $5, now())",
+		clean(d.Workflow), small(d.Version), d.Digest, clean(d.By), clean(d.Note))
+	return d, t.flush()
+}
+
+// exist reports whether all programs are stored, and keeps them from being
+// collected while the transaction lasts.
+func exist(t *tx, digests []string) (bool, error) {
+	distinct := make(map[string]bool)
+	for _, d := range digests {
+		distinct[d] = true
+	}
+	n, err := t.count(`SELECT 1 FROM program WHERE digest = ANY($1::text[]) ORDER BY digest FOR KEY SHARE`, cleanAll(digests))
+	if err != nil {
+		return false, fmt.Errorf("look for programs: %w", err)
+	}
+	return n == int64(len(distinct)), nil
+}

@@ -1,0 +1,222 @@
+// Tasks: attempts that any worker may run.
+
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+const taskColumns = `k.key, x.id, k.run, k.step, k.attempt, k.activity, k.queue, k.priority, k.tags, k.due, k.expires,
+	k.bounds, k.owner, k.created, k.began, k.input`
+
+func task(r pgx.Rows) (k backend.Task, err error) {
+	var due, expires, created, began pgtype.Timestamptz
+	var bounds *string
+	if err := r.Scan(&k.Key, &k.Execution, (*int64)(&k.Run), &k.Step, &k.Attempt, &k.Activity, &k.Queue, &k.Priority, &k.Tags, &due, &expires,
+		&bounds, (*int64)(&k.Owner), &created, &began, &k.Input); err != nil {
+		return k, err
+	}
+	k.Due, k.Expires, k.Created, k.Began = instant(due), instant(expires), instant(created), instant(began)
+	if bounds != nil {
+		err = json.Unmarshal([]byte(*bounds), &k.Limit)
+	}
+	return k, err
+}
+
+// manyTasks is how many tasks one transaction turns into outcomes.
+const manyTasks = 500
+
+// concludeTasks turns tasks that a condition names into Outcomes; more says that there may be others. Their
+// executions are locked first, as everywhere.
+func (t *tx) concludeTasks(name, where string, args ...any) (more bool, err error) {
+	keys, err := found(t, "SELECT key FROM task WHERE "+where+" ORDER BY key LIMIT 500", args...)
+	if err != nil || len(keys) == 0 {
+		return false, err
+	}
+	t.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(SELECT execution FROM task WHERE key = ANY($1::bigint[])))
+		ORDER BY key FOR NO KEY UPDATE) AS held`, keys)
+	args = append(args, keys, name)
+	n := len(args)
+	return len(keys) == manyTasks, t.exec(`WITH gone AS (DELETE FROM task WHERE `+where+` AND key = ANY(`+param(n-1)+`::bigint[])
+			RETURNING key AS n, `+param(n)+`::text AS name, NULL::bytea AS payload, execution, run, step, attempt),
+		`+outcomes+`
+		SELECT count(*) FROM gone`, args...)
+}
+
+// ClaimTasks gives due tasks to a session.
+func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed []backend.Task, err error) {
+	// Most of the time there is nothing: one look, and no transaction.
+	var some, late bool
+	if err := s.read(ctx, func(t *tx) error {
+		_, err := t.first([]any{&some, &late}, `SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0),
+			EXISTS (SELECT 1 FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= now())`)
+		return err
+	}); err != nil || !some {
+		return nil, err
+	}
+	for late {
+		if err := s.transact(ctx, fence(r.Session), func(t *tx) (err error) {
+			late, err = t.concludeTasks(backend.TaskExpired, "owner = 0 AND expires IS NOT NULL AND expires <= now()")
+			return err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	err = s.transact(ctx, fence(r.Session), func(t *tx) (err error) {
+		claimed, err = claimTasks(t, &r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return claimed, nil
+}
+
+// claimTasks takes the best tasks of a request's queues, as far as the limits of their activities let it.
+func claimTasks(t *tx, r *backend.TaskRequest) (claimed []backend.Task, err error) {
+	full := []string{} // activities of which no other attempt with a limit may begin now
+	for len(claimed) < r.Limit {
+		tasks, err := dueTasks(t, r, full, r.Limit-len(claimed))
+		if err != nil {
+			return nil, err
+		}
+		if err := lockLimits(t, tasks); err != nil {
+			return nil, err
+		}
+		before, refused := len(full), 0
+		var taken []int64
+		for i := range tasks {
+			k := &tasks[i]
+			if k.Limit != nil && slices.Contains(full, k.Activity) {
+				refused++
+				continue
+			}
+			ok, err := admit(t, k)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				full = append(full, k.Activity)
+				refused++
+				continue
+			}
+			if k.Limit != nil { // the next one's count must see it
+				t.add("UPDATE task SET owner = $2::bigint, began = now() WHERE key = $1::bigint", k.Key, int64(r.Session))
+			} else {
+				taken = append(taken, k.Key)
+			}
+			k.Owner, k.Began = r.Session, t.at.UTC()
+			claimed = append(claimed, *k)
+		}
+		if len(taken) > 0 {
+			t.add("UPDATE task SET owner = $2::bigint, began = now() WHERE key = ANY($1::bigint[])", taken, int64(r.Session))
+		}
+		if err := t.flush(); err != nil {
+			return nil, err
+		}
+		if refused == 0 || len(full) == before {
+			break
+		}
+	}
+	return claimed, t.flush()
+}
+
+// dueTasks finds and locks the best tasks, best first, but for those of full activities that have a limit.
+func dueTasks(t *tx, r *backend.TaskRequest, full []string, limit int) (list []backend.Task, err error) {
+	var keys []int64
+	activities := nonNil(cleanAll(r.Activities))
+	if r.Executions != nil {
+		keys, err = found(t, `SELECT k.key FROM execution AS x JOIN task AS k ON k.execution = x.key
+			WHERE x.id = ANY($1::text[]) AND k.owner = 0 AND k.due <= now() AND k.activity = ANY($2::text[])
+			AND (k.bounds IS NULL OR k.activity <> ALL($4::text[]))
+			ORDER BY k.priority DESC, k.due, k.key LIMIT $3::bigint FOR NO KEY UPDATE OF k SKIP LOCKED`, cleanAll(r.Executions), activities, int64(limit), full)
+	} else {
+		keys, err = due(t, "task", "", "x.activity = ANY($4::text[]) AND (x.bounds IS NULL OR x.activity <> ALL($6::text[]))", limit,
+			cleanAll(r.Queues), nonNil(cleanAll(r.Tags)), activities, full)
+	}
+	if err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	err = t.each(func(r pgx.Rows) error {
+		k, err := task(r)
+		list = append(list, k)
+		return err
+	}, "SELECT "+taskColumns+` FROM task AS k JOIN execution AS x ON x.key = k.execution WHERE k.key = ANY($1::bigint[])
+		ORDER BY k.priority DESC, k.due, k.key`, keys)
+	return list, err
+}
+
+// lockLimits takes the locks of the limits that tasks have, in order of their
+// names. What others admitted under them is visible to the statements that follow.
+func lockLimits(t *tx, list []backend.Task) error {
+	var names []string
+	for i := range list {
+		if list[i].Limit != nil {
+			names = append(names, list[i].Activity)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		t.add("SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' senpuki limit ' || $1::text, 0))", name)
+	}
+	return t.flush()
+}
+
+// admit says whether the limit of a task's activity lets it begin, and counts
+// it. The limit's lock is held.
+func admit(t *tx, k *backend.Task) (bool, error) {
+	if k.Limit == nil {
+		return true, nil
+	}
+	var n int64
+	if k.Limit.Max > 0 {
+		if _, err := t.first([]any{&n}, "SELECT count(*) FROM task WHERE activity = $1::text AND owner <> 0 AND bounds IS NOT NULL", k.Activity); err != nil || n >= int64(k.Limit.Max) {
+			return false, err
+		}
+	}
+	if k.Limit.Rate > 0 {
+		t.add("DELETE FROM task_begun WHERE activity = $1::text AND at <= now() - $2::bigint * interval '1 microsecond'", k.Activity, int64(k.Limit.Per/time.Microsecond))
+		if _, err := t.first([]any{&n}, "SELECT count(*) FROM task_begun WHERE activity = $1::text", k.Activity); err != nil || n >= int64(k.Limit.Rate) {
+			return false, err
+		}
+		t.add("INSERT INTO task_begun (activity, at, key) VALUES ($1::text, now(), $2::bigint)", k.Activity, k.Key)
+	}
+	return true, nil
+}
+
+// Tasks lists tasks by key.
+func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend.Task, err error) {
+	limit := f.Limit
+	if limit == 0 {
+		limit = 100
+	}
+	err = s.read(ctx, func(t *tx) error {
+		collect := func(r pgx.Rows) error {
+			k, err := task(r)
+			list = append(list, k)
+			return err
+		}
+		if f.Waiting {
+			queue := "k.queue = $1::text"
+			if f.Queue == "" {
+				queue = "$1::text = ''"
+			}
+			return t.each(collect, "SELECT "+taskColumns+` FROM task AS k JOIN execution AS x ON x.key = k.execution
+				WHERE k.owner = 0 AND k.due <= now() AND `+queue+` AND ($2::text = '' OR x.id = $2::text) AND ($3::text = '' OR k.activity = $3::text)
+				ORDER BY k.priority DESC, k.due, k.key LIMIT $4::bigint`, clean(f.Queue), clean(f.Execution), clean(f.Activity), int64(limit))
+		}
+		return t.each(collect, "SELECT "+taskColumns+` FROM task AS k JOIN execution AS x ON x.key = k.execution
+			WHERE ($1::text = '' OR x.id = $1::text) AND ($2::text = '' OR k.queue = $2::text) AND ($3::text = '' OR k.activity = $3::text)
+			AND ($4::bigint = 0 OR k.owner = $4::bigint)
+			ORDER BY k.key LIMIT $5::bigint`, clean(f.Execution), clean(f.Queue), clean(f.Activity), int64(f.Owner), int64(limit))
+	})
+	return list, err
+}

@@ -1,0 +1,239 @@
+// Many turns in few statements.
+
+package postgres
+
+import (
+	"encoding/json"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// together queues what the turns of the group write. Whatever may not land raises errApart.
+func (c *committer) together() {
+	if len(c.group) == 0 {
+		return
+	}
+	c.appendRows()
+	c.appendLogs()
+	c.take()
+	var tasks tasks
+	for _, i := range c.group {
+		tasks.add(&c.b.Turns[i])
+	}
+	tasks.put(c.tx)
+	c.release()
+	c.finish()
+}
+
+// appendRows queues the journal rows of the group, and the fence of turns without any.
+func (c *committer) appendRows() {
+	var ids, bare []string
+	var runs, numbers, bareRuns []int64
+	var data [][]byte
+	var known []bool // that the row before exists
+	for _, i := range c.group {
+		t := &c.b.Turns[i]
+		id := clean(t.Execution)
+		if len(t.Rows) == 0 {
+			bare, bareRuns = append(bare, id), append(bareRuns, int64(t.Run))
+		}
+		for n, row := range t.Rows {
+			ids, runs, numbers = append(ids, id), append(runs, int64(t.Run)), append(numbers, t.First+int64(n))
+			data, known = append(data, row), append(known, n > 0 || c.knows(t.Run, t.First-1))
+		}
+	}
+	if len(ids) > 0 {
+		c.add(`WITH landed AS (INSERT INTO journal (run, row, session, data)
+				SELECT x.run, t.row, $1::bigint, t.data
+				FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bool[]) AS t (id, run, row, data, known)
+				JOIN execution AS x ON x.id = t.id
+				WHERE x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' AND x.stuck IS NULL
+				AND (t.known OR EXISTS (SELECT 1 FROM journal AS j WHERE j.run = t.run AND j.row = t.row - 1))
+				RETURNING 1)
+			SELECT 1 / (CASE WHEN (SELECT count(*) FROM landed) = $7::bigint THEN 1 ELSE 0 END)`,
+			int64(c.b.Session), ids, runs, numbers, data, known, int64(len(ids))).guard = errApart
+	}
+	if len(bare) > 0 {
+		c.add(`SELECT 1 / (CASE WHEN (SELECT count(*) FROM unnest($2::text[], $3::bigint[]) AS t (id, run) JOIN execution AS x ON x.id = t.id
+				WHERE x.owner = $1::bigint AND x.run = t.run AND x.state = 'running') = $4::bigint THEN 1 ELSE 0 END)`,
+			int64(c.b.Session), bare, bareRuns, int64(len(bare))).guard = errApart
+	}
+}
+
+func (c *committer) appendLogs() {
+	var l lines
+	for _, i := range c.group {
+		l.add(&c.b.Turns[i])
+	}
+	l.put(c.tx)
+}
+
+// lines is log lines, column by column.
+type lines struct {
+	runs, ordinals          []int64
+	at                      []pgtype.Timestamptz
+	steps, levels, messages []string
+	fields                  []*string
+}
+
+func (l *lines) add(t *backend.Turn) {
+	for i := range t.Logs {
+		g := &t.Logs[i]
+		l.runs, l.ordinals, l.at = append(l.runs, int64(t.Run)), append(l.ordinals, g.Ordinal), append(l.at, lineTime(g))
+		l.steps, l.levels = append(l.steps, clean(g.Step)), append(l.levels, clean(g.Level))
+		l.messages, l.fields = append(l.messages, clean(g.Message)), append(l.fields, text(g.Fields))
+	}
+}
+
+// lineTime is a log line's time; the zero time is one, too.
+func lineTime(g *backend.LogLine) pgtype.Timestamptz {
+	at := stamp(g.At)
+	at.Valid = true
+	return at
+}
+
+// put queues the lines. One that is there already is a duplicate key.
+func (l *lines) put(t *tx) {
+	if len(l.runs) > 0 {
+		t.add(`INSERT INTO log (run, ordinal, at, step, level, message, fields)
+			SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[])`,
+			l.runs, l.ordinals, l.at, l.steps, l.levels, l.messages, l.fields)
+	}
+}
+
+// take queues the removal of the messages that the group takes.
+func (c *committer) take() {
+	var ids []string
+	var messages []int64
+	seen := make(map[int64]bool)
+	for _, i := range c.group {
+		t := &c.b.Turns[i]
+		for _, id := range t.Taken {
+			if !seen[id] {
+				seen[id] = true
+				ids, messages = append(ids, clean(t.Execution)), append(messages, id)
+			}
+		}
+	}
+	if len(ids) > 0 {
+		c.add(`WITH taken AS (DELETE FROM inbox USING unnest($1::text[], $2::bigint[]) AS t (addressee, message) JOIN execution AS x ON x.id = t.addressee
+				WHERE inbox.execution = x.key AND inbox.id = t.message RETURNING 1)
+			SELECT 1 / (CASE WHEN (SELECT count(*) FROM taken) = $3::bigint THEN 1 ELSE 0 END)`, ids, messages, int64(len(ids))).guard = errApart
+	}
+}
+
+// tasks is tasks to be written, column by column.
+type tasks struct {
+	ids, steps, queues, activities []string
+	runs                           []int64
+	attempts, priorities           []int32
+	due, expires                   []pgtype.Timestamptz
+	tags, bounds                   []*string
+	inputs                         [][]byte
+}
+
+func (k *tasks) add(t *backend.Turn) {
+	for i := range t.Tasks {
+		n := &t.Tasks[i]
+		var bounds *string
+		if n.Limit != nil {
+			b, _ := json.Marshal(n.Limit) // numbers only
+			bounds = text(b)
+		}
+		k.ids, k.runs, k.steps = append(k.ids, clean(t.Execution)), append(k.runs, int64(t.Run)), append(k.steps, clean(n.Step))
+		k.attempts, k.priorities = append(k.attempts, small(n.Attempt)), append(k.priorities, small(n.Priority))
+		k.queues, k.activities = append(k.queues, clean(n.Queue)), append(k.activities, clean(n.Activity))
+		k.due, k.expires = append(k.due, stamp(n.Due)), append(k.expires, stamp(n.Expires))
+		k.tags, k.bounds, k.inputs = append(k.tags, array(n.Tags)), append(k.bounds, bounds), append(k.inputs, n.Input)
+	}
+}
+
+// put queues the tasks.
+func (k *tasks) put(t *tx) {
+	if len(k.ids) > 0 {
+		t.add(`INSERT INTO task (execution, run, step, attempt, owner, due, queue, priority, activity, tags, expires, created, bounds, input)
+			SELECT x.key, t.run, t.step, t.attempt, 0, coalesce(t.due, now()), t.queue, t.priority, t.activity, t.tags::text[], t.expires, now(), t.bounds, t.input
+			FROM unnest($1::text[], $2::bigint[], $3::text[], $4::int[], $5::timestamptz[], $6::text[], $7::int[], $8::text[], $9::text[],
+				$10::timestamptz[], $11::text[], $12::bytea[])
+			WITH ORDINALITY AS t (id, run, step, attempt, due, queue, priority, activity, tags, expires, bounds, input, n)
+			JOIN execution AS x ON x.id = t.id ORDER BY t.n`,
+			k.ids, k.runs, k.steps, k.attempts, k.due, k.queues, k.priorities, k.activities, k.tags, k.expires, k.bounds, k.inputs)
+	}
+}
+
+// release queues the end of ownership of those that are to be given up and have
+// no messages. The rows were locked by an earlier statement.
+func (c *committer) release() {
+	var ids []string
+	var due []pgtype.Timestamptz
+	place := make(map[string]int)
+	for _, i := range c.group {
+		t := &c.b.Turns[i]
+		if t.Then == backend.Release {
+			id := clean(t.Execution)
+			ids, due = append(ids, id), append(due, stamp(t.Due))
+			place[id], c.reply.Turns[i].Kept = i, true
+		}
+	}
+	if len(ids) > 0 {
+		c.add(`UPDATE execution AS x SET owner = 0, due = t.due FROM unnest($2::text[], $3::timestamptz[]) AS t (id, due)
+			WHERE x.id = t.id AND x.owner = $1::bigint AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key)
+			RETURNING x.id`, int64(c.b.Session), ids, due).row = func(r pgx.Rows) error {
+			var id string
+			err := r.Scan(&id)
+			c.reply.Turns[place[id]].Kept = false
+			return err
+		}
+	}
+}
+
+// finish queues the end of executions, and of all that waits for it.
+func (c *committer) finish() {
+	var ids, states []string
+	var runs []int64
+	var results [][]byte
+	var failures []*string
+	for _, i := range c.group {
+		t := &c.b.Turns[i]
+		if t.Then == backend.Finish {
+			ids, states, runs = append(ids, clean(t.Execution)), append(states, string(t.State)), append(runs, int64(t.Run))
+			results, failures = append(results, t.Result), append(failures, text(t.Failure))
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	c.add(`WITH ended AS (UPDATE execution AS x SET state = t.state, result = t.result, failure = t.failure,
+				finished = now(), owner = 0, due = NULL, stuck = NULL
+			FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS t (id, state, run, result, failure)
+			WHERE x.id = t.id AND x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' RETURNING 1)
+		SELECT 1 / (CASE WHEN (SELECT count(*) FROM ended) = $7::bigint THEN 1 ELSE 0 END)`,
+		int64(c.b.Session), ids, states, runs, results, failures, int64(len(ids))).guard = errApart
+	tell(c.tx, ids)
+	c.add(`WITH tasks AS (DELETE FROM task WHERE run = ANY($1::bigint[])),
+			waiters AS (DELETE FROM memo_waiter WHERE run = ANY($1::bigint[]))
+		SELECT 1 / (CASE WHEN EXISTS (SELECT 1 FROM memo WHERE run = ANY($1::bigint[]) AND result IS NULL) THEN 0 ELSE 1 END)`,
+		runs).guard = errApart // a reservation is passed on step by step
+}
+
+// tell queues what follows when executions have ended: their inboxes are
+// emptied, and who waits for them gets an outcome, and is woken.
+func tell(t *tx, ids []string) {
+	t.add("DELETE FROM inbox WHERE execution = ANY(ARRAY(SELECT key FROM execution WHERE id = ANY($1::text[])))", ids)
+	t.add(`WITH ended AS MATERIALIZED (SELECT x.key, x.state, CASE WHEN x.state = 'completed' THEN x.result ELSE convert_to(x.failure, 'UTF8') END AS payload,
+				CASE WHEN x.parent_step <> '' THEN x.parent ELSE '' END AS parent, x.parent_run, x.parent_step, t.n
+			FROM unnest($1::text[]) WITH ORDINALITY AS t (id, n) JOIN execution AS x ON x.id = t.id
+			WHERE x.parent <> '' AND x.parent_step <> '' OR EXISTS (SELECT 1 FROM watch WHERE target = x.key)),
+		gone AS (DELETE FROM watch USING ended WHERE target = ended.key
+			RETURNING watcher, watch.run, watch.step, ended.state, ended.payload, ended.n),
+		told AS (SELECT watcher AS key, run, step, state, payload, n FROM gone
+			UNION ALL SELECT p.key, ended.parent_run, ended.parent_step, ended.state, ended.payload, ended.n
+			FROM ended JOIN execution AS p ON p.id = ended.parent WHERE ended.parent <> ''),
+		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+			SELECT x.key, 'outcome', told.state, told.run, told.step, 0, now(), told.payload FROM told JOIN execution AS x ON x.key = told.key
+			WHERE x.state IN ('pending', 'running') ORDER BY told.n RETURNING execution)
+		UPDATE execution SET due = now() WHERE key IN (SELECT execution FROM stored) AND owner = 0 AND (due IS NULL OR due > now())`, ids)
+}
