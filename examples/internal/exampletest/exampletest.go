@@ -7,7 +7,6 @@ package exampletest
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,6 +65,7 @@ func Run(t *testing.T, name string) {
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else every command takes a second longer
 			return copyExample(env.WorkDir, dir)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "seen": seen},
@@ -148,7 +148,7 @@ func seen(ts *testscript.TestScript, neg bool, args []string) {
 		select {
 		case <-look.C:
 		case <-limit:
-			ts.Fatalf("%s", fmt.Sprintf("after a minute there is no match for %s in (%v)\n%s", args[0], err, ts.ReadFile("stdout")))
+			ts.Fatalf("after a minute there is no match for %s (%v) in\n%s", args[0], err, ts.ReadFile("stdout"))
 		}
 	}
 }
