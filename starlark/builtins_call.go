@@ -49,12 +49,17 @@ func (h *handle) CallInternal(thread *star.Thread, args star.Tuple, kwargs []sta
 	return f.outcome()
 }
 
-// position is where the caller at a depth of the stack stands.
+// position is where the caller at a depth of the stack stands; of one that is a
+// built-in, as attempt(h, 1) is, where that is called.
 func position(thread *star.Thread, depth int) string {
 	if thread.CallStackDepth() <= depth {
 		return ""
 	}
 	pos := thread.CallFrame(depth).Pos
+	for pos.Line == 0 && depth+1 < thread.CallStackDepth() {
+		depth++
+		pos = thread.CallFrame(depth).Pos
+	}
 	b := append(make([]byte, 0, 64), pos.Filename()...)
 	b = strconv.AppendInt(append(b, ':'), int64(pos.Line), 10)
 	return string(strconv.AppendInt(append(b, ':'), int64(pos.Col), 10))

@@ -78,7 +78,6 @@ func (b *branch) listen(step, name, pos string) (*future, error) {
 	if err := b.halted(); err != nil {
 		return nil, err
 	}
-	b.prune()
 	f := &future{s: s, step: step, pos: pos, signal: name}
 	if list := s.signals[name]; len(list) > 0 {
 		v, _, err := s.consume(name)
@@ -252,6 +251,7 @@ func (c *channel) Attr(name string) (star.Value, error) {
 			if err := star.UnpackArgs("start", args, kwargs); err != nil {
 				return nil, err
 			}
+			b.prune() // not in listen: those who cut the scope back afterwards have counted what is in it
 			f, err := c.listen(b, b.next(), pos)
 			if err != nil {
 				return nil, err

@@ -288,3 +288,29 @@ func TestPanicCostsOneScript(t *testing.T) {
 		}
 	}
 }
+
+// TestPositionsOfCallsByBuiltins checks that a step which a built-in asks for stands where that is called.
+func TestPositionsOfCallsByBuiltins(t *testing.T) {
+	t.Parallel()
+	p := mustCompile(t, `def main():
+    attempt(add, 1, 2)
+    add.attempt(1, 2)
+    bind(add, 1)(2)
+    timeout("5s", add, 1, 2)
+    shield(add, 1, 2)
+`)
+	w := hosttest.New(hosttest.Standard())
+	if _, err := w.Run(p, options); err != nil {
+		t.Fatal(err)
+	}
+	var at []string
+	for _, e := range w.Journal {
+		if e.Command != nil && e.Command.Kind == starlark.CallActivity {
+			_, line, _ := strings.Cut(e.Command.Pos, ":")
+			at = append(at, line)
+		}
+	}
+	if got, want := fmt.Sprint(at), "[2:12 3:16 4:17 5:12 6:11]"; got != want {
+		t.Errorf("steps stand at %s, want %s", got, want)
+	}
+}

@@ -25,7 +25,7 @@ func TestPolling(t *testing.T) {
 	if got := strings.TrimSpace(out.String()); code != 0 || got != `"go"` {
 		t.Errorf("exit status %d, output %q; standard error:\n%s", code, got, &errs)
 	}
-	code = cli.Run(t.Context(), nil, []string{"exec", script, "--arg", "path=never.txt", "--arg", "timeout=300ms"}, nil, &out, &errs)
+	code = cli.Run(t.Context(), nil, []string{"exec", script, "--arg", "path=never.txt", "--arg", "patience=300ms"}, nil, &out, &errs)
 	if code != 1 || !strings.Contains(errs.String(), "Timeout") {
 		t.Errorf("exit status %d; standard error:\n%s", code, &errs)
 	}

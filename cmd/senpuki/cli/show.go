@@ -317,6 +317,9 @@ func stepText(s engine.Step) string {
 		text += " → " + failureText(s.Failure)
 	case s.State == "done" && s.Kind == "activity":
 		text += " → " + oneLine(string(s.Value), room)
+		if s.Hit {
+			text += " (stored)" // another step computed it
+		}
 	}
 	return strings.TrimSpace(text)
 }
