@@ -27,6 +27,7 @@ const patience = 2 * time.Minute
 // must do when they are large: every statement of ours has its index.
 var settings = []struct{ name, value string }{
 	{"idle_in_transaction_session_timeout", "5000"},
+	{"plan_cache_mode", "force_generic_plan"},
 	{"enable_seqscan", "off"},
 	{"enable_hashjoin", "off"},
 	{"enable_mergejoin", "off"},

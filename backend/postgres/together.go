@@ -11,6 +11,10 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
+// The statements below look each execution up by its id, in a LATERAL that OFFSET 0 keeps whole, and say "owner + 0"
+// lest the index on the owner be used. Left to itself the planner may begin with all that a session owns and
+// compare each of them with each turn.
+
 // together queues what the turns of the group write. Whatever may not land raises errApart.
 func (c *committer) together() {
 	if len(c.group) == 0 {
@@ -49,16 +53,16 @@ func (c *committer) appendRows() {
 		c.add(`WITH landed AS (INSERT INTO journal (run, row, session, data)
 				SELECT x.run, t.row, $1::bigint, t.data
 				FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bool[]) AS t (id, run, row, data, known)
-				JOIN execution AS x ON x.id = t.id
-				WHERE x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' AND x.stuck IS NULL
-				AND (t.known OR EXISTS (SELECT 1 FROM journal AS j WHERE j.run = t.run AND j.row = t.row - 1))
+				CROSS JOIN LATERAL (SELECT run FROM execution AS e WHERE e.id = t.id AND e.owner + 0 = $1::bigint AND e.run = t.run
+					AND e.state = 'running' AND e.stuck IS NULL OFFSET 0) AS x
+				WHERE (t.known OR EXISTS (SELECT 1 FROM journal AS j WHERE j.run = t.run AND j.row = t.row - 1))
 				RETURNING 1)
 			SELECT 1 / (CASE WHEN (SELECT count(*) FROM landed) = $7::bigint THEN 1 ELSE 0 END)`,
 			int64(c.b.Session), ids, runs, numbers, data, known, int64(len(ids))).guard = errApart
 	}
 	if len(bare) > 0 {
-		c.add(`SELECT 1 / (CASE WHEN (SELECT count(*) FROM unnest($2::text[], $3::bigint[]) AS t (id, run) JOIN execution AS x ON x.id = t.id
-				WHERE x.owner = $1::bigint AND x.run = t.run AND x.state = 'running') = $4::bigint THEN 1 ELSE 0 END)`,
+		c.add(`SELECT 1 / (CASE WHEN (SELECT count(*) FROM unnest($2::text[], $3::bigint[]) AS t (id, run) CROSS JOIN LATERAL (SELECT 1 FROM execution AS e
+				WHERE e.id = t.id AND e.owner + 0 = $1::bigint AND e.run = t.run AND e.state = 'running' OFFSET 0) AS x) = $4::bigint THEN 1 ELSE 0 END)`,
 			int64(c.b.Session), bare, bareRuns, int64(len(bare))).guard = errApart
 	}
 }
@@ -179,8 +183,9 @@ func (c *committer) release() {
 		}
 	}
 	if len(ids) > 0 {
-		c.add(`UPDATE execution AS x SET owner = 0, due = t.due FROM unnest($2::text[], $3::timestamptz[]) AS t (id, due)
-			WHERE x.id = t.id AND x.owner = $1::bigint AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key)
+		c.add(`UPDATE execution AS x SET owner = 0, due = t.due FROM (SELECT e.key, t.due FROM unnest($2::text[], $3::timestamptz[]) AS t (id, due)
+				CROSS JOIN LATERAL (SELECT key FROM execution WHERE id = t.id AND owner + 0 = $1::bigint OFFSET 0) AS e) AS t
+			WHERE x.key = t.key AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key)
 			RETURNING x.id`, int64(c.b.Session), ids, due).row = func(r pgx.Rows) error {
 			var id string
 			err := r.Scan(&id)
@@ -208,8 +213,10 @@ func (c *committer) finish() {
 	}
 	c.add(`WITH ended AS (UPDATE execution AS x SET state = t.state, result = t.result, failure = t.failure,
 				finished = now(), owner = 0, due = NULL, stuck = NULL
-			FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS t (id, state, run, result, failure)
-			WHERE x.id = t.id AND x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' RETURNING 1)
+			FROM (SELECT e.key, t.state, t.result, t.failure FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[])
+					AS t (id, state, run, result, failure)
+				CROSS JOIN LATERAL (SELECT key FROM execution WHERE id = t.id AND owner + 0 = $1::bigint AND run = t.run AND state = 'running' OFFSET 0) AS e) AS t
+			WHERE x.key = t.key RETURNING 1)
 		SELECT 1 / (CASE WHEN (SELECT count(*) FROM ended) = $7::bigint THEN 1 ELSE 0 END)`,
 		int64(c.b.Session), ids, states, runs, results, failures, int64(len(ids))).guard = errApart
 	tell(c.tx, ids)
