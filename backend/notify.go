@@ -1,6 +1,9 @@
 package backend
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+)
 
 // Hint says where there may be something to do. The empty Hint says: look at
 // everything.
@@ -13,6 +16,25 @@ type Hint struct {
 // Empty reports whether h names nothing in particular.
 func (h Hint) Empty() bool {
 	return len(h.Queues) == 0 && len(h.Executions) == 0 && h.Session == 0
+}
+
+// Encode returns h as JSON of at most limit bytes: the empty Hint when it is larger.
+func (h Hint) Encode(limit int) []byte {
+	b, err := json.Marshal(h)
+	if err != nil || len(b) > limit {
+		return []byte("{}")
+	}
+	return b
+}
+
+// DecodeHint reads what Encode wrote. What it cannot read is the empty Hint:
+// another release may have more to say.
+func DecodeHint(b []byte) Hint {
+	var h Hint
+	if err := json.Unmarshal(b, &h); err != nil {
+		return Hint{}
+	}
+	return h
 }
 
 // Notifier is an optional ability, of a store or beside it: wake-ups between
