@@ -39,32 +39,35 @@ func (s *Store) Listen(ctx context.Context, heard func(backend.Hint)) error {
 	if s.pooler {
 		return errors.New("listen: a pooler in transaction mode hands the connection to others between transactions; polling is used")
 	}
+	open, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
 	for pause := 100 * time.Millisecond; ; {
-		connected, err := s.hear(ctx, heard)
+		if s.hear(open, heard) {
+			pause = 100 * time.Millisecond
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case s.closed.Load():
 			return fmt.Errorf("listen: %w", errShut)
-		case connected || err == nil:
-			pause = 100 * time.Millisecond
 		}
 		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-timer.C:
-		case <-ctx.Done():
+		case <-open.Done():
 			timer.Stop()
-			return ctx.Err()
 		}
 		pause = min(2*pause, 5*time.Second)
 	}
 }
 
-// hear listens until the connection breaks, and says whether there was one.
-func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected bool, err error) {
+// hear listens until the connection breaks or the store is closed, and says
+// whether there was a connection.
+func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected bool) {
 	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
-		return false, err
+		return false
 	}
 	defer func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -72,7 +75,7 @@ func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected b
 		_ = conn.Close(end) // there is nothing to lose on it
 	}()
 	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{s.channel()}.Sanitize()); err != nil {
-		return false, err
+		return false
 	}
 	heard(backend.Hint{})
 	for {
@@ -81,10 +84,10 @@ func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected b
 		case err == nil:
 			heard(backend.DecodeHint([]byte(n.Payload)))
 		case ctx.Err() != nil || conn.IsClosed():
-			return true, err
+			return true
 		default: // nothing for a while: is anybody there?
 			if _, err := within(ctx, reply, func(ctx context.Context) (bool, error) { return true, conn.Ping(ctx) }); err != nil {
-				return true, err
+				return true
 			}
 		}
 	}
