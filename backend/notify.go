@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 )
@@ -18,6 +19,24 @@ type Hint struct {
 
 // Anything reports whether h says nothing in particular.
 func (h *Hint) Anything() bool { return len(h.Queues)+len(h.Executions)+len(h.Ended) == 0 }
+
+// Encode returns h as JSON of at most limit bytes: the zero Hint when it is larger.
+func (h Hint) Encode(limit int) []byte {
+	b, err := json.Marshal(h)
+	if err != nil || len(b) > limit {
+		return []byte("{}")
+	}
+	return b
+}
+
+// DecodeHint reads what Encode wrote. What it cannot read is the zero Hint:
+// another release may have more to say.
+func DecodeHint(b []byte) (h Hint) {
+	if err := json.Unmarshal(b, &h); err != nil {
+		return Hint{}
+	}
+	return h
+}
 
 // Merge adds what another hint says.
 func (h *Hint) Merge(o Hint) {

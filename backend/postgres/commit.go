@@ -150,7 +150,8 @@ func (c *committer) demand() {
 // lock queues locks on all execution rows that the batch is known to change or
 // to send to, in key order; see "Who waits for whom".
 func (c *committer) lock() {
-	var ends, ids, hashes []string
+	var ends, ids, hashes, reserved []string
+	var over []int64 // runs whose reservations may be passed on
 	for _, i := range c.group {
 		t := &c.b.Turns[i]
 		switch t.Then {
@@ -172,6 +173,12 @@ func (c *committer) lock() {
 		for j := range t.Memos {
 			hashes = append(hashes, clean(t.Memos[j].Hash))
 		}
+		for j := range t.Reserve {
+			reserved = append(reserved, clean(t.Reserve[j].Hash))
+		}
+		if t.Then == backend.Finish || t.Then == backend.Continue {
+			over = append(over, int64(t.Run))
+		}
 		if t.Then == backend.Finish {
 			ends = append(ends, clean(t.Execution))
 		}
@@ -191,15 +198,18 @@ func (c *committer) lock() {
 			UNION SELECT p.key FROM execution AS x JOIN execution AS p ON p.id = x.parent
 				WHERE x.id = ANY($2::text[]) AND x.parent <> '' AND x.parent_step <> ''
 			UNION SELECT execution FROM task WHERE key = ANY($3::bigint[]) AND owner = $4::bigint
-			UNION SELECT execution FROM memo_waiter WHERE hash = ANY($5::text[])))
-		ORDER BY key FOR NO KEY UPDATE) AS held`, ids, ends, settled, int64(c.b.Session), hashes)
+			UNION SELECT execution FROM memo_waiter WHERE hash = ANY($5::text[])
+			UNION SELECT w.execution FROM memo AS m JOIN memo_waiter AS w ON w.hash = m.hash WHERE m.run = ANY($6::bigint[]) AND m.result IS NULL))
+		ORDER BY key FOR NO KEY UPDATE) AS held`, ids, ends, settled, int64(c.b.Session), hashes, over)
 	if len(ends) > 0 { // now that they are locked, nobody new can watch them
 		c.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE EXISTS (SELECT 1 FROM watch) AND key = ANY(ARRAY(
 				SELECT w.watcher FROM execution AS x JOIN watch AS w ON w.target = x.key WHERE x.id = ANY($1::text[])))
 			ORDER BY key FOR NO KEY UPDATE) AS held`, ends)
 	}
-	if len(hashes) > 0 {
-		c.add("SELECT count(*) FROM (SELECT 1 FROM memo WHERE hash = ANY($1::text[]) ORDER BY hash FOR UPDATE) AS held", hashes)
+	if len(hashes)+len(reserved)+len(over) > 0 {
+		c.add(`SELECT count(*) FROM (SELECT 1 FROM memo WHERE hash = ANY($1::text[] || $2::text[] || ARRAY(
+				SELECT hash FROM memo WHERE run = ANY($3::bigint[]) AND result IS NULL))
+			ORDER BY hash FOR UPDATE) AS held`, hashes, reserved, over)
 	}
 }
 

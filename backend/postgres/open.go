@@ -60,13 +60,13 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		return nil, fmt.Errorf("open database %s: %w", at.name, hide(err, at.secrets))
 	}
 	s := &Store{pool: pool, schema: at.schema, pooler: at.pooler, secrets: at.secrets, tails: make(map[backend.RunKey]int64)}
+	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.settings = "SELECT set_config('search_path', " + quote(at.schema) + ", true)"
 	for _, v := range settings {
 		s.settings += ", set_config('" + v.name + "', '" + v.value + "', true)"
 	}
 	if err := s.reach(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("open database %s: %w", at.name, err)
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", at.name, err), s.Close())
 	}
 	return s, nil
 }

@@ -3,7 +3,11 @@
 package postgres_test
 
 import (
+	"context"
+	"net/url"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/backendtest"
@@ -23,6 +27,25 @@ func open(t testing.TB, url string) *postgres.Store {
 		}
 	})
 	return s
+}
+
+// connect is a stranger's connection to a store's schema.
+func connect(t testing.TB, at string) (conn *pgx.Conn, schema string) {
+	t.Helper()
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	schema = q.Get("schema")
+	q.Del("schema")
+	q.Set("search_path", schema)
+	u.RawQuery = q.Encode()
+	if conn, err = pgx.Connect(t.Context(), u.String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn, schema
 }
 
 func TestStore(t *testing.T) {

@@ -101,6 +101,8 @@ type Store struct {
 	settings string   // the statement that makes a transaction ours, behind a pooler
 	secrets  []string // never in an error's words
 	closed   atomic.Bool
+	life     context.Context // ends with Close
+	end      context.CancelFunc
 
 	mu    sync.Mutex               // guards tails
 	tails map[backend.RunKey]int64 // rows known to exist; journals only grow
@@ -109,6 +111,7 @@ type Store struct {
 // Close waits for what is under way and closes all connections.
 func (s *Store) Close() error {
 	if !s.closed.Swap(true) {
+		s.end()
 		s.pool.Close()
 	}
 	return nil

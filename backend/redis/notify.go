@@ -7,7 +7,6 @@ package redis
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -32,6 +31,9 @@ var silence sync.Once
 type nobody struct{}
 
 func (nobody) Printf(context.Context, string, ...any) {}
+
+// maxHint is the size of the largest hint: every process gets every one.
+const maxHint = 64 << 10
 
 // timeout is how long one command may take.
 const timeout = 3 * time.Second
@@ -65,11 +67,7 @@ func (n *Notifier) Close() error { return n.client.Close() }
 
 // Notify publishes a hint.
 func (n *Notifier) Notify(ctx context.Context, h backend.Hint) error {
-	text, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	return n.client.Publish(ctx, n.channel, text).Err()
+	return n.client.Publish(ctx, n.channel, h.Encode(maxHint)).Err()
 }
 
 // Listen calls heard for each hint until ctx ends. It subscribes again when the
@@ -107,12 +105,7 @@ func (n *Notifier) subscribe(ctx context.Context, heard func(backend.Hint)) (sub
 		m, err := sub.ReceiveTimeout(ctx, time.Minute)
 		switch m := m.(type) {
 		case *redis.Message:
-			var h backend.Hint
-			if json.Unmarshal([]byte(m.Payload), &h) == nil {
-				heard(h)
-			} else {
-				heard(backend.Hint{})
-			}
+			heard(backend.DecodeHint([]byte(m.Payload)))
 			continue
 		case *redis.Subscription, *redis.Pong:
 			continue

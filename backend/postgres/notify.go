@@ -1,0 +1,103 @@
+// Wake-ups between processes, over LISTEN and NOTIFY.
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+const (
+	// maxHint is the size of the largest hint: NOTIFY takes less than 8000 bytes.
+	maxHint = 7900
+	// silence is how long a connection may say nothing before it is asked whether it is alive.
+	silence = 30 * time.Second
+	// reply is how long it may take to answer that.
+	reply = 10 * time.Second
+)
+
+// channel is what workers of one schema listen to.
+func (s *Store) channel() string { return "senpuki_" + s.schema }
+
+// Notify tells all who listen on this schema. It is a transaction of its own:
+// those that notify wait for each other to commit, which commits of turns must not.
+func (s *Store) Notify(ctx context.Context, h backend.Hint) error {
+	return s.read(ctx, func(t *tx) error {
+		return t.exec("SELECT pg_notify($1::text, $2::text)", s.channel(), string(h.Encode(maxHint)))
+	})
+}
+
+// Listen hears hints on a connection of its own.
+func (s *Store) Listen(ctx context.Context, heard func(backend.Hint)) error {
+	if s.pooler {
+		return errors.New("listen: a pooler in transaction mode hands the connection to others between transactions; polling is used")
+	}
+	open, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	for pause := 100 * time.Millisecond; ; {
+		if s.hear(open, heard) {
+			pause = 100 * time.Millisecond
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case s.closed.Load():
+			return fmt.Errorf("listen: %w", errShut)
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause))
+		select {
+		case <-timer.C:
+		case <-open.Done():
+			timer.Stop()
+		}
+		pause = min(2*pause, 5*time.Second)
+	}
+}
+
+// hear listens until the connection breaks or the store is closed, and says
+// whether there was a connection.
+func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected bool) {
+	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	if err != nil {
+		return false
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(end) // there is nothing to lose on it
+	}()
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{s.channel()}.Sanitize()); err != nil {
+		return false
+	}
+	heard(backend.Hint{})
+	for {
+		n, err := within(ctx, silence, conn.WaitForNotification)
+		switch {
+		case err == nil:
+			heard(backend.DecodeHint([]byte(n.Payload)))
+		case ctx.Err() != nil || conn.IsClosed():
+			return true
+		default: // nothing for a while: is anybody there?
+			if _, err := within(ctx, reply, func(ctx context.Context) (bool, error) { return true, conn.Ping(ctx) }); err != nil {
+				return true
+			}
+		}
+	}
+}
+
+// within calls fn with a context that ends after a while.
+func within[T any](ctx context.Context, d time.Duration, fn func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return fn(ctx)
+}
+
+var _ backend.Notifier = (*Store)(nil)

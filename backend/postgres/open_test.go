@@ -1,0 +1,231 @@
+// What may be opened, and what is refused in which words.
+
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/postgres"
+	"github.com/senpuki/senpuki/backend/servertest"
+)
+
+// refused expects that a URL cannot be opened, with these words in the error and no password.
+func refused(t *testing.T, url string, target error, words ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	s, err := postgres.Open(ctx, url)
+	if err == nil {
+		s.Close()
+		t.Fatalf("%s was opened", url)
+	}
+	if target != nil && !errors.Is(err, target) {
+		t.Errorf("error is %v, want %v", err, target)
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error is %q, without %q", err, w)
+		}
+	}
+	if strings.Contains(err.Error(), "hun") {
+		t.Errorf("the password is in %q", err)
+	}
+}
+
+// with is a URL with an option more.
+func with(at, key, value string) string {
+	u, _ := url.Parse(at)
+	q := u.Query()
+	q.Set(key, value)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+func TestRefusedURLs(t *testing.T) {
+	t.Parallel()
+	refused(t, "", nil, "postgres://")
+	refused(t, "mysql://me:hunter2@host/d", nil, "postgres://")
+	refused(t, "postgres://me:hun/ter2@host/d", nil, "%2F")
+	refused(t, "postgres://me:hunter2@host:port/d", nil, "postgres://")
+	refused(t, "postgres://me:hunter2@host/d?schema=", nil, "schema")
+	refused(t, "postgres://me:hunter2@host/d?schema=a-b", nil, "a-z")
+	refused(t, "postgres://me:hunter2@host/d?pooler=sometimes", nil, "sometimes", "transaction")
+	refused(t, "postgres://me:hunter2@host/d?sslmode=perhaps", nil, "sslmode")
+	refused(t, "postgres://me@host/d?password=hunter2&sslmode=perhaps", nil, "sslmode")
+	refused(t, "postgres://me:hunter2@host/d?pool_max_conns=many", nil, "pool_max_conns")
+}
+
+func TestNobodyThere(t *testing.T) {
+	t.Parallel()
+	refused(t, "postgres://me:hunter2@127.0.0.1:1/d", backend.ErrTransient, "connect", "127.0.0.1:1/d", "schema senpuki")
+}
+
+// answering is a server that answers every connection with one error.
+func answering(t *testing.T, code, message string) (at string, connections *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	connections = new(atomic.Int64)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			connections.Add(1)
+			b := pgproto3.NewBackend(conn, conn)
+			if _, err := b.ReceiveStartupMessage(); err == nil {
+				b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: code, Message: message})
+				_ = b.Flush()
+			}
+			conn.Close()
+		}
+	}()
+	return "postgres://me:hunter2@" + l.Addr().String() + "/d?sslmode=disable", connections
+}
+
+func TestServerRefuses(t *testing.T) {
+	t.Parallel()
+	for _, k := range []struct {
+		code, message string
+		passing       bool
+		words         []string
+	}{
+		{"57P03", "the database system is starting up", true, []string{"starting up", "tried for"}},
+		{"53300", "sorry, too many clients already", true, []string{"too many clients"}},
+		{"28P01", `password authentication failed for user "me" (hunter2)`, false, []string{"authentication failed", "check the user and the password", "xxxxx"}},
+		{"3D000", `database "d" does not exist`, false, []string{"does not exist", "createdb"}},
+		{"08P01", "unsupported startup parameter: search_path", false, []string{"pooler=transaction"}},
+	} {
+		at, connections := answering(t, k.code, k.message)
+		var target error
+		if k.passing {
+			target = backend.ErrTransient
+		}
+		refused(t, at, target, append(k.words, "connect", "127.0.0.1")...)
+		if n := connections.Load(); k.passing != (n > 1) {
+			t.Errorf("%s: tried %d times", k.code, n)
+		}
+	}
+}
+
+func TestNotOurs(t *testing.T) {
+	t.Parallel()
+	base := servertest.Postgres(t)
+	conn, schema := connect(t, base)
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("CREATE SCHEMA " + schema)
+	exec("CREATE TABLE theirs (x int)")
+	refused(t, base, backend.ErrNotDatabase, schema, "?schema=")
+	exec("DROP TABLE theirs")
+	open(t, base) // an empty schema will do
+
+	exec("INSERT INTO senpuki_migration VALUES (4711, 'later', now())")
+	refused(t, base, backend.ErrNewerSchema, "4711", "up to 1", "migrate")
+
+	latin := schema + "_ascii"
+	exec("CREATE DATABASE " + latin + " ENCODING 'SQL_ASCII' TEMPLATE template0")
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + latin
+	refused(t, u.String(), nil, "SQL_ASCII", "UTF8")
+	exec("DROP DATABASE " + latin + " WITH (FORCE)")
+}
+
+// A role that may not make tables works on a schema that is up to date.
+func TestModestRole(t *testing.T) {
+	t.Parallel()
+	base := servertest.Postgres(t)
+	conn, schema := connect(t, base)
+	role := "role_" + schema
+	if _, err := conn.Exec(t.Context(), "CREATE ROLE "+role+" LOGIN"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = conn.Exec(context.Background(), "DROP OWNED BY "+role)
+		_, _ = conn.Exec(context.Background(), "DROP ROLE "+role)
+	})
+	refused(t, with(base, "user", role), nil, "GRANT CREATE")
+	open(t, base)
+	for _, sql := range []string{
+		"GRANT USAGE ON SCHEMA " + schema + " TO " + role,
+		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + schema + " TO " + role,
+		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA " + schema + " TO " + role,
+	} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, with(base, "user", role))
+	if _, _, err := s.Open(t.Context(), backend.Session{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	url := servertest.Postgres(t)
+	s := open(t, url)
+	id, _, err := s.Open(t.Context(), backend.Session{Host: "h"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Sessions(t.Context()); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("a closed store reads: %v", err)
+	}
+	if err := s.Revoke(t.Context(), id); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("a closed store writes: %v", err)
+	}
+	if err := s.Listen(t.Context(), func(backend.Hint) {}); err == nil {
+		t.Error("a closed store listens")
+	}
+	list, err := open(t, url).Sessions(t.Context())
+	if err != nil || len(list) != 1 || list[0].ID != id {
+		t.Errorf("sessions are %v, %v", list, err)
+	}
+}
+
+// Many processes that open a new schema at once agree on who makes it.
+func TestOpenAtOnce(t *testing.T) {
+	t.Parallel()
+	url := servertest.Postgres(t)
+	done := make(chan error)
+	for range 8 {
+		go func() {
+			s, err := postgres.Open(t.Context(), url)
+			if err == nil {
+				err = errors.Join(s.Check(t.Context())...)
+				err = errors.Join(err, s.Close())
+			}
+			done <- err
+		}()
+	}
+	for range 8 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
