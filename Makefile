@@ -42,8 +42,12 @@ $(BIN)/golangci-lint-$(GOLANGCI_VERSION):
 	GOBIN=$(BIN) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv $(BIN)/golangci-lint $@
 
+.PHONY: servers
+servers: ## install PostgreSQL and Redis for the tests, where that can be done
+	@.ci/servers
+
 .PHONY: test
-test: ## all tests, with the race detector where there is a C compiler
+test: servers ## all tests, with the race detector where there is a C compiler
 	go test $(RACE) -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: tidy
