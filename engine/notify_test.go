@@ -139,6 +139,8 @@ func TestHintsGather(t *testing.T) {
 			e.tell(backend.Hint{Queues: []string{"q"}, Executions: []string{strings.Repeat("x", i+1)}})
 		}
 		time.Sleep(time.Minute)
+		slow.mu.Lock()
+		defer slow.mu.Unlock()
 		if len(slow.got) != 2 || slow.got[0].Queues[0] != "first" || !slow.got[1].Anything() {
 			t.Errorf("%d hints", len(slow.got))
 		}
@@ -151,7 +153,9 @@ type slowWire struct {
 }
 
 func (s *slowWire) Notify(_ context.Context, h backend.Hint) error {
+	s.mu.Lock()
 	s.got = append(s.got, h)
+	s.mu.Unlock()
 	time.Sleep(time.Second)
 	return nil
 }

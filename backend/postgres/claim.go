@@ -80,7 +80,8 @@ const slack = 64
 // due finds and locks the best rows of some queues, best first, and only those
 // it returns. It steps from priority to priority: under a given one the index is
 // ordered by due time, so what is not due yet is never looked at. When others
-// have locked so many of those it looked at that there are too few, it looks at more.
+// have locked so many of those it looked at that there are too few, it looks at more. The lock looks
+// again at all that makes a row claimable: since it was found it may have been claimed, run to its end and be nobody's again.
 func due(t *tx, table, live, accept string, limit int, queues, tags []string, other any, more ...any) (keys []int64, err error) {
 	sql := fmt.Sprintf(`WITH RECURSIVE level (queue, priority) AS (
 			SELECT q, (SELECT priority FROM %[1]s WHERE owner = 0 AND %[2]s queue = q ORDER BY priority DESC LIMIT 1)
@@ -96,7 +97,7 @@ func due(t *tx, table, live, accept string, limit int, queues, tags []string, ot
 				ORDER BY x.due, x.key LIMIT $3::bigint) AS x
 			WHERE l.priority IS NOT NULL ORDER BY x.priority DESC, x.due, x.key LIMIT $3::bigint)
 		SELECT (SELECT count(*) FROM best), ARRAY(
-			SELECT x.key FROM %[1]s AS x WHERE x.key = ANY(ARRAY(SELECT key FROM best)) AND x.owner = 0
+			SELECT x.key FROM %[1]s AS x WHERE x.key = ANY(ARRAY(SELECT key FROM best)) AND x.owner = 0 AND %[2]s x.due <= now()
 			ORDER BY x.priority DESC, x.due, x.key LIMIT $5::bigint FOR NO KEY UPDATE SKIP LOCKED)`, table, live, accept)
 	for look := int64(limit + slack); ; look *= 4 {
 		var seen int64

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/senpuki/senpuki/backend"
-	"github.com/senpuki/senpuki/backend/backendtest"
 	"github.com/senpuki/senpuki/backend/sqlite"
 )
 
@@ -162,14 +161,33 @@ func TestNewerSchemaBesideThisOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, path, "PRAGMA user_version="+strconv.Itoa(4<<16|5)) // schema 5, for releases from 4 on
-	backendtest.Run(t, func(t *testing.T) backend.Store {
-		path := file(t)
-		if err := open(t, path).Close(); err != nil {
-			t.Fatal(err)
-		}
-		run(t, path, "ALTER TABLE execution ADD COLUMN of_the_next_release TEXT; PRAGMA user_version="+strconv.Itoa(4<<16|5))
-		return open(t, path)
-	})
+	run(t, path, "ALTER TABLE execution ADD COLUMN of_the_next_release TEXT")
+	s := open(t, path)
+	if _, err := s.Deploy(t.Context(), []backend.Program{{Digest: "d"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	session, _, err := s.Open(t.Context(), backend.Session{Host: "h"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := s.Commit(t.Context(), backend.Batch{Session: session, Create: []backend.NewExecution{{ID: "x", Digest: "d", Claim: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(t.Context(), backend.Batch{Session: session, Turns: []backend.Turn{{
+		Execution: "x", Run: reply.Created[0].Run, Rows: [][]byte{[]byte("[]")}, Then: backend.Finish, State: backend.Completed,
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	if x, err := s.Execution(t.Context(), "x"); err != nil || x.State != backend.Completed {
+		t.Errorf("%+v %v", x, err)
+	}
+	for _, err := range s.Check(t.Context()) {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 	run(t, path, "PRAGMA user_version="+strconv.Itoa(5<<16|6))
 	refused(t, path, backend.ErrNewerSchema, "schema 6", "up to 4", path)
 }

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,16 +96,24 @@ func appendLine(path string, n int) error {
 
 func TestScript(t *testing.T) {
 	t.Parallel()
+	testscript.Run(t, params(t))
+}
+
+// params are what scripts run with.
+func params(t *testing.T) testscript.Params {
+	t.Helper()
 	examples, err := filepath.Abs("../../examples")
 	if err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{
+	return testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: *update,
+		Condition:     on("sqlite"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("EXAMPLES", examples)
 			env.Setenv("NO_COLOR", "1")
+			env.Setenv("DB", "senpuki.db")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -115,7 +124,17 @@ func TestScript(t *testing.T) {
 			"port":   port,
 			"fetch":  fetch,
 		},
-	})
+	}
+}
+
+// on is the condition [postgres] or [sqlite].
+func on(database string) func(string) (bool, error) {
+	return func(c string) (bool, error) {
+		if c == "postgres" || c == "sqlite" {
+			return c == database, nil
+		}
+		return false, fmt.Errorf("there is no condition %q", c)
+	}
 }
 
 // exits STATUS COMMAND... runs a command that must end with that exit status.

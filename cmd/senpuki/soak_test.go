@@ -89,19 +89,33 @@ type soaking struct {
 	dir     string
 	store   backend.Store
 	engine  *engine.Engine // a client
-	workers [3]*exec.Cmd
+	workers []*exec.Cmd
+	env     []string // of the workers
 	ids     []string
 	kills   int
+	faults  []fault // that this campaign has besides
+}
+
+// fault is a disturbance, with how many of a thousand are it.
+type fault struct {
+	share int
+	do    func()
 }
 
 func (s *soaking) open() {
-	t := s.t
-	store, err := sqlite.Open(t.Context(), filepath.Join(s.dir, "senpuki.db"))
+	store, err := sqlite.Open(s.t.Context(), filepath.Join(s.dir, "senpuki.db"))
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
+	s.begin(store, 3)
+}
+
+// begin deploys and starts the workers.
+func (s *soaking) begin(store backend.Store, workers int) {
+	t := s.t
 	t.Cleanup(func() { _ = store.Close() })
-	s.store = store
+	s.store, s.workers = store, make([]*exec.Cmd, workers)
+	var err error
 	if s.engine, err = engine.New(store, registry(), engine.Options{Hold: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +141,7 @@ func (s *soaking) start(i int) {
 	}
 	w := exec.Command("mine", args...)
 	w.Dir = s.dir
+	w.Env = append(os.Environ(), s.env...)
 	if err := w.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -137,6 +152,9 @@ func (s *soaking) start(i int) {
 func (s *soaking) disturb(period time.Duration) {
 	ctx := s.t.Context()
 	for end := time.Now().Add(period); time.Now().Before(end); time.Sleep(time.Duration(s.random.IntN(20)) * time.Millisecond) {
+		if s.strike() {
+			continue
+		}
 		switch what := s.random.IntN(100); {
 		case what < 4:
 			i := s.random.IntN(len(s.workers))
@@ -152,8 +170,14 @@ func (s *soaking) disturb(period time.Duration) {
 				o.Expiry = time.Duration(1+s.random.IntN(500)) * time.Millisecond
 			}
 			in := engine.Input{Args: []any{filepath.Join(s.dir, id), n}}
-			if _, err := s.engine.Dispatch(ctx, "soak", in, o); err != nil {
-				s.t.Fatal(err)
+			for { // the server may be away
+				_, err := s.engine.Dispatch(ctx, "soak", in, o)
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, backend.ErrTransient) {
+					s.t.Fatal(err)
+				}
 			}
 			s.ids = append(s.ids, id)
 		case len(s.ids) == 0:
@@ -165,11 +189,24 @@ func (s *soaking) disturb(period time.Duration) {
 			s.told(s.engine.End(ctx, s.any(), "soak"))
 		case what < 85:
 			err := s.engine.Retry(ctx, s.any(), engine.RerunOptions{})
-			if err != nil && !errors.Is(err, engine.ErrCannotRetry) && !errors.Is(err, backend.ErrConflict) {
+			if err != nil && !errors.Is(err, engine.ErrCannotRetry) && !errors.Is(err, backend.ErrConflict) && !errors.Is(err, backend.ErrTransient) {
 				s.t.Fatal(err)
 			}
 		}
 	}
+}
+
+// strike does one of the campaign's own faults, or none.
+func (s *soaking) strike() bool {
+	what := s.random.IntN(1000)
+	for _, f := range s.faults {
+		if what < f.share {
+			f.do()
+			return true
+		}
+		what -= f.share
+	}
+	return false
 }
 
 func (s *soaking) any() string { return s.ids[s.random.IntN(len(s.ids))] }
@@ -177,7 +214,7 @@ func (s *soaking) any() string { return s.ids[s.random.IntN(len(s.ids))] }
 // told fails the test unless a message was taken or its addressee has ended.
 func (s *soaking) told(err error) {
 	s.t.Helper()
-	if err != nil && !errors.Is(err, backend.ErrClosed) {
+	if err != nil && !errors.Is(err, backend.ErrClosed) && !errors.Is(err, backend.ErrTransient) {
 		s.t.Fatal(err)
 	}
 }
