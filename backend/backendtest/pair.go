@@ -31,6 +31,7 @@ func RunPair(t *testing.T, open func(t *testing.T) (a, b backend.Store)) {
 		{"a lost reply against its retry", replyAgainstRetry},
 		{"one id created twice", createAgainstCreate},
 		{"claim against claim", claimAgainstClaim},
+		{"claim against the end", claimAgainstEnd},
 		{"deploy against deploy", deployAgainstDeploy},
 		{"neither writer starves", neitherStarves},
 	} {
@@ -308,4 +309,43 @@ func neitherStarves(a, b *fixture) {
 	if x > 4*y || y > 4*x {
 		a.Errorf("%d commits against %d", x, y)
 	}
+}
+
+// claimAgainstEnd has both claim and end executions at once, a few at a time: what was found
+// claimable may have been claimed and ended when it is taken.
+func claimAgainstEnd(a, b *fixture) {
+	const executions = 300
+	var all []backend.NewExecution
+	for i := range executions {
+		all = append(all, ask(fmt.Sprint("x", i)))
+	}
+	a.create(all...)
+	var ended atomic.Int64
+	work := func(f *fixture) func() {
+		s := f.session()
+		return func() {
+			for ended.Load() < executions && !f.Failed() {
+				claimed, err := f.Claim(f.ctx, backend.ClaimRequest{Session: s, Queues: []string{"default"}, Editions: []int{1}, Limit: 3})
+				if err != nil {
+					f.Error(err)
+					return
+				}
+				var turns []backend.Turn
+				for _, c := range claimed {
+					if !c.Fresh {
+						f.Errorf("%s was claimed again", c.ID)
+					}
+					turns = append(turns, backend.Turn{Execution: c.ID, Run: c.Run, Rows: rows("end"), Then: backend.Finish, State: backend.Completed, Result: []byte("1")})
+				}
+				if len(turns) > 0 {
+					f.try(backend.Batch{Session: s, Turns: turns})
+				}
+				ended.Add(int64(len(turns)))
+			}
+		}
+	}
+	race(work(a), work(b), work(a), work(b))
+	stats, err := a.Stats(a.ctx, past(0))
+	a.must(err)
+	expect(a, "completed", stats.States[backend.Completed], int64(executions))
 }
