@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// start is how long a server may take to answer.
-const start = time.Minute
+// patience is how long a server may take to answer.
+const patience = time.Minute
 
 // errMissing says which program a server needs.
 type errMissing string
@@ -40,19 +40,25 @@ type server struct {
 // url is where the server is; it skips or fails the test when there is none.
 func (s *server) url(t testing.TB) string {
 	t.Helper()
+	err := s.start()
+	var missing errMissing
+	switch {
+	case errors.As(err, &missing) && os.Getenv("CI") != "true":
+		t.Skipf("%v (or set %s)", missing, s.env)
+	case err != nil:
+		t.Fatal(err)
+	}
+	return s.at
+}
+
+// start starts the server, once.
+func (s *server) start() error {
 	s.once.Do(func() {
 		if s.at = os.Getenv(s.env); s.at == "" {
 			s.at, s.err = s.make()
 		}
 	})
-	var missing errMissing
-	switch {
-	case errors.As(s.err, &missing) && os.Getenv("CI") != "true":
-		t.Skipf("%v (or set %s)", missing, s.env)
-	case s.err != nil:
-		t.Fatal(s.err)
-	}
-	return s.at
+	return s.err
 }
 
 // owner is whom a server runs as: servers refuse to be root.
@@ -120,8 +126,10 @@ func (o owner) serve(dir string, ready func() error, name string, args ...string
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	heldMu.Lock()
 	held = append(held, cmd)
-	for until := time.Now().Add(start); ; time.Sleep(20 * time.Millisecond) {
+	heldMu.Unlock()
+	for until := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if err = ready(); err == nil {
 			return nil
 		}
@@ -132,8 +140,11 @@ func (o owner) serve(dir string, ready func() error, name string, args ...string
 	}
 }
 
-// held keeps the pipes from being collected and closed. Servers start one at a time.
-var held []*exec.Cmd
+// held keeps the pipes from being collected and closed.
+var (
+	heldMu sync.Mutex
+	held   []*exec.Cmd
+)
 
 // find looks for a program on the PATH and then in other directories.
 func find(name string, patterns ...string) (string, error) {
