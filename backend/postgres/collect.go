@@ -4,7 +4,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -197,26 +196,4 @@ func (s *Store) Stats(ctx context.Context, since time.Time) (st backend.Stats, e
 		return t.flush()
 	})
 	return st, err
-}
-
-// look runs fn on one snapshot, and with every kind of plan: what counts and
-// checks whole tables must not go through an index for each row.
-func (s *Store) look(ctx context.Context, fn func(t *tx) error) error {
-	conn, err := s.acquire(ctx)
-	if err != nil {
-		return s.translate(err)
-	}
-	defer conn.Release()
-	t := &tx{ctx: ctx, conn: conn}
-	t.add("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-	if s.pooler {
-		t.add(s.settings)
-	}
-	t.add("SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)")
-	err = fn(t)
-	if !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
-		_, undone := conn.Exec(ctx, "ROLLBACK")
-		err = errors.Join(err, undone)
-	}
-	return s.translate(err)
 }
