@@ -108,7 +108,6 @@ func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.C
 }
 
 const (
-	// Two branches, for each walks the index from the oldest on.
 	oldExecutions = `(SELECT key FROM execution WHERE finished IS NOT NULL AND
 			finished < CASE state WHEN 'completed' THEN $1::timestamptz ELSE $2::timestamptz END
 		ORDER BY finished LIMIT $3::bigint)`
@@ -151,6 +150,10 @@ func collect(t *tx, r *backend.Retention) (got backend.Collected, err error) {
 	if got.Memos, err = t.count("DELETE FROM memo WHERE " + oldMemos); err != nil {
 		return got, err
 	}
+	if got.Executions > 0 && got.Executions >= int64(r.Limit) {
+		return got, nil // there is more to remove; whose programs are in use is asked once, at the end
+	}
+	t.add(plans)
 	// Who makes executions holds their programs. Locked first, and looked at
 	// again in a later statement, a program is either seen to be in use or nobody can begin to use it.
 	var digests []string

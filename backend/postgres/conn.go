@@ -212,10 +212,13 @@ func (s *Store) read(ctx context.Context, fn func(t *tx) error) error {
 	return s.view(ctx, fn, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", s.settings)
 }
 
+// plans allows every kind of plan in a transaction that goes through whole tables.
+const plans = `SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true),
+	set_config('plan_cache_mode', 'auto', true)`
+
 // look runs fn on one snapshot, and with every kind of plan: what counts and
 // checks whole tables must not go through an index for each row.
 func (s *Store) look(ctx context.Context, fn func(t *tx) error) error {
-	const plans = "SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)"
 	if !s.pooler {
 		return s.view(ctx, fn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", plans)
 	}
