@@ -166,10 +166,12 @@ func (s *Store) Receive(ctx context.Context, id backend.SessionID) (messages []b
 			messages = append(messages, m)
 			return err
 		}, `WITH few AS MATERIALIZED (SELECT execution, id FROM inbox LIMIT $2::bigint)
-			SELECT `+messageColumns+`, x.id FROM few JOIN execution AS x ON x.key = few.execution AND x.owner = $1::bigint
-				JOIN inbox AS i ON i.execution = few.execution AND i.id = few.id WHERE (SELECT count(*) FROM few) < $2::bigint
+			SELECT `+messageColumns+`, x.id FROM few
+				CROSS JOIN LATERAL (SELECT id, owner FROM execution WHERE key = few.execution OFFSET 0) AS x
+				CROSS JOIN LATERAL (SELECT * FROM inbox WHERE execution = few.execution AND inbox.id = few.id OFFSET 0) AS i
+				WHERE x.owner = $1::bigint AND (SELECT count(*) FROM few) < $2::bigint
 			UNION ALL
-			SELECT `+messageColumns+`, x.id FROM execution AS x JOIN inbox AS i ON i.execution = x.key
+			SELECT `+messageColumns+`, x.id FROM execution AS x CROSS JOIN LATERAL (SELECT * FROM inbox WHERE execution = x.key OFFSET 0) AS i
 				WHERE (SELECT count(*) FROM few) >= $2::bigint AND x.owner = $1::bigint AND x.owner <> 0`, int64(id), int64(fewMessages))
 	})
 	slices.SortFunc(messages, func(a, b backend.Message) int { return cmp.Compare(a.ID, b.ID) })

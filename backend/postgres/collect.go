@@ -4,7 +4,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -109,7 +108,6 @@ func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.C
 }
 
 const (
-	// Two branches, for each walks the index from the oldest on.
 	oldExecutions = `(SELECT key FROM execution WHERE finished IS NOT NULL AND
 			finished < CASE state WHEN 'completed' THEN $1::timestamptz ELSE $2::timestamptz END
 		ORDER BY finished LIMIT $3::bigint)`
@@ -152,6 +150,10 @@ func collect(t *tx, r *backend.Retention) (got backend.Collected, err error) {
 	if got.Memos, err = t.count("DELETE FROM memo WHERE " + oldMemos); err != nil {
 		return got, err
 	}
+	if got.Executions > 0 && got.Executions >= int64(r.Limit) {
+		return got, nil // there is more to remove; whose programs are in use is asked once, at the end
+	}
+	t.add(plans)
 	// Who makes executions holds their programs. Locked first, and looked at
 	// again in a later statement, a program is either seen to be in use or nobody can begin to use it.
 	var digests []string
@@ -197,26 +199,4 @@ func (s *Store) Stats(ctx context.Context, since time.Time) (st backend.Stats, e
 		return t.flush()
 	})
 	return st, err
-}
-
-// look runs fn on one snapshot, and with every kind of plan: what counts and
-// checks whole tables must not go through an index for each row.
-func (s *Store) look(ctx context.Context, fn func(t *tx) error) error {
-	conn, err := s.acquire(ctx)
-	if err != nil {
-		return s.translate(err)
-	}
-	defer conn.Release()
-	t := &tx{ctx: ctx, conn: conn}
-	t.add("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-	if s.pooler {
-		t.add(s.settings)
-	}
-	t.add("SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true)")
-	err = fn(t)
-	if !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
-		_, undone := conn.Exec(ctx, "ROLLBACK")
-		err = errors.Join(err, undone)
-	}
-	return s.translate(err)
 }

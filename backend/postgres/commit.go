@@ -88,7 +88,7 @@ func (c *committer) commit(apart bool) error {
 	c.send()
 	c.settle()
 	if len(c.b.Back) > 0 {
-		c.add("UPDATE task SET owner = 0, due = now(), began = NULL WHERE key = ANY($1::bigint[]) AND owner = $2::bigint AND owner <> 0", c.b.Back, int64(c.b.Session))
+		c.add("UPDATE task SET owner = 0, due = now(), began = NULL WHERE key = ANY($1::bigint[]) AND owner IS NOT DISTINCT FROM $2::bigint AND owner <> 0", c.b.Back, int64(c.b.Session))
 	}
 	c.tx.commit()
 	if err := c.flush(); err != nil {
@@ -197,7 +197,7 @@ func (c *committer) lock() {
 			SELECT key FROM execution WHERE id = ANY($1::text[] || $2::text[])
 			UNION SELECT p.key FROM execution AS x JOIN execution AS p ON p.id = x.parent
 				WHERE x.id = ANY($2::text[]) AND x.parent <> '' AND x.parent_step <> ''
-			UNION SELECT execution FROM task WHERE key = ANY($3::bigint[]) AND owner = $4::bigint
+			UNION SELECT execution FROM task WHERE key = ANY($3::bigint[]) AND owner IS NOT DISTINCT FROM $4::bigint
 			UNION SELECT execution FROM memo_waiter WHERE hash = ANY($5::text[])
 			UNION SELECT w.execution FROM memo AS m JOIN memo_waiter AS w ON w.hash = m.hash WHERE m.run = ANY($6::bigint[]) AND m.result IS NULL))
 		ORDER BY key FOR NO KEY UPDATE) AS held`, ids, ends, settled, int64(c.b.Session), hashes, over)
@@ -235,14 +235,17 @@ func put(t *tx, messages []backend.Message, found func(i int, err error)) {
 		runs, steps, attempts = append(runs, int64(m.Run)), append(steps, clean(m.Step)), append(attempts, small(m.Attempt))
 		payloads = append(payloads, m.Payload)
 	}
-	// The rows are locked here and read as they are under the lock.
-	t.add(`WITH held AS MATERIALIZED (SELECT key, id, state FROM execution WHERE id = ANY($1::text[]) ORDER BY key FOR NO KEY UPDATE),
-		message AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::int[], $7::bytea[])
-			WITH ORDINALITY AS n (id, kind, name, run, step, attempt, payload, n)),
+	if len(messages) > 1 { // in key order
+		t.add("SELECT count(*) FROM (SELECT 1 FROM execution WHERE id = ANY($1::text[]) ORDER BY key FOR NO KEY UPDATE) AS held", ids)
+	}
+	// What has come since is locked here. The rows are read as they are under the lock.
+	t.add(`WITH message AS MATERIALIZED (
+			SELECT m.*, x.key, x.state FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::int[], $7::bytea[])
+				WITH ORDINALITY AS m (id, kind, name, run, step, attempt, payload, n)
+			LEFT JOIN LATERAL (SELECT key, state FROM execution WHERE execution.id = m.id FOR NO KEY UPDATE) AS x ON true),
 		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-			SELECT held.key, kind, name, run, step, attempt, now(), payload FROM message JOIN held USING (id)
-			WHERE state IN ('pending', 'running') ORDER BY n)
-		SELECT n, coalesce(state, '') FROM message LEFT JOIN held USING (id)`,
+			SELECT key, kind, name, run, step, attempt, now(), payload FROM message WHERE state IN ('pending', 'running') ORDER BY n)
+		SELECT n, coalesce(state, '') FROM message`,
 		ids, kinds, names, runs, steps, attempts, payloads).row = func(r pgx.Rows) error {
 		var n int
 		var state backend.State
@@ -275,9 +278,9 @@ func (c *committer) settle() {
 		d := &c.b.Settle[i]
 		keys, names, payloads = append(keys, d.Key), append(names, clean(d.Name)), append(payloads, d.Payload)
 	}
-	c.add(`WITH gone AS (DELETE FROM task USING unnest($1::bigint[], $2::text[], $3::bytea[]) WITH ORDINALITY AS n (key, name, payload, n)
-			WHERE task.key = n.key AND task.owner = $4::bigint AND task.owner <> 0
-			RETURNING n.n, n.name, n.payload, task.execution, task.run, task.step, task.attempt),
+	c.add(`WITH deleted AS (DELETE FROM task WHERE key = ANY($1::bigint[]) AND owner IS NOT DISTINCT FROM $4::bigint AND owner <> 0
+			RETURNING array_position($1::bigint[], key) AS n, execution, run, step, attempt),
+		gone AS (SELECT n, ($2::text[])[n] AS name, ($3::bytea[])[n] AS payload, execution, run, step, attempt FROM deleted),
 		`+outcomes+`
 		SELECT n FROM gone`, keys, names, payloads, int64(c.b.Session)).row = func(r pgx.Rows) error {
 		var n int
@@ -291,7 +294,7 @@ func (c *committer) settle() {
 
 // outcomes is how tasks that are gone become messages and wake their executions.
 const outcomes = `stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-			SELECT execution, 'outcome', name, gone.run, step, attempt, now(), payload FROM gone JOIN execution AS x ON x.key = gone.execution
-			WHERE x.state IN ('pending', 'running') ORDER BY n),
-		woken AS (UPDATE execution SET due = now() WHERE key IN (SELECT execution FROM gone) AND owner = 0
-			AND state IN ('pending', 'running') AND (due IS NULL OR due > now()))`
+			SELECT gone.execution, 'outcome', gone.name, gone.run, gone.step, gone.attempt, now(), gone.payload FROM gone
+			CROSS JOIN LATERAL (SELECT state FROM execution WHERE execution.key = gone.execution OFFSET 0) AS x
+			WHERE x.state IN ('pending', 'running') ORDER BY gone.n RETURNING execution),
+		woken AS (UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now()))`

@@ -37,6 +37,8 @@ type tx struct {
 	ctx     context.Context
 	conn    *pgxpool.Conn
 	pending []step
+	told    bool      // a row was handed on: what read it is not to be run again
+	broken  bool      // the connection is gone
 	at      time.Time // of the transaction, by the database's clock; known after the first flush
 }
 
@@ -58,7 +60,9 @@ func (t *tx) flush() error {
 	answers := t.conn.SendBatch(t.ctx, &b)
 	var err error
 	for i := range t.pending {
-		if err = t.pending[i].read(answers); err != nil {
+		rows, e := t.pending[i].read(answers)
+		t.told = t.told || rows
+		if err = e; err != nil {
 			break
 		}
 	}
@@ -69,15 +73,14 @@ func (t *tx) flush() error {
 	return err
 }
 
-func (s *step) read(answers pgx.BatchResults) error {
+// read reads the answer to a statement; told says whether somebody was told of a row.
+func (s *step) read(answers pgx.BatchResults) (told bool, err error) {
 	rows, err := answers.Query()
 	if err == nil {
-		for rows.Next() {
-			if s.row == nil {
-				continue
-			}
-			if err = s.row(rows); err != nil {
-				break
+		for err == nil && rows.Next() {
+			if s.row != nil {
+				told = true
+				err = s.row(rows)
 			}
 		}
 		rows.Close()
@@ -89,9 +92,9 @@ func (s *step) read(answers pgx.BatchResults) error {
 		}
 	}
 	if s.guard != nil && code(err) == divisionByZero {
-		return s.guard
+		err = s.guard
 	}
-	return err
+	return told, err
 }
 
 // each runs a statement, after what is queued, and calls row for every row of the answer.
@@ -203,21 +206,51 @@ func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *
 
 // read runs fn with statements that see one moment each.
 func (s *Store) read(ctx context.Context, fn func(t *tx) error) error {
-	conn, err := s.acquire(ctx)
+	if !s.pooler {
+		return s.view(ctx, fn)
+	}
+	return s.view(ctx, fn, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", s.settings)
+}
+
+// plans allows every kind of plan in a transaction that goes through whole tables.
+const plans = `SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true),
+	set_config('plan_cache_mode', 'auto', true)`
+
+// look runs fn on one snapshot, and with every kind of plan: what counts and
+// checks whole tables must not go through an index for each row.
+func (s *Store) look(ctx context.Context, fn func(t *tx) error) error {
+	if !s.pooler {
+		return s.view(ctx, fn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", plans)
+	}
+	return s.view(ctx, fn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", s.settings, plans)
+}
+
+// view runs fn after some statements. A connection that has died in the pool,
+// for the server was started anew perhaps, is nothing to bother a reader with.
+func (s *Store) view(ctx context.Context, fn func(t *tx) error, first ...string) error {
+	for n := 1; ; n++ {
+		t := &tx{ctx: ctx}
+		err := s.viewOnce(t, fn, first)
+		if err == nil || !t.broken || t.told || n == tries || ctx.Err() != nil {
+			return s.translate(err)
+		}
+	}
+}
+
+func (s *Store) viewOnce(t *tx, fn func(t *tx) error, first []string) error {
+	conn, err := s.acquire(t.ctx)
 	if err != nil {
-		return s.translate(err)
+		return err
 	}
 	defer conn.Release()
-	t := &tx{ctx: ctx, conn: conn}
-	if !s.pooler {
-		return s.translate(fn(t))
+	t.conn = conn
+	for _, sql := range first {
+		t.add(sql)
 	}
-	t.add("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")
-	t.add(s.settings)
 	err = fn(t)
-	if !conn.Conn().IsClosed() && conn.Conn().PgConn().TxStatus() != 'I' {
-		_, undone := conn.Exec(ctx, "ROLLBACK")
+	if t.broken = conn.Conn().IsClosed(); !t.broken && conn.Conn().PgConn().TxStatus() != 'I' {
+		_, undone := conn.Exec(t.ctx, "ROLLBACK")
 		err = errors.Join(err, undone)
 	}
-	return s.translate(err)
+	return err
 }

@@ -135,7 +135,7 @@ func TestCrossing(t *testing.T) {
 	t.Logf("seed %d", seed)
 	var all sync.WaitGroup
 	for n := range 6 {
-		s := backend.Store([]backend.Store{a, b}[n%2])
+		s := []backend.Store{a, b}[n%2]
 		session, _, err := s.Open(t.Context(), backend.Session{})
 		if err != nil {
 			t.Fatal(err)

@@ -87,9 +87,10 @@ func (c *committer) conclude(key int64, t *backend.Turn, r *backend.MemoResult) 
 		ORDER BY key FOR NO KEY UPDATE) AS held`, hash)
 	return c.exec(`WITH gone AS (DELETE FROM memo_waiter WHERE hash = $1::text RETURNING key, execution, run, step),
 		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-			SELECT x.key, 'notice', $2::text, gone.run, gone.step, 0, now(), $3::bytea FROM gone JOIN execution AS x ON x.key = gone.execution AND x.run = gone.run
-			WHERE x.state IN ('pending', 'running') ORDER BY gone.key RETURNING execution)
-		UPDATE execution SET due = now() WHERE key IN (SELECT execution FROM stored) AND owner = 0 AND (due IS NULL OR due > now())`,
+			SELECT gone.execution, 'notice', $2::text, gone.run, gone.step, 0, now(), $3::bytea FROM gone
+			CROSS JOIN LATERAL (SELECT run, state FROM execution WHERE execution.key = gone.execution OFFSET 0) AS x
+			WHERE x.run = gone.run AND x.state IN ('pending', 'running') ORDER BY gone.key RETURNING execution)
+		UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now())`,
 		hash, backend.Hit, r.Result)
 }
 

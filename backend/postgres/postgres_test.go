@@ -63,11 +63,23 @@ func TestPair(t *testing.T) {
 	})
 }
 
-// The same behind a pooler: nothing may rest on a server's session.
+// The same with nothing that rests on a server's session.
 func TestPoolerMode(t *testing.T) {
 	t.Parallel()
 	servertest.Postgres(t)
-	backendtest.Run(t, func(t *testing.T) backend.Store { return open(t, servertest.Postgres(t)+"&pooler=transaction") })
+	backendtest.Run(t, func(t *testing.T) backend.Store {
+		return open(t, with(servertest.Postgres(t), "pooler", "transaction"))
+	})
+}
+
+// And with a pooler that gives each transaction whichever connection is free.
+func TestPooler(t *testing.T) {
+	t.Parallel()
+	servertest.Pooler(t)
+	backendtest.RunPair(t, func(t *testing.T) (a, b backend.Store) {
+		url := servertest.Pooler(t)
+		return open(t, url), open(t, url)
+	})
 }
 
 func BenchmarkCommit(b *testing.B) {

@@ -11,9 +11,10 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
-// The statements below look each execution up by its id, in a LATERAL that OFFSET 0 keeps whole, and say "owner + 0"
-// lest the index on the owner be used. Left to itself the planner may begin with all that a session owns and
-// compare each of them with each turn.
+// lookup finds the execution of each t by its id, row by row. Written as a join
+// it would be the planner's choice where to begin, and for a young table, of which
+// it knows nothing, it may choose to look through all executions for every turn.
+const lookup = ` CROSS JOIN LATERAL (SELECT key, owner, run, state, stuck FROM execution WHERE execution.id = t.id OFFSET 0) AS x`
 
 // together queues what the turns of the group write. Whatever may not land raises errApart.
 func (c *committer) together() {
@@ -52,17 +53,16 @@ func (c *committer) appendRows() {
 	if len(ids) > 0 {
 		c.add(`WITH landed AS (INSERT INTO journal (run, row, session, data)
 				SELECT x.run, t.row, $1::bigint, t.data
-				FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bool[]) AS t (id, run, row, data, known)
-				CROSS JOIN LATERAL (SELECT run FROM execution AS e WHERE e.id = t.id AND e.owner + 0 = $1::bigint AND e.run = t.run
-					AND e.state = 'running' AND e.stuck IS NULL OFFSET 0) AS x
-				WHERE (t.known OR EXISTS (SELECT 1 FROM journal AS j WHERE j.run = t.run AND j.row = t.row - 1))
+				FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bool[]) AS t (id, run, row, data, known)`+lookup+`
+				WHERE x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' AND x.stuck IS NULL
+				AND (t.known OR EXISTS (SELECT 1 FROM journal AS j WHERE j.run = t.run AND j.row = t.row - 1))
 				RETURNING 1)
 			SELECT 1 / (CASE WHEN (SELECT count(*) FROM landed) = $7::bigint THEN 1 ELSE 0 END)`,
 			int64(c.b.Session), ids, runs, numbers, data, known, int64(len(ids))).guard = errApart
 	}
 	if len(bare) > 0 {
-		c.add(`SELECT 1 / (CASE WHEN (SELECT count(*) FROM unnest($2::text[], $3::bigint[]) AS t (id, run) CROSS JOIN LATERAL (SELECT 1 FROM execution AS e
-				WHERE e.id = t.id AND e.owner + 0 = $1::bigint AND e.run = t.run AND e.state = 'running' OFFSET 0) AS x) = $4::bigint THEN 1 ELSE 0 END)`,
+		c.add(`SELECT 1 / (CASE WHEN (SELECT count(*) FROM unnest($2::text[], $3::bigint[]) AS t (id, run)`+lookup+`
+				WHERE x.owner = $1::bigint AND x.run = t.run AND x.state = 'running') = $4::bigint THEN 1 ELSE 0 END)`,
 			int64(c.b.Session), bare, bareRuns, int64(len(bare))).guard = errApart
 	}
 }
@@ -123,8 +123,10 @@ func (c *committer) take() {
 		}
 	}
 	if len(ids) > 0 {
-		c.add(`WITH taken AS (DELETE FROM inbox USING unnest($1::text[], $2::bigint[]) AS t (addressee, message) JOIN execution AS x ON x.id = t.addressee
-				WHERE inbox.execution = x.key AND inbox.id = t.message RETURNING 1)
+		// By the place of the rows, which never move: of an inbox the planner knows least of all.
+		c.add(`WITH taken AS (DELETE FROM inbox WHERE ctid = ANY(ARRAY(
+				SELECT i.place FROM unnest($1::text[], $2::bigint[]) AS t (id, message)`+lookup+`
+				CROSS JOIN LATERAL (SELECT ctid AS place FROM inbox WHERE inbox.execution = x.key AND inbox.id = t.message OFFSET 0) AS i)) RETURNING 1)
 			SELECT 1 / (CASE WHEN (SELECT count(*) FROM taken) = $3::bigint THEN 1 ELSE 0 END)`, ids, messages, int64(len(ids))).guard = errApart
 	}
 }
@@ -162,8 +164,7 @@ func (k *tasks) put(t *tx) {
 			SELECT x.key, t.run, t.step, t.attempt, 0, coalesce(t.due, now()), t.queue, t.priority, t.activity, t.tags::text[], t.expires, now(), t.bounds, t.input
 			FROM unnest($1::text[], $2::bigint[], $3::text[], $4::int[], $5::timestamptz[], $6::text[], $7::int[], $8::text[], $9::text[],
 				$10::timestamptz[], $11::text[], $12::bytea[])
-			WITH ORDINALITY AS t (id, run, step, attempt, due, queue, priority, activity, tags, expires, bounds, input, n)
-			JOIN execution AS x ON x.id = t.id ORDER BY t.n`,
+			WITH ORDINALITY AS t (id, run, step, attempt, due, queue, priority, activity, tags, expires, bounds, input, n)`+lookup+` ORDER BY t.n`,
 			k.ids, k.runs, k.steps, k.attempts, k.due, k.queues, k.priorities, k.activities, k.tags, k.expires, k.bounds, k.inputs)
 	}
 }
@@ -183,10 +184,11 @@ func (c *committer) release() {
 		}
 	}
 	if len(ids) > 0 {
-		c.add(`UPDATE execution AS x SET owner = 0, due = t.due FROM (SELECT e.key, t.due FROM unnest($2::text[], $3::timestamptz[]) AS t (id, due)
-				CROSS JOIN LATERAL (SELECT key FROM execution WHERE id = t.id AND owner + 0 = $1::bigint OFFSET 0) AS e) AS t
-			WHERE x.key = t.key AND NOT EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key)
-			RETURNING x.id`, int64(c.b.Session), ids, due).row = func(r pgx.Rows) error {
+		c.add(`UPDATE execution SET owner = 0, due = free.due FROM (
+				SELECT x.key, t.due FROM unnest($2::text[], $3::timestamptz[]) AS t (id, due)`+lookup+`
+				CROSS JOIN LATERAL (SELECT EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key) AS any OFFSET 0) AS message
+				WHERE x.owner = $1::bigint AND NOT message.any OFFSET 0) AS free
+			WHERE execution.key = free.key RETURNING execution.id`, int64(c.b.Session), ids, due).row = func(r pgx.Rows) error {
 			var id string
 			err := r.Scan(&id)
 			c.reply.Turns[place[id]].Kept = false
@@ -211,12 +213,12 @@ func (c *committer) finish() {
 	if len(ids) == 0 {
 		return
 	}
-	c.add(`WITH ended AS (UPDATE execution AS x SET state = t.state, result = t.result, failure = t.failure,
+	c.add(`WITH ended AS (UPDATE execution SET state = mine.state, result = mine.result, failure = mine.failure,
 				finished = now(), owner = 0, due = NULL, stuck = NULL
-			FROM (SELECT e.key, t.state, t.result, t.failure FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[])
-					AS t (id, state, run, result, failure)
-				CROSS JOIN LATERAL (SELECT key FROM execution WHERE id = t.id AND owner + 0 = $1::bigint AND run = t.run AND state = 'running' OFFSET 0) AS e) AS t
-			WHERE x.key = t.key RETURNING 1)
+			FROM (SELECT x.key, t.state, t.result, t.failure
+				FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS t (id, state, run, result, failure)`+lookup+`
+				WHERE x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' OFFSET 0) AS mine
+			WHERE execution.key = mine.key RETURNING 1)
 		SELECT 1 / (CASE WHEN (SELECT count(*) FROM ended) = $7::bigint THEN 1 ELSE 0 END)`,
 		int64(c.b.Session), ids, states, runs, results, failures, int64(len(ids))).guard = errApart
 	tell(c.tx, ids)
@@ -230,17 +232,19 @@ func (c *committer) finish() {
 // emptied, and who waits for them gets an outcome, and is woken.
 func tell(t *tx, ids []string) {
 	t.add("DELETE FROM inbox WHERE execution = ANY(ARRAY(SELECT key FROM execution WHERE id = ANY($1::text[])))", ids)
-	t.add(`WITH ended AS MATERIALIZED (SELECT x.key, x.state, CASE WHEN x.state = 'completed' THEN x.result ELSE convert_to(x.failure, 'UTF8') END AS payload,
+	t.add(`WITH ended AS MATERIALIZED (
+			SELECT x.key, x.state, CASE WHEN x.state = 'completed' THEN x.result ELSE convert_to(x.failure, 'UTF8') END AS payload,
 				CASE WHEN x.parent_step <> '' THEN x.parent ELSE '' END AS parent, x.parent_run, x.parent_step, t.n
-			FROM unnest($1::text[]) WITH ORDINALITY AS t (id, n) JOIN execution AS x ON x.id = t.id
+			FROM unnest($1::text[]) WITH ORDINALITY AS t (id, n)
+			CROSS JOIN LATERAL (SELECT * FROM execution WHERE execution.id = t.id OFFSET 0) AS x
 			WHERE x.parent <> '' AND x.parent_step <> '' OR EXISTS (SELECT 1 FROM watch WHERE target = x.key)),
-		gone AS (DELETE FROM watch USING ended WHERE target = ended.key
-			RETURNING watcher, watch.run, watch.step, ended.state, ended.payload, ended.n),
-		told AS (SELECT watcher AS key, run, step, state, payload, n FROM gone
-			UNION ALL SELECT p.key, ended.parent_run, ended.parent_step, ended.state, ended.payload, ended.n
-			FROM ended JOIN execution AS p ON p.id = ended.parent WHERE ended.parent <> ''),
+		watched AS (DELETE FROM watch WHERE target = ANY(ARRAY(SELECT key FROM ended)) RETURNING target, watcher, run, step),
+		told AS (SELECT watched.watcher AS key, watched.run, watched.step, ended.state, ended.payload, ended.n FROM watched JOIN ended ON ended.key = watched.target
+			UNION ALL SELECT p.key, ended.parent_run, ended.parent_step, ended.state, ended.payload, ended.n FROM ended
+			CROSS JOIN LATERAL (SELECT key FROM execution WHERE execution.id = ended.parent OFFSET 0) AS p WHERE ended.parent <> ''),
 		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-			SELECT x.key, 'outcome', told.state, told.run, told.step, 0, now(), told.payload FROM told JOIN execution AS x ON x.key = told.key
+			SELECT told.key, 'outcome', told.state, told.run, told.step, 0, now(), told.payload FROM told
+			CROSS JOIN LATERAL (SELECT state FROM execution WHERE execution.key = told.key OFFSET 0) AS x
 			WHERE x.state IN ('pending', 'running') ORDER BY told.n RETURNING execution)
-		UPDATE execution SET due = now() WHERE key IN (SELECT execution FROM stored) AND owner = 0 AND (due IS NULL OR due > now())`, ids)
+		UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now())`, ids)
 }

@@ -164,21 +164,22 @@ func start(kind Kind, args []string) (*Server, error) {
 
 // find looks for a server's program.
 func find(kind Kind) (string, error) {
-	name := map[Kind]string{KindPostgres: "postgres", KindRedis: "redis-server"}[kind]
+	name := map[Kind]string{KindPostgres: "postgres", KindRedis: "redis-server", KindPooler: "pgbouncer"}[kind]
 	if path, err := exec.LookPath(name); err == nil {
-		if kind == KindRedis { // its name says what it does
+		if kind != KindPostgres { // a program's name may say what it does
 			return path, nil
 		}
 		if path, err = filepath.EvalSymlinks(path); err == nil { // its tools are beside it
 			return path, nil
 		}
 	}
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // the pattern is right
-	if len(found) > 0 {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // the patterns are right
+	sbin, _ := filepath.Glob("/usr/sbin/" + name)
+	if found = append(found, sbin...); len(found) > 0 {
 		slices.Sort(found)
 		return found[len(found)-1], nil
 	}
-	return "", fmt.Errorf("there is no %s here: install it, for Debian with apt-get install %s", name, map[Kind]string{KindPostgres: "postgresql", KindRedis: "redis-server"}[kind])
+	return "", fmt.Errorf("there is no %s here: install it, for Debian with apt-get install %s", name, map[Kind]string{KindPostgres: "postgresql", KindRedis: "redis-server", KindPooler: "pgbouncer"}[kind])
 }
 
 func freePort() (int, error) {
@@ -199,6 +200,9 @@ func (s *Server) prepare(args []string) error {
 	if s.kind == KindRedis {
 		s.args = append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no"}, args...)
 		return nil
+	}
+	if s.kind == KindPooler {
+		return s.configurePooler(shared[KindPostgres])
 	}
 	data := filepath.Join(s.dir, "data")
 	initdb := exec.Command(filepath.Join(filepath.Dir(s.bin), "initdb"), "-D", data, "-U", "senpuki", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
@@ -272,6 +276,9 @@ func (s *Server) answers(ctx context.Context) bool {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(time.Second))
+	if s.kind == KindPooler { // what is behind it answers already
+		return true
+	}
 	if _, err := io.WriteString(c, "PING\r\n"); err != nil {
 		return false
 	}
