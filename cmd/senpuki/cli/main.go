@@ -115,7 +115,7 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	flags.BoolVar(&a.json, "json", false, "print JSON with stable field names")
 	root.AddCommand(
 		a.execCommand(), a.resumeCommand(), a.listCommand(), a.showCommand(), a.historyCommand(), a.resultCommand(),
-		a.waitCommand(), a.logsCommand(), a.signalCommand(), a.cancelCommand(), a.dispatchCommand(), a.workerCommand(), a.workersCommand(),
+		a.waitCommand(), a.logsCommand(), a.watchCommand(), a.signalCommand(), a.cancelCommand(), a.dispatchCommand(), a.workerCommand(), a.workersCommand(),
 		a.upgradeCommand(), a.replayCommand(), a.retryCommand(), a.forkCommand(), a.tasksCommand(), a.dlqCommand(), a.cacheCommand(), a.statsCommand(), a.gcCommand(), a.dbCommand(), a.deployCommand(), a.workflowsCommand(), a.checkCommand(), a.testCommand(), a.initCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	root.InitDefaultHelpCmd()

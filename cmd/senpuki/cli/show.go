@@ -189,6 +189,25 @@ func (a *app) showPublished(raw json.RawMessage, line func(name, value string)) 
 	line("counters", string(doc.Counters))
 }
 
+// shownText is what a script shows of itself, in a line.
+func shownText(raw json.RawMessage) string {
+	var doc struct {
+		Progress struct {
+			Fraction *float64
+			Message  string
+		}
+		Status string
+	}
+	if len(raw) == 0 || json.Unmarshal(raw, &doc) != nil {
+		return ""
+	}
+	text := doc.Progress.Message
+	if f := doc.Progress.Fraction; f != nil {
+		text = strings.TrimSpace(fmt.Sprintf("%.0f%% %s", *f*100, text))
+	}
+	return strings.Trim(text+", "+doc.Status, ", ")
+}
+
 func dueText(due, now time.Time) string {
 	if left := due.Sub(now); left > 0 {
 		return "in " + duration(left.Truncate(time.Millisecond))
