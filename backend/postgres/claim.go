@@ -16,13 +16,15 @@ import (
 
 // Claim gives due executions to a session.
 func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) (claimed []backend.Claimed, err error) {
-	err = s.transact(ctx, fence(r.Session), func(t *tx) (err error) {
+	err = s.transact(ctx, 0, func(t *tx) (err error) {
 		claimed = nil
+		t.alive(r.Session)
 		if r.Limit <= 0 {
 			return t.flush()
 		}
 		keys, err := candidates(t, &r)
 		if err == nil && len(keys) > 0 {
+			t.stand(r.Session)
 			claimed, err = claim(t, keys, r.Session)
 		}
 		return err
@@ -33,12 +35,15 @@ func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) (claimed []ba
 	return claimed, nil
 }
 
-// fence is the session whose row a transaction needs; zero's does not exist.
-func fence(id backend.SessionID) backend.SessionID {
-	if id == 0 {
-		return -1
-	}
-	return id
+// alive queues a look whether a session stands. It locks nothing: a claim that
+// finds nothing has written nothing, and costs an idle worker a read.
+func (t *tx) alive(id backend.SessionID) {
+	t.add("SELECT 1 / (SELECT count(*) FROM session WHERE id = $1::bigint)", int64(id)).guard = backend.ErrFenced
+}
+
+// stand queues the fence; see once. It comes before anything is the session's.
+func (t *tx) stand(id backend.SessionID) {
+	t.add("SELECT 1 / (SELECT count(*) FROM (SELECT 1 FROM session WHERE id = $1::bigint FOR KEY SHARE) AS s)", int64(id)).guard = backend.ErrFenced
 }
 
 // candidates finds and locks what a request may claim.

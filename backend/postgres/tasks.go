@@ -63,14 +63,15 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 		return nil, err
 	}
 	for late {
-		if err := s.transact(ctx, fence(r.Session), func(t *tx) (err error) {
+		if err := s.transact(ctx, r.Session, func(t *tx) (err error) {
 			late, err = t.concludeTasks(backend.TaskExpired, "owner = 0 AND expires IS NOT NULL AND expires <= now()")
 			return err
 		}); err != nil {
 			return nil, err
 		}
 	}
-	err = s.transact(ctx, fence(r.Session), func(t *tx) (err error) {
+	err = s.transact(ctx, 0, func(t *tx) (err error) {
+		t.alive(r.Session)
 		claimed, err = claimTasks(t, &r)
 		return err
 	})
@@ -88,6 +89,10 @@ func claimTasks(t *tx, r *backend.TaskRequest) (claimed []backend.Task, err erro
 		if err != nil {
 			return nil, err
 		}
+		if len(tasks) == 0 {
+			break
+		}
+		t.stand(r.Session)
 		if err := lockLimits(t, tasks); err != nil {
 			return nil, err
 		}

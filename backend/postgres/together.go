@@ -35,10 +35,11 @@ func (c *committer) together() {
 
 // appendRows queues the journal rows of the group, and the fence of turns without any.
 func (c *committer) appendRows() {
-	var ids, bare []string
-	var runs, numbers, bareRuns []int64
-	var data [][]byte
-	var known []bool // that the row before exists
+	var bare []string
+	var bareRuns []int64
+	n := len(c.group)
+	ids, runs, numbers, data := make([]string, 0, n), make([]int64, 0, n), make([]int64, 0, n), make([][]byte, 0, n)
+	known := make([]bool, 0, n) // that the row before exists
 	for _, i := range c.group {
 		t := &c.b.Turns[i]
 		id := clean(t.Execution)
