@@ -4,7 +4,7 @@ GOLANGCI_VERSION := v2.15.0
 BIN              := $(CURDIR)/bin
 # The race detector needs cgo; `go env` says 0 where there is no C compiler.
 RACE             := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
-TEST_TIMEOUT     ?= 6m
+TEST_TIMEOUT     ?= 9m
 FUZZTIME         ?= 30s
 KILLS            ?= 2000
 SOAK             ?= 10m

@@ -55,16 +55,17 @@ def main(what):
 			t.Fatal(err)
 		}
 	}
-	m := &watchModel{ctx: ctx, watcher: &watcher{eng, store}, width: 120, height: 24}
-	for deadline := time.Now().Add(time.Minute); ; {
-		m.looked(m.look()().(watchLooked).snapshot())
-		if strings.Contains(m.plain(), "at it") || time.Now().After(deadline) {
-			return m, eng
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if h, err := eng.History(ctx, "order-wait"); err != nil {
+			t.Fatal(err)
+		} else if len(h.Steps) == 2 { // it waits
+			break
 		}
 	}
+	m := &watchModel{ctx: ctx, watcher: &watcher{eng, store}, width: 120, height: 24}
+	m.looked(snapshot(m.look()().(watchLooked)))
+	return m, eng
 }
-
-func (l watchLooked) snapshot() snapshot { return snapshot(l) }
 
 func (m *watchModel) plain() string { return ansi.Strip(m.text(time.Now())) }
 
