@@ -77,9 +77,10 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: soak
-soak: ## kill a workflow KILLS (2000) times; disturb three workers for SOAK (10m)
+soak: ## kill a workflow KILLS (2000) times; disturb workers on SQLite, then on PostgreSQL, for SOAK (10m) each
 	go test -run '^TestKill$$' -timeout 0 -v ./cmd/senpuki -args -kills $(KILLS)
 	go test -run '^TestSoak$$' -timeout 0 -v ./cmd/senpuki -args -soak $(SOAK)
+	go test -run '^TestChaos$$' -timeout 0 -v ./cmd/senpuki -args -chaos $(SOAK)
 
 .PHONY: release
 release: ## archives for every system, with checksums, in dist/

@@ -30,6 +30,9 @@ func TestChaos(t *testing.T) {
 	period, seed := *chaos, *soakSeed
 	if period == 0 {
 		period = 8 * time.Second
+		if underRace {
+			period = 2 * time.Second
+		}
 	}
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())

@@ -54,7 +54,7 @@ func TestVersions(t *testing.T) {
 	s.open()
 	versions, executions := 200, 500
 	if underRace {
-		versions, executions = 60, 150
+		versions, executions = 20, 60
 	}
 	begun := make(map[string]int) // id -> version
 	for v := 1; v <= versions; v++ {
