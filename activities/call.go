@@ -136,19 +136,13 @@ func (a *Activity) bind(args, kwargs []byte, in []reflect.Value) ([]reflect.Valu
 		return nil, badArguments("%s: the arguments are no JSON array: %v", a.name, err)
 	}
 	var named []keyword
-	var names []string
 	if len(kwargs) > 0 && !isNull(kwargs) {
-		err := members(kwargs, func(name string, raw []byte) error {
-			named = append(named, keyword{name, raw})
-			names = append(names, name)
-			return nil
-		})
-		if err != nil {
+		if named, err = keywords(kwargs); err != nil {
 			return nil, badArguments("%s: the keyword arguments are no JSON object: %v", a.name, err)
 		}
 	}
 	if len(named) > 0 || len(positional) != len(a.params) {
-		if f := a.shape(len(positional), names, false); f != nil {
+		if f := a.shape(len(positional), names(named), false); f != nil {
 			return nil, f
 		}
 	}
@@ -168,24 +162,42 @@ func (a *Activity) bind(args, kwargs []byte, in []reflect.Value) ([]reflect.Valu
 		in = append(in, reflect.New(a.params[i].typ).Elem())
 	}
 	for _, k := range named {
-		if p := a.param(k.name); p >= 0 {
-			if err := a.params[p].decode(k.raw, in[before+p]); err != nil {
-				return nil, a.wrong(k.name, err)
-			}
-			continue
-		}
-		whole := in[len(in)-1]
-		if whole.Kind() == reflect.Pointer {
-			if whole.IsNil() {
-				whole.Set(reflect.New(a.whole))
-			}
-			whole = whole.Elem()
-		}
-		if err := a.fields.lookup(k.name).set(k.raw, whole); err != nil {
+		if err := a.set(k, in[before:]); err != nil {
 			return nil, a.wrong(k.name, err)
 		}
 	}
 	return in, nil
+}
+
+// keywords takes keyword arguments apart.
+func keywords(kwargs []byte) (named []keyword, err error) {
+	err = members(kwargs, func(name string, raw []byte) error {
+		named = append(named, keyword{name, raw})
+		return nil
+	})
+	return named, err
+}
+
+func names(named []keyword) (all []string) {
+	for _, k := range named {
+		all = append(all, k.name)
+	}
+	return all
+}
+
+// set decodes a keyword argument to the parameter of its name, or to a field of the last one.
+func (a *Activity) set(k keyword, in []reflect.Value) error {
+	if p := a.param(k.name); p >= 0 {
+		return a.params[p].decode(k.raw, in[p])
+	}
+	whole := in[len(in)-1]
+	if whole.Kind() == reflect.Pointer {
+		if whole.IsNil() {
+			whole.Set(reflect.New(a.whole))
+		}
+		whole = whole.Elem()
+	}
+	return a.fields.lookup(k.name).set(k.raw, whole)
 }
 
 // wrong is the failure of an argument that does not decode.

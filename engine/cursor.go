@@ -132,7 +132,7 @@ func (x *execution) replayIssue(c starlark.Command) error {
 	if c.Kind == starlark.AwaitSignal {
 		return nil
 	}
-	st := x.ask(c)
+	st := x.ask(&c)
 	if c.Kind == starlark.StartChild {
 		st.asked, st.input, st.digest = x.now, starlark.CallInput(c.Args, c.Kwargs), x.rec.Digest
 		if e.digest != nil {

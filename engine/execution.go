@@ -182,7 +182,7 @@ func (x *execution) drive() {
 //
 //go:noinline
 func growStack(i int) byte {
-	var room [6 << 10]byte
+	var room [12 << 10]byte
 	room[i&1023] = 1
 	return room[(i+1)&1023]
 }

@@ -66,7 +66,7 @@ func (x *execution) Issue(c starlark.Command) error {
 	x.w.engine.weigh("the arguments of", c.Name, max(len(c.Args), len(c.Kwargs)))
 	switch c.Kind {
 	case starlark.CallActivity:
-		st = &step{cmd: c}
+		st = newStep(&c)
 		if failure := x.refuse(st); failure != nil {
 			e.kind, e.failure = []byte(entryRefused), encodeFailure(failure)
 			x.put(&e)
@@ -86,11 +86,11 @@ func (x *execution) Issue(c starlark.Command) error {
 			x.queueUp(st)
 		}
 	case starlark.StartTimer:
-		st = x.ask(c)
+		st = x.ask(&c)
 		x.schedule(st)
 	case starlark.AwaitSignal: // the script itself matches signals to waits
 	case starlark.StartChild:
-		st = &step{cmd: c}
+		st = newStep(&c)
 		if failure := x.refuseChild(st); failure != nil {
 			e.kind, e.failure = []byte(entryRefused), encodeFailure(failure)
 			x.put(&e)
@@ -104,7 +104,7 @@ func (x *execution) Issue(c starlark.Command) error {
 			e.digest = []byte(st.digest)
 		}
 	case starlark.SendSignal, starlark.CancelOther, starlark.AwaitResult:
-		x.askOther(x.ask(c))
+		x.askOther(x.ask(&c))
 	default:
 		return fmt.Errorf("the engine does not know the command %q", c.Kind)
 	}
@@ -169,8 +169,8 @@ func plainOrNil(stored []byte) ([]byte, error) {
 }
 
 // ask notes a step as waited for.
-func (x *execution) ask(c starlark.Command) *step {
-	st := &step{cmd: c}
+func (x *execution) ask(c *starlark.Command) *step {
+	st := newStep(c)
 	if c.Kind == starlark.StartTimer {
 		st.due = max(x.now+c.Delay.Microseconds(), 1)
 	}

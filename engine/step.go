@@ -56,6 +56,13 @@ type step struct {
 	key          *string
 }
 
+// newStep is a step without a copy of itself on the stack of its script.
+func newStep(c *starlark.Command) *step {
+	st := new(step)
+	st.cmd = *c
+	return st
+}
+
 // attempt is an activity's code running here.
 type attempt struct {
 	number   int

@@ -87,6 +87,8 @@ const slack = 64
 // ordered by due time, so what is not due yet is never looked at. When others
 // have locked so many of those it looked at that there are too few, it looks at more. The lock looks
 // again at all that makes a row claimable: since it was found it may have been claimed, run to its end and be nobody's again.
+// It says owner + 0, so that the planner takes the row by its key and not all
+// that are due, one of which it will be.
 func due(t *tx, table, live, accept string, limit int, queues, tags []string, other any, more ...any) (keys []int64, err error) {
 	sql := fmt.Sprintf(`WITH RECURSIVE level (queue, priority) AS (
 			SELECT q, (SELECT priority FROM %[1]s WHERE owner = 0 AND %[2]s queue = q ORDER BY priority DESC LIMIT 1)
@@ -102,8 +104,10 @@ func due(t *tx, table, live, accept string, limit int, queues, tags []string, ot
 				ORDER BY x.due, x.key LIMIT $3::bigint) AS x
 			WHERE l.priority IS NOT NULL ORDER BY x.priority DESC, x.due, x.key LIMIT $3::bigint)
 		SELECT (SELECT count(*) FROM best), ARRAY(
-			SELECT x.key FROM %[1]s AS x WHERE x.key = ANY(ARRAY(SELECT key FROM best)) AND x.owner = 0 AND %[2]s x.due <= now()
-			ORDER BY x.priority DESC, x.due, x.key LIMIT $5::bigint FOR NO KEY UPDATE SKIP LOCKED)`, table, live, accept)
+			SELECT mine.key FROM best CROSS JOIN LATERAL (
+				SELECT x.key FROM %[1]s AS x WHERE x.key = best.key AND x.owner + 0 = 0 AND %[2]s x.due <= now()
+				FOR NO KEY UPDATE SKIP LOCKED OFFSET 0) AS mine
+			LIMIT $5::bigint)`, table, live, accept)
 	for look := int64(limit + slack); ; look *= 4 {
 		var seen int64
 		if _, err := t.first([]any{&seen, &keys}, sql, append([]any{queues, tags, look, other, int64(limit)}, more...)...); err != nil {

@@ -25,14 +25,15 @@ const patience = 2 * time.Minute
 // go of its locks before another one could take its session for dead. Plans are
 // made once for a connection, perhaps while the tables are still empty, and
 // must do when they are large: every statement of ours has its index, and finds
-// its rows one by one (see lookup).
+// its rows one by one (see lookup). What the planner takes for expensive it would
+// compile first, at every execution, which takes longer than to run it.
 var settings = []struct{ name, value string }{
 	{"idle_in_transaction_session_timeout", "5000"},
 	{"plan_cache_mode", "force_generic_plan"},
 	{"enable_seqscan", "off"},
 	{"enable_hashjoin", "off"},
 	{"enable_mergejoin", "off"},
-	{"plan_cache_mode", "force_generic_plan"},
+	{"jit", "off"},
 }
 
 // target is a URL taken apart.

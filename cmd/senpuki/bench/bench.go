@@ -22,12 +22,12 @@ import (
 
 // Config says what is measured.
 type Config struct {
-	Backend     string                                              // its name: "sqlite", "memory", ...
-	Dir         string                                              // the directory of the database's file, "" when it has none
-	Synchronous string                                              // of SQLite: "FULL" or "NORMAL"
-	Open        func(ctx context.Context) (backend.Store, error)    // opens the database
-	Child       func(ctx context.Context, args ...string) *exec.Cmd // this program's bench command on the same database
-	Report      func(Result) error                                  // is told each result as it is known
+	Backend string                                              // its name: "sqlite", "memory", ...
+	Lasts   bool                                                // it outlives its process
+	Raw     func(ctx context.Context, batch int) (Raw, error)   // its raw driver, to write so many rows a transaction; nil: none
+	Open    func(ctx context.Context) (backend.Store, error)    // opens the database
+	Child   func(ctx context.Context, args ...string) *exec.Cmd // this program's bench command on the same database
+	Report  func(Result) error                                  // is told each result as it is known
 
 	// Sizes; zero means the default of the workload.
 	Steps, Executions, Activities, Samples int
@@ -46,13 +46,13 @@ type Result struct {
 
 // workload is one kind of measurement.
 type workload struct {
-	name   string
-	run    func(ctx context.Context, c Config) (Result, error)
-	batch  int                                           // rows a transaction of the limit that it is compared with; 0: none
-	share  func(r Result, rowsPerSecond float64) float64 // of that limit
-	onDisk bool                                          // needs a database that outlives a process
-	alone  bool                                          // a larger form of another; not a part of "all": it takes long
-	extra  bool                                          // likewise, and of a name of its own
+	name    string
+	run     func(ctx context.Context, c Config) (Result, error)
+	batch   int                                           // rows a transaction of the limit that it is compared with; 0: none
+	share   func(r Result, rowsPerSecond float64) float64 // of that limit
+	lasting bool                                          // needs a database that outlives a process
+	alone   bool                                          // a larger form of another; not a part of "all": it takes long
+	extra   bool                                          // likewise, and of a name of its own
 }
 
 // workloads in the order of "all"; limit comes before them.
@@ -65,8 +65,8 @@ var workloads = []workload{
 	{name: "sleepers", run: func(ctx context.Context, c Config) (Result, error) {
 		return sleepers(ctx, c, or(c.Executions, 100_000))
 	}, alone: true},
-	{name: "recovery", run: recovery, onDisk: true},
-	{name: "remote", run: remote, onDisk: true, extra: true},
+	{name: "recovery", run: recovery, lasting: true},
+	{name: "remote", run: remote, lasting: true, extra: true},
 	{name: "backlog", run: backlog, extra: true},
 }
 
@@ -106,7 +106,7 @@ func Run(ctx context.Context, name string, c Config) error {
 	if err := Check(name); err != nil {
 		return err
 	}
-	if name == "limit" && c.Dir == "" {
+	if name == "limit" && c.Raw == nil {
 		return &WorkloadError{name, "there is no raw driver to compare " + c.Backend + " with"}
 	}
 	store, err := c.Open(ctx)
@@ -116,9 +116,9 @@ func Run(ctx context.Context, name string, c Config) error {
 	if err := store.Close(); err != nil {
 		return err
 	}
-	if (name == "limit" || name == "all") && c.Dir != "" {
+	if (name == "limit" || name == "all") && c.Raw != nil {
 		for _, batch := range limitBatches {
-			r, err := measureLimit(ctx, c.Dir, c.Synchronous, batch)
+			r, err := measureLimit(ctx, c, batch)
 			if err != nil {
 				return err
 			}
@@ -131,7 +131,7 @@ func Run(ctx context.Context, name string, c Config) error {
 		if name != w.name && (name != "all" || w.alone || w.extra) {
 			continue
 		}
-		if w.onDisk && c.Dir == "" {
+		if w.lasting && !c.Lasts {
 			if name == "all" {
 				continue
 			}
@@ -152,8 +152,8 @@ func Run(ctx context.Context, name string, c Config) error {
 // what else the machine does meanwhile shall slow down both.
 func (w workload) measure(ctx context.Context, c Config) (Result, error) {
 	var limit float64
-	if w.batch > 0 && c.Dir != "" {
-		l, err := measureLimit(ctx, c.Dir, c.Synchronous, w.batch)
+	if w.batch > 0 && c.Raw != nil {
+		l, err := measureLimit(ctx, c, w.batch)
 		if err != nil {
 			return Result{}, err
 		}

@@ -44,7 +44,10 @@ func TestMain(m *testing.M) {
 // onDisk is a configuration for a database file.
 func onDisk(path string) Config {
 	return Config{
-		Backend: "sqlite", Dir: filepath.Dir(path), Synchronous: "FULL",
+		Backend: "sqlite", Lasts: true,
+		Raw: func(ctx context.Context, batch int) (Raw, error) {
+			return RawSQLite(ctx, filepath.Dir(path), "FULL", batch)
+		},
 		Open: func(ctx context.Context) (backend.Store, error) { return sqlite.Open(ctx, path) },
 		Child: func(ctx context.Context, args ...string) *exec.Cmd {
 			words, _ := json.Marshal([]string{args[0], args[1], path})

@@ -117,13 +117,20 @@ func (a *app) benchConfig() (bench.Config, error) {
 	if m := scheme.FindStringSubmatch(a.db); m != nil {
 		c.Backend, rest = strings.ToLower(m[1]), a.db[len(m[0]):]
 	}
-	if c.Backend != "sqlite" {
-		return c, nil
-	}
-	path, query, _ := strings.Cut(rest, "?")
-	c.Dir, c.Synchronous = filepath.Dir(path), "FULL"
-	if values, err := url.ParseQuery(query); err == nil && strings.EqualFold(values.Get("synchronous"), "normal") {
-		c.Synchronous = "NORMAL"
+	switch c.Backend {
+	case "sqlite":
+		path, query, _ := strings.Cut(rest, "?")
+		synchronous := "FULL"
+		if values, err := url.ParseQuery(query); err == nil && strings.EqualFold(values.Get("synchronous"), "normal") {
+			synchronous = "NORMAL"
+		}
+		c.Lasts = true
+		c.Raw = func(ctx context.Context, batch int) (bench.Raw, error) {
+			return bench.RawSQLite(ctx, filepath.Dir(path), synchronous, batch)
+		}
+	case "postgres", "postgresql":
+		c.Lasts = true
+		c.Raw = func(ctx context.Context, _ int) (bench.Raw, error) { return bench.RawPostgres(ctx, a.db) }
 	}
 	return c, nil
 }
