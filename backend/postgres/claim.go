@@ -32,6 +32,7 @@ func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) (claimed []ba
 	if err != nil {
 		return nil, err
 	}
+	s.known.claimed(claimed)
 	return claimed, nil
 }
 

@@ -28,6 +28,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 			session = -1 // nobody's: no such row
 		}
 	}
+	s.known.leaving(b.Turns)
 	apart := false
 	for {
 		err = s.transact(ctx, session, func(t *tx) error {
@@ -49,7 +50,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 	if err != nil {
 		return backend.Reply{}, err
 	}
-	s.landed(b.Turns)
+	s.known.landed(b.Turns)
 	return reply, nil
 }
 

@@ -62,7 +62,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", at.name, hide(err, at.secrets))
 	}
-	s := &Store{pool: pool, schema: at.schema, pooler: at.pooler, secrets: at.secrets, tails: make(map[backend.RunKey]int64)}
+	s := &Store{pool: pool, schema: at.schema, pooler: at.pooler, secrets: at.secrets}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.settings = "SELECT set_config('search_path', " + quote(at.schema) + ", true)"
 	for _, v := range settings {

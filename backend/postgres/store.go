@@ -91,7 +91,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -99,9 +98,6 @@ import (
 
 	"github.com/senpuki/senpuki/backend"
 )
-
-// maxTails bounds what is remembered of journals.
-const maxTails = 1 << 17
 
 // Store is a schema of a PostgreSQL database.
 type Store struct {
@@ -114,8 +110,7 @@ type Store struct {
 	life     context.Context // ends with Close
 	end      context.CancelFunc
 
-	mu    sync.Mutex               // guards tails
-	tails map[backend.RunKey]int64 // rows known to exist; journals only grow
+	known known
 }
 
 // Close waits for what is under way and closes all connections.
@@ -125,35 +120,6 @@ func (s *Store) Close() error {
 		s.pool.Close()
 	}
 	return nil
-}
-
-// knows reports whether a row is known to exist.
-func (s *Store) knows(run backend.RunKey, row int64) bool {
-	if row < 0 {
-		return row == -1
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	last, ok := s.tails[run]
-	return ok && last >= row
-}
-
-// landed remembers what a batch has written, once it has landed.
-func (s *Store) landed(turns []backend.Turn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range turns {
-		t := &turns[i]
-		switch {
-		case t.Then == backend.Finish || t.Then == backend.Continue:
-			delete(s.tails, t.Run)
-		case len(t.Rows) > 0:
-			if len(s.tails) >= maxTails {
-				clear(s.tails)
-			}
-			s.tails[t.Run] = t.First + int64(len(t.Rows)) - 1
-		}
-	}
 }
 
 // Deploy stores programs and deployments.

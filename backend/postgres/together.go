@@ -33,33 +33,36 @@ func (c *committer) together() {
 	c.finish()
 }
 
-// appendRows queues the journal rows of the group, and the fence of turns without any.
+// appendRows queues the journal rows of the group, and the fence of turns without
+// any. Only what is not known is looked up: that the execution is the session's and runs, and that the row before is there.
 func (c *committer) appendRows() {
 	var bare []string
 	var bareRuns []int64
 	n := len(c.group)
 	ids, runs, numbers, data := make([]string, 0, n), make([]int64, 0, n), make([]int64, 0, n), make([][]byte, 0, n)
-	known := make([]bool, 0, n) // that the row before exists
+	held, follows := make([]bool, 0, n), make([]bool, 0, n)
 	for _, i := range c.group {
 		t := &c.b.Turns[i]
+		mine := t.Then == backend.Finish || c.known.held(c.b.Session, t) // finish looks for itself
 		id := clean(t.Execution)
-		if len(t.Rows) == 0 {
+		if len(t.Rows) == 0 && !mine {
 			bare, bareRuns = append(bare, id), append(bareRuns, int64(t.Run))
 		}
 		for n, row := range t.Rows {
 			ids, runs, numbers = append(ids, id), append(runs, int64(t.Run)), append(numbers, t.First+int64(n))
-			data, known = append(data, row), append(known, n > 0 || c.knows(t.Run, t.First-1))
+			data, held, follows = append(data, row), append(held, mine), append(follows, n > 0 || c.known.row(t.Run, t.First-1))
 		}
 	}
 	if len(ids) > 0 {
 		c.add(`WITH landed AS (INSERT INTO journal (run, row, session, data)
-				SELECT x.run, t.row, $1::bigint, t.data
-				FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bool[]) AS t (id, run, row, data, known)`+lookup+`
-				WHERE x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' AND x.stuck IS NULL
-				AND (t.known OR EXISTS (SELECT 1 FROM journal AS j WHERE j.run = t.run AND j.row = t.row - 1))
+				SELECT t.run, t.row, $1::bigint, t.data
+				FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bool[], $7::bool[]) AS t (id, run, row, data, held, follows)
+				WHERE (t.held OR EXISTS (SELECT 1 FROM execution AS x
+					WHERE x.id = t.id AND x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' AND x.stuck IS NULL))
+				AND (t.follows OR EXISTS (SELECT 1 FROM journal AS j WHERE j.run = t.run AND j.row = t.row - 1))
 				RETURNING 1)
-			SELECT 1 / (CASE WHEN (SELECT count(*) FROM landed) = $7::bigint THEN 1 ELSE 0 END)`,
-			int64(c.b.Session), ids, runs, numbers, data, known, int64(len(ids))).guard = errApart
+			SELECT 1 / (CASE WHEN (SELECT count(*) FROM landed) = $8::bigint THEN 1 ELSE 0 END)`,
+			int64(c.b.Session), ids, runs, numbers, data, held, follows, int64(len(ids))).guard = errApart
 	}
 	if len(bare) > 0 {
 		c.add(`SELECT 1 / (CASE WHEN (SELECT count(*) FROM unnest($2::text[], $3::bigint[]) AS t (id, run)`+lookup+`
