@@ -10,6 +10,7 @@ import (
 
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/engine"
+	"github.com/senpuki/senpuki/starlark"
 )
 
 const (
@@ -87,7 +88,7 @@ func (l *lab) pend(ctx context.Context, session backend.SessionID, n int) (claim
 }
 
 func (l *lab) claim(ctx context.Context, session backend.SessionID, n int) ([]backend.Claimed, error) {
-	return l.store.Claim(ctx, backend.ClaimRequest{Session: session, Queues: []string{queue()}, Editions: []int{1}, Limit: n})
+	return l.store.Claim(ctx, backend.ClaimRequest{Session: session, Queues: []string{queue()}, Editions: []int{starlark.Edition}, Limit: n})
 }
 
 // end finishes executions without running them.

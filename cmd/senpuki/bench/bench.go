@@ -29,9 +29,17 @@ type Config struct {
 	Child   func(ctx context.Context, args ...string) *exec.Cmd // this program's bench command on the same database
 	Report  func(Result) error                                  // is told each result as it is known
 
+	// Notifier makes wake-ups beside those of the database; nil: there are none.
+	Notifier func() (backend.Notifier, error)
+	// Counters are what the server has counted since ever; nil: it does not count.
+	Counters func(ctx context.Context) (Counters, error)
+
 	// Sizes; zero means the default of the workload.
-	Steps, Executions, Activities, Samples int
+	Steps, Executions, Activities, Samples, Aged int
 }
+
+// Counters are what a server counts: transactions, and versions of rows that it has made dead.
+type Counters struct{ Commits, Dead int64 }
 
 // Result is one figure.
 type Result struct {
@@ -68,6 +76,9 @@ var workloads = []workload{
 	{name: "recovery", run: recovery, lasting: true},
 	{name: "remote", run: remote, lasting: true, extra: true},
 	{name: "backlog", run: backlog, extra: true},
+	{name: "workers", run: workers, lasting: true, extra: true},
+	{name: "wakeup", run: wakeup, lasting: true, extra: true},
+	{name: "aged", run: aged, extra: true},
 }
 
 // byTime compares milliseconds with rows a second, byCount a count a second.

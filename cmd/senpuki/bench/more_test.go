@@ -1,10 +1,13 @@
 package bench
 
 import (
+	"context"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/sqlite"
 )
 
@@ -22,6 +25,21 @@ func TestWorkloadsOfTheirOwn(t *testing.T) {
 	if r := backlog[0]; len(backlog) != 1 || r.Value <= 0 || r.N != 300 {
 		t.Errorf("%+v", backlog)
 	}
+	c.Aged = 300
+	if r := collect(t, "aged", c)[0]; r.Value <= 0 || r.N != 300 || r.Detail["after"].(float64) <= 0 {
+		t.Errorf("%+v", r)
+	}
+	c.Executions = 20
+	r := collect(t, "workers", c)[0]
+	for _, n := range []string{"1", "2", "4"} {
+		if r.N != 20 || r.Detail["wall_ms_"+n].(float64) < r.Detail["no_overhead_ms_1"].(float64)/4 {
+			t.Errorf("%+v", r)
+		}
+	}
+	c.Notifier = func() (backend.Notifier, error) { return &party{}, nil }
+	if r := collect(t, "wakeup", c)[0]; r.Value <= 0 || r.Detail["notifier_p50_ms"] != r.Value || r.Detail["polls_p50_ms"].(float64) <= 0 {
+		t.Errorf("%+v", r)
+	}
 	store, err := sqlite.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
@@ -36,4 +54,36 @@ func TestWorkloadsOfTheirOwn(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// party is a notifier within a process: all of them hear what one says.
+type party struct{ _ byte } // of a size, so that no two are the same
+
+var guests struct {
+	sync.Mutex
+	hear map[*party]func(backend.Hint)
+}
+
+func (p *party) Notify(_ context.Context, h backend.Hint) error {
+	guests.Lock()
+	defer guests.Unlock()
+	for _, heard := range guests.hear {
+		heard(h)
+	}
+	return nil
+}
+
+func (p *party) Listen(ctx context.Context, heard func(backend.Hint)) error {
+	guests.Lock()
+	if guests.hear == nil {
+		guests.hear = make(map[*party]func(backend.Hint))
+	}
+	guests.hear[p] = heard
+	guests.Unlock()
+	heard(backend.Hint{})
+	<-ctx.Done()
+	guests.Lock()
+	delete(guests.hear, p)
+	guests.Unlock()
+	return ctx.Err()
 }

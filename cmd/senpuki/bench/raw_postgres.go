@@ -18,17 +18,38 @@ type rawPostgres struct {
 	schema string
 }
 
-// RawPostgres writes to a schema of its own in the database that a URL of package postgres names.
-func RawPostgres(ctx context.Context, raw string) (Raw, error) {
+// dial connects to the database that a URL of package postgres names, and says in which schema that is.
+func dial(ctx context.Context, raw string) (conn *pgx.Conn, schema string, err error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, errors.New("not a URL") // the parser's words quote the password
+		return nil, "", errors.New("not a URL") // the parser's words quote the password
 	}
 	options := u.Query()
+	if schema = options.Get("schema"); schema == "" {
+		schema = "senpuki"
+	}
 	options.Del("schema")
 	options.Del("pooler")
 	u.RawQuery = options.Encode()
-	conn, err := pgx.Connect(ctx, u.String())
+	conn, err = pgx.Connect(ctx, u.String())
+	return conn, schema, err
+}
+
+// PostgresCounters reads what the server has counted for such a database.
+func PostgresCounters(ctx context.Context, raw string) (c Counters, err error) {
+	conn, schema, err := dial(ctx, raw)
+	if err != nil {
+		return c, err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	err = conn.QueryRow(ctx, `SELECT (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()),
+		(SELECT coalesce(sum(n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_all_tables WHERE schemaname = $1)`, schema).Scan(&c.Commits, &c.Dead)
+	return c, err
+}
+
+// RawPostgres writes to a schema of its own in the database that a URL of package postgres names.
+func RawPostgres(ctx context.Context, raw string) (Raw, error) {
+	conn, _, err := dial(ctx, raw)
 	if err != nil {
 		return nil, err
 	}

@@ -118,6 +118,8 @@ func Child(ctx context.Context, mode, arg string, c Config, out io.Writer) error
 		return resume(ctx, arg, c, out)
 	case ChildWork:
 		return serve(ctx, arg, c, out)
+	case ChildSleep:
+		return sleepy(ctx, arg, c, out)
 	}
 	return fmt.Errorf("there is no child mode %q", mode)
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/engine"
 )
@@ -85,17 +86,22 @@ func startWorker(ctx context.Context, c Config, queue string) (stop func(), err 
 }
 
 // serve is what that process does.
-func serve(ctx context.Context, queue string, c Config, out io.Writer) (err error) {
+func serve(ctx context.Context, queue string, c Config, out io.Writer) error {
 	reg, err := doNothing()
 	if err != nil {
 		return err
 	}
+	return serveWith(ctx, c, reg, engine.Options{Queues: []string{queue}, MaxConcurrency: concurrency}, out)
+}
+
+// serveWith runs a worker until its process is killed, and says when it is ready.
+func serveWith(ctx context.Context, c Config, reg *activities.Registry, o engine.Options, out io.Writer) (err error) {
 	store, err := c.Open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	eng, err := engine.New(store, reg, engine.Options{Queues: []string{queue}, MaxConcurrency: concurrency})
+	eng, err := engine.New(store, reg, o)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
 )
 
 // sequential: one execution whose steps follow each other.
@@ -79,13 +80,52 @@ func throughput(ctx context.Context, c Config) (Result, error) {
 		return Result{}, err
 	}
 	slices.Sort(dispatching)
-	return Result{
-		N: n, Unit: "steps/s", Value: round(float64(n*stepsEach)/median(took).Seconds(), 1),
-		Detail: map[string]any{
-			"steps_each": stepsEach, "rounds_ms": inMilliseconds(took), "max_concurrency": concurrency,
-			"dispatch_ms": milliseconds(median(dispatching)), "clock": "from the start of the worker to the last end",
-		},
-	}, nil
+	detail := map[string]any{
+		"steps_each": stepsEach, "rounds_ms": inMilliseconds(took), "max_concurrency": concurrency,
+		"dispatch_ms": milliseconds(median(dispatching)), "clock": "from the start of the worker to the last end",
+	}
+	if c.Counters != nil {
+		counted, err := count(ctx, c, n)
+		if err != nil {
+			return Result{}, err
+		}
+		detail["commits_per_step"] = round(float64(counted.Commits)/float64(n*stepsEach), 4)
+		detail["dead_rows_per_execution"] = round(float64(counted.Dead)/float64(n), 2)
+	}
+	return Result{N: n, Unit: "steps/s", Value: round(float64(n*stepsEach)/median(took).Seconds(), 1), Detail: detail}, nil
+}
+
+// count is what the server counts while a worker runs n executions that wait, from
+// its connecting to its disconnecting: only then are counts sure to be complete.
+func count(ctx context.Context, c Config, n int) (Counters, error) {
+	jobs := make([]engine.Job, n)
+	l, err := newLab(ctx, c)
+	if err != nil {
+		return Counters{}, err
+	}
+	for i := range jobs {
+		jobs[i] = engine.Job{Input: engine.Input{Args: []any{stepsEach}}, Options: engine.DispatchOptions{
+			Digest: l.program.Digest, Function: "sequential", Queue: queue(),
+		}}
+	}
+	_, err = l.engine.DispatchAll(ctx, "bench", jobs)
+	if err := errors.Join(err, l.close()); err != nil {
+		return Counters{}, err
+	}
+	before, err := c.Counters(ctx)
+	if err != nil {
+		return Counters{}, err
+	}
+	if l, err = newLab(ctx, c); err != nil {
+		return Counters{}, err
+	}
+	l.work(ctx)
+	_, err = l.await(ctx, n)
+	if err := errors.Join(err, l.close()); err != nil {
+		return Counters{}, err
+	}
+	after, err := c.Counters(ctx)
+	return Counters{after.Commits - before.Commits, after.Dead - before.Dead}, err
 }
 
 // fanout: one execution with many activities at once.

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/redis"
 	"github.com/senpuki/senpuki/cmd/senpuki/bench"
 )
 
@@ -35,6 +36,9 @@ are in a second, and what share that is of what the raw driver writes.
   recovery    10,000 steps resumed in a fresh process     ms until live
   remote      10,000 steps that another process runs      steps/s
   backlog     a claim with 100,000 pending, and with 100  times as long
+  workers     steps of 5 ms by 1, 2 and 4 processes       speed-up of four, as a share of four
+  wakeup      dispatched to an idle process               ms until it begins, for each way to wake it
+  aged        throughput beside 1,000,000 that ended      times as much as without them
   limit       journal rows, by the raw driver alone       rows/s
 
 Without --db a new database in the working directory is measured and removed
@@ -131,6 +135,10 @@ func (a *app) benchConfig() (bench.Config, error) {
 	case "postgres", "postgresql":
 		c.Lasts = true
 		c.Raw = func(ctx context.Context, _ int) (bench.Raw, error) { return bench.RawPostgres(ctx, a.db) }
+		c.Counters = func(ctx context.Context) (bench.Counters, error) { return bench.PostgresCounters(ctx, a.db) }
+	}
+	if a.redisURL() != "" {
+		c.Notifier = func() (backend.Notifier, error) { return redis.Open(a.redisURL(), a.databaseName()) }
 	}
 	return c, nil
 }
