@@ -60,7 +60,8 @@ cross: ## compile for the other systems, without cgo
 	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build -o /dev/null ./cmd/senpuki
 
 .PHONY: bench
-bench: ## every Go benchmark
+bench: ## measure SQLite and fail when it is worse than recorded; then every Go benchmark
+	go run ./cmd/senpuki bench --compare cmd/senpuki/bench/recorded.json
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: bench-once

@@ -22,7 +22,7 @@ import (
 )
 
 func (a *app) benchCommand() *cobra.Command {
-	var workload, child, childArg string
+	var workload, child, childArg, compare string
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure a database",
@@ -42,7 +42,11 @@ are in a second, and what share that is of what the raw driver writes.
   limit       journal rows, by the raw driver alone       rows/s
 
 Without --db a new database in the working directory is measured and removed
-afterwards; SENPUKI_DB is left alone. A database that is named keeps what was run in it.`,
+afterwards; SENPUKI_DB is left alone. A database that is named keeps what was run in it.
+
+--compare FILE fails when a result is worse than recorded ones allow: a JSON array
+of {"workload", "backend", "share_of_limit" or "value", "band"}; a band of 0.4
+allows 40 % worse. Where there is a limit its share is compared, not the time.`,
 		Example: `  senpuki bench
   senpuki bench --workload throughput --json
   senpuki bench --db 'bench.db?synchronous=normal'`,
@@ -53,7 +57,7 @@ afterwards; SENPUKI_DB is left alone. A database that is named keeps what was ru
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt)
 			defer stop()
-			err := a.bench(ctx, workload, child, childArg)
+			err := a.bench(ctx, workload, child, childArg, compare)
 			if c.Context().Err() == nil && ctx.Err() != nil {
 				return &exitError{exitInterrupted, errors.New("interrupted")}
 			}
@@ -65,6 +69,7 @@ afterwards; SENPUKI_DB is left alone. A database that is named keeps what was ru
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&workload, "workload", "all", strings.Join(bench.Workloads(), ", "))
+	flags.StringVar(&compare, "compare", "", "fail when a result is worse than this file of recorded ones allows")
 	flags.StringVar(&child, "child", "", "side of a measurement that needs processes of its own")
 	flags.StringVar(&childArg, "child-arg", "", "what the child is told")
 	for _, hidden := range []string{"child", "child-arg"} {
@@ -75,7 +80,13 @@ afterwards; SENPUKI_DB is left alone. A database that is named keeps what was ru
 }
 
 // bench measures the database named by --db, or one that exists only meanwhile.
-func (a *app) bench(ctx context.Context, workload, child, childArg string) (err error) {
+func (a *app) bench(ctx context.Context, workload, child, childArg, compare string) (err error) {
+	var records []bench.Record
+	if compare != "" {
+		if records, err = bench.ReadRecords(compare); err != nil {
+			return usage("--compare: %w", err)
+		}
+	}
 	measured := *a
 	if measured.db == "" {
 		var dir string
@@ -96,7 +107,19 @@ func (a *app) bench(ctx context.Context, workload, child, childArg string) (err 
 	if child != "" {
 		return bench.Child(ctx, child, childArg, config, a.out)
 	}
-	return bench.Run(ctx, workload, config)
+	if records == nil {
+		return bench.Run(ctx, workload, config)
+	}
+	var results []bench.Result
+	report := config.Report
+	config.Report = func(r bench.Result) error {
+		results = append(results, r)
+		return report(r)
+	}
+	if err := bench.Run(ctx, workload, config); err != nil {
+		return err
+	}
+	return bench.Compare(records, results)
 }
 
 func (a *app) benchConfig() (bench.Config, error) {
@@ -133,7 +156,7 @@ func (a *app) benchConfig() (bench.Config, error) {
 			return bench.RawSQLite(ctx, filepath.Dir(path), synchronous, batch)
 		}
 	case "postgres", "postgresql":
-		c.Lasts = true
+		c.Backend, c.Lasts = "postgres", true
 		c.Raw = func(ctx context.Context, _ int) (bench.Raw, error) { return bench.RawPostgres(ctx, a.db) }
 		c.Counters = func(ctx context.Context) (bench.Counters, error) { return bench.PostgresCounters(ctx, a.db) }
 	}

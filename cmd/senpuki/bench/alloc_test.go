@@ -1,0 +1,64 @@
+// How much a step allocates: a count that does not depend on the machine.
+
+//go:build !race
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/postgres"
+	"github.com/senpuki/senpuki/backend/servertest"
+)
+
+// A sequential step allocates less than these. It is no parallel test: the process counts for all.
+func TestAllocations(t *testing.T) {
+	for name, test := range map[string]struct {
+		config Config
+		most   float64
+	}{
+		"memory":   {inMemory(), 33},
+		"sqlite":   {onDisk(filepath.Join(t.TempDir(), "x.db")), 40},
+		"postgres": {Config{Open: func(ctx context.Context) (backend.Store, error) { return postgres.Open(ctx, servertest.Postgres(t)) }}, 60},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if n, err := allocations(t.Context(), test.config, 2000); err != nil || n > test.most {
+				t.Errorf("%.1f allocations a step, at most %.0f are allowed; %v", n, test.most, err)
+			} else {
+				t.Logf("%.1f allocations a step", n)
+			}
+		})
+	}
+}
+
+// allocations is how many objects a step of n sequential ones allocates, in the whole process.
+func allocations(ctx context.Context, c Config, n int) (_ float64, err error) {
+	l, err := newLab(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	l.work(ctx)
+	if err := l.ready(ctx); err != nil {
+		return 0, err
+	}
+	count := 0.0
+	for range 2 { // the first warms up
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := l.dispatch(ctx, "sequential", n, true); err != nil {
+			return 0, err
+		}
+		if _, err := l.await(ctx, 1); err != nil {
+			return 0, err
+		}
+		runtime.ReadMemStats(&after)
+		count = float64(after.Mallocs-before.Mallocs) / float64(n)
+	}
+	return count, nil
+}
