@@ -18,6 +18,15 @@ var errApart = errors.New("a batch did not land together")
 
 // Commit writes a batch.
 func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Reply, err error) {
+	if !s.pooler && plainly(&b) {
+		reply, landed, err := s.commitPlain(ctx, &b)
+		if landed {
+			s.known.landed(b.Turns)
+		}
+		if landed || err != nil {
+			return reply, s.translate(err)
+		}
+	}
 	session := backend.SessionID(0)
 	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0
 	for i := range b.Create {

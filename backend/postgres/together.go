@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -33,36 +34,53 @@ func (c *committer) together() {
 	c.finish()
 }
 
-// appendRows queues the journal rows of the group, and the fence of turns without
-// any. Only what is not known is looked up: that the execution is the session's and runs, and that the row before is there.
+// rows is journal rows, column by column.
+type rows struct {
+	ids           []string
+	runs, numbers []int64
+	data          [][]byte
+	held          []bool // the execution is known to be the session's and to run
+	follows       []bool // the row before is known to be there
+}
+
+func (r *rows) add(k *known, session backend.SessionID, t *backend.Turn) {
+	held := t.Then == backend.Finish || k.held(session, t) // finish looks for itself
+	for n, data := range t.Rows {
+		r.ids, r.runs, r.numbers = append(r.ids, clean(t.Execution)), append(r.runs, int64(t.Run)), append(r.numbers, t.First+int64(n))
+		r.data, r.held, r.follows = append(r.data, data), append(r.held, held), append(r.follows, n > 0 || k.row(t.Run, t.First-1))
+	}
+}
+
+// The rows of a session, $1, that are in $2 to $7, or the one row that is there; with a condition in
+// front of what is looked up, which is only what is not known.
+const (
+	manyRows   = `unnest($2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bool[], $7::bool[])`
+	oneRow     = `(VALUES ($2::text, $3::bigint, $4::bigint, $5::bytea, $6::bool, $7::bool))`
+	insertRows = `INSERT INTO journal (run, row, session, data)
+		SELECT t.run, t.row, $1::bigint, t.data FROM %s AS t (id, run, row, data, held, follows)
+		WHERE %s (t.held OR EXISTS (SELECT 1 FROM execution AS x
+			WHERE x.id = t.id AND x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' AND x.stuck IS NULL))
+		AND (t.follows OR EXISTS (SELECT 1 FROM journal AS j WHERE j.run = t.run AND j.row = t.row - 1))
+		RETURNING 1`
+)
+
+var insertGroup = "WITH landed AS (" + fmt.Sprintf(insertRows, manyRows, "") + `)
+	SELECT 1 / (CASE WHEN (SELECT count(*) FROM landed) = $8::bigint THEN 1 ELSE 0 END)`
+
+// appendRows queues the journal rows of the group, and the fence of turns without any.
 func (c *committer) appendRows() {
 	var bare []string
 	var bareRuns []int64
-	n := len(c.group)
-	ids, runs, numbers, data := make([]string, 0, n), make([]int64, 0, n), make([]int64, 0, n), make([][]byte, 0, n)
-	held, follows := make([]bool, 0, n), make([]bool, 0, n)
+	var r rows
 	for _, i := range c.group {
 		t := &c.b.Turns[i]
-		mine := t.Then == backend.Finish || c.known.held(c.b.Session, t) // finish looks for itself
-		id := clean(t.Execution)
-		if len(t.Rows) == 0 && !mine {
-			bare, bareRuns = append(bare, id), append(bareRuns, int64(t.Run))
+		if len(t.Rows) == 0 && t.Then != backend.Finish && !c.known.held(c.b.Session, t) {
+			bare, bareRuns = append(bare, clean(t.Execution)), append(bareRuns, int64(t.Run))
 		}
-		for n, row := range t.Rows {
-			ids, runs, numbers = append(ids, id), append(runs, int64(t.Run)), append(numbers, t.First+int64(n))
-			data, held, follows = append(data, row), append(held, mine), append(follows, n > 0 || c.known.row(t.Run, t.First-1))
-		}
+		r.add(&c.known, c.b.Session, t)
 	}
-	if len(ids) > 0 {
-		c.add(`WITH landed AS (INSERT INTO journal (run, row, session, data)
-				SELECT t.run, t.row, $1::bigint, t.data
-				FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bool[], $7::bool[]) AS t (id, run, row, data, held, follows)
-				WHERE (t.held OR EXISTS (SELECT 1 FROM execution AS x
-					WHERE x.id = t.id AND x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' AND x.stuck IS NULL))
-				AND (t.follows OR EXISTS (SELECT 1 FROM journal AS j WHERE j.run = t.run AND j.row = t.row - 1))
-				RETURNING 1)
-			SELECT 1 / (CASE WHEN (SELECT count(*) FROM landed) = $8::bigint THEN 1 ELSE 0 END)`,
-			int64(c.b.Session), ids, runs, numbers, data, held, follows, int64(len(ids))).guard = errApart
+	if n := len(r.ids); n > 0 {
+		c.add(insertGroup, int64(c.b.Session), r.ids, r.runs, r.numbers, r.data, r.held, r.follows, int64(n)).guard = errApart
 	}
 	if len(bare) > 0 {
 		c.add(`SELECT 1 / (CASE WHEN (SELECT count(*) FROM unnest($2::text[], $3::bigint[]) AS t (id, run)`+lookup+`
