@@ -31,6 +31,11 @@ func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Cl
 			return err
 		}
 		claimed, err = claim(c, found, r.Session, at)
+		for i := range claimed {
+			if x := &claimed[i]; x.Stuck == nil {
+				s.known.owns(x.Run, r.Session, x.ID)
+			}
+		}
 		return err
 	})
 	if err != nil {

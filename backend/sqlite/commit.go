@@ -19,12 +19,38 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, err
 	var reply backend.Reply
 	err := s.write(ctx, func(c *conn, at time.Time) error {
 		reply.Now = at
+		if done, err := s.commitOne(c, &b, &reply); done || err != nil {
+			return err
+		}
 		return s.commit(c, &b, &reply)
 	})
 	if err != nil {
 		return backend.Reply{}, err
 	}
 	return reply, nil
+}
+
+// commitOne lands a batch that is one plain turn of an execution that is known to be the session's, with one
+// statement, which is its fence, too. It reports false when it has changed nothing.
+func (s *Store) commitOne(c *conn, b *backend.Batch, reply *backend.Reply) (bool, error) {
+	if len(b.Turns) != 1 || len(b.Create)+len(b.Send)+len(b.Settle)+len(b.Back) > 0 {
+		return false, nil
+	}
+	t := &b.Turns[0]
+	if !plain(t) || !s.known.follows(t) || !s.known.held(b.Session, t) {
+		return false, nil
+	}
+	n, err := c.exec(`INSERT OR FAIL INTO journal (run, row, session, data)
+		SELECT ?, ?, ?3, ? WHERE EXISTS (SELECT 1 FROM session WHERE id = ?3)`, t.Run, t.First, b.Session, t.Rows[0])
+	if err != nil || n == 0 {
+		if duplicate(err) {
+			err = nil
+		}
+		return false, err
+	}
+	s.known.wrote(t.Run, t.First)
+	reply.Turns = make([]backend.TurnReply, 1)
+	return true, nil
 }
 
 func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply) error {
@@ -50,6 +76,11 @@ func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply) error {
 			return err
 		}
 		reply.Created = created
+		for i := range created {
+			if n := &b.Create[i]; n.Claim && created[i].Existing == nil {
+				s.known.owns(created[i].Run, b.Session, n.ID)
+			}
+		}
 	}
 	if len(b.Turns) > 0 {
 		reply.Turns = make([]backend.TurnReply, len(b.Turns))
@@ -112,7 +143,7 @@ func (s *Store) land(c *conn, b *backend.Batch, reply *backend.Reply) error {
 		if _, err := c.exec("ROLLBACK TO land"); err != nil {
 			return err
 		}
-		clear(s.tails)
+		clear(s.known)
 		return s.landEach(c, b, reply, s.upTo(len(b.Turns)))
 	}
 	if err != nil {
@@ -132,30 +163,29 @@ func (s *Store) upTo(n int) []int {
 }
 
 func (s *Store) landGrouped(c *conn, b *backend.Batch, reply *backend.Reply) error {
-	group, rest := s.group[:0], s.rest[:0]
+	held, group, rest := s.held[:0], s.group[:0], s.rest[:0]
 	for i := range b.Turns {
-		if s.follows(&b.Turns[i]) {
-			group = append(group, i)
-		} else {
+		switch t := &b.Turns[i]; {
+		case !single(t) || t.Then == backend.Release || !s.known.follows(t):
 			rest = append(rest, i)
+		case s.known.held(b.Session, t):
+			held = append(held, i)
+		default:
+			group = append(group, i)
 		}
 	}
-	s.group, s.rest = group, rest
+	s.held, s.group, s.rest = held, group, rest
+	for _, statement := range appendHeld {
+		var err error
+		if held, err = s.landWith(c, b, reply, held, statement); err != nil {
+			return err
+		}
+	}
+	group = append(group, held...)
 	for _, statement := range appendMany {
-		for len(group) >= statement.turns {
-			ok, err := s.appendTogether(c, b, group[:statement.turns], statement)
-			if err == nil && ok {
-				err = finishEach(c, b, group[:statement.turns], reply.Now)
-			}
-			if err != nil {
-				return err
-			}
-			if !ok { // one by one they will show which may not land
-				if err := s.landEach(c, b, reply, group[:statement.turns]); err != nil {
-					return err
-				}
-			}
-			group = group[statement.turns:]
+		var err error
+		if group, err = s.landWith(c, b, reply, group, statement); err != nil {
+			return err
 		}
 	}
 	if err := s.landEach(c, b, reply, group); err != nil {
@@ -164,14 +194,33 @@ func (s *Store) landGrouped(c *conn, b *backend.Batch, reply *backend.Reply) err
 	return s.landEach(c, b, reply, rest)
 }
 
+// landWith lands as many turns as fill the statement, and returns the others.
+func (s *Store) landWith(c *conn, b *backend.Batch, reply *backend.Reply, turns []int, statement manyTurns) ([]int, error) {
+	for ; len(turns) >= statement.turns; turns = turns[statement.turns:] {
+		some := turns[:statement.turns]
+		ok, err := s.appendTogether(c, b, some, statement)
+		if err == nil && ok {
+			err = s.finishEach(c, b, some, reply.Now)
+		}
+		if err == nil && !ok { // one by one they will show which may not land
+			err = s.landEach(c, b, reply, some)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return turns, nil
+}
+
 // finishEach ends the executions of those turns that finish, whose rows have landed.
-func finishEach(c *conn, b *backend.Batch, turns []int, at time.Time) error {
+func (s *Store) finishEach(c *conn, b *backend.Batch, turns []int, at time.Time) error {
 	looked, quiet, alone := false, false, false
 	for _, i := range turns {
 		t := &b.Turns[i]
 		if t.Then != backend.Finish {
 			continue
 		}
+		delete(s.known, t.Run)
 		if !looked {
 			v, err := c.first(nonstop, `SELECT EXISTS (SELECT 1 FROM inbox) OR EXISTS (SELECT 1 FROM watch) OR EXISTS (SELECT 1 FROM task)
 				OR EXISTS (SELECT 1 FROM memo_waiter) OR EXISTS (SELECT 1 FROM memo WHERE result IS NULL),
@@ -219,38 +268,46 @@ func (s *Store) landOne(c *conn, session backend.SessionID, t *backend.Turn, at 
 	return s.turnOf(c, session, t, at)
 }
 
-// manyTurns is a statement that lands a number of plain turns at once; see append1.
+// manyTurns is a statement that lands the rows of a number of turns at once.
 type manyTurns struct {
 	turns int
+	looks bool // at whose the executions are
 	sql   string
 }
 
-// appendMany are the statements for many turns, the largest first.
-var appendMany = []manyTurns{newManyTurns(32), newManyTurns(8)}
+// appendMany are the statements for many turns, the largest first, which look
+// whether the executions are the session's; appendHeld those for turns of which that is known.
+var (
+	appendMany = []manyTurns{newManyTurns(32), newManyTurns(8)}
+	appendHeld = []manyTurns{newHeldTurns(32), newHeldTurns(8)}
+)
 
 func newManyTurns(n int) manyTurns {
-	return manyTurns{n, `INSERT OR FAIL INTO journal (run, row, session, data)
+	return manyTurns{n, true, `INSERT OR FAIL INTO journal (run, row, session, data)
 	SELECT x.run, v.column2, ?1, v.column3
 	FROM (VALUES ` + strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", n), ", ") + `) AS v CROSS JOIN execution AS x ON x.id = v.column1
 	WHERE x.owner = ?1 AND x.run = v.column4 AND x.state = 'running' AND x.stuck IS NULL`}
 }
 
-// follows reports whether a turn may share the statement of many: it is plain,
-// or would be but for its end, and the row before its own is known to exist.
-func (s *Store) follows(t *backend.Turn) bool {
-	if !single(t) || t.Then == backend.Release {
-		return false
-	}
-	last, ok := s.tails[t.Run]
-	return t.First == 0 || ok && last == t.First-1
+// newHeldTurns does without numbers on its parameters: the driver would look for the name of each.
+func newHeldTurns(n int) manyTurns {
+	return manyTurns{n, false, "INSERT OR FAIL INTO journal (run, row, session, data) VALUES " +
+		strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", n), ", ")}
 }
 
 // appendTogether lands turns with one statement. When it reports false it has changed nothing.
 func (s *Store) appendTogether(c *conn, b *backend.Batch, turns []int, statement manyTurns) (bool, error) {
-	args := append(s.args[:0], b.Session)
+	args, session := s.args[:0], any(b.Session)
+	if statement.looks {
+		args = append(args, session)
+	}
 	for _, i := range turns {
 		t := &b.Turns[i]
-		args = append(args, t.Execution, t.First, t.Rows[0], int64(t.Run))
+		if statement.looks {
+			args = append(args, t.Execution, t.First, t.Rows[0], int64(t.Run))
+		} else {
+			args = append(args, int64(t.Run), t.First, session, t.Rows[0])
+		}
 	}
 	s.args = args
 	if _, err := c.exec("SAVEPOINT many"); err != nil {
@@ -265,18 +322,10 @@ func (s *Store) appendTogether(c *conn, b *backend.Batch, turns []int, statement
 		return false, err
 	}
 	for _, i := range turns {
-		s.remember(b.Turns[i].Run, b.Turns[i].First)
+		s.known.wrote(b.Turns[i].Run, b.Turns[i].First)
 	}
 	_, err = c.exec("RELEASE many")
 	return true, err
-}
-
-// remember notes that a row exists.
-func (s *Store) remember(run backend.RunKey, row int64) {
-	if len(s.tails) >= maxTails {
-		clear(s.tails)
-	}
-	s.tails[run] = row
 }
 
 // failed names the turn that may not land; faults are passed on.
@@ -302,7 +351,7 @@ func single(t *backend.Turn) bool {
 // earlier Stuck to clear. The statement reads only the execution: one that
 // read the journal too would build a temporary table each time.
 func (s *Store) append1(c *conn, session backend.SessionID, t *backend.Turn) (bool, error) {
-	if last, ok := s.tails[t.Run]; t.First != 0 && (!ok || last != t.First-1) {
+	if !s.known.follows(t) {
 		v, err := c.first(nonstop, "SELECT 1 FROM journal WHERE run = ? AND row = ?", t.Run, t.First-1)
 		if err != nil || v == nil {
 			return false, err
@@ -318,12 +367,15 @@ func (s *Store) append1(c *conn, session backend.SessionID, t *backend.Turn) (bo
 	if err != nil || n == 0 {
 		return false, err
 	}
-	s.remember(t.Run, t.First)
+	s.known.wrote(t.Run, t.First)
 	return true, nil
 }
 
 // turnOf lands any turn.
 func (s *Store) turnOf(c *conn, session backend.SessionID, t *backend.Turn, at time.Time) (r backend.TurnReply, err error) {
+	if t.Then != backend.Hold || t.Stuck != nil {
+		s.known.leaves(t.Run)
+	}
 	v, err := c.first(nonstop, "SELECT key, owner, run, state, stuck IS NOT NULL FROM execution WHERE id = ?", t.Execution)
 	if err != nil {
 		return r, err
@@ -379,7 +431,7 @@ func (s *Store) appendRows(c *conn, session backend.SessionID, t *backend.Turn) 
 	if len(t.Rows) == 0 {
 		return nil
 	}
-	if last, ok := s.tails[t.Run]; !ok || last != t.First-1 {
+	if r, ok := s.known[t.Run]; !ok || r.last < 0 || r.last != t.First-1 {
 		v, err := c.first(nonstop, "SELECT row FROM journal WHERE run = ? ORDER BY row DESC LIMIT 1", t.Run)
 		if err != nil {
 			return err
@@ -398,7 +450,7 @@ func (s *Store) appendRows(c *conn, session backend.SessionID, t *backend.Turn) 
 			return err
 		}
 	}
-	s.remember(t.Run, t.First+int64(len(t.Rows))-1)
+	s.known.wrote(t.Run, t.First+int64(len(t.Rows))-1)
 	return nil
 }
 

@@ -219,7 +219,7 @@ func (s *Store) next(c *conn, session backend.SessionID, key int64, t *backend.T
 	if _, err := c.exec("DELETE FROM journal WHERE run = ?", t.Run); err != nil {
 		return 0, err
 	}
-	delete(s.tails, t.Run)
+	delete(s.known, t.Run)
 	if err := over(c, t.Run, at); err != nil {
 		return 0, err
 	}

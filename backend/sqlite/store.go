@@ -20,9 +20,6 @@ import (
 // readers is how many reads may run at once.
 const readers = 4
 
-// maxTails bounds what is remembered of journals.
-const maxTails = 1 << 16
-
 // Store is a SQLite file.
 type Store struct {
 	path string
@@ -30,10 +27,11 @@ type Store struct {
 
 	// Guarded by the turnstile.
 	writer   *conn
-	programs map[string]bool          // digests known to be stored; they are never removed
-	tails    map[backend.RunKey]int64 // rows known to exist; journals only grow
-	args     []any                    // scratch space of appendTogether
-	group    []int                    // and of land
+	programs map[string]bool // digests known to be stored; they are never removed
+	known    known
+	args     []any // scratch space of appendTogether
+	held     []int // and of land
+	group    []int
 	rest     []int
 
 	idle   chan *conn // a nil one is yet to be opened
@@ -45,7 +43,7 @@ type Store struct {
 
 func newStore(path string, turn *turnstile, writer *conn) *Store {
 	s := &Store{path: path, turn: turn, writer: writer, programs: make(map[string]bool),
-		tails: make(map[backend.RunKey]int64), idle: make(chan *conn, readers)}
+		known: make(known), idle: make(chan *conn, readers)}
 	for range readers {
 		s.idle <- nil
 	}
@@ -94,7 +92,7 @@ func (s *Store) write(ctx context.Context, fn func(c *conn, at time.Time) error)
 	}
 	err := transact(s.writer, func() error { return fn(s.writer, now()) })
 	if err != nil {
-		clear(s.tails) // what it had learned may have been rolled back
+		clear(s.known) // what it had learned may have been rolled back
 	}
 	return translate(err)
 }
