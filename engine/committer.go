@@ -141,14 +141,13 @@ func (c *committer) run() {
 // their commit: then each is written by itself.
 func (c *committer) commit(batch []*write) {
 	reply, err := c.land(batch)
-	var te *backend.TurnError
-	if len(batch) > 1 && (errors.As(err, &te) || errors.Is(err, backend.ErrNoProgram)) {
+	if len(batch) > 1 && (unlandable(err) || errors.Is(err, backend.ErrNoProgram)) {
 		for i := range batch {
 			c.commit(batch[i : i+1])
 		}
 		return
 	}
-	if err != nil && !errors.Is(err, backend.ErrFenced) && !errors.As(err, &te) {
+	if err != nil && !errors.Is(err, backend.ErrFenced) && !unlandable(err) {
 		// The database fails: who dispatches is told, turns are tried for ever.
 		batch = c.refuse(batch, err)
 		if len(batch) > 0 {
@@ -174,6 +173,12 @@ func (c *committer) commit(batch []*write) {
 		}
 		w.done <- r
 	}
+}
+
+// unlandable reports whether a commit failed for a turn that may not land.
+func unlandable(err error) bool {
+	_, ok := errors.AsType[*backend.TurnError](err)
+	return ok
 }
 
 // refuse answers the new executions of a batch with err and returns the turns.
@@ -224,8 +229,7 @@ func (c *committer) land(batch []*write) (backend.Reply, error) {
 		started := c.metrics.clock()
 		reply, err := c.store.Commit(c.ctx, b)
 		c.commits.Add(1)
-		var te *backend.TurnError
-		answered := err == nil || errors.Is(err, backend.ErrFenced) || errors.Is(err, backend.ErrNoProgram) || errors.As(err, &te)
+		answered := err == nil || errors.Is(err, backend.ErrFenced) || errors.Is(err, backend.ErrNoProgram) || unlandable(err)
 		c.metrics.commit(len(batch), started, !answered)
 		switch {
 		case err == nil:

@@ -24,8 +24,7 @@ const (
 
 // code is the SQLSTATE of an error, or "".
 func code(err error) string {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
 	}
 	return ""
@@ -51,11 +50,14 @@ func duplicate(err error) bool { return code(err) == uniqueViolation }
 func (s *Store) translate(err error) error { return hide(translate(err), s.secrets) }
 
 func translate(err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *pgconn.PgError
 	var network net.Error
 	var connecting *pgconn.ConnectError
 	switch {
-	case err == nil, errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &e):
 		if sentinel, advice := meaning(e); sentinel != nil {

@@ -16,8 +16,8 @@ var errShut = errors.New("store is closed")
 
 // translate gives a driver's error the sentinel that its code stands for.
 func translate(err error) error {
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
 		return err
 	}
 	var sentinel error
@@ -37,6 +37,6 @@ func translate(err error) error {
 
 // duplicate reports whether a statement met a primary key that exists.
 func duplicate(err error) bool {
-	var e *sqlite.Error
-	return errors.As(err, &e) && (e.Code() == codes.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == codes.SQLITE_CONSTRAINT_UNIQUE)
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (e.Code() == codes.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == codes.SQLITE_CONSTRAINT_UNIQUE)
 }

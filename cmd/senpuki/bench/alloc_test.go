@@ -22,7 +22,7 @@ func TestAllocations(t *testing.T) {
 		config Config
 		most   float64
 	}{
-		"memory":   {inMemory(), 33},
+		"memory":   {inMemory(), 30},
 		"sqlite":   {onDisk(filepath.Join(t.TempDir(), "x.db")), 40},
 		"postgres": {Config{Open: func(ctx context.Context) (backend.Store, error) { return postgres.Open(ctx, servertest.Postgres(t)) }}, 60},
 	} {
