@@ -139,6 +139,7 @@ func (x *execution) stepDone(st *step, value []byte) starlark.Delivery {
 	if x.w.options.Observer != nil {
 		x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
 	}
+	x.spent(st)
 	return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: value}
 }
 

@@ -44,6 +44,7 @@ type execution struct {
 	now          int64 // time of the entry last delivered
 	started      int64
 	steps        map[string]*step
+	spare        *step // that is over, for the next one
 	seq          int
 	ready        []*step // attempts that wait for a slot
 	starting     []*step // attempts that begin when the turn has landed

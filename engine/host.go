@@ -66,7 +66,7 @@ func (x *execution) Issue(c starlark.Command) error {
 	x.w.engine.weigh("the arguments of", c.Name, max(len(c.Args), len(c.Kwargs)))
 	switch c.Kind {
 	case starlark.CallActivity:
-		st = newStep(&c)
+		st = x.newStep(&c)
 		if failure := x.refuse(st); failure != nil {
 			e.kind, e.failure = []byte(entryRefused), encodeFailure(failure)
 			x.put(&e)
@@ -90,7 +90,7 @@ func (x *execution) Issue(c starlark.Command) error {
 		x.schedule(st)
 	case starlark.AwaitSignal: // the script itself matches signals to waits
 	case starlark.StartChild:
-		st = newStep(&c)
+		st = x.newStep(&c)
 		if failure := x.refuseChild(st); failure != nil {
 			e.kind, e.failure = []byte(entryRefused), encodeFailure(failure)
 			x.put(&e)
@@ -170,7 +170,7 @@ func plainOrNil(stored []byte) ([]byte, error) {
 
 // ask notes a step as waited for.
 func (x *execution) ask(c *starlark.Command) *step {
-	st := newStep(c)
+	st := x.newStep(c)
 	if c.Kind == starlark.StartTimer {
 		st.due = max(x.now+c.Delay.Microseconds(), 1)
 	}

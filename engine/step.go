@@ -56,11 +56,25 @@ type step struct {
 	key          *string
 }
 
-// newStep is a step without a copy of itself on the stack of its script.
-func newStep(c *starlark.Command) *step {
-	st := new(step)
+// newStep is a step without a copy of itself on the stack of its script. The
+// one before, if it is over and nobody has it any more, serves again.
+func (x *execution) newStep(c *starlark.Command) *step {
+	st := x.spare
+	if st == nil {
+		st = new(step)
+	}
+	x.spare = nil
 	st.cmd = *c
 	return st
+}
+
+// spent makes a step that is over serve again, unless somebody may still have it.
+func (x *execution) spent(st *step) {
+	if st.timer != nil || st.queued || st.memo != "" || st.remote || st.dropped {
+		return
+	}
+	*st = step{}
+	x.spare = st
 }
 
 // attempt is an activity's code running here.
