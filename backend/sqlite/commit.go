@@ -14,16 +14,26 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
+// errApart says that turns which share statements did not all land. The batch is
+// written again turn by turn, to find out which is the first that may not.
+var errApart = errors.New("a batch did not land together")
+
 // Commit writes a batch.
 func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
 	var reply backend.Reply
-	err := s.write(ctx, func(c *conn, at time.Time) error {
-		reply.Now = at
+	apart := false
+	try := func(c *conn, at time.Time) error {
+		reply = backend.Reply{Now: at}
 		if done, err := s.commitOne(c, &b, &reply); done || err != nil {
 			return err
 		}
-		return s.commit(c, &b, &reply)
-	})
+		return s.commit(c, &b, &reply, apart)
+	}
+	err := s.write(ctx, try)
+	if errors.Is(err, errApart) {
+		apart = true
+		err = s.write(ctx, try)
+	}
 	if err != nil {
 		return backend.Reply{}, err
 	}
@@ -53,7 +63,7 @@ func (s *Store) commitOne(c *conn, b *backend.Batch, reply *backend.Reply) (bool
 	return true, nil
 }
 
-func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply) error {
+func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply, apart bool) error {
 	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0
 	for i := range b.Create {
 		ok, err := s.stored(c, b.Create[i].Digest)
@@ -84,7 +94,7 @@ func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply) error {
 	}
 	if len(b.Turns) > 0 {
 		reply.Turns = make([]backend.TurnReply, len(b.Turns))
-		if err := s.land(c, b, reply); err != nil {
+		if err := s.land(c, b, reply, apart); err != nil {
 			return err
 		}
 	}
@@ -130,26 +140,14 @@ func (s *Store) stored(c *conn, digest string) (bool, error) {
 
 // land writes the turns: the rows of plain ones many at once, the others one by one. Turns
 // of different executions may land in any order, and those of one keep theirs.
-func (s *Store) land(c *conn, b *backend.Batch, reply *backend.Reply) error {
-	if len(b.Turns) < appendMany[len(appendMany)-1].turns {
+func (s *Store) land(c *conn, b *backend.Batch, reply *backend.Reply, apart bool) error {
+	if apart || len(b.Turns) < appendMany[len(appendMany)-1].turns {
 		return s.landEach(c, b, reply, s.upTo(len(b.Turns)))
-	}
-	if _, err := c.exec("SAVEPOINT land"); err != nil {
-		return err
 	}
 	err := s.landGrouped(c, b, reply)
-	var refused *backend.TurnError
-	if errors.As(err, &refused) { // say which is the first that may not land
-		if _, err := c.exec("ROLLBACK TO land"); err != nil {
-			return err
-		}
-		clear(s.known)
-		return s.landEach(c, b, reply, s.upTo(len(b.Turns)))
+	if _, refused := errors.AsType[*backend.TurnError](err); refused {
+		return errApart // it may not be the first
 	}
-	if err != nil {
-		return err
-	}
-	_, err = c.exec("RELEASE land")
 	return err
 }
 
@@ -198,14 +196,10 @@ func (s *Store) landGrouped(c *conn, b *backend.Batch, reply *backend.Reply) err
 func (s *Store) landWith(c *conn, b *backend.Batch, reply *backend.Reply, turns []int, statement manyTurns) ([]int, error) {
 	for ; len(turns) >= statement.turns; turns = turns[statement.turns:] {
 		some := turns[:statement.turns]
-		ok, err := s.appendTogether(c, b, some, statement)
-		if err == nil && ok {
-			err = s.finishEach(c, b, some, reply.Now)
+		if err := s.appendTogether(c, b, some, statement); err != nil {
+			return nil, err
 		}
-		if err == nil && !ok { // one by one they will show which may not land
-			err = s.landEach(c, b, reply, some)
-		}
-		if err != nil {
+		if err := s.finishEach(c, b, some, reply.Now); err != nil {
 			return nil, err
 		}
 	}
@@ -295,8 +289,9 @@ func newHeldTurns(n int) manyTurns {
 		strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", n), ", ")}
 }
 
-// appendTogether lands turns with one statement. When it reports false it has changed nothing.
-func (s *Store) appendTogether(c *conn, b *backend.Batch, turns []int, statement manyTurns) (bool, error) {
+// appendTogether lands turns with one statement. Without a savepoint: to keep
+// copies of all pages for the case of a refusal costs more than to begin again.
+func (s *Store) appendTogether(c *conn, b *backend.Batch, turns []int, statement manyTurns) error {
 	args, session := s.args[:0], any(b.Session)
 	if statement.looks {
 		args = append(args, session)
@@ -310,22 +305,17 @@ func (s *Store) appendTogether(c *conn, b *backend.Batch, turns []int, statement
 		}
 	}
 	s.args = args
-	if _, err := c.exec("SAVEPOINT many"); err != nil {
-		return false, err
-	}
 	n, err := c.exec(statement.sql, args...)
-	if err != nil && !duplicate(err) {
-		return false, err
-	}
-	if err != nil || n != int64(statement.turns) {
-		_, err = c.exec("ROLLBACK TO many")
-		return false, err
+	switch {
+	case duplicate(err), err == nil && n != int64(statement.turns):
+		return errApart
+	case err != nil:
+		return err
 	}
 	for _, i := range turns {
 		s.known.wrote(b.Turns[i].Run, b.Turns[i].First)
 	}
-	_, err = c.exec("RELEASE many")
-	return true, err
+	return nil
 }
 
 // failed names the turn that may not land; faults are passed on.
