@@ -388,7 +388,9 @@ type Turn struct {
 }
 
 // Batch is one transaction. Session may be zero when there are no Turns and no
-// Claim among Create.
+// Claim among Create. The turns of one execution land in their order, those of
+// different ones in any: whether a message that one of them sends is there when another releases
+// its addressee is for the store to say. Either way the addressee comes to know of it.
 type Batch struct {
 	Session SessionID
 	Create  []NewExecution

@@ -282,6 +282,11 @@ func (m *model) newExecution() backend.NewExecution {
 	return n
 }
 
+// speaks reports whether a turn may put a message into another execution's inbox.
+func speaks(p plan) bool {
+	return p.Then == backend.Finish || p.Then == backend.Continue || len(p.Orders)+len(p.Memos)+len(p.Withdraw) > 0
+}
+
 // plan is a turn in terms that hold on both sides.
 type plan struct {
 	backend.Turn
@@ -328,6 +333,9 @@ func (m *model) turns(session int) (plans []plan) {
 		}
 		m.asking(&p)
 		m.ending(&p, x.Run)
+		if p.Then == backend.Release && slices.ContainsFunc(plans, speaks) {
+			p.Then = backend.Hold // whether there is a message already is for the store to say
+		}
 		if plans = append(plans, p); len(plans) == 4 {
 			break
 		}

@@ -98,7 +98,7 @@ func (c *committer) commit(apart bool) error {
 	c.send()
 	c.settle()
 	if len(c.b.Back) > 0 {
-		c.add("UPDATE task SET owner = 0, due = now(), began = NULL WHERE key = ANY($1::bigint[]) AND owner IS NOT DISTINCT FROM $2::bigint AND owner <> 0", c.b.Back, int64(c.b.Session))
+		c.add("UPDATE task SET owner = 0, due = now(), began = NULL WHERE key = ANY($1::bigint[]) AND owner + 0 = $2::bigint AND $2::bigint <> 0", c.b.Back, int64(c.b.Session))
 	}
 	c.tx.commit()
 	if err := c.flush(); err != nil {
@@ -207,7 +207,7 @@ func (c *committer) lock() {
 			SELECT key FROM execution WHERE id = ANY($1::text[] || $2::text[])
 			UNION SELECT p.key FROM execution AS x JOIN execution AS p ON p.id = x.parent
 				WHERE x.id = ANY($2::text[]) AND x.parent <> '' AND x.parent_step <> ''
-			UNION SELECT execution FROM task WHERE key = ANY($3::bigint[]) AND owner IS NOT DISTINCT FROM $4::bigint
+			UNION SELECT execution FROM task WHERE key = ANY($3::bigint[]) AND owner + 0 = $4::bigint
 			UNION SELECT execution FROM memo_waiter WHERE hash = ANY($5::text[])
 			UNION SELECT w.execution FROM memo AS m JOIN memo_waiter AS w ON w.hash = m.hash WHERE m.run = ANY($6::bigint[]) AND m.result IS NULL))
 		ORDER BY key FOR NO KEY UPDATE) AS held`, ids, ends, settled, int64(c.b.Session), hashes, over)
@@ -288,7 +288,8 @@ func (c *committer) settle() {
 		d := &c.b.Settle[i]
 		keys, names, payloads = append(keys, d.Key), append(names, clean(d.Name)), append(payloads, d.Payload)
 	}
-	c.add(`WITH deleted AS (DELETE FROM task WHERE key = ANY($1::bigint[]) AND owner IS NOT DISTINCT FROM $4::bigint AND owner <> 0
+	// owner + 0: by their keys, and not through all tasks that the session owns.
+	c.add(`WITH deleted AS (DELETE FROM task WHERE key = ANY($1::bigint[]) AND owner + 0 = $4::bigint AND $4::bigint <> 0
 			RETURNING array_position($1::bigint[], key) AS n, execution, run, step, attempt),
 		gone AS (SELECT n, ($2::text[])[n] AS name, ($3::bytea[])[n] AS payload, execution, run, step, attempt FROM deleted),
 		`+outcomes+`
