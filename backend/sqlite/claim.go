@@ -8,6 +8,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -15,8 +16,20 @@ import (
 
 // candidate is an execution that may be claimed.
 type candidate struct {
-	key, priority int64
-	due           time.Time
+	key    int64
+	record backend.Execution
+}
+
+const candidateColumns = executionColumns + ", key"
+
+// candidatesOf adds the answers of a query for candidateColumns.
+func candidatesOf(found *[]candidate) func([]driver.Value) error {
+	return func(v []driver.Value) error {
+		last := len(v) - 1
+		x, err := execution(v[:last])
+		*found = append(*found, candidate{number(v[last]), x})
+		return err
+	}
 }
 
 // Claim gives due executions to a session.
@@ -72,7 +85,7 @@ func candidates(c *conn, r *backend.ClaimRequest, at time.Time) ([]candidate, er
 	}
 	if len(queues) > 1 {
 		slices.SortFunc(found, func(a, b candidate) int {
-			return cmp.Or(cmp.Compare(b.priority, a.priority), a.due.Compare(b.due), cmp.Compare(a.key, b.key))
+			return cmp.Or(cmp.Compare(b.record.Priority, a.record.Priority), a.record.Due.Compare(b.record.Due), cmp.Compare(a.key, b.key))
 		})
 	}
 	return found[:min(len(found), r.Limit)], nil
@@ -90,10 +103,7 @@ func queued(c *conn, found []candidate, queue, editions, tags string, limit int,
 			return found, err
 		}
 		priority, before := number(v[0]), len(found)
-		if err := c.query(nonstop, func(v []driver.Value) error {
-			found = append(found, candidate{number(v[0]), priority, instant(v[1])})
-			return nil
-		}, `SELECT key, due FROM execution INDEXED BY execution_due
+		if err := c.query(nonstop, candidatesOf(&found), "SELECT "+candidateColumns+` FROM execution INDEXED BY execution_due
 			WHERE owner = 0 AND due IS NOT NULL AND queue = ?1 AND priority = ?2 AND due <= ?3
 			AND edition IN (SELECT value FROM json_each(?4))
 			AND (tags IS NULL OR NOT EXISTS (
@@ -115,61 +125,45 @@ func named(c *conn, r *backend.ClaimRequest, editions string, at time.Time) (fou
 	if err != nil {
 		return nil, err
 	}
-	err = c.query(nonstop, func(v []driver.Value) error {
-		found = append(found, candidate{key: number(v[0])})
-		return nil
-	}, `SELECT key FROM execution WHERE id IN (SELECT value FROM json_each(?)) AND owner = 0 AND state IN ('pending', 'running')
+	err = c.query(nonstop, candidatesOf(&found), "SELECT "+candidateColumns+` FROM execution WHERE id IN (SELECT value FROM json_each(?)) AND owner = 0 AND state IN ('pending', 'running')
 		AND edition IN (SELECT value FROM json_each(?)) AND (? = 0 OR due <= ?) ORDER BY priority DESC, due, key LIMIT ?`, string(ids), editions, r.OnlyDue, at, r.Limit)
 	return found, err
 }
 
 // expired finds executions whose time is up.
 func expired(c *conn, r *backend.ClaimRequest, editions string, at time.Time) (found []candidate, err error) {
-	err = c.query(nonstop, func(v []driver.Value) error {
-		found = append(found, candidate{key: number(v[0])})
-		return nil
-	}, `SELECT key FROM execution WHERE owner = 0 AND expires IS NOT NULL AND finished IS NULL AND expires <= ?
+	err = c.query(nonstop, candidatesOf(&found), "SELECT "+candidateColumns+` FROM execution WHERE owner = 0 AND expires IS NOT NULL AND finished IS NULL AND expires <= ?
 		AND edition IN (SELECT value FROM json_each(?)) ORDER BY expires LIMIT ?`, at, editions, r.Limit)
 	return found, err
 }
 
 // claim makes executions the session's and returns them in their order. One
-// that was never started is fresh. The records are read first: an UPDATE that
+// that was never started is fresh. The records were read first: an UPDATE that
 // returned them would keep a copy of each.
 func claim(c *conn, found []candidate, session backend.SessionID, at time.Time) ([]backend.Claimed, error) {
 	if len(found) == 0 {
 		return nil, nil
 	}
 	place := make(map[int64]int, len(found))
-	list := make([]int64, len(found))
-	for i, x := range found {
-		place[x.key], list[i] = i, x.key
-	}
-	b, err := json.Marshal(list)
-	if err != nil {
-		return nil, err
-	}
-	keys, claimed := string(b), make([]backend.Claimed, len(found))
-	if err := c.query(nonstop, func(v []driver.Value) (err error) {
-		last := len(v) - 1
-		one := &claimed[place[number(v[last])]]
-		if one.Execution, err = execution(v[:last]); err != nil {
-			return err
-		}
-		one.Fresh = one.State == backend.Pending
+	claimed := make([]backend.Claimed, len(found))
+	list := make([]byte, 0, 12*len(found))
+	for i := range found {
+		x, one := &found[i], &claimed[i]
+		one.Execution, one.Fresh = x.record, x.record.State == backend.Pending
 		one.Owner, one.Due, one.State = session, time.Time{}, backend.Running
 		if one.Started.IsZero() {
 			one.Started = at
 		}
-		return nil
-	}, "SELECT "+executionColumns+", key FROM execution WHERE key IN (SELECT value FROM json_each(?))", keys); err != nil {
-		return nil, err
+		place[x.key] = i
+		list = strconv.AppendInt(append(list, ','), x.key, 10)
 	}
+	list[0] = '['
+	keys := string(append(list, ']'))
 	if _, err := c.exec(`UPDATE execution SET owner = ?, due = NULL, state = 'running', started = coalesce(started, ?)
 		WHERE key IN (SELECT value FROM json_each(?))`, session, at, keys); err != nil {
 		return nil, err
 	}
-	err = c.query(nonstop, func(v []driver.Value) error {
+	err := c.query(nonstop, func(v []driver.Value) error {
 		last := len(v) - 1
 		one := &claimed[place[number(v[last])]]
 		one.Inbox = append(one.Inbox, message(v[:last], one.ID))
