@@ -234,7 +234,11 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 	if st.timer != nil {
 		st.timer.Stop()
 	}
-	x.w.observe(Event{Kind: StepFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd), Failure: &c})
+	kind := StepFailed
+	if st.dropped {
+		kind = StepCancelled
+	}
+	x.w.observe(Event{Kind: kind, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd), Failure: &c})
 	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: scriptFailure(&c)}
 }
 
@@ -254,6 +258,7 @@ func (x *execution) absorbMessage(ev *event) (d starlark.Delivery, ok bool) {
 	switch m.Kind {
 	case backend.Signal:
 		x.put(&entry{kind: []byte(entrySignal), at: x.stamp(), name: []byte(m.Name), value: m.Payload})
+		x.hears(m.Name)
 		return starlark.Delivery{Kind: starlark.SignalArrived, Name: m.Name, Value: m.Payload}, true
 	case backend.Notice, backend.Outcome:
 		return x.absorbAnswer(m)

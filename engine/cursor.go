@@ -117,6 +117,8 @@ func (x *execution) replayIssue(c starlark.Command) error {
 		x.journal.advance()
 		if st := x.steps[c.Step]; st != nil {
 			st.dropped = true
+		} else {
+			x.unlistens(c.Step)
 		}
 		return nil
 	}
@@ -130,6 +132,7 @@ func (x *execution) replayIssue(c starlark.Command) error {
 		return scriptFailure(decodeFailure(e.failure))
 	}
 	if c.Kind == starlark.AwaitSignal {
+		x.listens(&c)
 		return nil
 	}
 	st := x.ask(&c)
@@ -253,6 +256,7 @@ func (st *step) note(e *entry) error {
 func (x *execution) redeliver(e *entry) starlark.Delivery {
 	switch string(e.kind) {
 	case entrySignal:
+		x.hears(string(e.name))
 		return starlark.Delivery{Kind: starlark.SignalArrived, Name: string(e.name), Value: e.value}
 	case entryCancel:
 		x.cancelled = decodeFailure(e.failure)
@@ -297,8 +301,12 @@ func (x *execution) goLive() error {
 		steps = append(steps, st)
 	}
 	slices.SortFunc(steps, func(a, b *step) int { return cmp.Compare(a.seq, b.seq) })
+	for _, l := range x.listening {
+		x.observeAsk(&starlark.Command{Kind: starlark.AwaitSignal, Step: l.step, Name: l.name})
+	}
 	for _, st := range steps {
 		id := st.cmd.Step
+		x.observeAsk(&st.cmd)
 		if st.cmd.Kind == starlark.AwaitResult {
 			x.w.engine.watched.Store(true)
 		}

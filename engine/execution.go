@@ -79,6 +79,7 @@ type execution struct {
 	watch        watcher          // of a proof, may be nil
 	reran        bool             // the part of the journal that was copied from an earlier run is read
 	carried      carried          // what the run took over from the one before
+	listening    []listening      // in the order in which they were asked for
 	lines        int64
 	mailbox      []event             // taken from mail
 	absorbed     int                 // of mailbox
@@ -280,7 +281,7 @@ func (x *execution) rewind() error {
 	x.replayAt = x.w.options.Metrics.clock()
 	x.steps = make(map[string]*step, len(x.steps))
 	x.seq, x.lines, x.now = 0, 0, 0
-	x.ready, x.starting, x.consumed = nil, nil, nil
+	x.ready, x.starting, x.consumed, x.listening = nil, nil, nil, nil
 	x.cancelled, x.expired, x.reran, x.moved = nil, false, false, false
 	x.discard()
 	rows, err := x.w.journal(x.rec.Run)

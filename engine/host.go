@@ -49,6 +49,8 @@ func (x *execution) Issue(c starlark.Command) error {
 		x.put(&entry{kind: []byte(entryDrop), step: []byte(c.Step)})
 		if st := x.steps[c.Step]; st != nil {
 			x.drop(st)
+		} else {
+			x.unlistens(c.Step)
 		}
 		return nil
 	}
@@ -89,6 +91,7 @@ func (x *execution) Issue(c starlark.Command) error {
 		st = x.ask(&c)
 		x.schedule(st)
 	case starlark.AwaitSignal: // the script itself matches signals to waits
+		x.listens(&c)
 	case starlark.StartChild:
 		st = x.newStep(&c)
 		if failure := x.refuseChild(st); failure != nil {
@@ -265,8 +268,21 @@ func (x *execution) ChildID(step string) string {
 
 // Publish implements starlark.Host. What is shown on replay is stored already.
 func (x *execution) Publish(shown []byte) {
-	if x.live {
-		x.publish = shown
+	if !x.live {
+		return
+	}
+	x.publish = shown
+	if x.w.options.Observer != nil {
+		if plain, err := starlark.PlainShown(shown); err == nil {
+			x.w.observe(Event{Kind: Published, Execution: x.rec.ID, Shown: plain})
+		}
+	}
+}
+
+// FanOut implements starlark.FanOutHost.
+func (x *execution) FanOut(group string, tasks int) {
+	if x.live && x.w.options.Observer != nil {
+		x.w.observe(Event{Kind: FannedOut, Execution: x.rec.ID, Step: group, Tasks: tasks})
 	}
 }
 

@@ -277,6 +277,8 @@ func stepName(c *starlark.Command) string {
 		return "sleep"
 	case starlark.StartChild:
 		return childName(c)
+	case starlark.AwaitSignal:
+		return "signal " + c.Name
 	}
 	return c.Name
 }

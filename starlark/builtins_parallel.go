@@ -134,7 +134,11 @@ func (b *branch) newGroup(what string, tasks []task, limit int, end until, pos s
 	if limit <= 0 {
 		limit = len(tasks)
 	}
-	return &group{b: b, name: b.next(), what: what, pos: pos, tasks: tasks, limit: limit, until: end, kept: len(b.scope), watch: &watch{b: b}}
+	g := &group{b: b, name: b.next(), what: what, pos: pos, tasks: tasks, limit: limit, until: end, kept: len(b.scope), watch: &watch{b: b}}
+	if h, ok := b.s.host.(FanOutHost); ok && len(tasks) > 1 {
+		h.FanOut(g.name, len(tasks))
+	}
+	return g
 }
 
 // decider is the future that ended the group early, if one did.

@@ -36,6 +36,12 @@ type Host interface {
 	Publish(shown []byte)
 }
 
+// FanOutHost is a host that wants to know how wide a fan-out is, of which at first only a part may have begun.
+type FanOutHost interface {
+	// FanOut tells that group, a path as branches have them, has so many tasks. It is called again on replay.
+	FanOut(group string, tasks int)
+}
+
 // ErrEvicted is what a host's Wait or Issue returns to unwind a script that is
 // to be run again later.
 var ErrEvicted = errors.New("evicted")

@@ -97,12 +97,21 @@ func (p *progress) tree(width, height int, spin string, now time.Time) string {
 	for _, g := range p.groups {
 		lines = append(lines, g.lines(spin, now)...)
 	}
+	if p.fraction != nil || p.shown != "" {
+		height--
+	}
 	if room := max(height-3, 1); len(lines) > room {
 		hidden := len(lines) - room + 1
 		lines = append([]string{styleDim.Render(fmt.Sprintf("  … %s above", count(hidden, "line")))}, lines[hidden:]...)
 	}
 	head := fmt.Sprintf("%s %s %s", styleBusy.Render(spin), styleBold.Render(p.title),
 		styleDim.Render(fmt.Sprintf("%s, %s done, %d running", duration(now.Sub(p.started).Truncate(100*time.Millisecond)), count(p.done, "step"), p.running)))
+	if p.fraction != nil {
+		full := int(barCells**p.fraction + 0.5)
+		lines = append([]string{fmt.Sprintf("  %s %.0f%% %s", cells(full), 100**p.fraction, p.shown)}, lines...)
+	} else if p.shown != "" {
+		lines = append([]string{"  " + p.shown}, lines...)
+	}
 	lines = append([]string{head}, lines...)
 	for i, l := range lines {
 		lines[i] = ansi.Truncate(l, max(width, 1), "…")
@@ -111,7 +120,7 @@ func (p *progress) tree(width, height int, spin string, now time.Time) string {
 }
 
 func (g *group) lines(spin string, now time.Time) []string {
-	if g.asked > fewItems {
+	if g.total() > fewItems {
 		return []string{g.bar(spin, now)}
 	}
 	lines := make([]string, len(g.items))
@@ -121,23 +130,32 @@ func (g *group) lines(spin string, now time.Time) []string {
 	return lines
 }
 
+// barCells is how wide a bar is.
+const barCells = 20
+
+// cells is a bar of which so many cells are full.
+func cells(full int) string {
+	full = min(max(full, 0), barCells)
+	return strings.Repeat("█", full) + styleDim.Render(strings.Repeat("░", barCells-full))
+}
+
+// total is how many steps there are or will be at least.
+func (g *group) total() int { return max(g.asked, g.tasks) }
+
 // bar is a group of many steps: how far it is, how fast, and how long it will take.
 func (g *group) bar(spin string, now time.Time) string {
-	const cells = 20
-	ended := g.done + g.failed
-	full := cells * ended / g.asked
+	ended, total := g.done+g.failed, g.total()
 	mark := styleGood.Render("✓")
-	if ended < g.asked {
+	if ended < total {
 		mark = styleBusy.Render(spin)
 	}
-	text := fmt.Sprintf("  %s %s %s%s %d/%d", mark, g.items[0].name,
-		strings.Repeat("█", full), styleDim.Render(strings.Repeat("░", cells-full)), ended, g.asked)
+	text := fmt.Sprintf("  %s %s %s %d/%d", mark, g.items[0].name, cells(barCells*ended/total), ended, total)
 	if g.failed > 0 {
 		text += styleBad.Render(fmt.Sprintf(" %d failed", g.failed))
 	}
-	if spent := now.Sub(g.first).Seconds(); ended > 0 && ended < g.asked && spent > 0.5 {
+	if spent := now.Sub(g.first).Seconds(); ended > 0 && ended < total && spent > 0.5 {
 		rate := float64(ended) / spent
-		left := time.Duration(float64(g.asked-ended) / rate * float64(time.Second))
+		left := time.Duration(float64(total-ended) / rate * float64(time.Second))
 		text += styleDim.Render(fmt.Sprintf(" %.0f/s, %s left", rate, duration(left.Truncate(time.Second))))
 	}
 	return text

@@ -29,6 +29,9 @@ type progress struct {
 	lines    []string
 	groups   []*group
 	steps    map[string]*item
+	tasks    map[string]int // of fan-outs, by their number in the main branch
+	shown    string         // what the script shows of itself
+	fraction *float64
 	turn     int // counts the groups of steps of the main branch
 	done     int
 	running  int
@@ -46,6 +49,7 @@ type progress struct {
 type group struct {
 	key         string
 	items       []*item // while there are few
+	tasks       int     // of the fan-out that it is
 	asked, done int
 	failed      int
 	first       time.Time
@@ -73,7 +77,7 @@ func newProgress(out io.Writer, quiet bool) *progress {
 	_, tty := terminal(out)
 	return &progress{
 		out: out, quiet: quiet, tty: tty,
-		stuck: make(chan struct{}, 1), wake: make(chan struct{}, 1), steps: map[string]*item{},
+		stuck: make(chan struct{}, 1), wake: make(chan struct{}, 1), steps: map[string]*item{}, tasks: map[string]int{},
 		over: make(chan struct{}), quit: make(chan struct{}),
 	}
 }
@@ -82,6 +86,9 @@ func newProgress(out io.Writer, quiet bool) *progress {
 func (p *progress) begin(x engine.Execution, hint string) {
 	p.mu.Lock()
 	p.title, p.started = x.Workflow+" "+x.ID, time.Now()
+	if p.shown == "" && p.fraction == nil {
+		p.fraction, p.shown = shownParts(x.Shown)
+	}
 	if !p.quiet { // it has run for a moment already, but this comes first
 		first := fmt.Sprintf("%s %s; if it is interrupted, resume it with: %s", x.Workflow, x.ID, hint)
 		p.lines = append([]string{first}, p.lines...)
@@ -189,10 +196,23 @@ func (p *progress) Observe(ev engine.Event) {
 		p.add(logText(*ev.Line))
 		return
 	}
+	if ev.Kind == engine.Published && ev.Execution == p.id {
+		p.fraction, p.shown = shownParts(ev.Shown)
+	}
+	if ev.Kind == engine.FannedOut {
+		if ev.Execution == p.id && !strings.Contains(ev.Step, ".") {
+			p.tasks[ev.Step] = ev.Tasks
+		}
+		return
+	}
 	if p.quiet || ev.Step == "" {
 		return
 	}
 	now := time.Now()
+	if ev.Kind == engine.StepCancelled {
+		p.cancelled(ev.Step)
+		return
+	}
 	it := p.item(ev, now)
 	switch ev.Kind {
 	case engine.AttemptStarted:
@@ -242,6 +262,23 @@ func (p *progress) end(it *item, ev engine.Event, now time.Time) {
 	delete(p.steps, it.step)
 }
 
+// cancelled takes a step out that the script has cancelled: it is no failure, and
+// a timer or a wait that was not needed any more is nothing to look at. p.mu is held.
+func (p *progress) cancelled(step string) {
+	it := p.steps[step]
+	if it == nil {
+		return
+	}
+	p.leave(it)
+	delete(p.steps, step)
+	g := it.group
+	g.asked--
+	g.items = slices.DeleteFunc(g.items, func(o *item) bool { return o == it })
+	if g.asked == 0 {
+		p.groups = slices.DeleteFunc(p.groups, func(o *group) bool { return o == g })
+	}
+}
+
 // tellDone says in plain lines that a step is done: the first ones each, then sums.
 func (p *progress) tellDone(it *item, now time.Time) {
 	switch {
@@ -273,6 +310,9 @@ func (p *progress) item(ev engine.Event, now time.Time) *item {
 		}
 	}
 	g := p.group(key, now)
+	if nested && ev.Execution == p.id {
+		g.tasks = p.tasks[top]
+	}
 	it := &item{step: ev.Step, name: ev.Name, group: g, state: "waiting", since: now}
 	p.steps[ev.Step] = it
 	g.asked++

@@ -189,8 +189,8 @@ func (a *app) showPublished(raw json.RawMessage, line func(name, value string)) 
 	line("counters", string(doc.Counters))
 }
 
-// shownText is what a script shows of itself, in a line.
-func shownText(raw json.RawMessage) string {
+// shownParts is what a script shows of itself: how far it is, if it says so, and its message and status in a line.
+func shownParts(raw json.RawMessage) (fraction *float64, text string) {
 	var doc struct {
 		Progress struct {
 			Fraction *float64
@@ -199,13 +199,18 @@ func shownText(raw json.RawMessage) string {
 		Status string
 	}
 	if len(raw) == 0 || json.Unmarshal(raw, &doc) != nil {
-		return ""
+		return nil, ""
 	}
-	text := doc.Progress.Message
-	if f := doc.Progress.Fraction; f != nil {
-		text = strings.TrimSpace(fmt.Sprintf("%.0f%% %s", *f*100, text))
+	return doc.Progress.Fraction, strings.Trim(doc.Progress.Message+", "+doc.Status, ", ")
+}
+
+// shownText is what a script shows of itself, in a line.
+func shownText(raw json.RawMessage) string {
+	fraction, text := shownParts(raw)
+	if fraction == nil {
+		return text
 	}
-	return strings.Trim(text+", "+doc.Status, ", ")
+	return strings.TrimSpace(fmt.Sprintf("%.0f%% %s", *fraction*100, text))
 }
 
 func dueText(due, now time.Time) string {
