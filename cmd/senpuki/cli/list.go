@@ -139,8 +139,14 @@ func note(x engine.Execution) string {
 		return ""
 	case x.Stuck != nil:
 		return oneLine(x.Stuck.Reason, room)
-	case x.Owner == 0:
-		return "nobody drives it"
+	case x.Owner != 0:
+		return ""
+	case x.Due.IsZero():
+		return "waits for a signal or an outcome"
+	case x.Due.After(time.Now()):
+		return "due " + dueText(x.Due, time.Now())
+	case x.State == backend.Pending:
+		return "waits for a worker"
 	}
-	return ""
+	return "nobody drives it"
 }

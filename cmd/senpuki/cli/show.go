@@ -213,6 +213,14 @@ func shownText(raw json.RawMessage) string {
 	return strings.TrimSpace(fmt.Sprintf("%.0f%% %s", *fraction*100, text))
 }
 
+// stepTitle is what a step is for.
+func stepTitle(s *engine.Step) string {
+	if s.Kind == string(starlark.AwaitSignal) {
+		return "signal " + s.Name
+	}
+	return s.Name
+}
+
 func dueText(due, now time.Time) string {
 	if left := due.Sub(now); left > 0 {
 		return "in " + duration(left.Truncate(time.Millisecond))
@@ -310,7 +318,7 @@ func (a *app) showSteps(steps []engine.Step, all bool, now time.Time) {
 		if !s.Ended.IsZero() {
 			spent = s.Ended
 		}
-		t.row(s.Step, s.Name, s.State, duration(spent.Sub(s.Asked).Truncate(time.Microsecond)), s.Pos, stepText(s))
+		t.row(s.Step, stepTitle(&s), s.State, duration(spent.Sub(s.Asked).Truncate(time.Microsecond)), s.Pos, stepText(s))
 		if len(s.Attempts) < 2 && s.State != "retrying" {
 			continue
 		}

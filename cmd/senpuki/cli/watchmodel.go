@@ -125,13 +125,16 @@ func (m *watchModel) key(k string) tea.Cmd {
 	case m.typing:
 		m.edit(k)
 		return nil
+	case m.help: // whatever else it means: what it would act on is hidden
+		m.help = false
+		return nil
 	}
 	m.message = ""
 	switch k {
 	case "q":
 		return tea.Quit
 	case "?", "h":
-		m.help = !m.help
+		m.help = true
 	case "up", "k":
 		m.cursor--
 	case "down", "j":

@@ -223,7 +223,7 @@ func (m *watchModel) stepLine(s *engine.Step, selected bool, start, end, now tim
 	if selected {
 		mark = styleBold.Render("▸")
 	}
-	name := strings.Repeat("  ", strings.Count(s.Step, ".")) + s.Step + " " + s.Name
+	name := strings.Repeat("  ", strings.Count(s.Step, ".")) + s.Step + " " + stepTitle(s)
 	tries := ""
 	if n := len(s.Attempts); n > 1 {
 		tries = fmt.Sprintf(" ×%d", n)
