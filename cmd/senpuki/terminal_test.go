@@ -102,7 +102,8 @@ var (
 	spinners  = regexp.MustCompile(`[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]`)
 	durations = regexp.MustCompile(`\b\d+(\.\d+)?(ms|s|m|h)\b( ago)?|\bnow\b`)
 	rates     = regexp.MustCompile(`\b\d+(\.\d+)?/s\b`)
-	blanks    = regexp.MustCompile(` {2,}T`)
+	before    = regexp.MustCompile(` {2,}T\b`) // blanks of a column, more of them the shorter the duration
+	after     = regexp.MustCompile(`\bT {2,}`)
 	echoes    = regexp.MustCompile(`(?m)^(\^C|\* )+interrupted`) // of the key, or the rest of the tree
 	timelines = regexp.MustCompile(`[·━]{24}`)
 	lately    = regexp.MustCompile(`(?m)^.*(\S+ ended in the last minute)`)
@@ -114,8 +115,9 @@ func (s *screen) is(name, text string) {
 	text = spinners.ReplaceAllString(text, "*")
 	text = rates.ReplaceAllString(durations.ReplaceAllString(text, "T"), "R")
 	text = echoes.ReplaceAllString(text, "interrupted")
+	text = before.ReplaceAllString(after.ReplaceAllString(text, "T  "), "  T")
 	text = timelines.ReplaceAllString(text, "---")
-	text = lately.ReplaceAllString(blanks.ReplaceAllString(text, "  T"), "~ $1") + "\n"
+	text = lately.ReplaceAllString(text, "~ $1") + "\n"
 	path := filepath.Join("testdata", "screens", name+".txt")
 	if *updateScreens {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -38,10 +38,12 @@ func (a *app) showCommand() *cobra.Command {
 // shownExecution is what show --json prints.
 type shownExecution struct {
 	engine.Execution
-	Waiting []waiting     `json:"waiting"`
-	Steps   []engine.Step `json:"steps"`
-	Tries   *engine.Tries `json:"tries,omitempty"` // when it is tried again as a whole
-	Damaged string        `json:"damaged,omitempty"`
+	Waiting  []waiting        `json:"waiting"`
+	Steps    []engine.Step    `json:"steps"`
+	Children []child          `json:"children"`        // the newest
+	Logs     []engine.LogLine `json:"logs"`            // the last ones
+	Tries    *engine.Tries    `json:"tries,omitempty"` // when it is tried again as a whole
+	Damaged  string           `json:"damaged,omitempty"`
 }
 
 // waiting is what an unfinished execution waits for.
@@ -71,6 +73,14 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 			return err
 		}
 		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing, len(live) > 0), Steps: h.Steps, Tries: h.Tries, Damaged: h.Damaged}
+		if doc.Children, err = childrenOf(ctx, store, h.Steps); err != nil {
+			return err
+		}
+		if doc.Logs, err = eng.Logs(ctx, x.ID, engine.LogPosition{}); err != nil {
+			return err
+		}
+		hidden := max(0, len(doc.Logs)-shownLines)
+		doc.Logs = append([]engine.LogLine{}, doc.Logs[hidden:]...)
 		if a.json {
 			return a.printDocument(doc)
 		}
@@ -85,6 +95,16 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 			_, _ = io.WriteString(a.out, excerpt(ctx, store, doc.Digest, doc.Stuck.Reason))
 		}
 		a.showSteps(doc.Steps, all, now)
+		a.showChildren(doc.Children, now)
+		if len(doc.Logs) > 0 {
+			fmt.Fprintln(a.out)
+		}
+		if hidden > 0 {
+			fmt.Fprintf(a.out, "%s before these; 'senpuki logs %s' shows them\n", count(hidden, "log line"), doc.ID)
+		}
+		for _, l := range doc.Logs {
+			fmt.Fprintf(a.out, "%s %s\n", l.At.Local().Format(time.TimeOnly), logText(l))
+		}
 		return nil
 	})
 }
@@ -344,10 +364,14 @@ func stepText(s engine.Step) string {
 		args = ""
 	}
 	text := oneLine(args, room)
+	if s.Target != "" {
+		text = s.Target
+	}
 	switch {
+	case s.State == "cancelled": // there is no more to say
 	case s.Failure != nil:
 		text += " → " + failureText(s.Failure)
-	case s.State == "done" && s.Kind == "activity":
+	case s.State == "done" && len(s.Value) > 0 && s.Kind != string(starlark.StartTimer):
 		text += " → " + oneLine(string(s.Value), room)
 		if s.Hit {
 			text += " (stored)" // another step computed it

@@ -112,7 +112,7 @@ func TestWatchOpensAndActs(t *testing.T) {
 	t.Parallel()
 	m, eng := watched(t)
 	m.press(t, "enter")
-	wants(t, m.plain(), "order-wait  flow  running", "1 add", "2 go", "━", "waiting", "esc back")
+	wants(t, m.plain(), "order-wait  flow  running", "1 add", "2 signal go", "━", "waiting", "esc back")
 	m.press(t, "c")
 	wants(t, m.plain(), "cancel order-wait? y/n")
 	m.press(t, "n")
