@@ -70,6 +70,8 @@ type Store interface {
 
 // Reader looks without changing anything; readers never wait for writers.
 type Reader interface {
+	// Now is the database's time, by which Due, Expires and what Retention names are meant.
+	Now(ctx context.Context) (time.Time, error)
 	// Execution returns ErrNotFound for an unknown id.
 	Execution(ctx context.Context, id string) (Execution, error)
 	List(ctx context.Context, f Filter) ([]Execution, error)

@@ -3,16 +3,18 @@
 package engine
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
 
 // clock estimates the database's time: the process's monotonic clock plus an
-// offset taken at each heartbeat. It never runs backwards.
+// offset taken at each heartbeat. It never runs backwards, unless the database's is set back.
 type clock struct {
 	base   time.Time    // with monotonic reading
 	offset atomic.Int64 // microseconds: database time at base
 	last   atomic.Int64
+	told   atomic.Int64 // microseconds after base when set was last called; 0 is never
 }
 
 func newClock() *clock {
@@ -27,7 +29,20 @@ func (c *clock) set(database, before time.Time) {
 		return
 	}
 	middle := before.Add(time.Since(before) / 2)
-	c.offset.Store(database.UnixMicro() - middle.Sub(c.base).Microseconds())
+	offset := database.UnixMicro() - middle.Sub(c.base).Microseconds()
+	if old := c.offset.Swap(offset); c.told.Load() == 0 || old-offset > time.Second.Microseconds() {
+		c.last.Store(0) // until now it was this machine's time, or the database's was set back
+	}
+	c.told.Store(max(1, time.Since(c.base).Microseconds()))
+}
+
+// age is how long ago it was set.
+func (c *clock) age() time.Duration {
+	told := c.told.Load()
+	if told == 0 {
+		return math.MaxInt64
+	}
+	return time.Since(c.base) - time.Duration(told)*time.Microsecond
 }
 
 // now is the estimated database time in microseconds since 1970.

@@ -257,7 +257,13 @@ func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o 
 		}
 		n.Extra = extra{Retry: o.Retry}.encode()
 	}
-	now := fromMicro(e.clock.now())
+	if o.Delay <= 0 && o.Expiry <= 0 {
+		return n, nil
+	}
+	now, err := e.now(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if o.Delay > 0 {
 		n.Due = now.Add(o.Delay)
 	}

@@ -127,6 +127,22 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
+// clockAge is how long a program without a worker trusts what it knows of the database's time.
+const clockAge = time.Minute
+
+// now is the database's time, to which the heartbeats of a worker keep; a program without one asks.
+func (e *Engine) now(ctx context.Context) (time.Time, error) {
+	if e.clock.age() > clockAge {
+		before := time.Now()
+		at, err := e.store.Now(ctx)
+		if err != nil {
+			return time.Time{}, err
+		}
+		e.clock.set(at, before)
+	}
+	return fromMicro(e.clock.now()), nil
+}
+
 // open begins a session; nil without an error when ctx ended before.
 func (e *Engine) open(ctx context.Context) (*worker, error) {
 	me := self()

@@ -31,7 +31,10 @@ const collectChunk = 100
 
 // Collect removes what ended longer ago than r says; with dry it only counts.
 func (e *Engine) Collect(ctx context.Context, r Retention, dry bool) (sum backend.Collected, err error) {
-	now := time.Now()
+	now, err := e.now(ctx)
+	if err != nil {
+		return sum, err
+	}
 	before := func(d time.Duration) time.Time {
 		if d < 0 {
 			return time.Time{}

@@ -277,7 +277,9 @@ func (e *Engine) upgradeOwnerless(ctx context.Context, rec backend.Execution, di
 		t.First = int64(len(rows))
 		t.Rows = [][]byte{append((&entry{kind: []byte(entryUpgrade), digest: []byte(digest)}).append(nil), ']')}
 	} else {
-		t.Due = time.Now() // it was pending
+		if t.Due, err = e.now(ctx); err != nil { // it was pending
+			return false, err
+		}
 	}
 	_, err = e.store.Commit(ctx, backend.Batch{Session: session, Turns: []backend.Turn{t}})
 	return err == nil, err

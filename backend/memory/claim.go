@@ -18,7 +18,7 @@ func (s *Store) Claim(_ context.Context, r backend.ClaimRequest) ([]backend.Clai
 	if s.sessions[r.Session] == nil {
 		return nil, backend.ErrFenced
 	}
-	at := now()
+	at := s.now()
 	var found []*execution
 	for _, x := range s.executions {
 		if x.Owner == 0 && !x.State.Terminal() && slices.Contains(r.Editions, x.Edition) && fits(x, &r, at) {

@@ -29,7 +29,7 @@ func (s *Store) Rerun(_ context.Context, r backend.Rerun) error {
 	if _, ok := s.programs[r.Digest]; !ok {
 		return backend.ErrNoProgram
 	}
-	at := now()
+	at := s.now()
 	number := x.RunNumber + 1
 	if r.ID != "" {
 		c := x.view()
@@ -64,7 +64,7 @@ func (s *Store) Rerun(_ context.Context, r backend.Rerun) error {
 func (s *Store) Collect(_ context.Context, r backend.Retention) (c backend.Collected, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := now()
+	at := s.now()
 	for _, id := range slices.Sorted(maps.Keys(s.executions)) {
 		x := s.executions[id]
 		before := r.Failed
@@ -121,7 +121,7 @@ func (s *Store) Collect(_ context.Context, r backend.Retention) (c backend.Colle
 func (s *Store) Stats(_ context.Context, since time.Time) (backend.Stats, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := now()
+	at := s.now()
 	st := backend.Stats{States: make(map[backend.State]int64), Dead: int64(len(s.dead)), Memos: int64(len(s.memos)), Since: since}
 	queues := make(map[string]*backend.QueueStats)
 	queue := func(name string, due time.Time) *backend.QueueStats {

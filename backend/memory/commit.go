@@ -21,7 +21,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, err
 	if err := s.mayLand(&b); err != nil {
 		return backend.Reply{}, err
 	}
-	reply := backend.Reply{Now: now()}
+	reply := backend.Reply{Now: s.now()}
 	for i := range b.Create {
 		reply.Created = append(reply.Created, s.create(b.Session, &b.Create[i], reply.Now))
 	}

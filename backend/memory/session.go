@@ -16,7 +16,7 @@ import (
 func (s *Store) Open(_ context.Context, n backend.Session) (backend.SessionID, time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := now()
+	at := s.now()
 	s.lastSession++
 	n.ID, n.Beat, n.Opened, n.Info = s.lastSession, 0, at, clone(n.Info)
 	s.sessions[n.ID] = &n
@@ -33,7 +33,7 @@ func (s *Store) Beat(_ context.Context, id backend.SessionID, info []byte) (time
 	}
 	n.Beat++
 	n.Info = clone(info)
-	return now(), nil
+	return s.now(), nil
 }
 
 // Revoke ends a session and frees what it owned.
@@ -41,7 +41,7 @@ func (s *Store) Revoke(_ context.Context, id backend.SessionID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, id)
-	at := now()
+	at := s.now()
 	for _, x := range s.executions {
 		if x.Owner != 0 && s.sessions[x.Owner] == nil {
 			x.Owner, x.Due = 0, at

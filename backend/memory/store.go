@@ -13,6 +13,7 @@ import (
 
 // Store is a store in memory. Its zero value is not ready; see New.
 type Store struct {
+	clock       func() time.Time
 	mu          sync.Mutex // guards all below
 	programs    map[string]backend.Program
 	deployments map[string][]backend.Deployment // oldest first
@@ -47,8 +48,12 @@ type run struct {
 }
 
 // New returns an empty store.
-func New() *Store {
+func New() *Store { return NewAt(time.Now) }
+
+// NewAt returns an empty store with a clock of its own, as a database server has.
+func NewAt(clock func() time.Time) *Store {
 	return &Store{
+		clock:       clock,
 		programs:    make(map[string]backend.Program),
 		deployments: make(map[string][]backend.Deployment),
 		executions:  make(map[string]*execution),
@@ -62,7 +67,10 @@ func New() *Store {
 }
 
 // now is the time of one transaction.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+func (s *Store) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
+
+// Now is the store's time.
+func (s *Store) Now(context.Context) (time.Time, error) { return s.now(), nil }
 
 // Close does nothing.
 func (s *Store) Close() error { return nil }
@@ -71,7 +79,7 @@ func (s *Store) Close() error { return nil }
 func (s *Store) Deploy(_ context.Context, programs []backend.Program, deployments []backend.Deployment) ([]backend.Deployment, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := now()
+	at := s.now()
 	known := func(digest string) bool {
 		if _, ok := s.programs[digest]; ok {
 			return true

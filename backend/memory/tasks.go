@@ -74,7 +74,7 @@ func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) ([]backend.
 	case s.sessions[r.Session] == nil:
 		return nil, backend.ErrFenced
 	}
-	at := now()
+	at := s.now()
 	var found []*backend.Task
 	for _, key := range slices.Sorted(maps.Keys(s.tasks)) {
 		k := s.tasks[key]
@@ -159,7 +159,7 @@ func (s *Store) Tasks(_ context.Context, f backend.TaskFilter) ([]backend.Task, 
 		limit = 100
 	}
 	keys := slices.Sorted(maps.Keys(s.tasks))
-	at := now()
+	at := s.now()
 	if f.Waiting {
 		keys = slices.DeleteFunc(keys, func(key int64) bool { return s.tasks[key].Owner != 0 || s.tasks[key].Due.After(at) })
 		slices.SortStableFunc(keys, func(a, b int64) int { return best(s.tasks[a], s.tasks[b]) })

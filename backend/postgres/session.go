@@ -16,6 +16,17 @@ import (
 // not kept waiting for long.
 const freed = 500
 
+// Now is the server's time.
+func (s *Store) Now(ctx context.Context) (at time.Time, err error) {
+	err = s.read(ctx, func(t *tx) error {
+		var now pgtype.Timestamptz
+		_, err := t.first([]any{&now}, "SELECT now()")
+		at = instant(now)
+		return err
+	})
+	return at, err
+}
+
 // Open begins a session.
 func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.SessionID, opened time.Time, err error) {
 	err = s.transact(ctx, 0, func(t *tx) error {

@@ -173,6 +173,9 @@ var nonstop = context.Background()
 // now is the time of one transaction.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
+// Now is the time of this machine, whose processes alone share the file.
+func (s *Store) Now(context.Context) (time.Time, error) { return now(), nil }
+
 // Deploy stores programs and deployments.
 func (s *Store) Deploy(ctx context.Context, programs []backend.Program, deployments []backend.Deployment) ([]backend.Deployment, error) {
 	stored := make([]backend.Deployment, 0, len(deployments))
