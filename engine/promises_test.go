@@ -153,30 +153,36 @@ func (g *gate) Beat(ctx context.Context, id backend.SessionID, info []byte) (tim
 
 func TestAZombieLandsNothing(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		g := &gate{Store: w.store, open: make(chan struct{})}
-		old, stopOld := w.engineOn(g, Options{})
-		w.deploy(old, `
+	for _, quiet := range []bool{false, true} { // workers that are woken look seldom by themselves
+		synctest.Test(t, func(t *testing.T) {
+			var o Options
+			if quiet {
+				o.Notifier = &wire{}
+			}
+			w := newWorld(t)
+			g := &gate{Store: w.store, open: make(chan struct{})}
+			old, stopOld := w.engineOn(g, o)
+			w.deploy(old, `
 nap = activity("nap", retry = retry_policy(initial_delay = "1s"))
 def main():
     return [nap(1000), nap(2000)]
 `)
-		id := w.dispatch(old, Input{}, DispatchOptions{})
-		synctest.Wait()
-		g.shut.Store(true)
-		e, stop := w.engine(Options{})
-		want(t, w.finish(e, id), "[1000,2000]")
-		before := w.rows(id)
-		close(g.open)
-		time.Sleep(time.Minute)
-		if after := w.rows(id); len(after) != len(before) {
-			t.Errorf("the zombie wrote: %d rows, then %d", len(before), len(after))
-		}
-		stopOld()
-		stop()
-		w.check()
-	})
+			id := w.dispatch(old, Input{}, DispatchOptions{})
+			synctest.Wait()
+			g.shut.Store(true)
+			e, stop := w.engine(o)
+			want(t, w.finish(e, id), "[1000,2000]")
+			before := w.rows(id)
+			close(g.open)
+			time.Sleep(time.Minute)
+			if after := w.rows(id); len(after) != len(before) {
+				t.Errorf("the zombie wrote: %d rows, then %d", len(before), len(after))
+			}
+			stopOld()
+			stop()
+			w.check()
+		})
+	}
 }
 
 func TestAPoisonActivityEndsAsCrashLoop(t *testing.T) {

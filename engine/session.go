@@ -168,12 +168,13 @@ type watched struct {
 }
 
 // neighbours revokes sessions whose process is dead, or whose counter has stood
-// still for a session's life while we had access to the database all along.
-func (w *worker) neighbours(ctx context.Context) error {
+// still for a session's life while we had access to the database all along. It
+// returns whether work may have become free.
+func (w *worker) neighbours(ctx context.Context) (freed bool, err error) {
 	sessions, err := w.store.Sessions(ctx)
 	if err != nil {
 		w.watched = nil // our access was interrupted: nobody is revoked for that
-		return err
+		return false, err
 	}
 	w.meet(sessions)
 	now := time.Now()
@@ -190,21 +191,42 @@ func (w *worker) neighbours(ctx context.Context) error {
 		switch {
 		case gone(s, w.me):
 			w.log.Info("a worker of this machine has died; its executions are taken over", "session", s.ID, "pid", s.PID)
-			if err := w.store.Revoke(ctx, s.ID); err != nil {
-				return err
+			if err := w.revoke(ctx, s.ID); err != nil {
+				return true, err
 			}
 			continue
 		case !known || old.beat != s.Beat:
 			old = watched{beat: s.Beat, since: now}
 		case now.Sub(old.since) > w.options.SessionLife:
 			w.log.Info("a worker is silent; its executions are taken over", "session", s.ID, "host", s.Host)
-			if err := w.store.Revoke(ctx, s.ID); err != nil {
-				return err
+			if err := w.revoke(ctx, s.ID); err != nil {
+				return true, err
 			}
 			continue
 		}
 		seen[s.ID] = old
 	}
+	for id := range w.watched {
+		if _, stands := seen[id]; !stands { // whoever ended it may have died half-way
+			w.reclaimed = time.Time{}
+		}
+	}
 	w.watched = seen
-	return w.store.Revoke(ctx, 0) // what a revocation that died half-way has left
+	if now.Sub(w.reclaimed) < reclaimEvery {
+		return false, nil
+	}
+	if err := w.store.Revoke(ctx, 0); err != nil {
+		return true, err
+	}
+	w.reclaimed = now
+	return true, nil
+}
+
+// reclaimEvery is how often a worker looks for work of sessions that are gone when it knows of none.
+const reclaimEvery = time.Minute
+
+// revoke ends another session; what is left when it fails half-way is reclaimed at the next look.
+func (w *worker) revoke(ctx context.Context, id backend.SessionID) error {
+	w.reclaimed = time.Time{}
+	return w.store.Revoke(ctx, id)
 }

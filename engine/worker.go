@@ -51,12 +51,13 @@ type worker struct {
 	tasks map[int64]*runningTask     // of other executions
 	wg    sync.WaitGroup             // executions and loops
 
-	watched  map[backend.SessionID]watched // owned by the loop
-	lastLook time.Time
-	faulty   atomic.Bool // the database failed at the last try
-	last     atomic.Pointer[error]
-	refused  atomic.Bool               // a turn of ours was refused: what we hold is not what we think
-	beaten   atomic.Pointer[time.Time] // when the newest heartbeat was acknowledged
+	watched   map[backend.SessionID]watched // owned by the loop
+	lastLook  time.Time
+	reclaimed time.Time   // when what gone sessions owned was last freed
+	faulty    atomic.Bool // the database failed at the last try
+	last      atomic.Pointer[error]
+	refused   atomic.Bool               // a turn of ours was refused: what we hold is not what we think
+	beaten    atomic.Pointer[time.Time] // when the newest heartbeat was acknowledged
 }
 
 func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
@@ -154,7 +155,10 @@ func (w *worker) run(ctx context.Context) bool {
 func (w *worker) loop(ctx context.Context) bool {
 	poll := time.NewTimer(0)
 	defer poll.Stop()
-	var looked, swept time.Time
+	// Neighbours are looked at however rarely there is something to do.
+	look := time.NewTicker(w.options.SessionLife / 3)
+	defer look.Stop()
+	var met, looked, swept time.Time
 	for {
 		forced := false
 		select {
@@ -165,10 +169,21 @@ func (w *worker) loop(ctx context.Context) bool {
 		case <-w.hints:
 		case <-poll.C:
 			forced = true
+		case <-look.C:
+			met = time.Now()
+			freed, err := w.neighbours(w.ctx)
+			w.report(err)
+			if !freed {
+				continue
+			}
 		}
-		if looked.IsZero() || time.Since(looked) >= w.options.SessionLife/5 {
+		if time.Since(met) >= w.options.SessionLife/5 {
+			met = time.Now()
+			_, err := w.neighbours(w.ctx)
+			w.report(err)
+		}
+		if time.Since(looked) >= w.options.SessionLife/5 {
 			looked = time.Now()
-			w.report(w.neighbours(w.ctx))
 			w.report(w.claimExpired())
 		}
 		news := w.engine.mailed.Swap(false) || forced
