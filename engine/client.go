@@ -259,7 +259,7 @@ func (e *Engine) send(ctx context.Context, m backend.Message) error {
 		return err
 	}
 	e.mailed.Store(true)
-	e.tell(backend.Hint{Executions: []string{m.Execution}})
+	e.tellNow(ctx, backend.Hint{Executions: []string{m.Execution}})
 	if w := e.current(); w != nil {
 		w.hint()
 	}

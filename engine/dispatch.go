@@ -104,7 +104,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 		if here {
 			e.adopt(n.ID)
 		}
-		e.tell(backend.Hint{Queues: []string{n.Queue}, Due: n.Due})
+		e.tellNow(ctx, backend.Hint{Queues: []string{n.Queue}, Due: n.Due})
 		return conflict(n, reply.Created[0].Existing)
 	}
 	slot := w.slots.tryTake()

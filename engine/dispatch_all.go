@@ -45,7 +45,7 @@ func (e *Engine) DispatchAll(ctx context.Context, workflow string, jobs []Job) (
 				e.mark(ids[first+i])
 			}
 		}
-		e.tell(hintOf(chunk))
+		e.tellNow(ctx, hintOf(chunk))
 		if w := e.current(); w != nil {
 			w.clear.Store(false)
 			w.hint()

@@ -115,6 +115,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			return err
 		}
 		if w.run(ctx) {
+			e.tell(anybodys)
+			e.flush(context.WithoutCancel(ctx))
 			return nil
 		}
 		e.mu.Lock()

@@ -22,6 +22,7 @@ type wakeups struct {
 
 	mu        sync.Mutex // guards all below
 	pending   *backend.Hint
+	sent      chan struct{} // closed when what gathers, or what is on its way, has been sent; nil: nothing is
 	sending   bool
 	listeners int
 	stop      func() // ends listening and waits for it
@@ -34,6 +35,33 @@ const (
 	hintPatience = 5 * time.Second
 )
 
+// anybodys says that executions may have lost their owner.
+var anybodys = backend.Hint{Executions: []string{"*"}}
+
+// tellNow sends a hint. In a program without a worker it waits until the hint has
+// left: the program may end at once, and workers that are woken look seldom by themselves.
+func (e *Engine) tellNow(ctx context.Context, h backend.Hint) {
+	e.tell(h)
+	if e.current() == nil {
+		e.flush(ctx)
+	}
+}
+
+// flush waits until all hints have been sent, unless the last one could not be.
+func (e *Engine) flush(ctx context.Context) {
+	w := &e.wakeups
+	w.mu.Lock()
+	sent := w.sent
+	w.mu.Unlock()
+	if sent == nil || w.deaf.Load() {
+		return
+	}
+	select {
+	case <-sent:
+	case <-ctx.Done():
+	}
+}
+
 // tell sends a hint, soon and together with others.
 func (e *Engine) tell(h backend.Hint) {
 	w := &e.wakeups
@@ -43,7 +71,7 @@ func (e *Engine) tell(h backend.Hint) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.pending == nil {
-		w.pending = &backend.Hint{From: w.from}
+		w.pending, w.sent = &backend.Hint{From: w.from}, make(chan struct{})
 	}
 	w.pending.Merge(h)
 	if !w.sending {
@@ -52,14 +80,14 @@ func (e *Engine) tell(h backend.Hint) {
 	}
 }
 
-// sendHints sends what has gathered until nothing is left. Nobody waits for it: it ends soon.
+// sendHints sends what has gathered until nothing is left.
 func (e *Engine) sendHints() {
 	w := &e.wakeups
 	for {
 		w.mu.Lock()
-		h := w.pending
+		h, sent := w.pending, w.sent
 		if w.pending = nil; h == nil {
-			w.sending = false
+			w.sending, w.sent = false, nil
 			w.mu.Unlock()
 			return
 		}
@@ -77,6 +105,7 @@ func (e *Engine) sendHints() {
 				e.options.Logger.Info("wake-ups are sent again")
 			}
 		}
+		close(sent)
 	}
 }
 

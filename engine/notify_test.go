@@ -159,3 +159,50 @@ func (s *slowWire) Notify(_ context.Context, h backend.Hint) error {
 	time.Sleep(time.Second)
 	return nil
 }
+
+// A program without a worker may end when a call has returned: the hint has left by then.
+func TestAClientsHintHasLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		slow := &slowWire{}
+		e, err := New(w.store, w.reg, Options{Notifier: slow})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.deploy(e, "def main():\n    wait_signal(\"go\")\n")
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		if err := e.Signal(t.Context(), id, "go", []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+		slow.mu.Lock()
+		defer slow.mu.Unlock()
+		if len(slow.got) != 2 || slow.got[0].Queues == nil || slow.got[1].Executions[0] != id {
+			t.Errorf("%+v", slow.got)
+		}
+	})
+}
+
+// What a worker leaves when it stops goes on elsewhere at once.
+func TestAStoppedWorkerTells(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := &wire{}
+		o := Options{Notifier: n, PollInterval: time.Hour, DrainTimeout: time.Second}
+		e, stop := w.engine(o)
+		w.deploy(e, "def main():\n    return activity(\"nap\")(5000)\n")
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		synctest.Wait()
+		other, stopOther := w.engine(o)
+		synctest.Wait()
+		stop()
+		begun := time.Now()
+		want(t, w.finish(other, id), `5000`)
+		if d := time.Since(begun); d > 5100*time.Millisecond {
+			t.Errorf("it took %v", d)
+		}
+		stopOther()
+		w.check()
+	})
+}

@@ -83,7 +83,7 @@ func (e *Engine) rerun(ctx context.Context, id string, o RerunOptions, fork bool
 	if o.Queue != "" {
 		queue = o.Queue
 	}
-	e.tell(backend.Hint{Queues: []string{queue}})
+	e.tellNow(ctx, backend.Hint{Queues: []string{queue}})
 	if w := e.current(); w != nil {
 		w.clear.Store(false)
 		w.hint()

@@ -228,5 +228,9 @@ const reclaimEvery = time.Minute
 // revoke ends another session; what is left when it fails half-way is reclaimed at the next look.
 func (w *worker) revoke(ctx context.Context, id backend.SessionID) error {
 	w.reclaimed = time.Time{}
-	return w.store.Revoke(ctx, id)
+	err := w.store.Revoke(ctx, id)
+	if err == nil {
+		w.engine.tell(anybodys)
+	}
+	return err
 }

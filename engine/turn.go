@@ -104,7 +104,6 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 func (x *execution) refusedTurn(t *backend.Turn, err error) error {
 	if !errors.Is(err, backend.ErrFenced) {
 		x.w.log.Error("turn refused", "execution", x.rec.ID, "row", t.First, "error", err)
-		x.w.refused.Store(true)
 	}
 	x.w.lose()
 	return errLost

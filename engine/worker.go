@@ -56,7 +56,7 @@ type worker struct {
 	reclaimed time.Time   // when what gone sessions owned was last freed
 	faulty    atomic.Bool // the database failed at the last try
 	last      atomic.Pointer[error]
-	refused   atomic.Bool               // a turn of ours was refused: what we hold is not what we think
+	lost      atomic.Bool               // the session is given up
 	beaten    atomic.Pointer[time.Time] // when the newest heartbeat was acknowledged
 }
 
@@ -119,9 +119,10 @@ func (w *worker) hint() {
 	}
 }
 
-// lose drops everything: the session was revoked.
+// lose drops everything: the session was revoked, or cannot be relied on any more. It is
+// ended, should it stand, so that what it owned is free.
 func (w *worker) lose() {
-	if w.ctx.Err() == nil {
+	if !w.lost.Swap(true) && w.ctx.Err() == nil {
 		w.options.Metrics.sessionLost()
 		w.log.Warn("this worker has lost its session; beginning another", "session", w.session)
 	}
@@ -145,7 +146,7 @@ func (w *worker) run(ctx context.Context) bool {
 	}
 	w.cancel()
 	w.wg.Wait()
-	if w.refused.Load() {
+	if w.lost.Load() {
 		w.revokeSelf()
 	}
 	return stopped

@@ -161,12 +161,23 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return conn, err
 }
 
-func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *tx) error) error {
+// leave puts a connection back, unless its server takes no writes: the next
+// connection may be to the one that does.
+func leave(conn *pgxpool.Conn, err error) {
+	if code(err) == readOnly {
+		end, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = conn.Conn().Close(end) // nothing is open on it
+	}
+	conn.Release()
+}
+
+func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *tx) error) (err error) {
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer func() { leave(conn, err) }()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), begun)
 	defer cancel()
 	t := &tx{ctx: ctx, conn: conn}
@@ -176,6 +187,9 @@ func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *
 	}
 	first := &step{}
 	if session != 0 {
+		if err := s.stands(session, t); err != nil {
+			return err
+		}
 		// Whoever revokes the session waits until this transaction is over, and
 		// whatever of the session's begins later finds no row and divides by zero.
 		first = t.add(`SELECT now(), 1 / (SELECT count(*) FROM (SELECT 1 FROM session WHERE id = $1 FOR KEY SHARE) AS s)`, int64(session))

@@ -20,6 +20,7 @@ var errShut = errors.New("store is closed")
 const (
 	divisionByZero  = "22012"
 	uniqueViolation = "23505"
+	readOnly        = "25006"
 )
 
 // code is the SQLSTATE of an error, or "".
@@ -90,8 +91,8 @@ func meaning(e *pgconn.PgError) (sentinel error, advice string) {
 		}
 	case "26000", "42P05":
 		return nil, " (a pooler stands before the database: add ?pooler=transaction to the URL)"
-	case "25006": // a standby, or default_transaction_read_only
-		return backend.ErrTransient, ""
+	case readOnly: // a standby, or default_transaction_read_only
+		return backend.ErrTransient, " (this server takes no writes; with all hosts and target_session_attrs=read-write in the URL the one that does is found)"
 	case "57014", // statement_timeout, or an administrator cancelled it
 		"55P03": // lock_timeout
 		return backend.ErrTransient, ""

@@ -1,6 +1,10 @@
 package postgres
 
-import "context"
+import (
+	"context"
+
+	"github.com/senpuki/senpuki/backend"
+)
 
 // Inspect returns a setting as a transaction of the store has it.
 func (s *Store) Inspect(ctx context.Context, name string, value *string) error {
@@ -8,4 +12,10 @@ func (s *Store) Inspect(ctx context.Context, name string, value *string) error {
 		_, err := t.first([]any{value}, "SELECT current_setting($1::text)", name)
 		return err
 	})
+}
+
+// Elsewhere makes a session look as if it had been opened before a standby was promoted.
+func (s *Store) Elsewhere(session backend.SessionID) (line any) {
+	line, _ = s.lines.Swap(session, "000000FE")
+	return line
 }

@@ -240,3 +240,45 @@ func TestBadText(t *testing.T) {
 	}
 	sound(t, s)
 }
+
+// After a fail-over nothing of a session lands any more, for the server may lack what the session has written.
+func TestPromoted(t *testing.T) {
+	t.Parallel()
+	for _, way := range []string{"direct", "pooler"} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, servertest.Postgres(t)+map[string]string{"pooler": "&pooler=transaction"}[way])
+			session, turns := held(t, s, "a", "b")
+			land := func(n ...backend.Turn) error {
+				_, err := s.Commit(t.Context(), backend.Batch{Session: session, Turns: n})
+				return err
+			}
+			if err := land(turns[0]); err != nil {
+				t.Fatal(err)
+			}
+			if line := s.Elsewhere(session); line == "" || line == nil {
+				t.Fatalf("the session was opened on timeline %q", line)
+			}
+			turns[0].First = 1
+			end := turns[1]
+			end.Then = backend.Finish
+			end.State = backend.Completed
+			for what, err := range map[string]error{"plain": land(turns[0]), "finish": land(end), "both": land(turns...)} {
+				if !errors.Is(err, backend.ErrFenced) {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			if _, err := s.Beat(t.Context(), session, nil); !errors.Is(err, backend.ErrFenced) {
+				t.Error("beat:", err)
+			}
+			if err := s.Revoke(t.Context(), session); err != nil {
+				t.Error(err)
+			}
+			x, err := s.Execution(t.Context(), "b")
+			if err != nil || x.State != backend.Running || x.Owner != 0 {
+				t.Errorf("%+v %v", x, err)
+			}
+			sound(t, s)
+		})
+	}
+}

@@ -58,6 +58,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	at.config.AfterConnect = learnLine
 	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), at.config)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", at.name, hide(err, at.secrets))

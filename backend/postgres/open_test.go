@@ -105,6 +105,7 @@ func TestServerRefuses(t *testing.T) {
 		words         []string
 	}{
 		{"57P03", "the database system is starting up", true, []string{"starting up", "tried for"}},
+		{"25006", "cannot execute CREATE SCHEMA in a read-only transaction", true, []string{"takes no writes", "target_session_attrs"}},
 		{"53300", "sorry, too many clients already", true, []string{"too many clients"}},
 		{"28P01", `password authentication failed for user "me" (hunter2)`, false, []string{"authentication failed", "check the user and the password", "xxxxx"}},
 		{"3D000", `database "d" does not exist`, false, []string{"does not exist", "createdb"}},

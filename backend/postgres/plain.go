@@ -48,7 +48,10 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 	if err != nil {
 		return reply, false, err
 	}
-	defer conn.Release()
+	defer func() { leave(conn, err) }()
+	if err := s.stands(b.Session, &tx{conn: conn}); err != nil {
+		return reply, false, err
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), begun)
 	defer cancel()
 	var r rows

@@ -29,7 +29,13 @@ func (s *Store) Now(ctx context.Context) (at time.Time, err error) {
 
 // Open begins a session.
 func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.SessionID, opened time.Time, err error) {
+	line := ""
 	err = s.transact(ctx, 0, func(t *tx) error {
+		if line = lineOf(t.conn.Conn()); s.pooler && line != "" {
+			if _, err := t.first([]any{&line}, askLine); err != nil {
+				return err
+			}
+		}
 		_, err := t.first([]any{(*int64)(&id)}, `INSERT INTO session (beat, host, boot, pidns, pid, started, opened, info)
 			VALUES (0, $1::text, $2::text, $3::text, $4::int, $5::text, now(), $6::text) RETURNING id`,
 			clean(n.Host), clean(n.Boot), clean(n.PIDNS), small(n.PID), clean(n.Started), text(n.Info))
@@ -39,6 +45,7 @@ func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.Session
 	if err != nil {
 		return 0, time.Time{}, err
 	}
+	s.lines.Store(id, line)
 	return id, opened, nil
 }
 
@@ -46,6 +53,9 @@ func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.Session
 // wait for commits, which hold the row FOR KEY SHARE.
 func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (beaten time.Time, err error) {
 	err = s.transact(ctx, 0, func(t *tx) error {
+		if err := s.stands(id, t); err != nil {
+			return err
+		}
 		st := t.add(`WITH beaten AS (UPDATE session SET beat = beat + 1, info = $2::text WHERE id = $1::bigint RETURNING 1)
 			SELECT 1 / (SELECT count(*) FROM beaten)`, int64(id), text(info))
 		st.guard = backend.ErrFenced
@@ -72,6 +82,7 @@ func (s *Store) Revoke(ctx context.Context, id backend.SessionID) error {
 	}); err != nil {
 		return err
 	}
+	s.lines.Delete(id)
 	return s.free(ctx, id)
 }
 

@@ -91,6 +91,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -111,6 +112,7 @@ type Store struct {
 	end      context.CancelFunc
 
 	known known
+	lines sync.Map // by session: the timeline it was opened on (line.go)
 }
 
 // Close waits for what is under way and closes all connections.

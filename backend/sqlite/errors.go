@@ -25,8 +25,10 @@ func translate(err error) error {
 	case codes.SQLITE_FULL:
 		sentinel = backend.ErrFull
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED, codes.SQLITE_IOERR, codes.SQLITE_CANTOPEN,
-		codes.SQLITE_PROTOCOL, codes.SQLITE_NOMEM, codes.SQLITE_READONLY:
+		codes.SQLITE_PROTOCOL, codes.SQLITE_NOMEM:
 		sentinel = backend.ErrTransient
+	case codes.SQLITE_READONLY: // also of a file system that was mounted anew after an error
+		return fmt.Errorf("%w: %w (who runs this may not write the file, or its file system is read-only)", backend.ErrTransient, err)
 	case codes.SQLITE_NOTADB, codes.SQLITE_CORRUPT:
 		sentinel = backend.ErrNotDatabase
 	default:
