@@ -75,6 +75,12 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return s, nil
 }
 
+// CheckURL says what is wrong with a URL, without connecting.
+func CheckURL(url string) error {
+	_, err := parse(url)
+	return err
+}
+
 // parse splits a URL into what is ours and what is the driver's.
 func parse(raw string) (*target, error) {
 	u, err := url.Parse(raw)

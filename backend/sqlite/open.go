@@ -29,6 +29,12 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	return s, nil
 }
 
+// CheckURL says what is wrong with a database's name, without looking for it.
+func CheckURL(s string) error {
+	_, _, err := parse(s)
+	return err
+}
+
 // parse splits a URL into an absolute path and options.
 func parse(s string) (path, synchronous string, err error) {
 	path, query, _ := strings.Cut(strings.TrimPrefix(s, "sqlite:"), "?")

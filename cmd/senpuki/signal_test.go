@@ -75,7 +75,7 @@ func TestSecondSignal(t *testing.T) {
 	for n := 0; ; n++ {
 		select {
 		case code := <-done:
-			if code != 130 || !strings.Contains(stderr.String(), "resume with: senpuki resume x") {
+			if code != 130 || !strings.Contains(stderr.String(), "resume with: mine resume x") {
 				t.Errorf("exit status %d, standard error:\n%s", code, stderr)
 			}
 			if spent := time.Since(begun); spent > 8*time.Second {

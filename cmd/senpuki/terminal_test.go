@@ -101,9 +101,11 @@ func (s *screen) until(patterns ...string) string {
 var (
 	spinners  = regexp.MustCompile(`[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]`)
 	durations = regexp.MustCompile(`\b\d+(\.\d+)?(ms|s|m|h)\b( ago)?|\bnow\b`)
+	moments   = regexp.MustCompile(`(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d(\.\d+)?`)
+	digests   = regexp.MustCompile(`\b[0-9a-f]{12}\b`)
 	rates     = regexp.MustCompile(`\b\d+(\.\d+)?/s\b`)
 	before    = regexp.MustCompile(` {2,}T\b`) // blanks of a column, more of them the shorter the duration
-	after     = regexp.MustCompile(`\bT {2,}`)
+	after     = regexp.MustCompile(`\b(T|TOOK|CREATED) {2,}`)
 	echoes    = regexp.MustCompile(`(?m)^(\^C|\* )+interrupted`) // of the key, or the rest of the tree
 	timelines = regexp.MustCompile(`[·━]{24}`)
 	lately    = regexp.MustCompile(`(?m)^.*(\S+ ended in the last minute)`)
@@ -113,9 +115,10 @@ var (
 func (s *screen) is(name, text string) {
 	s.t.Helper()
 	text = spinners.ReplaceAllString(text, "*")
+	text = digests.ReplaceAllString(moments.ReplaceAllString(text, "M"), "D")
 	text = rates.ReplaceAllString(durations.ReplaceAllString(text, "T"), "R")
 	text = echoes.ReplaceAllString(text, "interrupted")
-	text = before.ReplaceAllString(after.ReplaceAllString(text, "T  "), "  T")
+	text = before.ReplaceAllString(after.ReplaceAllString(text, "$1  "), "  T")
 	text = timelines.ReplaceAllString(text, "---")
 	text = lately.ReplaceAllString(text, "~ $1") + "\n"
 	path := filepath.Join("testdata", "screens", name+".txt")
@@ -244,4 +247,54 @@ func TestWatchOnATerminal(t *testing.T) {
 	s.until(`^>$`)
 	s.types("kill %1; wait; clear; senpuki list --state cancelled | head -1; echo status $?")
 	s.until(`^ID`, `^status 0$`)
+}
+
+// Tables are cut to the terminal's width and coloured, unless NO_COLOR says not to; a pipe that closes early is no error.
+func TestTablesOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := newScreen(t, 160, 40)
+	s.write("table.star", `
+run = activity("shell.run", retry = retry_policy(max_attempts = 1))
+
+def main(n):
+    for i in range(3):
+        run("echo a line that is longer than narrow terminals are wide, number %d" % i)
+    for i in range(n):
+        log.info("line %d" % i)
+    return run("exit 3")
+`)
+	s.types("clear; senpuki exec table.star --arg n=5000 --id table1 -q 2>errors.txt; clear; echo ready")
+	s.until(`^ready$`)
+	for _, width := range []string{"160", "80", "20"} {
+		s.tmux("resize-window", "-x", width, "-y", "40")
+		for _, command := range []string{"list", "show table1", "history table1"} {
+			s.types("clear; until [ $(tput cols) = " + width + " ]; do sleep 0.05; done; clear; senpuki " + command + "; echo end " + width + command[:4])
+			text := s.until("^end " + width + command[:4] + "$")
+			for _, line := range strings.Split(text, "\n") {
+				if len([]rune(line)) > 160 {
+					t.Errorf("%q is wider than the terminal", line)
+				}
+			}
+			if command != "show table1" { // where it cuts depends on how long steps took
+				s.is("table-"+strings.Fields(command)[0]+"-"+width, text)
+			}
+		}
+	}
+	s.tmux("resize-window", "-x", "100", "-y", "40")
+	for _, k := range []struct {
+		env     string
+		colours bool
+	}{{"", true}, {"NO_COLOR=1 ", false}} {
+		s.types("clear; " + k.env + "senpuki list; echo coloured $? " + strings.TrimSpace(k.env))
+		s.until(`^coloured 0 ?` + strings.TrimSpace(k.env) + `$`)
+		if got := strings.Contains(s.tmux("capture-pane", "-p", "-e"), "\x1b[3"); got != k.colours {
+			t.Errorf("%slist has colours: %v", k.env, got)
+		}
+	}
+	for _, command := range []string{"list", "logs table1", "history table1", "history table1 --json", "show table1 --all"} {
+		s.types("clear; senpuki " + command + " 2>noise.txt | head -c 10 >/dev/null; wc -c <noise.txt; echo after " + command)
+		if text := s.until(`^after ` + command + `$`); !strings.HasPrefix(text, "0\n") {
+			t.Errorf("%s | head: %s", command, text)
+		}
+	}
 }

@@ -38,6 +38,9 @@ which is stored without being deployed. --wait waits for the end and prints as e
   senpuki dispatch nightly --max-attempts 5`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := given(c, "id", "delay", "expiry"); err != nil {
+				return err
+			}
 			return a.dispatch(c.Context(), args[0], f, c.Flags().Changed("input"))
 		},
 	}
@@ -67,7 +70,7 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 	if o.Delay, err = parseDuration("--delay", f.delay); err != nil {
 		return err
 	}
-	if err := checkID(f.id); err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	switch {
@@ -88,6 +91,9 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 		}
 		p, err := a.mustLoadFor(ctx, s, nil) // the workers know which activities there are
 		if err != nil {
+			return err
+		}
+		if err := checkInput(s, &p, f.function, input); err != nil {
 			return err
 		}
 		prog = &p

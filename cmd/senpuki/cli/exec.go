@@ -41,6 +41,9 @@ execution; with other code or input it is refused.`,
   senpuki exec order.star --fn refund --input '[17, "too late"]'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := given(c, "id", "expiry", "log-format", "log-level"); err != nil {
+				return err
+			}
 			if err := a.logHere(c.Flags(), f.log); err != nil {
 				return err
 			}
@@ -92,6 +95,19 @@ func executionFlags(c *cobra.Command, f *execFlags) {
 	flags.StringArrayVar(&f.tags, "tag", nil, "tag (repeatable)")
 }
 
+// check looks at what can be wrong without a script.
+func (f *execFlags) check() error {
+	if f.queue != "" {
+		if err := checkNames("--queue", f.queue); err != nil {
+			return err
+		}
+	}
+	if err := checkNames("--tag", f.tags...); err != nil {
+		return err
+	}
+	return checkID(f.id)
+}
+
 func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven bool) (err error) {
 	input, err := a.readInput(f.input, inputGiven, f.args)
 	if err != nil {
@@ -101,7 +117,7 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 	if err != nil {
 		return err
 	}
-	if err := checkID(f.id); err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	s, err := findScript(file)
@@ -112,19 +128,12 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 	if err != nil {
 		return err
 	}
-	function, in := f.function, engine.Input{}
-	if function == "" {
-		function = "main"
-	}
-	checked := []byte("[]")
+	in := engine.Input{}
 	if input != nil {
-		in, checked = engine.JSON(input), input
+		in = engine.JSON(input)
 	}
-	if err := prog.Compiled.CheckInput(function, checked); err != nil {
-		if strings.Contains(err.Error(), s.entry) {
-			return usage("%w", err)
-		}
-		return usage("%s: %w", s.shown(s.entry), err)
+	if err := checkInput(s, &prog, f.function, input); err != nil {
+		return err
 	}
 	store, err := a.openStore(ctx, false)
 	if err != nil {
@@ -141,7 +150,7 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 			return "", err
 		}
 		id, err := d.engine.Dispatch(ctx, prog.Workflow, in, engine.DispatchOptions{
-			ID: f.id, Digest: prog.Digest, Function: function, Queue: f.queue, Tags: f.tags, Expiry: expiry, Here: true,
+			ID: f.id, Digest: prog.Digest, Function: f.function, Queue: f.queue, Tags: f.tags, Expiry: expiry, Here: true,
 		})
 		if conflict := (*engine.ConflictError)(nil); errors.As(err, &conflict) {
 			err = &exitError{exitUsage, err}

@@ -10,6 +10,11 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/senpuki/senpuki/engine"
 )
 
 // maxInput is the engine's default limit for one value.
@@ -145,4 +150,46 @@ func marshal(v any) ([]byte, error) {
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(v)
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// checkNames refuses names of queues and tags that nobody can have meant.
+func checkNames(flag string, names ...string) error {
+	for _, name := range names {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+			return usage("%s: %q is no name; names have no blanks, several are separated by commas or given one by one", flag, name)
+		}
+	}
+	return nil
+}
+
+// given refuses flags that were given and are empty, as a variable of the shell that is not set makes them.
+func given(c *cobra.Command, flags ...string) error {
+	for _, name := range flags {
+		if f := c.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+			return usage("--%s is empty", name)
+		}
+	}
+	return nil
+}
+
+// checkInput refuses input that a function of a script does not take; nil is none.
+func checkInput(s script, prog *engine.Program, function string, input []byte) error {
+	if function == "" {
+		function = "main"
+	}
+	if input == nil {
+		input = []byte("[]")
+	}
+	err := prog.Compiled.CheckInput(function, input)
+	if err == nil || strings.Contains(err.Error(), s.entry) {
+		return usageOf(err)
+	}
+	return usage("%s: %w", s.shown(s.entry), err)
+}
+
+func usageOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usage("%w", err)
 }

@@ -120,18 +120,40 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
-	for _, c := range root.Commands() {
-		if c.Args != nil {
-			c.Args = argsOrUsage(c.Args)
-		}
-	}
+	argsOrUsage(root)
 	return root
 }
 
-// argsOrUsage makes a wrong count of arguments a usage error.
-func argsOrUsage(check cobra.PositionalArgs) cobra.PositionalArgs {
+// argsOrUsage makes wrong arguments of all commands below c usage errors.
+func argsOrUsage(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		switch {
+		case sub.Name() == "help":
+			sub.Args = helpTopic
+		case sub.HasSubCommands():
+			sub.Args, sub.RunE = unknownCommand, func(c *cobra.Command, _ []string) error { return c.Help() }
+			argsOrUsage(sub)
+		case sub.Args != nil:
+			sub.Args = countedArgs(sub.Args)
+		}
+	}
+}
+
+// helpTopic refuses help on what is no command.
+func helpTopic(c *cobra.Command, args []string) error {
+	if found, left, err := c.Root().Find(args); err != nil || len(left) > 0 {
+		return unknownCommand(found, left)
+	}
+	return nil
+}
+
+// countedArgs makes a wrong count of arguments a usage error.
+func countedArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
+			if len(args) > 0 && cobra.NoArgs(c, args) != nil && check(c, nil) == nil && check(c, args[:1]) != nil {
+				return usage("%s takes no arguments, and there is %q\nUsage: %s\nSee '%s --help'", c.CommandPath(), args[0], c.UseLine(), c.CommandPath())
+			}
 			return usage("%w\nUsage: %s\nSee '%s --help'", err, c.UseLine(), c.CommandPath())
 		}
 		return nil
@@ -143,12 +165,12 @@ func unknownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if strings.HasSuffix(args[0], ".star") {
+	if strings.HasSuffix(args[0], ".star") && !c.HasParent() {
 		return usage("unknown command %q; did you mean '%s exec %s'?", args[0], c.Name(), args[0])
 	}
 	c.SuggestionsMinimumDistance = 2
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		return usage("unknown command %q; did you mean %s?", args[0], strings.Join(near, " or "))
 	}
-	return usage("unknown command %q; '%s --help' lists the commands", args[0], c.Name())
+	return usage("unknown command %q; '%s --help' lists the commands", args[0], c.CommandPath())
 }

@@ -32,7 +32,12 @@ under way there.`,
   senpuki replay order-17 --until 4 --locals`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeIDs,
-		RunE:              func(c *cobra.Command, args []string) error { return a.replay(c.Context(), args[0], code, o) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := given(c, "code", "until"); err != nil {
+				return err
+			}
+			return a.replay(c.Context(), args[0], code, o)
+		},
 	}
 	c.Flags().StringVar(&code, "code", "", "a .star file to replay on; it is not stored")
 	c.Flags().StringVar(&o.Until, "until", "", "stop at the call of this step")
@@ -41,15 +46,18 @@ under way there.`,
 }
 
 func (a *app) replay(ctx context.Context, prefix, code string, o engine.RetraceOptions) error {
+	var s script
+	if code != "" {
+		var err error
+		if s, err = findScript(code); err != nil {
+			return err
+		}
+		if _, err := a.mustLoadFor(ctx, s, nil); err != nil {
+			return err
+		}
+	}
 	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
 		if code != "" {
-			s, err := findScript(code)
-			if err != nil {
-				return err
-			}
-			if _, err := a.mustLoadFor(ctx, s, nil); err != nil {
-				return err
-			}
 			p, err := eng.Load(ctx, os.DirFS(s.root), s.entry)
 			if err != nil {
 				return err

@@ -81,6 +81,9 @@ func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error)
 		if file == "" {
 			return nil, usage("--db %s: there is no path; use a path or sqlite:PATH", mask(db))
 		}
+		if err := sqlite.CheckURL(rest); err != nil {
+			return nil, usage("--db: %w", err)
+		}
 		if exists {
 			if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 				return nil, fmt.Errorf("there is no database %s; 'senpuki exec' makes one, --db names another", file)
@@ -92,6 +95,9 @@ func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error)
 		}
 		return store, nil
 	case "postgres", "postgresql":
+		if err := postgres.CheckURL(db); err != nil {
+			return nil, usage("--db: %w", err)
+		}
 		store, err := postgres.Open(ctx, db)
 		if err != nil {
 			return nil, err // it names the server
@@ -181,9 +187,21 @@ func maskText(text string) string {
 // resumeHint is the command that resumes an execution.
 func (a *app) resumeHint(id string) string {
 	if db := a.database(); db != defaultDB && a.db != "" {
-		return fmt.Sprintf("senpuki resume %s --db %s", id, quote(mask(db)))
+		return fmt.Sprintf("%s resume %s --db %s", program(), id, quote(mask(db)))
 	}
-	return "senpuki resume " + id
+	return program() + " resume " + id
+}
+
+// program is what this program was called by: senpuki, or a binary with activities of its own.
+func program() string {
+	name := filepath.ToSlash(os.Args[0])
+	if strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") { // as it was typed
+		return name
+	}
+	if name = strings.TrimSuffix(path.Base(name), ".exe"); strings.HasSuffix(name, ".test") {
+		return "senpuki"
+	}
+	return name
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)

@@ -20,8 +20,7 @@ import (
 // group is a command that only has others below it.
 func groupCommand(use, short, example string, below ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
-		Use: use, Short: short, Example: example, Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use: use, Short: short, Example: example, // root makes it print its help
 	}
 	c.AddCommand(below...)
 	return c
@@ -198,6 +197,11 @@ failure the script has caught runs as an execution of its own. The letter is dis
 		Example: "  senpuki dlq replay 3\n  senpuki dlq replay 3 --queue slow --args '[17]'\n  senpuki dlq replay --all", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, ids []string) error {
 			o := engine.ReplayOptions{Queue: queue}
+			if queue != "" {
+				if err := checkNames("--queue", queue); err != nil {
+					return err
+				}
+			}
 			if args != "" {
 				o.Args = json.RawMessage(args)
 				if err := checkJSON(o.Args); err != nil || !strings.HasPrefix(strings.TrimSpace(args), "[") {
@@ -538,7 +542,12 @@ func (a *app) gcCommand() *cobra.Command {
 		Long: `Remove executions that ended long ago, with their journals, log lines and dead letters,
 shared results whose time is up, and source that nothing uses. Running executions are never touched.`,
 		Example: "  senpuki gc --older-than 30d --dry-run", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.gc(c.Context(), older, dry) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := given(c, "older-than"); err != nil {
+				return err
+			}
+			return a.gc(c.Context(), older, dry)
+		},
 	}
 	c.Flags().StringVar(&older, "older-than", "30d", "how long ago they ended")
 	c.Flags().BoolVar(&dry, "dry-run", false, "only count what would be removed")

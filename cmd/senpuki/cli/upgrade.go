@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -30,12 +31,19 @@ Without --to it is the newest deployed code.`,
   senpuki upgrade order-17`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeWorkflows,
-		RunE:              func(c *cobra.Command, args []string) error { return a.upgrade(c.Context(), args, to, dry) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("to") && !hexadecimal.MatchString(to) {
+				return usage("--to: %q is not a digest or the beginning of one; 'senpuki workflows history' shows them", to)
+			}
+			return a.upgrade(c.Context(), args, to, dry)
+		},
 	}
 	c.Flags().StringVar(&to, "to", "", "digest, or the beginning of one (default: the newest deployed)")
 	c.Flags().BoolVar(&dry, "dry-run", false, "only report")
 	return c
 }
+
+var hexadecimal = regexp.MustCompile("^[0-9a-f]+$")
 
 // upgradeReport is what upgrade --json prints.
 type upgradeReport struct {

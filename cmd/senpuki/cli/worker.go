@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -91,9 +92,20 @@ func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (
 	if f.concurrency < 0 {
 		return usage("--concurrency: %d is negative", f.concurrency)
 	}
-	for _, q := range f.queues {
-		if strings.TrimSpace(q) == "" {
-			return usage("--queue: a queue has no name; write --queue billing or --queue billing,default")
+	if err := checkNames("--queue", f.queues...); err != nil {
+		return err
+	}
+	if err := checkNames("--tag", f.tags...); err != nil {
+		return err
+	}
+	if f.listen != "" {
+		if _, err := net.ResolveTCPAddr("tcp", f.listen); err != nil {
+			return usage("--listen: %w", err)
+		}
+	}
+	if f.watch != "" {
+		if at, err := os.Stat(f.watch); err != nil || !at.IsDir() {
+			return usage("--watch: %s is not a directory", f.watch)
 		}
 	}
 	if err := activities.RegisterStock(a.registry, f.allow...); err != nil && !errors.Is(err, activities.ErrRegistered) {

@@ -66,7 +66,6 @@ func (a *app) workflowsCommand() *cobra.Command {
   senpuki workflows show order --source
   senpuki workflows rollback order --to 3`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	var source bool
 	show := &cobra.Command{
@@ -83,7 +82,12 @@ func (a *app) workflowsCommand() *cobra.Command {
 stays as it was. Without --to it is the version before the newest.`,
 		Example: "  senpuki workflows rollback order --to 3",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: a.completeWorkflows,
-		RunE: func(c *cobra.Command, args []string) error { return a.workflowRollback(c.Context(), args[0], to) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("to") && to < 1 {
+				return usage("--to: there is no version %d; they begin with 1", to)
+			}
+			return a.workflowRollback(c.Context(), args[0], to)
+		},
 	}
 	rollback.Flags().IntVar(&to, "to", 0, "version")
 	c.AddCommand(
