@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,15 +91,16 @@ func TestADatabaseSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		off := time.Hour
-		w.store = memory.NewAt(func() time.Time { return time.Now().Add(off) })
+		var off atomic.Int64
+		off.Store(int64(time.Hour))
+		w.store = memory.NewAt(func() time.Time { return time.Now().Add(time.Duration(off.Load())) })
 		e, stop := w.engine(Options{})
 		w.deploy(e, `
 def main():
     sleep("10m")
     return 1
 `)
-		off = 0
+		off.Store(0)
 		time.Sleep(time.Minute)
 		begun := time.Now()
 		id := w.dispatch(e, Input{}, DispatchOptions{})

@@ -289,14 +289,22 @@ func neitherStarves(a, b *fixture) {
 	if a.Store == b.Store {
 		a.Skip("one store: there is nobody to be fair to")
 	}
-	const enough = 150
+	const enough = 300
 	var counts [2]atomic.Int64
 	write := func(n int, f *fixture) func() {
 		s, id := f.session(), fmt.Sprint("x", n)
 		run := f.born(s, id)[0]
+		first := int64(0)
+		land := func() {
+			f.try(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: id, Run: run, First: first, Rows: rows("r")}}})
+			first++
+		}
+		for range 10 { // connections are made and statements prepared before it counts
+			land()
+		}
 		return func() {
 			for counts[0].Load() < enough || counts[1].Load() < enough {
-				f.try(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: id, Run: run, First: counts[n].Load(), Rows: rows("r")}}})
+				land()
 				if counts[n].Add(1); f.Failed() {
 					return
 				}
