@@ -46,6 +46,10 @@ $(BIN)/golangci-lint-$(GOLANGCI_VERSION):
 servers: ## install PostgreSQL and Redis for the tests, where that can be done
 	@.ci/servers
 
+.PHONY: peers
+peers: ## run the workloads of bench/ on Senpuki and its peers, and write docs/benchmarks.md; takes an hour
+	cd bench && go run . -out ../docs/benchmarks.md $(PEERS)
+
 .PHONY: test
 test: servers ## all tests, with the race detector where there is a C compiler
 	go test $(RACE) -timeout $(TEST_TIMEOUT) ./...

@@ -140,6 +140,14 @@ func Start(t testing.TB, kind Kind, args ...string) *Server {
 	return s
 }
 
+// Launch starts a server for a program that is no test; end stops and removes it.
+func Launch(kind Kind, args ...string) (s *Server, end func(), err error) {
+	if s, err = start(kind, args); err != nil {
+		return nil, nil, err
+	}
+	return s, s.end, nil
+}
+
 func start(kind Kind, args []string) (*Server, error) {
 	s := &Server{kind: kind}
 	var err error
