@@ -21,7 +21,7 @@ import (
 
 var goWorkflowsPeer = peer{
 	name: "go-workflows", version: "1.4.2", stores: []string{"sqlite full", "sqlite normal", "postgres"}, shared: true,
-	settings: "pollers every 5 ms (16 of each kind on PostgreSQL, 4 on SQLite), executor cache for all, single worker mode where there is one; locks of 5 s for W6",
+	settings: "pollers every 5 ms (16 of each kind on PostgreSQL, 4 on SQLite), executor cache for all, single worker mode where there is one; locks of 5 s for W6 (its default is two minutes)",
 	make:     func() engine { return &goWorkflowsEngine{} },
 }
 

@@ -96,8 +96,9 @@ func free() int {
 func temporalConfig(at place, frontend int) *config.Config {
 	c := &config.Config{}
 	store := config.SQL{
+		MaxConns: 8, MaxIdleConns: 8, // what WAL allows
 		PluginName: sqliteplugin.PluginName, DatabaseName: filepath.Join(at.Dir, "temporal.db"),
-		ConnectAttributes: map[string]string{"mode": "rwc", "_journal_mode": "wal", "_synchronous": map[string]string{"FULL": "2", "NORMAL": "1"}[at.synchronous()]},
+		ConnectAttributes: map[string]string{"mode": "rwc", "journal_mode": "wal", "synchronous": map[string]string{"FULL": "2", "NORMAL": "1"}[at.synchronous()]},
 	}
 	c.Persistence = config.Persistence{
 		DefaultStore: "sqlite", VisibilityStore: "sqlite", NumHistoryShards: 1,

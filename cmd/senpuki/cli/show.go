@@ -68,6 +68,11 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 		if err != nil {
 			return err
 		}
+		for i := range h.Steps {
+			if s := &h.Steps[i]; missing[s.Step] != "" && s.State == "running" {
+				s.State = "waiting" // a task, and nobody can take it
+			}
+		}
 		live, err := store.Sessions(ctx)
 		if err != nil {
 			return err
