@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -56,6 +57,7 @@ func obey(text string) error {
 	if w.name == "W6" {
 		stallAt.Store(int64(c.scaled(1000)))
 	}
+	debug.SetGCPercent(200) // for all: what Senpuki's command has
 	ctx := context.Background()
 	c.begun = time.Now()
 	var a answer

@@ -29,6 +29,7 @@ type run struct {
 	engines *regexp.Regexp
 	stores  *regexp.Regexp
 	out     string
+	results string
 }
 
 func main() {
@@ -41,6 +42,7 @@ func main() {
 	flag.Float64Var(&r.size, "size", 1, "share of the full size, for a quick look")
 	flag.DurationVar(&r.limit, "limit", 2*time.Minute, "how long a cell may take")
 	flag.StringVar(&r.out, "out", "", "Markdown file whose section between the marks is written anew")
+	flag.StringVar(&r.results, "results", "", "JSON file that keeps the figures, so that a run can be made in parts")
 	flag.StringVar(&r.dir, "dir", "", "where files are made (default: a temporary directory)")
 	flag.StringVar(&r.server, "postgres", "", "URL of a server (default: one that is started here)")
 	flag.Parse()
@@ -78,6 +80,9 @@ func (r *run) all() (err error) {
 		}
 	}
 	t := newTables(r)
+	if err := t.load(r.results); err != nil {
+		return err
+	}
 	if err := t.raw(); err != nil {
 		return err
 	}
@@ -102,6 +107,9 @@ func (r *run) all() (err error) {
 		if r.ctx.Err() != nil {
 			return errors.New("interrupted")
 		}
+	}
+	if err := t.save(r.results); err != nil {
+		return err
 	}
 	return t.print()
 }

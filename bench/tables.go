@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"slices"
@@ -18,17 +20,39 @@ import (
 // tables collects figures: one table a store, a row an engine, a column a workload.
 type tables struct {
 	r     *run
-	cells map[string]string  // by store, engine and workload
-	value map[string]float64 // the same, of those that have one
-	rows  map[string][]string
-	limit map[string][2]float64 // by store: ms of a raw commit of one row, rows a second in commits of 256
+	Cells map[string]string     // by store, engine and workload
+	Value map[string]float64    // the same, of those that have one
+	Limit map[string][2]float64 // by store: ms of a raw commit of one row, rows a second in commits of 256
 }
 
 func newTables(r *run) *tables {
-	return &tables{r: r, cells: map[string]string{}, value: map[string]float64{}, rows: map[string][]string{}, limit: map[string][2]float64{}}
+	return &tables{r: r, Cells: map[string]string{}, Value: map[string]float64{}, Limit: map[string][2]float64{}}
 }
 
 func key(kind, peer, workload string) string { return kind + "|" + peer + "|" + workload }
+
+// load takes what an earlier run has kept; save keeps it.
+func (t *tables) load(path string) error {
+	text, err := os.ReadFile(path)
+	if path == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, t)
+}
+
+func (t *tables) save(path string) error {
+	if path == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(t, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o600)
+}
 
 // raw measures what the drivers can write.
 func (t *tables) raw() error {
@@ -48,7 +72,7 @@ func (t *tables) raw() error {
 			}
 			v[i] = rate
 		}
-		t.limit[kind] = [2]float64{1000 / v[0], v[1]}
+		t.Limit[kind] = [2]float64{1000 / v[0], v[1]}
 		fmt.Fprintf(os.Stderr, "%-14s raw: %.3f ms a commit of one row, %.0f rows/s in commits of 256\n", kind, 1000/v[0], v[1])
 	}
 	return nil
@@ -97,20 +121,18 @@ func (t *tables) measure(p peer, kind string, w workload) {
 		all = append(all, v)
 	}
 	k := key(kind, p.name, w.name)
+	delete(t.Value, k)
 	switch {
 	case errors.Is(failed, context.DeadlineExceeded):
-		t.cells[k] = fmt.Sprintf("over %v", t.r.limit)
+		t.Cells[k] = fmt.Sprintf("over %v", t.r.limit)
 	case failed != nil:
-		t.cells[k] = "fails: " + short(failed.Error())
+		t.Cells[k] = "fails: " + short(failed.Error())
 	default:
 		slices.Sort(all)
-		t.value[k] = all[(len(all)-1)/2]
-		t.cells[k] = figure(t.value[k])
+		t.Value[k] = all[(len(all)-1)/2]
+		t.Cells[k] = figure(t.Value[k])
 	}
-	if !slices.Contains(t.rows[kind], p.name) {
-		t.rows[kind] = append(t.rows[kind], p.name)
-	}
-	fmt.Fprintf(os.Stderr, "%-14s %-16s %-4s %s %s\n", kind, p.name, w.name, t.cells[k], w.unit)
+	fmt.Fprintf(os.Stderr, "%-14s %-16s %-4s %s %s\n", kind, p.name, w.name, t.Cells[k], w.unit)
 }
 
 func short(text string) string {
@@ -138,11 +160,11 @@ func figure(v float64) string {
 
 // cell is a figure, and how many times worse than Senpuki's it is.
 func (t *tables) cell(kind, peer string, w workload) string {
-	text, ok := t.cells[key(kind, peer, w.name)]
+	text, ok := t.Cells[key(kind, peer, w.name)]
 	if !ok {
 		return ""
 	}
-	mine, theirs := t.value[key(kind, senpukiPeer.name, w.name)], t.value[key(kind, peer, w.name)]
+	mine, theirs := t.Value[key(kind, senpukiPeer.name, w.name)], t.Value[key(kind, peer, w.name)]
 	if peer == senpukiPeer.name || mine == 0 || theirs == 0 {
 		return text
 	}
@@ -159,20 +181,26 @@ const beginMark, endMark = "<!-- peers: written by bench -->", "<!-- peers: end 
 func (t *tables) print() error {
 	var b strings.Builder
 	for _, kind := range []string{"sqlite full", "sqlite normal", "postgres"} {
-		if len(t.rows[kind]) == 0 {
+		var names []string
+		for _, p := range peers {
+			if slices.ContainsFunc(workloads, func(w workload) bool { return t.Cells[key(kind, p.name, w.name)] != "" }) {
+				names = append(names, p.name)
+			}
+		}
+		if len(names) == 0 {
 			continue
 		}
 		fmt.Fprintf(&b, "### %s\n\n", map[string]string{"sqlite full": "SQLite, synchronous=FULL", "sqlite normal": "SQLite, synchronous=NORMAL", "postgres": "PostgreSQL, synchronous_commit=on"}[kind])
-		fmt.Fprintf(&b, "The raw driver: %s ms for a commit of one row, %s rows/s in commits of 256.\n\n", figure(t.limit[kind][0]), figure(t.limit[kind][1]))
+		fmt.Fprintf(&b, "The raw driver: %s ms for a commit of one row, %s rows/s in commits of 256.\n\n", figure(t.Limit[kind][0]), figure(t.Limit[kind][1]))
 		b.WriteString("| workload | unit |")
-		for _, p := range t.rows[kind] {
+		for _, p := range names {
 			fmt.Fprintf(&b, " %s |", p)
 		}
-		b.WriteString("\n| --- | --- |" + strings.Repeat(" --- |", len(t.rows[kind])) + "\n")
+		b.WriteString("\n| --- | --- |" + strings.Repeat(" --- |", len(names)) + "\n")
 		for _, w := range workloads {
 			var line []string
 			some := false
-			for _, p := range t.rows[kind] {
+			for _, p := range names {
 				c := t.cell(kind, p, w)
 				some = some || c != ""
 				line = append(line, c)
@@ -185,9 +213,7 @@ func (t *tables) print() error {
 	}
 	b.WriteString("How each was set up:\n\n")
 	for _, p := range peers {
-		if t.r.engines.MatchString(p.name) {
-			fmt.Fprintf(&b, "- **%s** (%s): %s.\n", p.name, p.version, p.settings)
-		}
+		fmt.Fprintf(&b, "- **%s** (%s): %s.\n", p.name, p.version, p.settings)
 	}
 	text := b.String()
 	fmt.Print(text)

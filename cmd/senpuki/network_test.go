@@ -130,7 +130,7 @@ type network struct {
 	waiting atomic.Int32  // steps at the gate
 }
 
-const shortLife = time.Second
+const shortLife = 3 * time.Second // longer than a busy machine is away
 
 func newNetwork(t *testing.T) *network {
 	t.Helper()
@@ -326,7 +326,7 @@ func TestServerPause(t *testing.T) {
 			n.gate <- struct{}{}
 			n.until("beats", func() bool {
 				sessions, err := n.store.Sessions(t.Context())
-				return err == nil && len(sessions) == 2 && sessions[0].Beat > 5 && sessions[1].Beat > 5
+				return err == nil && len(sessions) == 2 && sessions[0].Beat > 4 && sessions[1].Beat > 4
 			})
 			after, owning := n.owners()
 			if !slices.Equal(before, after) || !slices.Equal(held, owning) {
