@@ -15,7 +15,7 @@ import (
 
 var durableTaskPeer = peer{
 	name: "durabletask-go", version: "0.6.0", stores: []string{"sqlite full", "sqlite normal"},
-	settings: "256 orchestrations and activities at once; WAL and `synchronous` by the database's name; the end is looked for every 5 ms, for its own wait looks ever more seldom; locks of 5 s for W6",
+	settings: "256 orchestrations and activities at once; WAL and `synchronous` by the database's name; the end is looked for after 5 ms and then ever more seldom, at least once a second; locks of 5 s for W6",
 	make:     func() engine { return &durableTaskEngine{} },
 }
 
@@ -113,8 +113,8 @@ func (e *durableTaskEngine) begin(ctx context.Context, id, name string, job dtJo
 		return nil, err
 	}
 	return func(ctx context.Context) error {
-		// Its own wait looks after 100 ms for the first time, and ever more seldom.
-		for {
+		// Its own wait looks after 100 ms for the first time, and later every ten seconds.
+		for pause := 5 * time.Millisecond; ; pause = min(pause+pause/4, time.Second) {
 			m, err := e.client.FetchOrchestrationMetadata(ctx, api.InstanceID(id))
 			switch {
 			case err != nil:
@@ -125,7 +125,7 @@ func (e *durableTaskEngine) begin(ctx context.Context, id, name string, job dtJo
 				return nil
 			}
 			select {
-			case <-time.After(5 * time.Millisecond):
+			case <-time.After(pause):
 			case <-ctx.Done():
 				return ctx.Err()
 			}
