@@ -14,6 +14,14 @@ func (s *Store) Inspect(ctx context.Context, name string, value *string) error {
 	})
 }
 
+// Forget makes idle connections look as if they had been made to a standby.
+func (s *Store) Forget(ctx context.Context) {
+	for _, c := range s.pool.AcquireAllIdle(ctx) {
+		c.Conn().PgConn().CustomData()[lineKey] = ""
+		c.Release()
+	}
+}
+
 // Elsewhere makes a session look as if it had been opened before a standby was promoted.
 func (s *Store) Elsewhere(session backend.SessionID) (line any) {
 	line, _ = s.lines.Swap(session, "000000FE")

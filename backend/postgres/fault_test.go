@@ -253,6 +253,7 @@ func TestPromoted(t *testing.T) {
 				_, err := s.Commit(t.Context(), backend.Batch{Session: session, Turns: n})
 				return err
 			}
+			s.Forget(t.Context()) // they ask again
 			if err := land(turns[0]); err != nil {
 				t.Fatal(err)
 			}

@@ -37,9 +37,14 @@ func learnLine(ctx context.Context, c *pgx.Conn) error {
 	return nil
 }
 
-func lineOf(c *pgx.Conn) string {
-	line, _ := c.PgConn().CustomData()[lineKey].(string)
-	return line
+// lineOf is what a connection has learnt. A standby that it was made to may have been promoted since.
+func lineOf(ctx context.Context, c *pgx.Conn) (line string, err error) {
+	if line, _ = c.PgConn().CustomData()[lineKey].(string); line == "" {
+		if err = learnLine(ctx, c); err == nil {
+			line, _ = c.PgConn().CustomData()[lineKey].(string)
+		}
+	}
+	return line, err
 }
 
 // stands returns ErrFenced when a session was opened on another timeline than the
@@ -54,8 +59,9 @@ func (s *Store) stands(session backend.SessionID, t *tx) error {
 		t.add("SELECT 1 / CASE WHEN ("+askLine+") = $1::text THEN 1 ELSE 0 END", v).guard = backend.ErrFenced
 		return nil
 	}
-	if lineOf(t.conn.Conn()) != v {
-		return backend.ErrFenced
+	line, err := lineOf(t.ctx, t.conn.Conn())
+	if err == nil && line != "" && line != v { // a standby refuses the write itself
+		err = backend.ErrFenced
 	}
-	return nil
+	return err
 }

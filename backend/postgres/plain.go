@@ -49,7 +49,7 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 		return reply, false, err
 	}
 	defer func() { leave(conn, err) }()
-	if err := s.stands(b.Session, &tx{conn: conn}); err != nil {
+	if err := s.stands(b.Session, &tx{ctx: ctx, conn: conn}); err != nil {
 		return reply, false, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), begun)

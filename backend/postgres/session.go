@@ -30,13 +30,16 @@ func (s *Store) Now(ctx context.Context) (at time.Time, err error) {
 // Open begins a session.
 func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.SessionID, opened time.Time, err error) {
 	line := ""
-	err = s.transact(ctx, 0, func(t *tx) error {
-		if line = lineOf(t.conn.Conn()); s.pooler && line != "" {
+	err = s.transact(ctx, 0, func(t *tx) (err error) {
+		if line, err = lineOf(t.ctx, t.conn.Conn()); err != nil {
+			return err
+		}
+		if s.pooler && line != "" {
 			if _, err := t.first([]any{&line}, askLine); err != nil {
 				return err
 			}
 		}
-		_, err := t.first([]any{(*int64)(&id)}, `INSERT INTO session (beat, host, boot, pidns, pid, started, opened, info)
+		_, err = t.first([]any{(*int64)(&id)}, `INSERT INTO session (beat, host, boot, pidns, pid, started, opened, info)
 			VALUES (0, $1::text, $2::text, $3::text, $4::int, $5::text, now(), $6::text) RETURNING id`,
 			clean(n.Host), clean(n.Boot), clean(n.PIDNS), small(n.PID), clean(n.Started), text(n.Info))
 		opened = t.at.UTC()

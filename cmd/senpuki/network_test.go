@@ -293,7 +293,7 @@ func TestNetworkBlip(t *testing.T) {
 	before, _ := n.owners()
 	for i := range 3 {
 		n.proxies[i%2].cut()
-		time.Sleep(shortLife / 10)
+		time.Sleep(shortLife / 10) // nothing happens meanwhile that could be waited for
 		n.proxies[i%2].join()
 		n.gate <- struct{}{}
 	}
@@ -319,7 +319,7 @@ func TestServerPause(t *testing.T) {
 				}
 			}
 			n.gate <- struct{}{}
-			time.Sleep(3 * shortLife)
+			time.Sleep(3 * shortLife) // that nobody is revoked shows only when the time for it has passed
 			for _, p := range n.proxies {
 				p.join()
 			}

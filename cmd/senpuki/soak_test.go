@@ -238,10 +238,13 @@ func (s *soaking) settle() {
 			for _, x := range left {
 				out, _ := json.Marshal(x)
 				s.t.Errorf("not ended: %s", out)
-				cmd := exec.Command("mine", "show", x.ID)
-				cmd.Dir = s.dir
-				text, _ := cmd.CombinedOutput()
-				s.t.Logf("%s", text)
+				for _, command := range []string{"show " + x.ID + " --all", "history " + x.ID, "list --parent " + x.ID, "tasks list", "cache list", "workers"} {
+					cmd := exec.Command("mine", strings.Fields(command)...)
+					cmd.Dir = s.dir
+					cmd.Env = append(os.Environ(), s.env...)
+					text, _ := cmd.CombinedOutput()
+					s.t.Logf("%s:\n%s", command, text)
+				}
 			}
 			s.t.FailNow()
 		}

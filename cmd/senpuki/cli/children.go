@@ -27,23 +27,23 @@ type child struct {
 	State    backend.State `json:"state"` // "" when it was removed
 	Started  time.Time     `json:"started,omitzero"`
 	Finished time.Time     `json:"finished,omitzero"`
+
+	x engine.Execution // zero when it was removed
 }
 
 // childrenOf looks up the newest children that steps have begun.
-func childrenOf(ctx context.Context, store backend.Store, steps []engine.Step) ([]child, error) {
+func childrenOf(ctx context.Context, eng *engine.Engine, steps []engine.Step) ([]child, error) {
 	list := []child{}
 	for _, s := range slices.Backward(steps) {
 		if s.Kind != string(starlark.StartChild) || s.Target == "" {
 			continue
 		}
 		c := child{ID: s.Target, Step: s.Step, Name: s.Name}
-		x, err := store.Execution(ctx, s.Target)
-		switch {
-		case err == nil:
-			c.State, c.Started, c.Finished = x.State, x.Started, x.Finished
-		case !errors.Is(err, backend.ErrNotFound):
+		var err error
+		if c.x, err = eng.State(ctx, s.Target); err != nil && !errors.Is(err, backend.ErrNotFound) {
 			return nil, err
 		}
+		c.State, c.Started, c.Finished = c.x.State, c.x.Started, c.x.Finished
 		if list = append(list, c); len(list) == shownChildren {
 			break
 		}
@@ -65,16 +65,11 @@ func (a *app) showChildren(list []child, now time.Time) {
 		return text
 	}}
 	for _, c := range list {
-		spent, state := "-", string(c.State)
-		switch {
-		case state == "":
+		state := stateText(c.x)
+		if c.State == "" {
 			state = "removed"
-		case !c.Finished.IsZero():
-			spent = duration(c.Finished.Sub(c.Started).Truncate(time.Millisecond))
-		case !c.Started.IsZero():
-			spent = duration(now.Sub(c.Started).Truncate(time.Second))
 		}
-		t.row(c.ID, c.Step, c.Name, state, spent)
+		t.row(c.ID, c.Step, c.Name, state, took(c.x, now))
 	}
 	t.write(a.out, a.color())
 }

@@ -41,7 +41,7 @@ execution; with other code or input it is refused.`,
   senpuki exec order.star --fn refund --input '[17, "too late"]'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := given(c, "id", "expiry", "log-format", "log-level"); err != nil {
+			if err := given(c, "id", "expiry"); err != nil {
 				return err
 			}
 			if err := a.logHere(c.Flags(), f.log); err != nil {

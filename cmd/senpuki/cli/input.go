@@ -181,15 +181,11 @@ func checkInput(s script, prog *engine.Program, function string, input []byte) e
 		input = []byte("[]")
 	}
 	err := prog.Compiled.CheckInput(function, input)
-	if err == nil || strings.Contains(err.Error(), s.entry) {
-		return usageOf(err)
+	switch {
+	case err == nil:
+		return nil
+	case strings.Contains(err.Error(), s.entry):
+		return usage("%w", err)
 	}
 	return usage("%s: %w", s.shown(s.entry), err)
-}
-
-func usageOf(err error) error {
-	if err == nil {
-		return nil
-	}
-	return usage("%w", err)
 }

@@ -151,7 +151,7 @@ func helpTopic(c *cobra.Command, args []string) error {
 func countedArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			if len(args) > 0 && cobra.NoArgs(c, args) != nil && check(c, nil) == nil && check(c, args[:1]) != nil {
+			if len(args) > 0 && check(c, nil) == nil && check(c, args[:1]) != nil {
 				return usage("%s takes no arguments, and there is %q\nUsage: %s\nSee '%s --help'", c.CommandPath(), args[0], c.UseLine(), c.CommandPath())
 			}
 			return usage("%w\nUsage: %s\nSee '%s --help'", err, c.UseLine(), c.CommandPath())

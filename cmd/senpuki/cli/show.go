@@ -78,7 +78,7 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 			return err
 		}
 		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing, len(live) > 0), Steps: h.Steps, Tries: h.Tries, Damaged: h.Damaged}
-		if doc.Children, err = childrenOf(ctx, store, h.Steps); err != nil {
+		if doc.Children, err = childrenOf(ctx, eng, h.Steps); err != nil {
 			return err
 		}
 		if doc.Logs, err = eng.Logs(ctx, x.ID, engine.LogPosition{}); err != nil {

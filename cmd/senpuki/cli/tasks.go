@@ -17,7 +17,7 @@ import (
 	"github.com/senpuki/senpuki/engine"
 )
 
-// group is a command that only has others below it.
+// groupCommand is a command that only has others below it.
 func groupCommand(use, short, example string, below ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{
 		Use: use, Short: short, Example: example, // root makes it print its help

@@ -65,7 +65,6 @@ func (a *app) workflowsCommand() *cobra.Command {
 		Example: `  senpuki workflows list
   senpuki workflows show order --source
   senpuki workflows rollback order --to 3`,
-		Args: cobra.NoArgs,
 	}
 	var source bool
 	show := &cobra.Command{
