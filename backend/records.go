@@ -459,7 +459,7 @@ type Session struct {
 }
 
 // Filter selects executions for [Reader.List]; zero fields select everything.
-// Newest first. Before pages: executions created before that (Created, ID) pair.
+// Newest first. Owner is the session that drives them. Before pages: executions created before that (Created, ID) pair.
 type Filter struct {
 	States   []State
 	Workflow string
@@ -468,6 +468,7 @@ type Filter struct {
 	Parent   string
 	Since    time.Time
 	IDPrefix string
+	Owner    SessionID
 	BeforeAt time.Time
 	BeforeID string
 	Limit    int // zero: 100

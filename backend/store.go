@@ -21,7 +21,8 @@ type Store interface {
 	// when a new execution's program is missing.
 	Commit(ctx context.Context, b Batch) (Reply, error)
 
-	// Claim gives due executions to a session. ErrFenced as Commit.
+	// Claim gives due executions to a session. ErrFenced as Commit. What a claim gave whose reply was lost is
+	// found by its owner: Filter.Owner, and TaskFilter.Owner after ClaimTasks.
 	Claim(ctx context.Context, r ClaimRequest) ([]Claimed, error)
 
 	// ClaimTasks gives due tasks to a session. ErrFenced as Commit, when any task has no owner. Tasks that nobody has

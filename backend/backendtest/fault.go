@@ -1,10 +1,11 @@
-// A store whose commits fail when told to.
+// A store whose commits fail, and whose claims lose their replies, when told to.
 
 package backendtest
 
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/senpuki/senpuki/backend"
@@ -30,6 +31,7 @@ type FaultyStore struct {
 	mu      sync.Mutex // guards all below
 	commits int
 	faults  map[int]Fault
+	lose    int // claims whose reply gets lost
 }
 
 // Faulty wraps a store so that its commits can be made to fail.
@@ -42,6 +44,39 @@ func (f *FaultyStore) FailAt(i int, how Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults[i] = how
+}
+
+// LoseClaims makes the replies of the next n claims, of executions or tasks, get lost that give something.
+func (f *FaultyStore) LoseClaims(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lose = n
+}
+
+// loses reports whether the reply of a claim that gave something gets lost.
+func (f *FaultyStore) loses() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lose--
+	return f.lose >= 0
+}
+
+// Claim gives executions to a session, and may not say so.
+func (f *FaultyStore) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
+	claimed, err := f.Store.Claim(ctx, r)
+	if err == nil && len(claimed) > 0 && f.loses() {
+		return nil, ErrInjected
+	}
+	return claimed, err
+}
+
+// ClaimTasks gives tasks to a session, and may not say so.
+func (f *FaultyStore) ClaimTasks(ctx context.Context, r backend.TaskRequest) ([]backend.Task, error) {
+	tasks, err := f.Store.ClaimTasks(ctx, r)
+	if err == nil && len(tasks) > 0 && f.loses() {
+		return nil, ErrInjected
+	}
+	return tasks, err
 }
 
 // Commits returns how often Commit was called.
@@ -93,5 +128,23 @@ var faultCases = []testCase{
 			return nil
 		}))
 		expect(f, "writer", writer, s)
+	}},
+	{"what a claim gave whose reply was lost is found by its owner", func(f *fixture) {
+		faulty, s := Faulty(f.Store), f.session()
+		run := f.born(s, "x")[0]
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("a"), Tasks: []backend.Task{work("s")}})
+		f.create(ask("y"))
+		faulty.LoseClaims(2)
+		_, err := faulty.Claim(f.ctx, backend.ClaimRequest{Session: s, IDs: []string{"y"}, Editions: []int{1}, Limit: 1})
+		f.want(err, ErrInjected)
+		_, err = faulty.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Queues: []string{"default"}, Activities: []string{"add"}, Limit: 1})
+		f.want(err, ErrInjected)
+		owned := f.list(backend.Filter{Owner: s})
+		slices.Sort(owned)
+		expect(f, "executions", owned, []string{"x", "y"})
+		tasks, err := f.Tasks(f.ctx, backend.TaskFilter{Owner: s})
+		f.must(err)
+		expect(f, "tasks", steps(tasks), []string{"s"})
+		expect(f, "what it is about", string(tasks[0].Input), "s")
 	}},
 }

@@ -79,6 +79,9 @@ var readerCases = []testCase{
 		f.create(c)
 		run := f.born(s, "done")[0]
 		f.turn(s, backend.Turn{Execution: "done", Run: run, Then: backend.Finish, State: backend.Failed})
+		other, mine := f.session(), ask("mine")
+		mine.Workflow, mine.Claim = "owned", true
+		f.commit(backend.Batch{Session: s, Create: []backend.NewExecution{mine}})
 		for _, k := range []struct {
 			filter backend.Filter
 			want   []string
@@ -93,6 +96,8 @@ var readerCases = []testCase{
 			{backend.Filter{IDPrefix: "a_"}, []string{"a_1"}},
 			{backend.Filter{IDPrefix: "a"}, []string{"a%2", "a_1"}},
 			{backend.Filter{Since: far(1)}, nil},
+			{backend.Filter{Owner: s}, []string{"mine"}},
+			{backend.Filter{Owner: other}, nil},
 		} {
 			got := f.list(k.filter)
 			slices.Sort(got)

@@ -50,6 +50,7 @@ func selected(x *backend.Execution, f *backend.Filter) bool {
 		f.Queue != "" && x.Queue != f.Queue,
 		f.Tag != "" && !slices.Contains(x.Tags, f.Tag),
 		f.Parent != "" && x.Parent != f.Parent,
+		f.Owner != 0 && x.Owner != f.Owner,
 		x.Created.Before(f.Since),
 		!strings.HasPrefix(x.ID, f.IDPrefix):
 		return false

@@ -121,6 +121,7 @@ func conditions(f *backend.Filter) (where string, args []any) {
 	add(f.Tag != "", "?::text = ANY(tags)", clean(f.Tag))
 	add(f.Parent != "", "parent = ?::text AND parent <> ''", clean(f.Parent))
 	add(!f.Since.IsZero(), "created >= ?::timestamptz", stamp(ceiling(f.Since)))
+	add(f.Owner != 0, "owner = ?::bigint AND owner <> 0", int64(f.Owner))
 	add(f.IDPrefix != "", "starts_with(id, ?::text)", clean(f.IDPrefix))
 	add(!f.BeforeAt.IsZero(), "(created, id) < (?::timestamptz, ?::text)", stamp(ceiling(f.BeforeAt)), clean(f.BeforeID))
 	if len(terms) == 0 {

@@ -119,6 +119,7 @@ func conditions(f *backend.Filter) (where string, args []any) {
 	add(f.Tag != "", "EXISTS (SELECT 1 FROM json_each(execution.tags) WHERE value = ?)", f.Tag)
 	add(f.Parent != "", "parent = ? AND parent <> ''", f.Parent)
 	add(!f.Since.IsZero(), "created >= ?", ceiling(f.Since))
+	add(f.Owner != 0, "owner = ? AND owner <> 0", int64(f.Owner))
 	add(f.IDPrefix != "", "substr(id, 1, length(?)) = ?", f.IDPrefix, f.IDPrefix)
 	before := ceiling(f.BeforeAt)
 	add(!f.BeforeAt.IsZero(), "created <= ? AND (created < ? OR id < ?)", before, before, f.BeforeID)
