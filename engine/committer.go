@@ -31,6 +31,7 @@ type write struct {
 // wrote is what became of a write.
 type wrote struct {
 	err     error
+	pending bool           // nobody knows yet: an answer follows
 	kept    bool           // of a settled task: it was still ours
 	run     backend.RunKey // that a continued execution has now
 	now     time.Time
@@ -80,7 +81,7 @@ func (c *committer) send(w *write) {
 }
 
 // submit hands a write to the committer and waits for what became of it. When
-// ctx ends first the write may still land.
+// ctx ends first the write may still land; pending says that its answer will come.
 func (c *committer) submit(ctx context.Context, w *write) wrote {
 	select {
 	case c.in <- w:
@@ -93,7 +94,7 @@ func (c *committer) submit(ctx context.Context, w *write) wrote {
 	case r := <-w.done:
 		return r
 	case <-ctx.Done():
-		return wrote{err: ctx.Err()}
+		return wrote{err: ctx.Err(), pending: true}
 	case <-c.ctx.Done():
 		select {
 		case r := <-w.done:
@@ -101,6 +102,16 @@ func (c *committer) submit(ctx context.Context, w *write) wrote {
 		default:
 			return wrote{err: backend.ErrFenced}
 		}
+	}
+}
+
+// await waits for the answer to a pending write.
+func (c *committer) await(w *write) wrote {
+	select {
+	case r := <-w.done:
+		return r
+	case <-c.ctx.Done():
+		return wrote{err: backend.ErrFenced}
 	}
 }
 
@@ -133,17 +144,17 @@ func (c *committer) run() {
 				break gather
 			}
 		}
-		c.commit(batch)
+		c.commit(batch, false)
 	}
 }
 
 // commit writes a batch. A turn that may not land does not cost the others
-// their commit: then each is written by itself.
-func (c *committer) commit(batch []*write) {
-	reply, err := c.land(batch)
+// their commit: then each is written by itself. Tried: an earlier try may have landed.
+func (c *committer) commit(batch []*write, tried bool) {
+	reply, err := c.land(batch, tried)
 	if len(batch) > 1 && (unlandable(err) || errors.Is(err, backend.ErrNoProgram)) {
 		for i := range batch {
-			c.commit(batch[i : i+1])
+			c.commit(batch[i:i+1], false)
 		}
 		return
 	}
@@ -151,7 +162,7 @@ func (c *committer) commit(batch []*write) {
 		// The database fails: who dispatches is told, turns are tried for ever.
 		batch = c.refuse(batch, err)
 		if len(batch) > 0 {
-			c.commit(batch)
+			c.commit(batch, true)
 		}
 		return
 	}
@@ -197,9 +208,10 @@ func (c *committer) refuse(batch []*write, err error) (turns []*write) {
 const patience = 5 * time.Second
 
 // land writes a batch until the database says what became of it. When the
-// reply of a try is lost, the next first asks whether the batch is there. A
+// reply of a try is lost, the next first asks whether the batch is there, and is
+// not made without an answer: what has landed would be refused. A
 // batch with new executions is given up after some time, or when the disk is full.
-func (c *committer) land(batch []*write) (backend.Reply, error) {
+func (c *committer) land(batch []*write, tried bool) (backend.Reply, error) {
 	b := backend.Batch{Session: c.session, Turns: c.turns[:0], Create: c.creates[:0]}
 	defer func() {
 		c.turns, c.creates = b.Turns, b.Create
@@ -219,23 +231,25 @@ func (c *committer) land(batch []*write) (backend.Reply, error) {
 		}
 	}
 	begun, delay := time.Now(), 10*time.Millisecond
-	for try := 0; ; try++ {
-		if try > 0 {
-			if reply, landed, err := c.landed(&b); err == nil && landed {
-				c.announce(&b)
-				return reply, nil
-			}
+	for {
+		var reply backend.Reply
+		var landed bool
+		var err error
+		if tried {
+			reply, landed, err = c.landed(&b)
 		}
-		started := c.metrics.clock()
-		reply, err := c.store.Commit(c.ctx, b)
-		c.commits.Add(1)
-		answered := err == nil || errors.Is(err, backend.ErrFenced) || errors.Is(err, backend.ErrNoProgram) || unlandable(err)
-		c.metrics.commit(len(batch), started, !answered)
+		if !landed && (err == nil || errors.Is(err, backend.ErrNotFound)) {
+			started := c.metrics.clock()
+			reply, err = c.store.Commit(c.ctx, b)
+			c.commits.Add(1)
+			tried, landed = true, err == nil
+			c.metrics.commit(len(batch), started, !landed && !answered(err))
+		}
 		switch {
-		case err == nil:
+		case landed:
 			c.announce(&b)
 			return reply, nil
-		case answered:
+		case answered(err):
 			return reply, err
 		case c.ctx.Err() != nil:
 			return reply, backend.ErrFenced
@@ -251,6 +265,11 @@ func (c *committer) land(batch []*write) (backend.Reply, error) {
 		}
 		delay = min(2*delay, time.Second)
 	}
+}
+
+// answered reports whether an error is the database's own word on a batch.
+func answered(err error) bool {
+	return errors.Is(err, backend.ErrFenced) || errors.Is(err, backend.ErrNoProgram) || unlandable(err)
 }
 
 // landed asks whether an earlier try of b is in the database: one item tells

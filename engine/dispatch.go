@@ -4,6 +4,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -115,37 +116,49 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 	if here { // not yet looked for: this write claims it
 		e.mark(n.ID)
 	}
-	patient, cancel := context.WithTimeout(ctx, patience)
-	r := w.committer.submit(patient, &write{create: n, done: make(chan wrote, 1)})
-	cancel()
-	if fault := w.lastFault(); r.err != nil && errors.Is(r.err, patient.Err()) && ctx.Err() == nil && fault != nil {
-		r.err = fmt.Errorf("execution %s was not acknowledged within %v and may still begin: %w", n.ID, patience, fault)
+	if n.Claim {
+		w.creates(n.ID)
 	}
-	if r.err != nil {
-		if slot && n.Claim {
-			w.slots.give(1)
+	patient, cancel := context.WithTimeout(ctx, patience)
+	wr := &write{create: n, done: make(chan wrote, 1)}
+	r := w.committer.submit(patient, wr)
+	cancel()
+	if r.pending { // nobody waits any more, but it may land
+		go func() { _ = w.arrive(n, w.committer.await(wr), slot && n.Claim) }()
+	} else {
+		err = w.arrive(n, r, slot && n.Claim)
+	}
+	if fault := w.lastFault(); r.err != nil && errors.Is(r.err, patient.Err()) && ctx.Err() == nil && fault != nil {
+		return fmt.Errorf("execution %s was not acknowledged within %v and may still begin: %w", n.ID, patience, fault)
+	}
+	return cmp.Or(err, r.err)
+}
+
+// arrive sees to what has become of a new execution: when it is this session's, it begins.
+func (w *worker) arrive(n *backend.NewExecution, r wrote, slot bool) error {
+	x := r.created.Existing
+	begins := n.Claim && r.err == nil && x == nil
+	if begins {
+		w.take(backend.Claimed{Fresh: true, Execution: born(n, r.created.Run, w.session, r.now)}, slot)
+	} else if slot {
+		w.slots.give(1)
+	}
+	if n.Claim {
+		w.created(n.ID)
+	}
+	switch {
+	case r.err != nil:
+		if n.Claim && !answered(r.err) {
+			w.doubts.executions.Store(true) // it may be there all the same
 		}
 		return storedError(r.err, n)
-	}
-	x := r.created.Existing
-	if x != nil && (!n.Claim || x.Owner != w.session || conflict(n, x) != nil) {
-		if slot && n.Claim {
-			w.slots.give(1)
-		}
-		w.hint()
-		return conflict(n, x)
-	}
-	if !n.Claim {
+	case x != nil && x.Owner == w.session:
+		w.found(n.ID)
+	case !begins:
 		w.clear.Store(false)
 		w.hint()
-		return nil
 	}
-	c := backend.Claimed{Fresh: x == nil, Execution: born(n, r.created.Run, w.session, r.now)}
-	if x != nil { // the reply of an earlier try was lost
-		c.Execution = *x
-	}
-	w.take(c, slot)
-	return nil
+	return conflict(n, x)
 }
 
 // mayKeep reports whether a new execution may begin here at once: its queue has

@@ -77,6 +77,14 @@
 // Export takes a journal out of its store as a document, and Export.Replay proves it in the same way
 // on the code of a directory. Package enginetest runs engines in virtual time.
 //
+// # Lost replies
+//
+// A connection can break between a commit and its answer. The committer then looks for what the batch
+// would have left, one item tells for the whole, and writes nothing before it knows. A claim, and a new execution
+// that is to begin here, may have given the session what the worker was never told of;
+// nobody else comes for it while the session lives. So the worker looks for all that its
+// session owns, at once and again later, and begins what it does not hold: see doubt.go.
+//
 // # Slots
 //
 // An attempt needs a slot, a waiting script none. Attempts beyond the free

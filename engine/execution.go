@@ -34,6 +34,7 @@ type execution struct {
 	wants, granted int // guarded by slots.mu
 
 	evict atomic.Bool // asked to be released when it waits
+	going atomic.Bool // a turn that lets it go is on its way, or has landed
 	place parkPlace   // guarded by worker.parking.mu
 
 	newborn      bool // never claimed before: there is no journal

@@ -125,6 +125,10 @@ func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
 		return false, w.peek()
 	}
 	tasks, err := w.store.ClaimTasks(w.ctx, r)
+	doubt(&w.doubts.tasks, err)
+	if err != nil { // that slots are given back is no reason to look again at once
+		w.sharing.behind.Store(noBacklog)
+	}
 	w.slots.give(r.Limit - len(tasks))
 	for i := range tasks {
 		w.options.Metrics.claimedTask()

@@ -76,9 +76,16 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 		x.write = &write{done: make(chan wrote, 1)}
 	}
 	x.write.turn = t
+	leaves := t.Then == backend.Release || t.Then == backend.Finish
+	if leaves {
+		x.going.Store(true)
+	}
 	r := x.w.committer.submit(context.Background(), x.write)
 	if r.err != nil {
 		return r, x.refusedTurn(t, r.err)
+	}
+	if leaves && r.kept {
+		x.w.stays(x)
 	}
 	x.ahead.row, x.ahead.lines, x.ahead.steps = 0, 0, 0
 	x.ahead.landed++

@@ -44,19 +44,21 @@ type worker struct {
 	pass   atomic.Int64  // number of the newest look at the inboxes
 	clear  atomic.Bool   // the last claim left no backlog
 
-	mu    sync.Mutex // guards held, again and tasks
-	held  map[string]*execution
-	most  int                        // entries that held has had
-	again map[string]backend.Claimed // claimed while their former selves are leaving
-	tasks map[int64]*runningTask     // of other executions
-	wg    sync.WaitGroup             // executions and loops
+	mu       sync.Mutex // guards held, again, creating and tasks
+	held     map[string]*execution
+	most     int                        // entries that held has had
+	again    map[string]backend.Claimed // claimed while their former selves are leaving
+	creating map[string]int             // executions on their way into the store that it gives to this session
+	tasks    map[int64]*runningTask     // of other executions
+	wg       sync.WaitGroup             // executions and loops
 
 	watched   map[backend.SessionID]watched // owned by the loop
 	lastLook  time.Time
 	reclaimed time.Time   // when what gone sessions owned was last freed
 	faulty    atomic.Bool // the database failed at the last try
 	last      atomic.Pointer[error]
-	lost      atomic.Bool               // the session is given up
+	lost      atomic.Bool // the session is given up
+	doubts    doubts
 	beaten    atomic.Pointer[time.Time] // when the newest heartbeat was acknowledged
 }
 
@@ -67,7 +69,7 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 		hints: make(chan struct{}, 1), held: make(map[string]*execution),
 		tasks: make(map[int64]*runningTask),
 	}
-	w.again = make(map[string]backend.Claimed)
+	w.again, w.creating = make(map[string]backend.Claimed), make(map[string]int)
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.attempts, w.cutAll = context.WithCancel(w.ctx)
 	w.slots.free = e.options.MaxConcurrency
@@ -187,6 +189,7 @@ func (w *worker) loop(ctx context.Context) bool {
 			looked = time.Now()
 			w.report(w.claimExpired())
 		}
+		w.report(w.reconcile())
 		news := w.engine.mailed.Swap(false) || forced
 		if news {
 			w.report(w.receive())
@@ -307,18 +310,24 @@ func (w *worker) claim() (more bool, err error) {
 		return false, nil
 	}
 	began := w.options.Metrics.clock()
-	claimed, err := w.store.Claim(w.ctx, backend.ClaimRequest{
-		Session: w.session, Queues: w.options.Queues, Tags: w.options.Tags, Editions: editions, Limit: n,
-	})
+	claimed, err := w.takeSome(backend.ClaimRequest{Queues: w.options.Queues, Tags: w.options.Tags, Limit: n})
 	if err != nil {
 		return false, err
 	}
 	w.options.Metrics.asked(began)
+	w.clear.Store(claimed < n)
+	return claimed == n, nil
+}
+
+// takeSome carries out one request for executions and reports how many came of it.
+func (w *worker) takeSome(r backend.ClaimRequest) (int, error) {
+	r.Session, r.Editions = w.session, editions
+	claimed, err := w.store.Claim(w.ctx, r)
+	doubt(&w.doubts.executions, err)
 	for i := range claimed {
 		w.take(claimed[i], w.slots.tryTake())
 	}
-	w.clear.Store(len(claimed) < n)
-	return len(claimed) == n, nil
+	return len(claimed), err
 }
 
 // adopt claims the executions that this engine was told to run.
@@ -328,14 +337,8 @@ func (w *worker) adopt() error {
 		if len(ids) == 0 || w.stopping.Load() {
 			continue
 		}
-		claimed, err := w.store.Claim(w.ctx, backend.ClaimRequest{
-			Session: w.session, Editions: editions, IDs: ids, OnlyDue: i == 1, Limit: len(ids),
-		})
-		if err != nil {
+		if _, err := w.takeSome(backend.ClaimRequest{IDs: ids, OnlyDue: i == 1, Limit: len(ids)}); err != nil {
 			return err
-		}
-		for i := range claimed {
-			w.take(claimed[i], w.slots.tryTake())
 		}
 	}
 	return nil
@@ -346,30 +349,38 @@ func (w *worker) claimExpired() error {
 	if w.options.Hold || w.stopping.Load() {
 		return nil
 	}
-	claimed, err := w.store.Claim(w.ctx, backend.ClaimRequest{Session: w.session, Editions: editions, Expired: true, Limit: maxTasks})
-	for i := range claimed {
-		w.take(claimed[i], w.slots.tryTake())
-	}
+	_, err := w.takeSome(backend.ClaimRequest{Expired: true, Limit: maxTasks})
 	return err
 }
 
 // take begins to drive an execution that the session owns.
 func (w *worker) take(c backend.Claimed, slot bool) {
-	x := newExecution(w, c)
-	if slot {
-		x.slots = 1
-	}
 	w.mu.Lock()
-	if _, leaving := w.held[x.rec.ID]; leaving { // it has been released and claimed again, and has not left yet
+	if _, leaving := w.held[c.ID]; leaving { // it has been released and claimed again, and has not left yet
+		w.again[c.ID] = c
+		w.mu.Unlock()
 		if slot {
 			w.slots.give(1)
 		}
-		w.again[x.rec.ID] = c
-		w.mu.Unlock()
 		return
 	}
-	w.held[x.rec.ID] = x
+	x := w.hold(c)
 	w.mu.Unlock()
+	if slot {
+		x.slots = 1
+	}
+	w.begin(x)
+}
+
+// hold notes that an execution is held; the caller holds mu.
+func (w *worker) hold(c backend.Claimed) *execution {
+	x := newExecution(w, c)
+	w.held[c.ID] = x
+	return x
+}
+
+// begin drives an execution that is held.
+func (w *worker) begin(x *execution) {
 	w.options.Metrics.claimed()
 	w.wg.Go(x.drive)
 }
@@ -377,16 +388,21 @@ func (w *worker) take(c backend.Claimed, slot bool) {
 // gone is told that an execution is not held any more.
 func (w *worker) gone(x *execution) {
 	w.mu.Lock()
-	delete(w.held, x.rec.ID)
-	again, back := w.again[x.rec.ID]
-	delete(w.again, x.rec.ID)
+	var next *execution
+	if again, back := w.again[x.rec.ID]; back {
+		delete(w.again, x.rec.ID)
+		next = w.hold(again)
+	} else {
+		delete(w.held, x.rec.ID)
+	}
+	doubted := w.doubts.leaving[x.rec.ID] != nil
 	empty := len(w.held) == 0
 	if w.most = max(w.most, len(w.held)); empty && w.most > 1000 {
 		w.held, w.most = make(map[string]*execution), 0 // a map does not shrink
 	}
 	w.mu.Unlock()
-	if back {
-		defer w.take(again, false)
+	if next != nil {
+		defer w.begin(next)
 	}
 	var ended *backend.Execution
 	if x.rec.State.Terminal() {
@@ -401,7 +417,7 @@ func (w *worker) gone(x *execution) {
 		}
 		return
 	}
-	if !w.clear.Load() {
+	if !w.clear.Load() || doubted {
 		w.hint()
 	}
 }

@@ -1,0 +1,184 @@
+// Doubt: what the session may own although this worker was never told so.
+
+package engine
+
+import (
+	"errors"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// doubts say what the session may own that this worker does not know of. The
+// reply of a claim can be lost with the connection: then the store has given what
+// nobody works on, and as the session lives on nobody else may come for it.
+type doubts struct {
+	executions, tasks atomic.Bool
+
+	second  time.Time             // when to look again: a claim that was cut off may land after the first look; owned by the loop
+	leaving map[string]*execution // owned when looked for and about to leave; guarded by worker.mu
+}
+
+// doubt notes a claim that failed, unless it was refused.
+func doubt(of *atomic.Bool, err error) {
+	if err != nil && !errors.Is(err, backend.ErrFenced) {
+		of.Store(true)
+	}
+}
+
+// reconcile begins what the session owns and this worker does not know of. The loop calls it, which
+// is who claims: meanwhile the session comes to own nothing but what is in creating.
+func (w *worker) reconcile() error {
+	d := &w.doubts
+	if w.stopping.Load() {
+		return nil
+	}
+	if !d.second.IsZero() && !time.Now().Before(d.second) {
+		d.second = time.Time{}
+		d.executions.Store(true)
+		d.tasks.Store(true)
+	} else if d.second.IsZero() && (d.executions.Load() || d.tasks.Load()) {
+		d.second = time.Now().Add(w.options.SessionLife)
+	}
+	if d.tasks.Load() && w.slots.available() > 0 {
+		if err := w.reconcileTasks(); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	leaving := maps.Clone(d.leaving)
+	w.mu.Unlock()
+	for id, x := range leaving {
+		if err := w.reconcileOne(id, x); err != nil {
+			return err
+		}
+	}
+	if d.executions.Load() {
+		return w.reconcileExecutions()
+	}
+	return nil
+}
+
+// reconcileTasks runs the tasks that the session owns and that do not run here.
+func (w *worker) reconcileTasks() error {
+	w.doubts.tasks.Store(false)
+	w.mu.Lock()
+	running := make(map[int64]bool, len(w.tasks))
+	for key := range w.tasks {
+		running[key] = true
+	}
+	w.mu.Unlock()
+	owned, err := w.store.Tasks(w.ctx, backend.TaskFilter{Owner: w.session, Limit: 1 << 20})
+	doubt(&w.doubts.tasks, err)
+	for i := range owned {
+		switch k := &owned[i]; {
+		case running[k.Key]:
+		case w.slots.tryTake():
+			w.log.Info("the reply of a claim was lost: task found by its owner", "execution", k.Execution, "step", k.Step)
+			w.options.Metrics.claimedTask()
+			w.runTask(k)
+		default:
+			w.doubts.tasks.Store(true) // until there is a slot
+		}
+	}
+	return err
+}
+
+// reconciled is how many executions are looked at in one go.
+const reconciled = 1000
+
+// reconcileExecutions drives the executions that the session owns and that are not held here.
+func (w *worker) reconcileExecutions() error {
+	w.doubts.executions.Store(false)
+	f := backend.Filter{Owner: w.session, Limit: reconciled}
+	for {
+		owned, err := w.store.List(w.ctx, f)
+		for i := 0; i < len(owned) && err == nil; i++ {
+			err = w.reconcileOne(owned[i].ID, nil)
+		}
+		if err != nil {
+			w.doubts.executions.Store(true)
+			return err
+		}
+		if len(owned) < f.Limit {
+			return nil
+		}
+		last := &owned[len(owned)-1]
+		f.BeforeAt, f.BeforeID = last.Created, last.ID
+	}
+}
+
+// reconcileOne drives an execution that the session owned a moment ago, unless it is seen to
+// here. About one that is leaving this cannot be said before it has left: left is who was.
+func (w *worker) reconcileOne(id string, left *execution) error {
+	w.mu.Lock()
+	x, held := w.held[id]
+	_, again := w.again[id]
+	known := held || again || w.creating[id] > 0
+	if held && !again && x.going.Load() && (left == nil || left == x) {
+		if w.doubts.leaving == nil {
+			w.doubts.leaving = make(map[string]*execution)
+		}
+		w.doubts.leaving[id] = x
+	} else {
+		delete(w.doubts.leaving, id)
+	}
+	w.mu.Unlock()
+	if !known {
+		rec, err := w.store.Execution(w.ctx, id)
+		if err == nil && rec.Owner == w.session {
+			w.log.Info("the reply of a claim was lost: execution found by its owner", "execution", id)
+			w.engine.mailed.Store(true) // for its inbox
+			w.take(backend.Claimed{Execution: rec}, w.slots.tryTake())
+		} else if err != nil && !errors.Is(err, backend.ErrNotFound) {
+			w.doubts.executions.Store(true)
+			return err
+		}
+	}
+	return nil
+}
+
+// creates notes that an execution is on its way into the store, which gives it to this session.
+func (w *worker) creates(id string) {
+	w.mu.Lock()
+	w.creating[id]++
+	w.mu.Unlock()
+}
+
+// created notes that it has arrived, or has failed to.
+func (w *worker) created(id string) {
+	w.mu.Lock()
+	if w.creating[id]--; w.creating[id] <= 0 {
+		delete(w.creating, id)
+	}
+	w.mu.Unlock()
+}
+
+// found notes that an execution to be created exists and is this session's: either it is
+// driven here, or the reply of an earlier try was lost.
+func (w *worker) found(id string) {
+	w.mu.Lock()
+	x, held := w.held[id]
+	_, again := w.again[id]
+	known := held && !x.going.Load() || again || w.creating[id] > 0
+	w.mu.Unlock()
+	if !known {
+		w.doubts.executions.Store(true)
+	}
+	w.hint()
+}
+
+// stays notes that a turn which was to let x go has left it with the session, because it had
+// messages. A claim that came between says nothing new.
+func (w *worker) stays(x *execution) {
+	w.mu.Lock()
+	x.going.Store(false)
+	again := w.again[x.rec.ID]
+	delete(w.again, x.rec.ID)
+	w.mu.Unlock()
+	for _, m := range again.Inbox {
+		x.deliver(m)
+	}
+}

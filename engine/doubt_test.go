@@ -1,0 +1,282 @@
+// Replies that get lost: nothing that a session owns may stay undone.
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/backendtest"
+)
+
+// sameSession fails the test when the engine's worker has begun another session.
+func sameSession(t *testing.T, e *Engine, first backend.SessionID) {
+	t.Helper()
+	if w := e.current(); w == nil || w.session != first || w.lost.Load() {
+		t.Error("the worker has lost its session")
+	}
+}
+
+func TestALostReplyOfAClaimLeavesNothingUndone(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			store := backendtest.Faulty(w.store)
+			client, err := New(w.store, w.reg, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.deploy(client, `
+add = activity("add")
+def main(n):
+    sleep("35m")
+    return add(n, wait_signal("go"))
+`)
+			jobs := make([]Job, 20)
+			for i := range jobs {
+				jobs[i].Input = Input{Args: []any{i}}
+			}
+			ids, err := client.DispatchAll(t.Context(), "test", jobs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			store.LoseClaims(3)
+			e, stop := w.engineOn(store, Options{ReplayAlways: always, ReleaseAfter: time.Second, MaxConcurrency: 4})
+			first := e.current().session
+			time.Sleep(30 * time.Minute)
+			if n := e.Held(); n != 0 {
+				t.Errorf("%d held in their sleep", n)
+			}
+			store.LoseClaims(3) // when they wake up
+			for _, id := range ids {
+				if err := client.Signal(t.Context(), id, "go", []byte("1")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i, id := range ids {
+				if r := w.finish(client, id); r.Failure != nil || string(r.Value) != strconv.Itoa(i+1) {
+					t.Errorf("%s: %s %+v", id, r.Value, r.Failure)
+				}
+			}
+			sameSession(t, e, first)
+			stop()
+			w.check()
+		})
+	}
+}
+
+func TestALostReplyOfAClaimOfTasksLeavesNothingUndone(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(Options{ReplayAlways: always})
+			w.deploy(e, `
+nap = activity("nap", queue = "far")
+def main():
+    return nap.map([100 + n for n in range(12)])
+`)
+			id := w.dispatch(e, Input{}, DispatchOptions{})
+			store := backendtest.Faulty(w.store)
+			store.LoseClaims(3)
+			far, stopFar := w.engineOn(store, Options{Queues: []string{"far"}, MaxConcurrency: 3})
+			first := far.current().session
+			want(t, w.finish(e, id), `[100,101,102,103,104,105,106,107,108,109,110,111]`)
+			sameSession(t, far, first)
+			stop()
+			stopFar()
+			w.check()
+		})
+	}
+}
+
+func TestANewExecutionWhoseReplyIsLostBegins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := backendtest.Faulty(w.store)
+		e, stop := w.engineOn(store, Options{})
+		w.deploy(e, "def main():\n    return activity(\"add\")(1, 2)\n")
+		synctest.Wait()
+		first := e.current().session
+		store.FailAt(store.Commits()+1, backendtest.ReplyLost)
+		want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{})), "3")
+		sameSession(t, e, first)
+		stop()
+		w.check()
+	})
+}
+
+// stalling is a store whose commits wait while it is told to.
+type stalling struct {
+	backend.Store
+	wait chan struct{}
+}
+
+func (s *stalling) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	<-s.wait
+	return s.Store.Commit(ctx, b)
+}
+
+func TestANewExecutionThatNobodyWaitsForBegins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := &stalling{Store: w.store, wait: make(chan struct{})}
+		e, stop := w.engineOn(store, Options{MaxConcurrency: 1})
+		w.deploy(e, "def main():\n    return activity(\"add\")(1, 2)\n")
+		synctest.Wait()
+		me := e.current()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := e.Dispatch(ctx, "test", Input{}, DispatchOptions{ID: "x"}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		close(store.wait)
+		synctest.Wait()
+		want(t, w.finish(e, "x"), "3")
+		sameSession(t, e, me.session)
+		if n := len(me.creating); n != 0 {
+			t.Errorf("%d executions are still being created", n)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// cutOff is a store that goes down with one of its commits, whose reply is lost.
+type cutOff struct {
+	backend.Store
+	gate  atomic.Pointer[chan struct{}] // commits wait for it
+	after atomic.Int32                  // the commit that takes the store down: 1 is the next
+	down  atomic.Bool
+	blind atomic.Int32 // how many more reads fail afterwards
+}
+
+func (s *cutOff) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	if gate := s.gate.Load(); gate != nil {
+		<-*gate
+	}
+	if s.down.Load() {
+		return backend.Reply{}, errDead
+	}
+	reply, err := s.Store.Commit(ctx, b)
+	if s.after.Add(-1) == 0 {
+		s.down.Store(true)
+		return backend.Reply{}, errDead
+	}
+	return reply, err
+}
+
+func (s *cutOff) Journal(ctx context.Context, run backend.RunKey, from int64, row func(backend.Row) error) error {
+	if s.down.Load() || s.blind.Add(-1) >= 0 {
+		return errDead
+	}
+	return s.Store.Journal(ctx, run, from, row)
+}
+
+// A batch has landed, the database is away for longer than dispatching waits, and
+// the batch is found when it is back, also what is left of it without the new execution.
+func TestABatchThatHasLandedIsNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		away  time.Duration
+		blind int32
+	}{{time.Second, 2}, {3 * patience, 2}, {time.Second, 12}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			store := &cutOff{Store: w.store}
+			e, stop := w.engineOn(store, Options{})
+			w.deploy(e, "def main(n):\n    return activity(\"nap\")(1000 + n) + activity(\"nap\")(n)\n")
+			synctest.Wait()
+			first := e.current().session
+			for i := range 4 {
+				w.dispatch(e, Input{Args: []any{i}}, DispatchOptions{ID: strconv.Itoa(i)})
+			}
+			synctest.Wait()
+			gate := make(chan struct{})
+			store.gate.Store(&gate)
+			time.Sleep(time.Second + time.Millisecond/2) // the turn of the first is on its way, those of the others will gather
+			go func() {
+				_, _ = e.Dispatch(context.Background(), "test", Input{Args: []any{4}}, DispatchOptions{ID: "4"})
+			}()
+			time.Sleep(time.Second)
+			store.after.Store(2)
+			store.blind.Store(c.blind)
+			close(gate)
+			time.Sleep(c.away)
+			if !store.down.Load() {
+				t.Error("nothing was lost")
+			}
+			store.down.Store(false)
+			for i := range 5 { // the last has landed with the others, whatever who dispatched it was told
+				want(t, w.finish(e, strconv.Itoa(i)), strconv.Itoa(1000+2*i))
+			}
+			sameSession(t, e, first)
+			stop()
+			w.check()
+		})
+	}
+}
+
+func TestAnIDDispatchedAgainWhileItRunsIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, "def main():\n    return activity(\"nap\")(1000)\n")
+		synctest.Wait()
+		first := e.current().session
+		for range 3 {
+			w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
+			w.dispatch(e, Input{}, DispatchOptions{ID: "x", Here: true})
+			synctest.Wait()
+		}
+		want(t, w.finish(e, "x"), "1000")
+		synctest.Wait()
+		sameSession(t, e, first)
+		if n := e.Held(); n != 0 {
+			t.Errorf("%d held after the end", n)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// The reply of a claim is lost for an execution whose former self is just leaving.
+func TestALostClaimOfWhatIsLeavingIsFoundWhenItHasLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, "def main():\n    return activity(\"add\")(wait_signal(\"go\"), 2)\n")
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		synctest.Wait()
+		x := e.worker.held[id]
+		x.going.Store(true) // as if its last turn had landed and nobody had told it yet
+		e.worker.doubts.executions.Store(true)
+		e.worker.hint()
+		synctest.Wait()
+		if e.worker.doubts.leaving[id] != x {
+			t.Fatal("who is leaving is not watched")
+		}
+		e.worker.gone(x)
+		synctest.Wait()
+		if y := e.worker.held[id]; y == nil || y == x || len(e.worker.doubts.leaving) != 0 {
+			t.Fatal("the execution that the session owns is not held")
+		}
+		if err := e.Signal(t.Context(), id, "go", []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+		want(t, w.finish(e, id), "3")
+		stop()
+		w.check()
+	})
+}
