@@ -79,8 +79,7 @@ type Execution struct {
 	Stuck      *Stuck
 }
 
-// NewExecution asks for an execution. With Owner set it is born claimed
-// (state running) by the batch's session.
+// NewExecution asks for an execution.
 type NewExecution struct {
 	ID         string
 	Workflow   string
@@ -98,7 +97,8 @@ type NewExecution struct {
 	Due        time.Time // zero: now
 	Expires    time.Time
 	Extra      []byte
-	Claim      bool // born owned by Batch.Session, state running
+	Claim      bool   // born owned by Batch.Session, state running
+	First      []byte // with Claim: row 0 of its journal, written with it; nil: none
 }
 
 // Run is one life of an execution.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
@@ -81,4 +84,38 @@ func BenchmarkThroughput(b *testing.B) {
 	}
 	wg.Wait()
 	b.ReportMetric(5*float64(b.N)/b.Elapsed().Seconds(), "steps/s")
+}
+
+// BenchmarkParked keeps b.N executions in memory that wait for a signal: what each weighs, in bytes of the
+// heap and of its goroutine's stack.
+func BenchmarkParked(b *testing.B) {
+	store, err := sqlite.Open(context.Background(), filepath.Join(b.TempDir(), "b.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := benchEngine(b, store, "def main():\n    wait_signal(\"go\")\n", Options{MaxConcurrency: 1000, MaxParked: b.N, ReleaseAfter: time.Hour})
+	before := memoryInUse()
+	for range b.N {
+		if _, err := e.Dispatch(context.Background(), "w", Input{}, DispatchOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	parked := func() int {
+		p := &e.current().parking
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.order.Len()
+	}
+	for parked() < b.N {
+		time.Sleep(time.Millisecond)
+	}
+	after := memoryInUse()
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(b.N), "heap-B/op")
+	b.ReportMetric(float64(after.StackInuse-before.StackInuse)/float64(b.N), "stack-B/op")
+}
+
+func memoryInUse() (m runtime.MemStats) {
+	debug.FreeOSMemory()
+	runtime.ReadMemStats(&m)
+	return m
 }

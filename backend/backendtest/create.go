@@ -3,6 +3,7 @@
 package backendtest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -67,6 +68,32 @@ var createCases = []testCase{
 		f.want(err, backend.ErrNoProgram)
 		_, err = f.Execution(f.ctx, "x")
 		f.want(err, backend.ErrNotFound)
+	}},
+	{"born with the first row of its journal", func(f *fixture) {
+		s := f.session()
+		x, y, z := ask("x"), ask("y"), ask("z")
+		x.Claim, x.First = true, []byte("first")
+		y.Claim, z.First = true, []byte("nobody's")
+		reply := f.commit(backend.Batch{Session: s, Create: []backend.NewExecution{x, y, z}})
+		run := reply.Created[0].Run
+		expect(f, "journal", f.journal(run), []string{fmt.Sprintf("%d:first", s)})
+		expect(f, "without one", len(f.journal(reply.Created[1].Run)), 0)
+		expect(f, "not claimed", len(f.journal(reply.Created[2].Run)), 0)
+		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: "x", Run: run, Rows: rows("again")}}}, 0, backend.ErrNotOwner)
+		f.turn(s, backend.Turn{Execution: "x", Run: run, First: 1, Rows: rows("second")})
+		x.First = []byte("other")
+		again := f.commit(backend.Batch{Session: s, Create: []backend.NewExecution{x}}).Created[0]
+		expect(f, "it exists", again.Existing != nil && again.Existing.Owner == s, true)
+		expect(f, "journal of what exists", f.journal(run), []string{fmt.Sprintf("%d:first", s), fmt.Sprintf("%d:second", s)})
+		many := make([]backend.NewExecution, 100)
+		for i := range many {
+			many[i] = ask(fmt.Sprint("m", i))
+			many[i].Claim, many[i].First = true, []byte(many[i].ID)
+		}
+		for i, c := range f.commit(backend.Batch{Session: s, Create: many}).Created {
+			expect(f, "one of many", f.journal(c.Run), []string{fmt.Sprintf("%d:%s", s, many[i].ID)})
+			f.turn(s, backend.Turn{Execution: many[i].ID, Run: c.Run, First: 1, Rows: rows("next"), Then: backend.Finish, State: backend.Completed})
+		}
 	}},
 	{"a claim needs a session", func(f *fixture) {
 		n := ask("x")

@@ -267,6 +267,9 @@ func (m *model) newExecution() backend.NewExecution {
 	n := ask(fmt.Sprint("x", m.op, "-", m.rand.IntN(100)))
 	n.Queue, n.Priority, n.Edition = pick(m, []string{"q1", "q2"}), m.rand.IntN(3), 1+m.rand.IntN(2)
 	n.Tags, n.Claim = []string{"t1", "t2"}[:m.rand.IntN(3)], m.chance(30)
+	if m.chance(50) {
+		n.First = []byte("born " + n.ID)
+	}
 	if m.chance(10) {
 		n.ID = cmp.Or(pick(m, m.executions), n.ID)
 	}

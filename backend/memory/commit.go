@@ -111,7 +111,11 @@ func (s *Store) create(session backend.SessionID, n *backend.NewExecution, at ti
 		x.State, x.Owner, x.Started, x.Due = backend.Running, session, at, time.Time{}
 	}
 	s.executions[n.ID] = x
-	s.runs[x.Run] = &run{execution: x.ID, number: 1, created: at}
+	r := &run{execution: x.ID, number: 1, created: at}
+	if n.Claim && n.First != nil {
+		r.rows = []backend.Row{{Session: session, Data: clone(n.First)}}
+	}
+	s.runs[x.Run] = r
 	return backend.Created{Run: x.Run}
 }
 

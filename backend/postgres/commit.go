@@ -59,6 +59,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 	if err != nil {
 		return backend.Reply{}, err
 	}
+	s.known.created(b.Session, b.Create, reply.Created)
 	s.known.landed(b.Turns)
 	return reply, nil
 }

@@ -17,7 +17,7 @@ type asked struct {
 	due, expires                                                             []pgtype.Timestamptz
 	claims                                                                   []bool
 	tags, extras                                                             []*string
-	inputs                                                                   [][]byte
+	inputs, firsts                                                           [][]byte
 }
 
 func columns(session backend.SessionID, list []backend.NewExecution) (a asked) {
@@ -34,6 +34,11 @@ func columns(session backend.SessionID, list []backend.NewExecution) (a asked) {
 		a.parentRuns, a.depths = append(a.parentRuns, int64(n.ParentRun)), append(a.depths, small(n.Depth))
 		a.due, a.expires, a.claims = append(a.due, stamp(n.Due)), append(a.expires, stamp(n.Expires)), append(a.claims, n.Claim)
 		a.tags, a.inputs, a.extras = append(a.tags, array(n.Tags)), append(a.inputs, n.Input), append(a.extras, text(n.Extra))
+		var first []byte
+		if n.Claim {
+			first = n.First
+		}
+		a.firsts = append(a.firsts, first)
 	}
 	return a
 }
@@ -56,17 +61,19 @@ func insert(t *tx, session backend.SessionID, list []backend.NewExecution, whole
 	st := t.add(`WITH numbered AS MATERIALIZED (
 			SELECT nextval('run_key') AS key, * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::int[], $6::int[], $7::text[],
 				$8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::int[], $14::timestamptz[], $15::timestamptz[], $16::bool[],
-				$17::text[], $18::bytea[], $20::text[])
-			AS n (id, state, owner, queue, priority, edition, workflow, digest, function, parent, parent_step, parent_run, depth, due, expires, claim, tags, input, extra)),
+				$17::text[], $18::bytea[], $20::text[], $21::bytea[])
+			AS n (id, state, owner, queue, priority, edition, workflow, digest, function, parent, parent_step, parent_run, depth, due, expires, claim, tags, input, extra, first)),
 		made AS (INSERT INTO execution (key, id, owner, run, state, due, queue, priority, edition, run_number, created, started, expires,
 				workflow, digest, function, parent, parent_run, parent_step, depth, tags, extra, input)
 			SELECT key, id, owner, key, state, CASE WHEN claim THEN NULL ELSE coalesce(due, now()) END, queue, priority, edition, 1, now(),
 				CASE WHEN claim THEN now() END, expires, workflow, digest, function, parent, parent_run, parent_step, depth, tags::text[], extra, input
 			FROM numbered ORDER BY id COLLATE "C", key ON CONFLICT (id) DO NOTHING RETURNING key, id),
-		runs AS (INSERT INTO run (key, execution, number, created) SELECT key, key, 1, now() FROM made)
+		runs AS (INSERT INTO run (key, execution, number, created) SELECT key, key, 1, now() FROM made),
+		begun AS (INSERT INTO journal (run, row, session, data) SELECT key, 0, numbered.owner, numbered.first FROM made JOIN numbered USING (key)
+			WHERE numbered.first IS NOT NULL)
 		SELECT key, id, enough FROM (SELECT 1 / (CASE WHEN (SELECT count(*) FROM made) >= $19::bigint THEN 1 ELSE 0 END) AS enough) AS e LEFT JOIN made ON true`,
 		a.ids, a.states, a.owners, a.queues, a.priorities, a.editions, a.workflows, a.digests, a.functions, a.parents, a.parentSteps,
-		a.parentRuns, a.depths, a.due, a.expires, a.claims, a.tags, a.inputs, want, a.extras)
+		a.parentRuns, a.depths, a.due, a.expires, a.claims, a.tags, a.inputs, want, a.extras, a.firsts)
 	st.guard = errApart
 	st.row = func(r pgx.Rows) error {
 		var key, one *int64

@@ -58,6 +58,22 @@ func (k *known) claimed(all []backend.Claimed) {
 	}
 }
 
+// created remembers whose new executions are, once they are there.
+func (k *known) created(session backend.SessionID, asked []backend.NewExecution, made []backend.Created) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range made {
+		if n := &asked[i]; n.Claim && made[i].Existing == nil {
+			r := k.get(made[i].Run)
+			r.owner, r.execution = session, n.ID
+			if n.First != nil {
+				r.last = 0
+			}
+			k.runs[made[i].Run] = r
+		}
+	}
+}
+
 // leaving forgets whose the executions are that a batch may give up, or make
 // stuck. It is called before the batch is tried: what became of it may never be known.
 func (k *known) leaving(turns []backend.Turn) {

@@ -89,6 +89,9 @@ func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply, apart bo
 		for i := range created {
 			if n := &b.Create[i]; n.Claim && created[i].Existing == nil {
 				s.known.owns(created[i].Run, b.Session, n.ID)
+				if n.First != nil {
+					s.known.wrote(created[i].Run, 0)
+				}
 			}
 		}
 	}
@@ -538,6 +541,9 @@ func insert(c *conn, session backend.SessionID, n *backend.NewExecution, key int
 		return false, err
 	}
 	_, err = c.exec("INSERT INTO run (key, execution, number, created) VALUES (?, ?, 1, ?)", key, key, at)
+	if err == nil && n.Claim && n.First != nil {
+		_, err = c.exec("INSERT INTO journal (run, row, session, data) VALUES (?, 0, ?, ?)", key, session, n.First)
+	}
 	return true, err
 }
 
