@@ -44,7 +44,7 @@ func (x *execution) mayRunAhead() bool {
 	if len(x.starting)+len(x.attempts) == 0 || under+len(x.starting) > maxAhead || x.resumed && a.landed < maxAhead {
 		return false
 	}
-	if x.w.options.ReplayAlways || x.upgrading != nil || x.cancelled != nil || x.w.stopping.Load() || len(x.rows) > 0 || !x.plain() {
+	if x.w.options.ReplayAlways || x.birth != nil || x.upgrading != nil || x.cancelled != nil || x.w.stopping.Load() || len(x.rows) > 0 || !x.plain() {
 		return false
 	}
 	for _, st := range x.starting {

@@ -44,7 +44,7 @@ func (x *execution) start(st *step) {
 		IdempotencyKey: origin + "/" + strconv.Itoa(run) + "/" + id, Queue: x.rec.Queue,
 	}
 	if x.w.options.Observer != nil {
-		x.w.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: n})
+		x.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: n})
 	}
 	ctx, traced := x.w.traceAttempt(activities.WithInfo(ctx, info), x.lineName(), &info)
 	act, call, args, kwargs := st.act, st.call, st.cmd.Args, st.cmd.Kwargs
@@ -137,7 +137,7 @@ func (x *execution) stepDone(st *step, value []byte) starlark.Delivery {
 	x.concludeMemo(st, value)
 	delete(x.steps, id)
 	if x.w.options.Observer != nil {
-		x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
+		x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
 	}
 	x.spent(st)
 	return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: value}
@@ -173,7 +173,7 @@ func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 	delete(x.steps, st.cmd.Step)
 	x.now = max(x.now, st.due)
 	x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(st.cmd.Step), value: []byte("null")})
-	x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: st.cmd.Step, Name: "sleep"})
+	x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: st.cmd.Step, Name: "sleep"})
 	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Value: []byte("null")}, true
 }
 
@@ -210,7 +210,7 @@ func (x *execution) attemptFailed(st *step, f *activities.Failure) (d starlark.D
 	st.due = x.stamp() + delay.Microseconds()
 	x.put(&entry{kind: []byte(entryFail), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, failure: encodeFailure(f), retry: st.due})
 	x.w.log.Info("attempt failed; another follows", "execution", x.rec.ID, "step", st.cmd.Step, "activity", st.cmd.Name, "attempt", st.begun, "failure", f.Error(), "retry", fromMicro(st.due))
-	x.w.observe(Event{
+	x.observe(Event{
 		Kind: AttemptFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: st.cmd.Name,
 		Attempt: st.begun, Failure: f, Retry: fromMicro(st.due),
 	})
@@ -238,7 +238,7 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 	if st.dropped {
 		kind = StepCancelled
 	}
-	x.w.observe(Event{Kind: kind, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd), Failure: &c})
+	x.observe(Event{Kind: kind, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd), Failure: &c})
 	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: scriptFailure(&c)}
 }
 

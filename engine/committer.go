@@ -31,7 +31,6 @@ type write struct {
 // wrote is what became of a write.
 type wrote struct {
 	err     error
-	pending bool           // nobody knows yet: an answer follows
 	kept    bool           // of a settled task: it was still ours
 	run     backend.RunKey // that a continued execution has now
 	now     time.Time
@@ -50,6 +49,9 @@ func (w *write) size() int {
 		for i := range w.turn.Orders {
 			n += len(w.turn.Orders[i].Payload)
 		}
+	}
+	if w.create != nil {
+		n += len(w.create.Input) + len(w.create.First)
 	}
 	return n
 }
@@ -81,7 +83,7 @@ func (c *committer) send(w *write) {
 }
 
 // submit hands a write to the committer and waits for what became of it. When
-// ctx ends first the write may still land; pending says that its answer will come.
+// ctx ends first the write may still land.
 func (c *committer) submit(ctx context.Context, w *write) wrote {
 	select {
 	case c.in <- w:
@@ -94,7 +96,7 @@ func (c *committer) submit(ctx context.Context, w *write) wrote {
 	case r := <-w.done:
 		return r
 	case <-ctx.Done():
-		return wrote{err: ctx.Err(), pending: true}
+		return wrote{err: ctx.Err()}
 	case <-c.ctx.Done():
 		select {
 		case r := <-w.done:
@@ -102,16 +104,6 @@ func (c *committer) submit(ctx context.Context, w *write) wrote {
 		default:
 			return wrote{err: backend.ErrFenced}
 		}
-	}
-}
-
-// await waits for the answer to a pending write.
-func (c *committer) await(w *write) wrote {
-	select {
-	case r := <-w.done:
-		return r
-	case <-c.ctx.Done():
-		return wrote{err: backend.ErrFenced}
 	}
 }
 

@@ -4,7 +4,6 @@ package engine
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -108,6 +107,9 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 		e.tellNow(ctx, backend.Hint{Queues: []string{n.Queue}, Due: n.Due})
 		return conflict(n, reply.Created[0].Existing)
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	slot := w.slots.tryTake()
 	n.Claim = here || slot && w.mayKeep(n)
 	if slot && !n.Claim {
@@ -116,49 +118,23 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 	if here { // not yet looked for: this write claims it
 		e.mark(n.ID)
 	}
-	if n.Claim {
-		w.creates(n.ID)
-	}
 	patient, cancel := context.WithTimeout(ctx, patience)
-	wr := &write{create: n, done: make(chan wrote, 1)}
-	r := w.committer.submit(patient, wr)
-	cancel()
-	if r.pending { // nobody waits any more, but it may land
-		go func() { _ = w.arrive(n, w.committer.await(wr), slot && n.Claim) }()
+	defer cancel()
+	var r wrote
+	if n.Claim {
+		r = w.begin(patient, n, slot)
 	} else {
-		err = w.arrive(n, r, slot && n.Claim)
+		r = w.committer.submit(patient, &write{create: n, done: make(chan wrote, 1)})
+		w.clear.Store(false)
+		w.hint()
 	}
 	if fault := w.lastFault(); r.err != nil && errors.Is(r.err, patient.Err()) && ctx.Err() == nil && fault != nil {
 		return fmt.Errorf("execution %s was not acknowledged within %v and may still begin: %w", n.ID, patience, fault)
 	}
-	return cmp.Or(err, r.err)
-}
-
-// arrive sees to what has become of a new execution: when it is this session's, it begins.
-func (w *worker) arrive(n *backend.NewExecution, r wrote, slot bool) error {
-	x := r.created.Existing
-	begins := n.Claim && r.err == nil && x == nil
-	if begins {
-		w.take(backend.Claimed{Fresh: true, Execution: born(n, r.created.Run, w.session, r.now)}, slot)
-	} else if slot {
-		w.slots.give(1)
-	}
-	if n.Claim {
-		w.created(n.ID)
-	}
-	switch {
-	case r.err != nil:
-		if n.Claim && !answered(r.err) {
-			w.doubts.executions.Store(true) // it may be there all the same
-		}
+	if r.err != nil {
 		return storedError(r.err, n)
-	case x != nil && x.Owner == w.session:
-		w.found(n.ID)
-	case !begins:
-		w.clear.Store(false)
-		w.hint()
 	}
-	return conflict(n, x)
+	return conflict(n, r.created.Existing)
 }
 
 // mayKeep reports whether a new execution may begin here at once: its queue has

@@ -13,6 +13,11 @@
 //	commit: one row: what was delivered, then what was asked for, and which attempts may begin
 //	then    those attempts start; each outcome is posted to the mailbox and is the next turn's delivery
 //
+// A worker that is free begins what is dispatched in its process at once. The script runs before
+// anything is stored, up to its first wait, and the execution lands with the row
+// of that turn, in one commit. Until then nothing begins and nobody is told: when the id turns out to be taken, the script is
+// forgotten. One that takes long to its first wait is stored alone (birth.go).
+//
 // The script itself calls Wait when nothing in it can run, on whatever goroutine
 // holds its baton: Wait is the end of a turn. It first takes more from the
 // mailbox (several deliveries may share a turn, each running the script to

@@ -37,10 +37,11 @@ type execution struct {
 	going atomic.Bool // a turn that lets it go is on its way, or has landed
 	place parkPlace   // guarded by worker.parking.mu
 
-	newborn      bool // never claimed before: there is no journal
-	live         bool // the journal is used up: what is asked now is new
-	resumed      bool // goLive found the journal of an earlier life
-	fresh        bool // replayed and nothing delivered since (ReplayAlways)
+	birth        *birth // not stored yet; nil: it is
+	newborn      bool   // never claimed before: there is no journal
+	live         bool   // the journal is used up: what is asked now is new
+	resumed      bool   // goLive found the journal of an earlier life
+	fresh        bool   // replayed and nothing delivered since (ReplayAlways)
 	journal      cursor
 	now          int64 // time of the entry last delivered
 	started      int64
@@ -260,7 +261,7 @@ func (x *execution) prepare() error {
 		started = ExecutionStarted
 		x.begin()
 	}
-	x.w.observe(Event{Kind: started, Execution: x.rec.ID, Name: x.rec.Workflow})
+	x.observe(Event{Kind: started, Execution: x.rec.ID, Name: x.rec.Workflow})
 	return nil
 }
 
@@ -282,6 +283,7 @@ func (x *execution) rewind() error {
 	x.replayAt = x.w.options.Metrics.clock()
 	x.steps = make(map[string]*step, len(x.steps))
 	x.seq, x.lines, x.now = 0, 0, 0
+	x.slots += len(x.starting) // of a turn that did not land
 	x.ready, x.starting, x.consumed, x.listening = nil, nil, nil, nil
 	x.cancelled, x.expired, x.reran, x.moved = nil, false, false, false
 	x.discard()
@@ -396,7 +398,7 @@ func (x *execution) ended(t *backend.Turn) error {
 	}
 	x.w.options.Metrics.ended(string(t.State))
 	x.traceRun(ev.Failure)
-	x.w.observe(ev)
+	x.observe(ev)
 	return nil
 }
 
@@ -431,7 +433,7 @@ func (x *execution) stuck(cause error) (again bool) {
 	}
 	x.rec.Stuck = &s
 	x.w.dues.add(t.Due.UnixMicro())
-	x.w.observe(Event{Kind: ExecutionStuck, Execution: x.rec.ID, Failure: &activities.Failure{Kind: "Stuck", Message: s.Reason}})
+	x.observe(Event{Kind: ExecutionStuck, Execution: x.rec.ID, Failure: &activities.Failure{Kind: "Stuck", Message: s.Reason}})
 	if !r.kept {
 		return false
 	}
@@ -468,11 +470,16 @@ func (x *execution) leave() {
 			st.timer.Stop()
 		}
 	}
-	x.slots += len(x.attempts)
+	x.slots += len(x.attempts) + len(x.starting)
 	x.cutAttempts()
 	x.w.slots.leave(x)
 	x.w.slots.give(x.slots)
-	x.w.gone(x)
+	if b := x.birth; b == nil {
+		x.w.gone(x)
+	} else if !b.sent.Swap(true) { // the worker ends
+		b.r.err = backend.ErrFenced
+		x.w.decided(b)
+	}
 }
 
 // cutAttempts cancels the contexts of all attempts that run here.

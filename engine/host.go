@@ -118,7 +118,7 @@ func (x *execution) Issue(c starlark.Command) error {
 
 func (x *execution) observeAsk(c *starlark.Command) {
 	if x.w.options.Observer != nil {
-		x.w.observe(Event{Kind: StepAsked, Execution: x.rec.ID, Step: c.Step, Name: stepName(c)})
+		x.observe(Event{Kind: StepAsked, Execution: x.rec.ID, Step: c.Step, Name: stepName(c)})
 	}
 }
 
@@ -250,7 +250,7 @@ func (x *execution) Log(l starlark.Line) {
 	at := fromMicro(x.w.clock.now())
 	x.logs = append(x.logs, backend.LogLine{Ordinal: n, At: at, Step: l.Branch, Level: l.Level, Message: l.Message, Fields: l.Fields})
 	if x.w.options.Observer != nil {
-		x.w.observe(Event{Kind: Logged, Execution: x.rec.ID, At: at, Line: &LogLine{
+		x.observe(Event{Kind: Logged, Execution: x.rec.ID, At: at, Line: &LogLine{
 			Run: x.rec.RunNumber, Ordinal: n, At: at, Branch: l.Branch, Level: l.Level, Message: l.Message, Fields: l.Fields,
 		}})
 	}
@@ -274,7 +274,7 @@ func (x *execution) Publish(shown []byte) {
 	x.publish = shown
 	if x.w.options.Observer != nil {
 		if plain, err := starlark.PlainShown(shown); err == nil {
-			x.w.observe(Event{Kind: Published, Execution: x.rec.ID, Shown: plain})
+			x.observe(Event{Kind: Published, Execution: x.rec.ID, Shown: plain})
 		}
 	}
 }
@@ -282,7 +282,7 @@ func (x *execution) Publish(shown []byte) {
 // FanOut implements starlark.FanOutHost.
 func (x *execution) FanOut(group string, tasks int) {
 	if x.live && x.w.options.Observer != nil {
-		x.w.observe(Event{Kind: FannedOut, Execution: x.rec.ID, Step: group, Tasks: tasks})
+		x.observe(Event{Kind: FannedOut, Execution: x.rec.ID, Step: group, Tasks: tasks})
 	}
 }
 

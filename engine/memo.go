@@ -85,7 +85,7 @@ func (x *execution) absorbMemo(st *step, m *backend.Message) (d starlark.Deliver
 		id := st.cmd.Step
 		x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), name: []byte(backend.Hit), value: m.Payload})
 		delete(x.steps, id)
-		x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
+		x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
 		return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: m.Payload}, true
 	}
 	st.held = true

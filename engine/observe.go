@@ -81,7 +81,7 @@ func (x *execution) hears(name string) {
 		return
 	}
 	if x.live {
-		x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: x.listening[i].step, Name: "signal " + name})
+		x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: x.listening[i].step, Name: "signal " + name})
 	}
 	x.listening = slices.Delete(x.listening, i, i+1)
 }
@@ -93,7 +93,7 @@ func (x *execution) unlistens(step string) {
 		return
 	}
 	if x.live {
-		x.w.observe(Event{Kind: StepCancelled, Execution: x.rec.ID, Step: step, Name: "signal " + x.listening[i].name})
+		x.observe(Event{Kind: StepCancelled, Execution: x.rec.ID, Step: step, Name: "signal " + x.listening[i].name})
 	}
 	x.listening = slices.Delete(x.listening, i, i+1)
 }

@@ -183,7 +183,7 @@ func (x *execution) answered(st *step, value []byte) starlark.Delivery {
 	id := st.cmd.Step
 	x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), value: value})
 	delete(x.steps, id)
-	x.w.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: stepName(&st.cmd)})
+	x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: stepName(&st.cmd)})
 	return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: value}
 }
 
@@ -229,7 +229,7 @@ func (x *execution) absorbEnd(st *step, m *backend.Message) (d starlark.Delivery
 	}
 	st.due = x.stamp() + delay.Microseconds()
 	x.put(&entry{kind: []byte(entryFail), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, failure: encodeFailure(f), retry: st.due})
-	x.w.observe(Event{
+	x.observe(Event{
 		Kind: AttemptFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd),
 		Attempt: st.begun, Failure: f, Retry: fromMicro(st.due),
 	})
@@ -337,7 +337,7 @@ func (x *execution) next(take carried, digest string) error {
 	x.traceRun(nil)
 	x.rec.Run, x.rec.RunNumber = r.run, x.rec.RunNumber+1
 	x.rec.Digest = t.Next.Digest
-	x.w.observe(Event{Kind: ExecutionContinued, Execution: x.rec.ID, Name: x.rec.Workflow, Attempt: x.rec.RunNumber})
+	x.observe(Event{Kind: ExecutionContinued, Execution: x.rec.ID, Name: x.rec.Workflow, Attempt: x.rec.RunNumber})
 	return errRestart
 }
 

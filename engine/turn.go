@@ -72,20 +72,9 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 	if err := x.caughtUp(); err != nil {
 		return wrote{}, errLost
 	}
-	if x.write == nil {
-		x.write = &write{done: make(chan wrote, 1)}
-	}
-	x.write.turn = t
-	leaves := t.Then == backend.Release || t.Then == backend.Finish
-	if leaves {
-		x.going.Store(true)
-	}
-	r := x.w.committer.submit(context.Background(), x.write)
-	if r.err != nil {
-		return r, x.refusedTurn(t, r.err)
-	}
-	if leaves && r.kept {
-		x.w.stays(x)
+	r, err := x.submit(t)
+	if err != nil {
+		return r, err
 	}
 	x.ahead.row, x.ahead.lines, x.ahead.steps = 0, 0, 0
 	x.ahead.landed++
@@ -104,6 +93,31 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 	}
 	x.rows, x.taken, x.logs, x.publish, x.consumed = nil, nil, nil, nil, x.consumed[:0]
 	x.forgetOthers()
+	return r, nil
+}
+
+// submit writes a turn, and with the first one the execution.
+func (x *execution) submit(t *backend.Turn) (wrote, error) {
+	if b := x.birth; b != nil {
+		if landed, err := x.comeToLife(t); landed || err != nil {
+			return b.r, err
+		}
+	}
+	if x.write == nil {
+		x.write = &write{done: make(chan wrote, 1)}
+	}
+	x.write.turn = t
+	leaves := t.Then == backend.Release || t.Then == backend.Finish
+	if leaves {
+		x.going.Store(true)
+	}
+	r := x.w.committer.submit(context.Background(), x.write)
+	if r.err != nil {
+		return r, x.refusedTurn(t, r.err)
+	}
+	if leaves && r.kept {
+		x.w.stays(x)
+	}
 	return r, nil
 }
 

@@ -369,7 +369,7 @@ func (w *worker) take(c backend.Claimed, slot bool) {
 	if slot {
 		x.slots = 1
 	}
-	w.begin(x)
+	w.drive(x)
 }
 
 // hold notes that an execution is held; the caller holds mu.
@@ -379,8 +379,8 @@ func (w *worker) hold(c backend.Claimed) *execution {
 	return x
 }
 
-// begin drives an execution that is held.
-func (w *worker) begin(x *execution) {
+// drive begins to drive an execution that is held.
+func (w *worker) drive(x *execution) {
 	w.options.Metrics.claimed()
 	w.wg.Go(x.drive)
 }
@@ -402,7 +402,7 @@ func (w *worker) gone(x *execution) {
 	}
 	w.mu.Unlock()
 	if next != nil {
-		defer w.begin(next)
+		defer w.drive(next)
 	}
 	var ended *backend.Execution
 	if x.rec.State.Terminal() {
@@ -485,7 +485,7 @@ func (w *worker) drained(limit time.Duration) bool {
 	defer deadline.Stop()
 	for {
 		w.mu.Lock()
-		n := len(w.held) + len(w.tasks)
+		n := len(w.held) + len(w.tasks) + len(w.creating)
 		w.mu.Unlock()
 		if n == 0 {
 			return true

@@ -1,0 +1,122 @@
+// Birth: an execution that begins where it is dispatched, stored together with its first turn.
+
+package engine
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// bearing is how long a dispatch waits for the script's first turn before the
+// execution is stored without it: a script may compute for long before its first step.
+const bearing = 20 * time.Millisecond
+
+// birth is what an execution still lacks that is not stored yet. Its script
+// runs, up to the end of its first turn: nothing has begun by then, and nobody is told of anything.
+type birth struct {
+	n      *backend.NewExecution
+	sent   atomic.Bool   // somebody writes it; who sets this does
+	done   chan struct{} // closed when it is known what became of it
+	r      wrote         // that; read when done is closed
+	events []Event       // that the observer is told of when it is stored
+}
+
+// stored reports whether the execution is new, stored and this session's.
+func (b *birth) stored() bool { return b.r.err == nil && b.r.created.Existing == nil }
+
+// begin makes an execution that begins here, and waits until it is stored. When ctx ends first it may be stored all the same.
+func (w *worker) begin(ctx context.Context, n *backend.NewExecution, slot bool) wrote {
+	w.creates(n.ID)
+	b := &birth{n: n, done: make(chan struct{})}
+	x := newExecution(w, backend.Claimed{Fresh: true, Execution: born(n, 0, w.session, time.Time{})})
+	x.birth = b
+	if slot {
+		x.slots = 1
+	}
+	w.wg.Go(x.drive)
+	timer := time.NewTimer(bearing)
+	defer timer.Stop()
+	for {
+		select {
+		case <-b.done:
+			return b.r
+		case <-timer.C:
+			go w.bear(x, b, nil)
+		case <-ctx.Done():
+			return wrote{err: ctx.Err()}
+		}
+	}
+}
+
+// bear stores an execution with the row of its first turn, nil when it has none yet, unless somebody else does.
+// It reports whether it did.
+func (w *worker) bear(x *execution, b *birth, row []byte) bool {
+	if b.sent.Swap(true) {
+		return false
+	}
+	n := *b.n
+	n.First = row
+	b.r = w.committer.submit(context.Background(), &write{create: &n, done: make(chan wrote, 1)})
+	w.mu.Lock()
+	if b.stored() {
+		w.held[n.ID] = x
+	}
+	w.mu.Unlock()
+	w.decided(b)
+	return true
+}
+
+// decided notes what became of a new execution.
+func (w *worker) decided(b *birth) {
+	w.created(b.n.ID)
+	switch existing := b.r.created.Existing; {
+	case b.stored():
+		w.options.Metrics.claimed()
+	case b.r.err != nil && !answered(b.r.err):
+		w.doubts.executions.Store(true) // it may be there all the same
+	case b.r.err != nil:
+	case existing.Owner == w.session:
+		w.found(b.n.ID)
+	}
+	close(b.done)
+}
+
+// comeToLife stores the execution, with its first turn if that is nothing but a row: then it has
+// landed. It returns errLost when there is no such execution, or it is somebody else's.
+func (x *execution) comeToLife(t *backend.Turn) (landed bool, err error) {
+	b := x.birth
+	var row []byte
+	if t.Then == backend.Hold && len(t.Rows) == 1 && t.Stuck == nil && t.Published == nil && len(t.Logs) == 0 && t.Digest == "" && x.plain() {
+		row = t.Rows[0]
+	}
+	landed = x.w.bear(x, b, row) && row != nil
+	<-b.done
+	if !b.stored() {
+		return false, errLost
+	}
+	x.birth = nil
+	x.rec.Run, x.rec.Created, x.rec.Started = b.r.created.Run, b.r.now, b.r.now
+	for i := range b.events {
+		x.w.observe(b.events[i])
+	}
+	t.Run = x.rec.Run
+	for i := range t.Children {
+		t.Children[i].ParentRun = x.rec.Run
+	}
+	return landed, nil
+}
+
+// observe tells the observer, once the execution is stored.
+func (x *execution) observe(ev Event) {
+	if b := x.birth; b != nil && x.w.options.Observer != nil {
+		if ev.At.IsZero() {
+			ev.At = fromMicro(x.w.clock.now())
+		}
+		b.events = append(b.events, ev)
+		return
+	}
+	x.w.observe(ev)
+}
