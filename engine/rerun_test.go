@@ -44,6 +44,7 @@ def main():
     return [a, b, c, s, u == uuid4(), add(c, 1)]
 `)
 			id := w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
+			synctest.Wait() // it waits for the signal, which takes a number then
 			if err := e.Signal(t.Context(), id, "s", []byte("7")); err != nil {
 				t.Fatal(err)
 			}
@@ -59,7 +60,7 @@ def main():
 			if w.called("add") != adds+1 {
 				t.Errorf("add was called %d more times", w.called("add")-adds)
 			}
-			if len(keys) != 3 || keys[0] != "x/1/4" || keys[2] != keys[0] {
+			if len(keys) != 3 || keys[0] != "x/1/5" || keys[2] != keys[0] {
 				t.Errorf("idempotency keys %q", keys)
 			}
 			x, err := e.State(t.Context(), id)

@@ -392,7 +392,7 @@ func (w *worker) gone(x *execution) {
 	if again, back := w.again[x.rec.ID]; back {
 		delete(w.again, x.rec.ID)
 		next = w.hold(again)
-	} else {
+	} else if w.held[x.rec.ID] == x {
 		delete(w.held, x.rec.ID)
 	}
 	doubted := w.doubts.leaving[x.rec.ID] != nil

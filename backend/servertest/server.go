@@ -250,6 +250,7 @@ func (s *Server) Up() error {
 	cmd := exec.Command("sh", words...)
 	cmd.Dir = s.dir
 	cmd.Stderr = &s.log
+	cmd.WaitDelay = 5 * time.Second // should a child outlive the server
 	unprivileged(cmd)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -309,10 +310,24 @@ func (s *Server) Down() {
 
 // Signal sends a signal to all processes of the server: SIGKILL, SIGSTOP, SIGCONT.
 func (s *Server) Signal(sig syscall.Signal) error {
-	pids, err := s.pids()
-	if err != nil {
-		return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return errors.New("the server is down")
 	}
+	all, err := children(s.process.Process.Pid)
+	// It must not make a child that the signal would miss: one that outlives a killed server may
+	// wait for ever for a lock that nobody holds any more.
+	errs := []error{err, send(syscall.SIGSTOP, all)}
+	for i := 0; i < len(all); i++ {
+		more, err := children(all[i])
+		errs, all = append(errs, err), append(all, more...)
+	}
+	return errors.Join(append(errs, send(sig, all))...)
+}
+
+// send signals processes; that one has ended is no error.
+func send(sig syscall.Signal, pids []int) error {
 	var errs []error
 	for _, pid := range pids {
 		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -322,31 +337,20 @@ func (s *Server) Signal(sig syscall.Signal) error {
 	return errors.Join(errs...)
 }
 
-// pids are the server and its children, but not the shell.
-func (s *Server) pids() ([]int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.process == nil {
-		return nil, errors.New("the server is down")
+// children are the processes that a process has made and that have not ended.
+func children(parent int) (list []int, err error) {
+	out, err := exec.Command("ps", "-o", "pid=", "--ppid", strconv.Itoa(parent)).Output()
+	if err != nil { // it has none
+		return nil, nil //nolint:nilerr // ps tells so
 	}
-	var all []int
-	next := []int{s.process.Process.Pid}
-	for len(next) > 0 {
-		pid := next[0]
-		next = next[1:]
-		out, err := exec.Command("ps", "-o", "pid=", "--ppid", strconv.Itoa(pid)).Output()
-		if err != nil { // it has no children
-			continue
+	for _, word := range strings.Fields(string(out)) {
+		child, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, err
 		}
-		for _, word := range strings.Fields(string(out)) {
-			child, err := strconv.Atoi(word)
-			if err != nil {
-				return nil, err
-			}
-			all, next = append(all, child), append(next, child)
-		}
+		list = append(list, child)
 	}
-	return all, nil
+	return list, nil
 }
 
 func (s *Server) end() {
