@@ -138,7 +138,7 @@ func TestOperationsFollowed(t *testing.T) {
 	dir := t.TempDir()
 	script := page(t, "../../docs/operations.md", dir)
 	// Workers end by a signal, after they have begun.
-	script = regexp.MustCompile(`(?m)^(senpuki worker.*)$`).ReplaceAllString(script, "timeout --preserve-status -s TERM 2 $1")
+	script = regexp.MustCompile(`(?m)^(senpuki worker.*)$`).ReplaceAllString(script, "timeout --foreground --preserve-status -s TERM 2 $1")
 	script = strings.NewReplacer("/backup/", dir+"/", ":9090", "127.0.0.1:0").Replace(script)
 	script = regexp.MustCompile(`(?m)^.*postgres://.*\n`).ReplaceAllString(script, "")
 	install(t, dir)

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -22,7 +20,8 @@ type driver struct {
 	store    backend.Store
 	engine   *engine.Engine
 	progress *progress
-	signals  chan os.Signal
+	signals  <-chan os.Signal
+	unheard  func()             // signals are no longer listened to
 	stop     context.CancelFunc // graceful
 	done     chan error         // what Run returned
 	cut      bool               // stopped at once: nobody waits for anything
@@ -40,13 +39,13 @@ func (a *app) newDriver(ctx context.Context, store backend.Store, quiet bool) (*
 	}
 	d := &driver{
 		app: a, store: store, progress: newProgress(a.err, quiet), sent: sent,
-		signals: make(chan os.Signal, 2), done: make(chan error, 1),
+		done: make(chan error, 1),
 	}
 	d.engine, err = a.newEngine(store, a.registry, engine.Options{Hold: true, Observer: d.progress, Logger: a.log, Tracer: tracer})
 	if err != nil {
 		return nil, err
 	}
-	signal.Notify(d.signals, os.Interrupt, syscall.SIGTERM)
+	d.signals, d.unheard = interrupts()
 	runCtx, stop := context.WithCancel(ctx)
 	d.stop = stop
 	go func() { d.done <- d.engine.Run(runCtx) }()
@@ -63,7 +62,7 @@ func (a *app) newDriver(ctx context.Context, store backend.Store, quiet bool) (*
 
 // close stops the engine; it waits briefly, since nothing that runs matters any more.
 func (d *driver) close() {
-	signal.Stop(d.signals)
+	d.unheard()
 	d.stop()
 	if !d.cut {
 		d.drain(time.Second)

@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -137,9 +135,8 @@ func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (
 		defer func() { err = errors.Join(err, server.Close()) }()
 		say("serving health and metrics at http://"+server.Addr(), "address", server.Addr())
 	}
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	signals, heard := interrupts()
+	defer heard()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
