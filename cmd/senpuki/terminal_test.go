@@ -183,7 +183,7 @@ func TestExecOnATerminal(t *testing.T) {
 	s.write("nested", "")
 	s.is("exec-signal", s.until(`· 4 signal go waiting`, `1[45] steps done, 0 running`))
 	s.tmux("resize-window", "-x", "20", "-y", "12")
-	narrow := s.until(`(?s)75%.*· 4 signal go`)
+	narrow := s.until(`^  ████░ 75% nested, n…$`, `^  · 4 signal go wai…$`)
 	for _, line := range strings.Split(narrow, "\n") {
 		if len([]rune(line)) > 20 {
 			t.Errorf("%q is wider than the terminal", line)
@@ -194,7 +194,7 @@ func TestExecOnATerminal(t *testing.T) {
 	s.key("C-c")
 	s.until(`interrupted; resume with: senpuki resume demo`, `^>$`)
 	s.types("until [ $(tput cols) = 90 ]; do sleep 0.05; done; clear; senpuki resume demo; echo status $?")
-	s.is("resume-signal", s.until(`· 4 signal go waiting`))
+	s.is("resume-signal", s.until(`· 4 signal go waiting`, `^shown demo; if it is`))
 	s.tmux("run-shell", "-b", "cd "+s.dir+" && bin/senpuki signal demo go '{\"by\": \"me\"}' >signal.txt 2>&1")
 	s.is("resume-end", s.until(`^status 0\n>$`))
 }

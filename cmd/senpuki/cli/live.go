@@ -95,7 +95,7 @@ func (p *progress) tree(width, height int, spin string, now time.Time) string {
 	defer p.mu.Unlock()
 	var lines []string
 	for _, g := range p.groups {
-		lines = append(lines, g.lines(spin, now)...)
+		lines = append(lines, g.lines(width, spin, now)...)
 	}
 	if p.fraction != nil || p.shown != "" {
 		height--
@@ -107,8 +107,7 @@ func (p *progress) tree(width, height int, spin string, now time.Time) string {
 	head := fmt.Sprintf("%s %s %s", styleBusy.Render(spin), styleBold.Render(p.title),
 		styleDim.Render(fmt.Sprintf("%s, %s done, %d running", duration(now.Sub(p.started).Truncate(100*time.Millisecond)), count(p.done, "step"), p.running)))
 	if p.fraction != nil {
-		full := int(barCells**p.fraction + 0.5)
-		lines = append([]string{fmt.Sprintf("  %s %.0f%% %s", cells(full), 100**p.fraction, p.shown)}, lines...)
+		lines = append([]string{fmt.Sprintf("  %s %.0f%% %s", cells(width, *p.fraction), 100**p.fraction, p.shown)}, lines...)
 	} else if p.shown != "" {
 		lines = append([]string{"  " + p.shown}, lines...)
 	}
@@ -119,9 +118,9 @@ func (p *progress) tree(width, height int, spin string, now time.Time) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-func (g *group) lines(spin string, now time.Time) []string {
+func (g *group) lines(width int, spin string, now time.Time) []string {
 	if g.total() > fewItems {
-		return []string{g.bar(spin, now)}
+		return []string{g.bar(width, spin, now)}
 	}
 	lines := make([]string, len(g.items))
 	for i, it := range g.items {
@@ -130,26 +129,25 @@ func (g *group) lines(spin string, now time.Time) []string {
 	return lines
 }
 
-// barCells is how wide a bar is.
-const barCells = 20
-
-// cells is a bar of which so many cells are full.
-func cells(full int) string {
-	full = min(max(full, 0), barCells)
-	return strings.Repeat("█", full) + styleDim.Render(strings.Repeat("░", barCells-full))
+// cells is a bar of which a fraction is full: 20 cells, fewer where the
+// terminal is too narrow for them and for what is said beside them.
+func cells(width int, fraction float64) string {
+	all := min(max(width/4, 4), 20)
+	full := min(max(int(float64(all)*fraction+0.5), 0), all)
+	return strings.Repeat("█", full) + styleDim.Render(strings.Repeat("░", all-full))
 }
 
 // total is how many steps there are or will be at least.
 func (g *group) total() int { return max(g.asked, g.tasks) }
 
 // bar is a group of many steps: how far it is, how fast, and how long it will take.
-func (g *group) bar(spin string, now time.Time) string {
+func (g *group) bar(width int, spin string, now time.Time) string {
 	ended, total := g.done+g.failed, g.total()
 	mark := styleGood.Render("✓")
 	if ended < total {
 		mark = styleBusy.Render(spin)
 	}
-	text := fmt.Sprintf("  %s %s %s %d/%d", mark, g.items[0].name, cells(barCells*ended/total), ended, total)
+	text := fmt.Sprintf("  %s %s %s %d/%d", mark, g.items[0].name, cells(width, float64(ended)/float64(total)), ended, total)
 	if g.failed > 0 {
 		text += styleBad.Render(fmt.Sprintf(" %d failed", g.failed))
 	}
