@@ -183,7 +183,7 @@ func TestExecOnATerminal(t *testing.T) {
 	s.write("nested", "")
 	s.is("exec-signal", s.until(`· 4 signal go waiting`, `1[45] steps done, 0 running`))
 	s.tmux("resize-window", "-x", "20", "-y", "12")
-	narrow := s.until(`^  ████░ 75% nested, n…$`, `^  · 4 signal go wai…$`)
+	narrow := s.until(`^  ████░ 75% nested,…$`, `^  · 4 signal go wai…$`)
 	for _, line := range strings.Split(narrow, "\n") {
 		if len([]rune(line)) > 20 {
 			t.Errorf("%q is wider than the terminal", line)
