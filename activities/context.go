@@ -4,6 +4,8 @@ package activities
 
 import (
 	"context"
+	"strconv"
+	"sync"
 	"time"
 )
 
@@ -18,6 +20,13 @@ type AttemptInfo struct {
 	IdempotencyKey string
 	Queue          string
 	Deadline       time.Time // zero when the attempt has no timeout
+}
+
+// IdempotencyKey is the key of a step by the execution and run in which it was first asked for.
+func IdempotencyKey(execution string, run int, step string) string {
+	b := append(make([]byte, 0, 64), execution...)
+	b = strconv.AppendInt(append(b, '/'), int64(run), 10)
+	return string(append(append(b, '/'), step...))
 }
 
 type (
@@ -56,4 +65,109 @@ func Heartbeat(ctx context.Context, progress any) {
 		raw = []byte("null")
 	}
 	record(raw)
+}
+
+// Context is the context of one attempt: it has an [Info] and ends when it is cancelled. It does what
+// context.WithCancel and WithInfo together do, within the record that an engine keeps of the attempt and without a
+// place among the children of a parent: an engine has many of them at once, each for a moment, and ends them by itself.
+// Its zero value is ready; it must not be copied.
+type Context struct {
+	// Identity and the place where the step was first asked for; set before the context is used. Its
+	// IdempotencyKey may be left out: it is made when somebody asks.
+	Identity AttemptInfo
+	Origin   string
+	First    int // number of the run
+
+	mu    sync.Mutex // guards all below
+	ended bool
+	done  chan struct{}  // made when first asked for
+	after map[int]func() // to be called when it ends
+	asked int            // how often AfterFunc was called
+}
+
+// over is the channel of every context that had ended when it was asked for one.
+var over = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Deadline says that there is none: an attempt that is out of time is cancelled.
+func (c *Context) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Done is closed when the context ends.
+func (c *Context) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.done != nil:
+	case c.ended:
+		c.done = over
+	default:
+		c.done = make(chan struct{})
+	}
+	return c.done
+}
+
+// Err is context.Canceled when the context has ended.
+func (c *Context) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Value has the identity only.
+func (c *Context) Value(key any) any {
+	if _, ok := key.(infoKey); !ok {
+		return nil
+	}
+	info := c.Identity
+	if info.IdempotencyKey == "" {
+		info.IdempotencyKey = IdempotencyKey(c.Origin, c.First, info.Step)
+	}
+	return &info
+}
+
+// Cancel ends the context.
+func (c *Context) Cancel() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
+	c.ended = true
+	if c.done != nil {
+		close(c.done)
+	}
+	for _, f := range c.after {
+		go f()
+	}
+	c.after = nil
+}
+
+// AfterFunc calls f in a goroutine of its own when the context has ended, unless stop is called before. The
+// contexts that are made from this one are ended so; without it each would have a goroutine that waits.
+func (c *Context) AfterFunc(f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		go f()
+		return func() bool { return false }
+	}
+	if c.after == nil {
+		c.after = make(map[int]func())
+	}
+	c.asked++
+	key := c.asked
+	c.after[key] = f
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, there := c.after[key]
+		delete(c.after, key)
+		return there
+	}
 }

@@ -116,6 +116,11 @@ type Pool struct {
 	Waited time.Duration // how long in all
 }
 
+// Pipeliner is an optional ability: how many transactions of one process are worth having in flight at once. Without it: one.
+type Pipeliner interface {
+	Commits() int
+}
+
 // Versioner is an optional ability: a cheap number that changes whenever
 // another process may have changed the database, so that an idle worker need
 // not run its claim query.

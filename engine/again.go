@@ -135,7 +135,7 @@ func (x *execution) toBeCancelled() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for i := range x.mail {
-		if m := &x.mail[i].message; x.mail[i].kind == evMessage && m.Kind == backend.Cancel {
+		if m := x.mail[i].message; m != nil && m.Kind == backend.Cancel {
 			x.cutFor(m)
 			return true
 		}

@@ -18,16 +18,16 @@ import (
 // and how many turns a resumed execution lands before it runs ahead at all.
 const maxAhead = 64
 
-// flight is a turn that the script did not wait for.
-type flight struct {
-	write *write
-	turn  backend.Turn
-	steps int // pure steps begun in it
+// outrun is a turn that the script did not wait for.
+type outrun struct {
+	turn   backend.Turn
+	steps  int        // pure steps begun in it
+	landed chan wrote // capacity 1
 }
 
 // ahead is how far an execution has run ahead of its journal.
 type ahead struct {
-	flight *flight // on its way; nil: none
+	outrun *outrun // on its way; nil: none
 	steps  int     // begun in the turn under way
 	landed int     // turns landed since the execution was claimed
 	row    int     // up to here the row under way, and up to lines its log lines, are of turns that are over
@@ -38,8 +38,8 @@ type ahead struct {
 func (x *execution) mayRunAhead() bool {
 	a := &x.ahead
 	under := a.steps
-	if a.flight != nil {
-		under += a.flight.steps
+	if a.outrun != nil {
+		under += a.outrun.steps
 	}
 	if len(x.starting)+len(x.attempts) == 0 || under+len(x.starting) > maxAhead || x.resumed && a.landed < maxAhead {
 		return false
@@ -69,14 +69,16 @@ func (x *execution) plain() bool {
 func (x *execution) runAhead() {
 	a := &x.ahead
 	a.steps += len(x.starting)
-	if a.flight == nil {
-		f := &flight{write: &write{done: make(chan wrote, 1)}, turn: *x.turn(backend.Hold), steps: a.steps}
+	if a.outrun == nil {
+		f := &outrun{turn: *x.turn(backend.Hold), steps: a.steps, landed: make(chan wrote, 1)}
 		f.turn.Rows = slices.Clone(x.closeRows())
-		f.write.turn = &f.turn
 		x.nextRow += int64(len(f.turn.Rows))
 		x.rows, x.logs, x.publish, a.steps = nil, nil, nil, 0
-		a.flight = f
-		x.w.committer.send(f.write)
+		a.outrun = f
+		x.w.committer.send(&write{turn: &f.turn, done: func(r wrote) {
+			f.landed <- r
+			x.poke()
+		}})
 	}
 	a.row, a.lines = len(x.row), len(x.logs)
 	x.consumed = x.consumed[:0]
@@ -89,8 +91,8 @@ func (x *execution) runAhead() {
 
 // arrived takes note of the turn that was on its way.
 func (x *execution) arrived(r wrote) error {
-	f := x.ahead.flight
-	x.ahead.flight = nil
+	f := x.ahead.outrun
+	x.ahead.outrun = nil
 	if r.err != nil {
 		return x.refusedTurn(&f.turn, r.err)
 	}
@@ -102,11 +104,11 @@ func (x *execution) arrived(r wrote) error {
 
 // look takes note of the turn on its way when it has landed.
 func (x *execution) look() error {
-	if x.ahead.flight == nil {
+	if x.ahead.outrun == nil {
 		return nil
 	}
 	select {
-	case r := <-x.ahead.flight.write.done:
+	case r := <-x.ahead.outrun.landed:
 		return x.arrived(r)
 	default:
 		return nil
@@ -115,15 +117,10 @@ func (x *execution) look() error {
 
 // caughtUp waits until no turn is on its way.
 func (x *execution) caughtUp() error {
-	if x.ahead.flight == nil {
+	if x.ahead.outrun == nil {
 		return nil
 	}
-	select {
-	case r := <-x.ahead.flight.write.done:
-		return x.arrived(r)
-	case <-x.w.ctx.Done():
-		return errLost
-	}
+	return x.arrived(<-x.ahead.outrun.landed)
 }
 
 // keepMarked forgets the turn under way but for what belongs to turns that are over.

@@ -5,7 +5,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -13,51 +12,70 @@ import (
 	"github.com/senpuki/senpuki/starlark"
 )
 
+// attempt is an activity's code running here.
+type attempt struct {
+	body
+
+	x            *execution
+	number       int
+	measured     time.Time // when it began; zero unless measured
+	timeout      *time.Timer
+	pulse        *time.Timer // fires when no heartbeat comes
+	act          *activities.Activity
+	call         *activities.Bound // nil: yet to be decoded
+	args, kwargs []byte
+	ctx          context.Context // what the code gets: the body's, or one that is made from it
+	traced       func(*activities.Failure)
+}
+
 // start runs the attempt of a step whose row is durable.
 func (x *execution) start(st *step) {
-	id, n := st.cmd.Step, st.begun
+	id := st.cmd.Step
+	a := &attempt{x: x, number: st.begun, measured: x.w.options.Metrics.clock(), act: st.act, call: st.call, args: st.cmd.Args, kwargs: st.cmd.Kwargs}
+	st.call = nil
+	a.Identity = activities.AttemptInfo{
+		Execution: x.rec.ID, Run: x.rec.RunNumber, Step: id, Activity: st.cmd.Name, Attempt: a.number, Queue: x.rec.Queue,
+	}
+	a.Origin, a.First = x.keyRun(st)
+	x.attempts[id] = a
 	if failure := x.w.resolve(st); failure != nil {
-		x.attempts[id] = &attempt{number: n, activity: st.cmd.Name, cancel: func() {}}
-		x.post(event{kind: evAttempt, step: id, attempt: n, failure: failure})
+		x.post(event{kind: evAttempt, step: id, attempt: a.number, failure: failure})
 		return
 	}
-	ctx, cancel := context.WithCancel(x.w.attempts)
-	a := &attempt{number: n, activity: st.cmd.Name, cancel: cancel, began: x.w.options.Metrics.clock()}
-	x.attempts[id] = a
+	a.act = st.act
 	if st.dropped {
-		cancel()
+		a.Cancel()
 	}
+	a.ctx = &a.Context
 	if st.timeout > 0 {
-		a.timeout = time.AfterFunc(st.timeout, func() {
-			x.post(event{kind: evTimeout, step: id, attempt: n, failure: timedOut(st.cmd.Name, st.timeout)})
-		})
+		failure := timedOut(st.cmd.Name, st.timeout)
+		a.timeout = time.AfterFunc(st.timeout, func() { a.late(failure) })
 	}
-	if st.heartbeat > 0 {
-		a.pulse = time.AfterFunc(st.heartbeat, func() {
-			x.post(event{kind: evTimeout, step: id, attempt: n, failure: silent(st.cmd.Name, st.heartbeat)})
-		})
-		ctx = activities.WithHeartbeat(ctx, func([]byte) { a.pulse.Reset(st.heartbeat) })
-	}
-	origin, run := x.keyRun(st)
-	info := activities.AttemptInfo{
-		Execution: x.rec.ID, Run: x.rec.RunNumber, Step: id, Activity: st.cmd.Name, Attempt: n,
-		IdempotencyKey: origin + "/" + strconv.Itoa(run) + "/" + id, Queue: x.rec.Queue,
+	if every := st.heartbeat; every > 0 {
+		failure := silent(st.cmd.Name, every)
+		a.pulse = time.AfterFunc(every, func() { a.late(failure) })
+		a.ctx = activities.WithHeartbeat(a.ctx, func([]byte) { a.pulse.Reset(every) })
 	}
 	if x.w.options.Observer != nil {
-		x.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: n})
+		x.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: a.number})
 	}
-	ctx, traced := x.w.traceAttempt(activities.WithInfo(ctx, info), x.lineName(), &info)
-	act, call, args, kwargs := st.act, st.call, st.cmd.Args, st.cmd.Kwargs
-	st.call = nil
-	b := x.w.bodies.begin(x.rec.ID, id, st.cmd.Name)
-	a.body = b
-	go func() {
-		defer b.end()
-		value, failure := x.w.invoke(ctx, act, call, args, kwargs)
-		traced(failure)
-		x.post(event{kind: evAttempt, step: id, attempt: n, value: value, failure: failure})
-		cancel()
-	}()
+	a.ctx, a.traced = x.w.traceAttempt(a.ctx, x.lineName(), &a.Identity)
+	x.w.bodies.begin(&a.body)
+	go a.run()
+}
+
+// run is the goroutine of the attempt's code.
+func (a *attempt) run() {
+	defer a.end()
+	value, failure := a.x.w.invoke(a.ctx, a.act, a.call, a.args, a.kwargs)
+	a.traced(failure)
+	a.x.post(event{kind: evAttempt, step: a.Identity.Step, attempt: a.number, value: value, failure: failure})
+	a.Cancel()
+}
+
+// late says that the attempt is out of time.
+func (a *attempt) late(failure *activities.Failure) {
+	a.x.post(event{kind: evTimeout, step: a.Identity.Step, attempt: a.number, failure: failure})
 }
 
 // invoke calls an activity with stored arguments, which call has decoded unless it is nil, and returns a stored value.
@@ -151,7 +169,7 @@ func (x *execution) expiredFailure() *activities.Failure {
 func (x *execution) over(st *step, outcome AttemptOutcome) {
 	st.running = false
 	if a := x.attempts[st.cmd.Step]; a != nil {
-		x.w.options.Metrics.attempt(a.activity, outcome, a.began)
+		x.w.options.Metrics.attempt(a.Identity.Activity, outcome, a.measured)
 		a.stopTimers()
 		delete(x.attempts, st.cmd.Step)
 		x.slots++
@@ -184,7 +202,7 @@ func (x *execution) absorbTimeout(st *step, ev *event) (d starlark.Delivery, ok 
 		return d, false
 	}
 	if a := x.attempts[ev.step]; a != nil {
-		a.cancel()
+		a.Cancel()
 		a.giveUp()
 	}
 	x.over(st, AttemptTimedOut)
@@ -248,10 +266,9 @@ func cancelledFailure() *activities.Failure {
 
 // absorbMessage takes an inbox message.
 func (x *execution) absorbMessage(ev *event) (d starlark.Delivery, ok bool) {
-	m := &ev.message
+	m := ev.message
 	if m.Kind == backend.Upgrade {
-		c := *m
-		x.upgrading = &c
+		x.upgrading = m
 		return d, false
 	}
 	x.taken = append(x.taken, m.ID)

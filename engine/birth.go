@@ -59,7 +59,7 @@ func (w *worker) bear(x *execution, b *birth, row []byte) bool {
 	}
 	n := *b.n
 	n.First = row
-	b.r = w.committer.submit(context.Background(), &write{create: &n, done: make(chan wrote, 1)})
+	b.r = w.committer.submit(context.Background(), &write{create: &n})
 	w.mu.Lock()
 	if b.stored() {
 		w.held[n.ID] = x

@@ -5,6 +5,8 @@ package engine
 import (
 	"sync"
 	"time"
+
+	"github.com/senpuki/senpuki/activities"
 )
 
 // bodies are the activity bodies that run in a worker, oldest first.
@@ -14,34 +16,50 @@ type bodies struct {
 	last   *body
 	count  int64
 	strays int64 // given up, and not returned
+	cut    bool  // every one is cancelled
 }
 
-// body is one of them.
+// body is one of them, with its context.
 type body struct {
-	of              *bodies
-	prev, next      *body
-	execution, step string
-	activity        string
-	began           time.Time
-	givenUp, ended  bool
+	activities.Context
+
+	of             *bodies
+	prev, next     *body
+	began          time.Time
+	givenUp, ended bool
 }
 
-func (b *bodies) begin(execution, step, activity string) *body {
-	one := &body{of: b, execution: execution, step: step, activity: activity, began: time.Now()}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.count++
-	if one.prev = b.last; b.last == nil {
-		b.first = one
+func (l *bodies) begin(b *body) {
+	b.of, b.began = l, time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count++
+	if b.prev = l.last; l.last == nil {
+		l.first = b
 	} else {
-		b.last.next = one
+		l.last.next = b
 	}
-	b.last = one
-	return one
+	l.last = b
+	if l.cut {
+		b.Cancel()
+	}
+}
+
+// cancelAll cancels all that run and all that begin from now on.
+func (l *bodies) cancelAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = true
+	for b := l.first; b != nil; b = b.next {
+		b.Cancel()
+	}
 }
 
 // giveUp notes that nobody waits for the body any more: it is stray until it returns.
 func (b *body) giveUp() {
+	if b.of == nil { // it has not begun
+		return
+	}
 	b.of.mu.Lock()
 	defer b.of.mu.Unlock()
 	if !b.givenUp && !b.ended {
@@ -82,11 +100,11 @@ type RunningBody struct {
 }
 
 // look says how many bodies run, how many of them are stray, and which are the oldest.
-func (b *bodies) look(most int) (count, strays int64, oldest []RunningBody) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for one := b.first; one != nil && len(oldest) < most; one = one.next {
-		oldest = append(oldest, RunningBody{one.activity, one.execution, one.step, time.Since(one.began).Seconds(), one.givenUp})
+func (l *bodies) look(most int) (count, strays int64, oldest []RunningBody) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for b := l.first; b != nil && len(oldest) < most; b = b.next {
+		oldest = append(oldest, RunningBody{b.Identity.Activity, b.Identity.Execution, b.Identity.Step, time.Since(b.began).Seconds(), b.givenUp})
 	}
-	return b.count, b.strays, oldest
+	return l.count, l.strays, oldest
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,13 +20,13 @@ const (
 	maxBatchBytes = 8 << 20
 )
 
-// write is one item on its way into a batch: a turn or a new execution.
+// write is one item on its way into a batch: a turn or a new execution, or the end of a task.
 type write struct {
 	turn   *backend.Turn
 	create *backend.NewExecution
 	settle *backend.Settled
-	back   int64      // key of a task
-	done   chan wrote // buffered
+	back   int64       // key of a task
+	done   func(wrote) // called once with what became of it; it must not block
 }
 
 // wrote is what became of a write.
@@ -57,11 +58,10 @@ func (w *write) size() int {
 }
 
 // committer merges writes: while one transaction is in flight the next one
-// gathers. One goroutine runs it.
+// gathers. Its goroutines take turns: while one answers for what has landed, another's batch is on its way.
 type committer struct {
 	store   backend.Store
 	session backend.SessionID
-	in      chan *write
 	ctx     context.Context  // ends when the session is lost or the engine is killed
 	onError func(error)      // told of a fault that is being retried
 	now     func() time.Time // estimated database time
@@ -69,97 +69,165 @@ type committer struct {
 	tell    func(backend.Hint) // nil: nobody listens
 	metrics *Metrics
 
-	turns   []backend.Turn // scratch space of land
-	creates []backend.NewExecution
+	lanes chan struct{} // as many as transactions may be in flight
+	news  chan struct{} // capacity 1: the queue is not empty
+
+	mu    sync.Mutex // guards all below
+	queue []*write
+	shut  bool // nothing is taken any more
 }
 
-// send hands a write to the committer, which answers on its channel.
+// start runs the committer's goroutines.
+func (c *committer) start(wg *sync.WaitGroup) {
+	lanes := 1
+	if p, ok := c.store.(backend.Pipeliner); ok {
+		lanes = max(1, p.Commits())
+	}
+	c.lanes = make(chan struct{}, lanes)
+	for range lanes + 1 {
+		wg.Go(c.run)
+	}
+}
+
+// send hands a write to the committer. Once the session is lost it is answered at once.
 func (c *committer) send(w *write) {
+	c.mu.Lock()
+	if c.shut {
+		c.mu.Unlock()
+		w.done(wrote{err: backend.ErrFenced})
+		return
+	}
+	c.queue = append(c.queue, w)
+	first := len(c.queue) == 1
+	c.mu.Unlock()
+	if first {
+		c.call()
+	}
+}
+
+// call wakes who gathers.
+func (c *committer) call() {
 	select {
-	case c.in <- w:
-	case <-c.ctx.Done():
-		w.done <- wrote{err: backend.ErrFenced}
+	case c.news <- struct{}{}:
+	default:
 	}
 }
 
 // submit hands a write to the committer and waits for what became of it. When
 // ctx ends first the write may still land.
 func (c *committer) submit(ctx context.Context, w *write) wrote {
+	done := make(chan wrote, 1)
+	w.done = func(r wrote) { done <- r }
+	c.send(w)
 	select {
-	case c.in <- w:
-	case <-c.ctx.Done():
-		return wrote{err: backend.ErrFenced}
-	case <-ctx.Done():
-		return wrote{err: ctx.Err()}
-	}
-	select {
-	case r := <-w.done:
+	case r := <-done:
 		return r
 	case <-ctx.Done():
 		return wrote{err: ctx.Err()}
-	case <-c.ctx.Done():
-		select {
-		case r := <-w.done:
-			return r
-		default:
-			return wrote{err: backend.ErrFenced}
-		}
 	}
+}
+
+// batch is what one goroutine of the committer works on; its room is used again.
+type batch struct {
+	writes  []*write
+	answers []answer
+	turns   []backend.Turn
+	creates []backend.NewExecution
+}
+
+// answer is what became of a write.
+type answer struct {
+	to *write
+	wrote
 }
 
 func (c *committer) run() {
-	batch := make([]*write, 0, maxBatch)
-	var left *write
+	var b batch
+	defer c.refuseAll()
 	for {
-		batch = batch[:0]
-		if left != nil {
-			batch, left = append(batch, left), nil
-		} else {
-			select {
-			case w := <-c.in:
-				batch = append(batch, w)
-			case <-c.ctx.Done():
-				return
-			}
+		select {
+		case c.lanes <- struct{}{}:
+		case <-c.ctx.Done():
+			return
 		}
-		bytes := batch[0].size()
-	gather:
-		for len(batch) < maxBatch {
-			select {
-			case w := <-c.in:
-				if bytes += w.size(); bytes > maxBatchBytes {
-					left = w
-					break gather
-				}
-				batch = append(batch, w)
-			default:
-				break gather
-			}
+		gathered := c.gather(&b)
+		if gathered {
+			c.commit(&b, b.writes, false)
 		}
-		c.commit(batch, false)
+		<-c.lanes
+		if !gathered {
+			return
+		}
+		for i := range b.answers {
+			b.answers[i].to.done(b.answers[i].wrote)
+		}
+		clear(b.answers)
+		clear(b.writes)
+		b.answers = b.answers[:0]
 	}
 }
 
-// commit writes a batch. A turn that may not land does not cost the others
+// gather waits until something is to be written and takes all that fits into a transaction; false when the session is over.
+func (c *committer) gather(b *batch) bool {
+	for {
+		c.mu.Lock()
+		n, bytes := 0, 0
+		for n < min(len(c.queue), maxBatch) {
+			if bytes += c.queue[n].size(); bytes > maxBatchBytes && n > 0 {
+				break
+			}
+			n++
+		}
+		b.writes = append(b.writes[:0], c.queue[:n]...)
+		left := copy(c.queue, c.queue[n:])
+		clear(c.queue[left:])
+		c.queue = c.queue[:left]
+		c.mu.Unlock()
+		if left > 0 {
+			c.call()
+		}
+		if n > 0 {
+			return true
+		}
+		select {
+		case <-c.news:
+		case <-c.ctx.Done():
+			return false
+		}
+	}
+}
+
+// refuseAll answers what waits, and all that comes from now on.
+func (c *committer) refuseAll() {
+	c.mu.Lock()
+	c.shut = true
+	left := c.queue
+	c.queue = nil
+	c.mu.Unlock()
+	for _, w := range left {
+		w.done(wrote{err: backend.ErrFenced})
+	}
+}
+
+// commit writes a batch and notes the answers. A turn that may not land does not cost the others
 // their commit: then each is written by itself. Tried: an earlier try may have landed.
-func (c *committer) commit(batch []*write, tried bool) {
-	reply, err := c.land(batch, tried)
-	if len(batch) > 1 && (unlandable(err) || errors.Is(err, backend.ErrNoProgram)) {
-		for i := range batch {
-			c.commit(batch[i:i+1], false)
+func (c *committer) commit(b *batch, writes []*write, tried bool) {
+	reply, err := c.land(b, writes, tried)
+	if len(writes) > 1 && (unlandable(err) || errors.Is(err, backend.ErrNoProgram)) {
+		for i := range writes {
+			c.commit(b, writes[i:i+1], false)
 		}
 		return
 	}
 	if err != nil && !errors.Is(err, backend.ErrFenced) && !unlandable(err) {
 		// The database fails: who dispatches is told, turns are tried for ever.
-		batch = c.refuse(batch, err)
-		if len(batch) > 0 {
-			c.commit(batch, true)
+		if writes = c.refuse(writes, err); len(writes) > 0 {
+			c.commit(b, writes, true)
 		}
 		return
 	}
 	turns, creates, settles := 0, 0, 0
-	for _, w := range batch {
+	for _, w := range writes {
 		r := wrote{err: err, now: reply.Now}
 		if err == nil {
 			switch {
@@ -174,7 +242,7 @@ func (c *committer) commit(batch []*write, tried bool) {
 				settles++
 			}
 		}
-		w.done <- r
+		b.answers = append(b.answers, answer{w, r})
 	}
 }
 
@@ -184,11 +252,11 @@ func unlandable(err error) bool {
 	return ok
 }
 
-// refuse answers the new executions of a batch with err and returns the turns.
-func (c *committer) refuse(batch []*write, err error) (turns []*write) {
-	for _, w := range batch {
+// refuse answers the new executions of a batch with err, at once, and returns the turns.
+func (c *committer) refuse(writes []*write, err error) (turns []*write) {
+	for _, w := range writes {
 		if w.create != nil {
-			w.done <- wrote{err: err}
+			w.done(wrote{err: err})
 		} else {
 			turns = append(turns, w)
 		}
@@ -203,14 +271,14 @@ const patience = 5 * time.Second
 // reply of a try is lost, the next first asks whether the batch is there, and is
 // not made without an answer: what has landed would be refused. A
 // batch with new executions is given up after some time, or when the disk is full.
-func (c *committer) land(batch []*write, tried bool) (backend.Reply, error) {
-	b := backend.Batch{Session: c.session, Turns: c.turns[:0], Create: c.creates[:0]}
+func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Reply, error) {
+	b := backend.Batch{Session: c.session, Turns: room.turns[:0], Create: room.creates[:0]}
 	defer func() {
-		c.turns, c.creates = b.Turns, b.Create
+		room.turns, room.creates = b.Turns, b.Create
 		clear(b.Turns)
 		clear(b.Create)
 	}()
-	for _, w := range batch {
+	for _, w := range writes {
 		switch {
 		case w.turn != nil:
 			b.Turns = append(b.Turns, *w.turn)
@@ -235,7 +303,7 @@ func (c *committer) land(batch []*write, tried bool) (backend.Reply, error) {
 			reply, err = c.store.Commit(c.ctx, b)
 			c.commits.Add(1)
 			tried, landed = true, err == nil
-			c.metrics.commit(len(batch), started, !landed && !answered(err))
+			c.metrics.commit(len(writes), started, !landed && !answered(err))
 		}
 		switch {
 		case landed:

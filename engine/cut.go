@@ -33,7 +33,7 @@ func (x *execution) scheduleCut(at int64) {
 func (x *execution) cutBy(ev *event) error {
 	if ev.kind == evMessage {
 		x.taken = append(x.taken, ev.message.ID)
-		x.cutFor(&ev.message)
+		x.cutFor(ev.message)
 	}
 	return errCut
 }
@@ -59,7 +59,7 @@ func (x *execution) cutFirst() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for i := range x.mail {
-		if m := &x.mail[i].message; x.mail[i].kind == evMessage && ends(m) {
+		if m := x.mail[i].message; m != nil && ends(m) {
 			x.cutFor(m)
 			return errCut
 		}
@@ -76,7 +76,7 @@ func (x *execution) endCut() error {
 	x.cutAttempts()
 	for _, id := range slices.Sorted(maps.Keys(x.attempts)) {
 		x.attempts[id].giveUp()
-		x.w.options.Metrics.attempt(x.attempts[id].activity, AttemptCancelled, x.attempts[id].began)
+		x.w.options.Metrics.attempt(x.attempts[id].Identity.Activity, AttemptCancelled, x.attempts[id].measured)
 		delete(x.attempts, id)
 		x.slots++
 	}

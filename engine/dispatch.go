@@ -124,7 +124,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 	if n.Claim {
 		r = w.begin(patient, n, slot)
 	} else {
-		r = w.committer.submit(patient, &write{create: n, done: make(chan wrote, 1)})
+		r = w.committer.submit(patient, &write{create: n})
 		w.clear.Store(false)
 		w.hint()
 	}

@@ -22,7 +22,9 @@
 // holds its baton: Wait is the end of a turn. It first takes more from the
 // mailbox (several deliveries may share a turn, each running the script to
 // rest), then seals the turn, and blocks when nothing is left. So a sequential
-// step costs one journal row and no hand-off but those to the committer and to the activity.
+// step costs one journal row and three hand-offs: to the committer, which begins the attempt when
+// the turn has landed, to the attempt, and back to the script. While a turn is on its way the
+// execution belongs to the committer (flight, in turn.go).
 //
 // # The journal
 //
@@ -114,7 +116,7 @@
 //	Engine.Run            the caller's; owns the worker
 //	worker.loop           Run's own goroutine: claims, inboxes, dead neighbours, sweep
 //	worker.heartbeat      worker.wg; ends with worker.ctx
-//	committer.run         worker.wg; ends with worker.ctx
+//	committer.run         worker.wg; ends with worker.ctx; one more than there are transactions in flight
 //	execution.drive       worker.wg; ends when the execution ends, is released or lost
 //	branches of a script  starlark.Program.Run waits for them
 //	activity bodies       nobody waits for one that ignores its context; it is counted (strays)

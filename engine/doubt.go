@@ -178,7 +178,7 @@ func (w *worker) stays(x *execution) {
 	again := w.again[x.rec.ID]
 	delete(w.again, x.rec.ID)
 	w.mu.Unlock()
-	for _, m := range again.Inbox {
-		x.deliver(m)
+	for i := range again.Inbox {
+		x.deliver(&again.Inbox[i])
 	}
 }

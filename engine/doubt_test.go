@@ -267,6 +267,7 @@ func TestALostClaimOfWhatIsLeavingIsFoundWhenItHasLeft(t *testing.T) {
 		if e.worker.doubts.leaving[id] != x {
 			t.Fatal("who is leaving is not watched")
 		}
+		context.AfterFunc(e.worker.ctx, x.poke) // nobody else will: it is held no more, but its goroutine waits still
 		e.worker.gone(x)
 		synctest.Wait()
 		if y := e.worker.held[id]; y == nil || y == x || len(e.worker.doubts.leaving) != 0 {

@@ -51,12 +51,12 @@ type execution struct {
 	ready        []*step // attempts that wait for a slot
 	starting     []*step // attempts that begin when the turn has landed
 	attempts     map[string]*attempt
-	slots        int          // in hand
-	queued       bool         // waits for slots
-	consumed     []event      // outcomes that the turn under way delivered
-	ahead        ahead        // of the journal, with pure steps
-	write        *write       // the one turn in flight, reused
-	under        backend.Turn // likewise
+	slots        int     // in hand
+	queued       bool    // waits for slots
+	consumed     []event // outcomes that the turn under way delivered
+	ahead        ahead   // of the journal, with pure steps
+	flight       flight
+	under        backend.Turn // the one in flight, reused
 	single       [1][]byte    // holds the rows of most turns
 	rows         [][]byte
 	row          []byte
@@ -106,8 +106,8 @@ func newExecution(w *worker, c backend.Claimed) *execution {
 		steps:    make(map[string]*step),
 		attempts: make(map[string]*attempt),
 	}
-	for _, m := range c.Inbox {
-		x.deliver(m)
+	for i := range c.Inbox {
+		x.deliver(&c.Inbox[i])
 	}
 	return x
 }
@@ -129,7 +129,7 @@ func (x *execution) post(ev event) {
 }
 
 // deliver posts an inbox message unless it was posted before.
-func (x *execution) deliver(m backend.Message) {
+func (x *execution) deliver(m *backend.Message) {
 	x.mu.Lock()
 	if x.seen == nil {
 		x.seen = make(map[int64]int64)
@@ -490,7 +490,7 @@ func (x *execution) cutAttempts() {
 }
 
 func (a *attempt) stop() {
-	a.cancel()
+	a.Cancel()
 	a.stopTimers()
 }
 
@@ -500,12 +500,5 @@ func (a *attempt) stopTimers() {
 	}
 	if a.pulse != nil {
 		a.pulse.Stop()
-	}
-}
-
-// giveUp notes that nobody waits for the attempt's body any more.
-func (a *attempt) giveUp() {
-	if a.body != nil {
-		a.body.giveUp()
 	}
 }

@@ -37,7 +37,7 @@ type event struct {
 	attempt int
 	value   []byte
 	failure *activities.Failure
-	message backend.Message
+	message *backend.Message
 }
 
 // Issue implements starlark.Host.
@@ -220,7 +220,7 @@ func (x *execution) drop(st *step) {
 	}
 	st.dropped = true
 	if a := x.attempts[st.cmd.Step]; a != nil {
-		a.cancel()
+		a.Cancel()
 		return
 	}
 	if x.dropOther(st) {
@@ -307,7 +307,7 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 				break
 			}
 			x.evict.Store(false)
-			if ev.kind == evCut || ev.kind == evMessage && ends(&ev.message) {
+			if ev.kind == evCut || ev.kind == evMessage && ends(ev.message) {
 				return starlark.Delivery{}, x.cutBy(&ev)
 			}
 			if ev.kind == evAttempt {
@@ -384,19 +384,13 @@ func (x *execution) rest() error {
 	return x.block()
 }
 
+// block waits until something comes; that may be the end of the worker.
 func (x *execution) block() error {
-	var landed <-chan wrote
-	if x.ahead.flight != nil {
-		landed = x.ahead.flight.write.done
-	}
-	select {
-	case <-x.wake:
-		return nil
-	case r := <-landed:
-		return x.arrived(r)
-	case <-x.w.ctx.Done():
+	if x.w.ctx.Err() != nil { // who was not held yet was not poked when it ended
 		return errLost
 	}
+	<-x.wake
+	return nil
 }
 
 // release lets the execution go; its messages or its next due time bring it back.
@@ -427,7 +421,7 @@ func (x *execution) handBack() error {
 		a := x.attempts[id]
 		a.stop()
 		a.giveUp()
-		x.w.options.Metrics.attempt(a.activity, AttemptReturned, a.began)
+		x.w.options.Metrics.attempt(a.Identity.Activity, AttemptReturned, a.measured)
 		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: a.number})
 		if st := x.steps[id]; st != nil {
 			st.running = false

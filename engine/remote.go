@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -57,7 +56,7 @@ func (x *execution) beginTask(st *step) {
 	st.running, st.remote, st.queued, st.due = true, true, false, 0
 	origin, run := x.keyRun(st)
 	input, _ := json.Marshal(taskInput{ // JSON and plain fields: never fails
-		Args: st.cmd.Args, Kwargs: st.cmd.Kwargs, Run: x.rec.RunNumber, Key: origin + "/" + strconv.Itoa(run) + "/" + st.cmd.Step, Timeout: st.timeout, Heartbeat: st.heartbeat, Pos: st.cmd.Pos, Trace: x.lineName(),
+		Args: st.cmd.Args, Kwargs: st.cmd.Kwargs, Run: x.rec.RunNumber, Key: activities.IdempotencyKey(origin, run, st.cmd.Step), Timeout: st.timeout, Heartbeat: st.heartbeat, Pos: st.cmd.Pos, Trace: x.lineName(),
 	})
 	k := backend.Task{
 		Step: st.cmd.Step, Attempt: st.begun, Activity: st.cmd.Name, Queue: st.queue, Priority: st.priority, Tags: st.tags, Limit: st.limit, Input: input,
@@ -175,14 +174,14 @@ func (w *worker) runTask(k *backend.Task) {
 			w.hint()
 		}()
 		if w.cut.Load() && ctx.Err() != nil { // handed back: it counts as nothing
-			w.committer.submit(context.Background(), &write{back: k.Key, done: make(chan wrote, 1)})
+			w.committer.submit(context.Background(), &write{back: k.Key})
 			return
 		}
 		d := backend.Settled{Key: k.Key, Name: backend.TaskDone, Payload: value}
 		if failure != nil {
 			d.Name, d.Payload = backend.TaskFailed, encodeFailure(failure)
 		}
-		r := w.committer.submit(context.Background(), &write{settle: &d, done: make(chan wrote, 1)})
+		r := w.committer.submit(context.Background(), &write{settle: &d})
 		if r.err == nil && !r.kept {
 			w.log.Info("outcome of a task refused: it was given up", "execution", k.Execution, "step", k.Step, "activity", k.Activity)
 		}
@@ -221,7 +220,8 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 		failure *activities.Failure
 	}
 	done := make(chan result, 1)
-	body := w.bodies.begin(k.Execution, k.Step, k.Activity)
+	body := &body{Context: activities.Context{Identity: info}}
+	w.bodies.begin(body)
 	go func() {
 		defer body.end()
 		ctx, traced := w.traceAttempt(activities.WithInfo(ctx, info), in.Trace, &info)

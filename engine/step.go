@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"context"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -75,17 +74,6 @@ func (x *execution) spent(st *step) {
 	}
 	*st = step{}
 	x.spare = st
-}
-
-// attempt is an activity's code running here.
-type attempt struct {
-	number   int
-	activity string
-	began    time.Time // zero unless measured
-	cancel   context.CancelFunc
-	timeout  *time.Timer
-	pulse    *time.Timer // fires when no heartbeat comes
-	body     *body
 }
 
 // resolve is configure for those who run the activity here.

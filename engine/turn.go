@@ -3,8 +3,8 @@
 package engine
 
 import (
-	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -72,10 +72,15 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 	if err := x.caughtUp(); err != nil {
 		return wrote{}, errLost
 	}
-	r, err := x.submit(t)
-	if err != nil {
-		return r, err
+	r, err := x.submit(t, false)
+	if err == nil {
+		x.took(t, r.now)
 	}
+	return r, err
+}
+
+// took notes that a turn has landed.
+func (x *execution) took(t *backend.Turn, at time.Time) {
 	x.ahead.row, x.ahead.lines, x.ahead.steps = 0, 0, 0
 	x.ahead.landed++
 	x.w.options.Metrics.turn(x.turnAt)
@@ -83,7 +88,7 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 	x.turnAt = time.Time{}
 	x.told(t)
 	x.nextRow += int64(len(t.Rows))
-	x.landedAt = r.now
+	x.landedAt = at
 	if len(t.Rows) > 0 && t.Stuck == nil {
 		x.rec.Stuck = nil
 	}
@@ -93,25 +98,31 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 	}
 	x.rows, x.taken, x.logs, x.publish, x.consumed = nil, nil, nil, nil, x.consumed[:0]
 	x.forgetOthers()
-	return r, nil
 }
 
-// submit writes a turn, and with the first one the execution.
-func (x *execution) submit(t *backend.Turn) (wrote, error) {
+// flight is the turn that the script waits for.
+type flight struct {
+	write  write
+	landed func(wrote) // touchdown, made once
+	answer wrote
+	quiet  bool
+	up     atomic.Bool // on its way: until this is false again the execution belongs to the committer
+	nudged atomic.Bool // something came for the script meanwhile
+}
+
+// submit writes a turn, and with the first one the execution. What follows from a quiet turn
+// is done when it has landed; see finish.
+func (x *execution) submit(t *backend.Turn, quiet bool) (wrote, error) {
 	if b := x.birth; b != nil {
 		if landed, err := x.comeToLife(t); landed || err != nil {
 			return b.r, err
 		}
 	}
-	if x.write == nil {
-		x.write = &write{done: make(chan wrote, 1)}
-	}
-	x.write.turn = t
 	leaves := t.Then == backend.Release || t.Then == backend.Finish
 	if leaves {
 		x.going.Store(true)
 	}
-	r := x.w.committer.submit(context.Background(), x.write)
+	r := x.fly(t, quiet)
 	if r.err != nil {
 		return r, x.refusedTurn(t, r.err)
 	}
@@ -169,15 +180,65 @@ func (x *execution) seal() error {
 	x.slots = 0
 	t := x.turn(backend.Hold)
 	t.Rows = x.closeRows()
-	if err := x.land(t); err != nil {
-		return err
+	if err := x.caughtUp(); err != nil {
+		return errLost
 	}
+	quiet := x.mayBeQuiet()
+	r, err := x.submit(t, quiet)
+	if err == nil && !quiet {
+		x.finish(t, r.now)
+	}
+	return err
+}
+
+// mayBeQuiet reports whether nothing is left to do for the script, once the turn under way has landed, until one
+// of the attempts that begin with it has ended. Then the committer finishes the turn, and the script is not woken for it.
+func (x *execution) mayBeQuiet() bool {
+	return len(x.starting) > 0 && x.birth == nil && x.upgrading == nil && x.absorbed == len(x.mailbox) &&
+		x.w.options.Tracer == nil && !x.w.options.ReplayAlways
+}
+
+// finish does what follows when a turn has landed.
+func (x *execution) finish(t *backend.Turn, at time.Time) {
+	x.took(t, at)
 	for i, st := range x.starting {
 		x.start(st)
 		x.starting[i] = nil
 	}
 	x.starting = x.starting[:0]
-	return nil
+}
+
+// fly sends a turn off and waits: for its landing or, when it is quiet, for whatever comes after it.
+func (x *execution) fly(t *backend.Turn, quiet bool) wrote {
+	f := &x.flight
+	f.quiet = quiet
+	f.nudged.Store(false)
+	f.write.turn, f.write.done = t, f.landed
+	if f.landed == nil {
+		f.landed = x.touchdown
+		f.write.done = f.landed
+	}
+	f.up.Store(true)
+	x.w.committer.send(&f.write)
+	for f.up.Load() {
+		<-x.wake
+		f.nudged.Store(true)
+	}
+	return f.answer
+}
+
+// touchdown is told by the committer what became of the turn; x is its own until up is false.
+func (x *execution) touchdown(r wrote) {
+	f := &x.flight
+	f.answer = r
+	done := f.quiet && r.err == nil
+	if done {
+		x.finish(f.write.turn, r.now)
+	}
+	f.up.Store(false)
+	if !done || f.nudged.Load() {
+		x.poke()
+	}
 }
 
 // mayBegin takes a slot for one attempt, from the hand or from the worker.

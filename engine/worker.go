@@ -72,11 +72,13 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 	w.again, w.creating = make(map[string]backend.Claimed), make(map[string]int)
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.attempts, w.cutAll = context.WithCancel(w.ctx)
+	context.AfterFunc(w.attempts, w.bodies.cancelAll)
+	context.AfterFunc(w.ctx, w.pokeAll)
 	w.slots.free = e.options.MaxConcurrency
 	w.parking.max = e.options.MaxParked
 	w.sharing.behind.Store(noBacklog)
 	w.slots.freed = w.slotFreed
-	w.committer = &committer{store: e.store, session: id, in: make(chan *write, maxBatch), ctx: w.ctx, onError: w.fault, metrics: e.options.Metrics, now: func() time.Time { return fromMicro(w.clock.now()) }}
+	w.committer = &committer{store: e.store, session: id, news: make(chan struct{}, 1), ctx: w.ctx, onError: w.fault, metrics: e.options.Metrics, now: func() time.Time { return fromMicro(w.clock.now()) }}
 	if e.wakeups.notifier != nil {
 		w.committer.tell = e.tell
 	}
@@ -137,7 +139,7 @@ func (w *worker) run(ctx context.Context) bool {
 	if v, ok := w.store.(backend.Versioner); ok {
 		w.wg.Go(func() { w.watchVersion(v) })
 	}
-	w.wg.Go(w.committer.run)
+	w.committer.start(&w.wg)
 	defer w.engine.listen()()
 	if !w.options.Hold {
 		w.wg.Go(w.retain)
@@ -442,7 +444,7 @@ func (w *worker) receive() error {
 	w.mu.Unlock()
 	for i, x := range to {
 		if x != nil {
-			x.deliver(messages[i])
+			x.deliver(&messages[i])
 		}
 	}
 	for _, x := range held {
