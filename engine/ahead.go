@@ -41,7 +41,7 @@ func (x *execution) mayRunAhead() bool {
 	if a.outrun != nil {
 		under += a.outrun.steps
 	}
-	if len(x.starting)+len(x.attempts) == 0 || under+len(x.starting) > maxAhead || x.resumed && a.landed < maxAhead {
+	if len(x.starting)+x.attempts.Len() == 0 || under+len(x.starting) > maxAhead || x.resumed && a.landed < maxAhead {
 		return false
 	}
 	if x.w.options.ReplayAlways || x.birth != nil || x.upgrading != nil || x.cancelled != nil || x.w.stopping.Load() || len(x.rows) > 0 || !x.plain() {
@@ -52,8 +52,8 @@ func (x *execution) mayRunAhead() bool {
 			return false
 		}
 	}
-	for id := range x.attempts {
-		if st := x.steps[id]; st == nil || !st.pure {
+	for id := range x.attempts.All() {
+		if st := x.steps.At(id); st == nil || !st.pure {
 			return false
 		}
 	}

@@ -37,7 +37,7 @@ func (x *execution) start(st *step) {
 		Execution: x.rec.ID, Run: x.rec.RunNumber, Step: id, Activity: st.cmd.Name, Attempt: a.number, Queue: x.rec.Queue,
 	}
 	a.Origin, a.First = x.keyRun(st)
-	x.attempts[id] = a
+	x.attempts.Put(id, a)
 	if failure := x.w.resolve(st); failure != nil {
 		x.post(event{kind: evAttempt, step: id, attempt: a.number, failure: failure})
 		return
@@ -124,7 +124,7 @@ func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
 		}
 		return x.cancel(expiredName, x.expiredFailure()), true
 	}
-	st := x.steps[ev.step]
+	st := x.steps.At(ev.step)
 	if st == nil {
 		return d, false
 	}
@@ -153,7 +153,7 @@ func (x *execution) stepDone(st *step, value []byte) starlark.Delivery {
 	id := st.cmd.Step
 	x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), value: value})
 	x.concludeMemo(st, value)
-	delete(x.steps, id)
+	x.steps.Delete(id)
 	if x.w.options.Observer != nil {
 		x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
 	}
@@ -168,10 +168,10 @@ func (x *execution) expiredFailure() *activities.Failure {
 // over ends the newest attempt of a step; its slot is in hand now.
 func (x *execution) over(st *step, outcome AttemptOutcome) {
 	st.running = false
-	if a := x.attempts[st.cmd.Step]; a != nil {
+	if a := x.attempts.At(st.cmd.Step); a != nil {
 		x.w.options.Metrics.attempt(a.Identity.Activity, outcome, a.measured)
 		a.stopTimers()
-		delete(x.attempts, st.cmd.Step)
+		x.attempts.Delete(st.cmd.Step)
 		x.slots++
 	}
 }
@@ -188,7 +188,7 @@ func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 		x.enqueue(st)
 		return d, false
 	}
-	delete(x.steps, st.cmd.Step)
+	x.steps.Delete(st.cmd.Step)
 	x.now = max(x.now, st.due)
 	x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(st.cmd.Step), value: []byte("null")})
 	x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: st.cmd.Step, Name: "sleep"})
@@ -201,7 +201,7 @@ func (x *execution) absorbTimeout(st *step, ev *event) (d starlark.Delivery, ok 
 	if !st.running || ev.attempt != st.begun {
 		return d, false
 	}
-	if a := x.attempts[ev.step]; a != nil {
+	if a := x.attempts.At(ev.step); a != nil {
 		a.Cancel()
 		a.giveUp()
 	}
@@ -248,7 +248,7 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 		x.concludeMemo(st, nil)
 		x.bury(st, &c)
 	}
-	delete(x.steps, st.cmd.Step)
+	x.steps.Delete(st.cmd.Step)
 	if st.timer != nil {
 		st.timer.Stop()
 	}

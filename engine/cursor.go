@@ -25,8 +25,11 @@ type cursor struct {
 	loaded bool // e is the next entry
 }
 
-// peek returns the next entry without passing it, nil at the end.
+// peek returns the next entry without passing it, nil at the end. A nil cursor is at its end.
 func (c *cursor) peek() (*entry, error) {
+	if c == nil {
+		return nil, nil
+	}
 	for !c.loaded {
 		if !c.opened {
 			if c.row == len(c.rows) {
@@ -115,7 +118,7 @@ func (x *execution) replayIssue(c starlark.Command) error {
 			return differs()
 		}
 		x.journal.advance()
-		if st := x.steps[c.Step]; st != nil {
+		if st := x.steps.At(c.Step); st != nil {
 			st.dropped = true
 		} else {
 			x.unlistens(c.Step)
@@ -217,7 +220,7 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 			x.moved = x.moved || e.failure == nil
 			continue
 		}
-		st := x.steps[string(e.step)]
+		st := x.steps.At(string(e.step))
 		if st == nil {
 			return d, false, fmt.Errorf("%w: %s of step %s, which is not under way", errRow, e.kind, e.step)
 		}
@@ -267,7 +270,7 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 		return cancelDelivery(x.cancelled)
 	}
 	id := string(e.step)
-	delete(x.steps, id)
+	x.steps.Delete(id)
 	d := starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: e.value}
 	if e.failure != nil {
 		d.Failure = scriptFailure(decodeFailure(e.failure))
@@ -294,10 +297,10 @@ func (x *execution) goLive() error {
 		x.put(&entry{kind: []byte(entryRerun), at: x.stamp()})
 		x.reran = true
 	}
-	x.journal = cursor{}
+	x.journal = nil
 	x.scheduleExpiry()
-	steps := make([]*step, 0, len(x.steps))
-	for _, st := range x.steps {
+	steps := make([]*step, 0, x.steps.Len())
+	for _, st := range x.steps.All() {
 		steps = append(steps, st)
 	}
 	slices.SortFunc(steps, func(a, b *step) int { return cmp.Compare(a.seq, b.seq) })
@@ -322,7 +325,7 @@ func (x *execution) goLive() error {
 			x.reserveAgain(st)
 		case st.remote && st.running, st.memo != "" && !st.held && !st.dropped: // a message will come
 			x.w.configure(st)
-		case st.running && x.attempts[id] != nil:
+		case st.running && x.attempts.At(id) != nil:
 		case st.cmd.Kind == starlark.StartChild && st.running:
 			x.keepChild(st)
 		case st.cmd.Kind == starlark.StartChild && st.due == 0 && !st.dropped:

@@ -5,8 +5,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -74,10 +72,10 @@ func (x *execution) endCut() error {
 	children := x.openChildren()
 	x.discard()
 	x.cutAttempts()
-	for _, id := range slices.Sorted(maps.Keys(x.attempts)) {
-		x.attempts[id].giveUp()
-		x.w.options.Metrics.attempt(x.attempts[id].Identity.Activity, AttemptCancelled, x.attempts[id].measured)
-		delete(x.attempts, id)
+	for _, id := range x.attempts.Keys() {
+		x.attempts.At(id).giveUp()
+		x.w.options.Metrics.attempt(x.attempts.At(id).Identity.Activity, AttemptCancelled, x.attempts.At(id).measured)
+		x.attempts.Delete(id)
 		x.slots++
 	}
 	if !x.live { // the journal may not be readable: only its length is needed
@@ -104,8 +102,8 @@ func (x *execution) endCut() error {
 
 // openChildren are orders that cancel the children which do not outlive the execution.
 func (x *execution) openChildren() (orders []backend.Order) {
-	for _, id := range slices.Sorted(maps.Keys(x.steps)) {
-		st := x.steps[id]
+	for _, id := range x.steps.Keys() {
+		st := x.steps.At(id)
 		if st.cmd.Kind != starlark.StartChild || !st.running || st.cmd.Child.OnParentClose == "abandon" {
 			continue
 		}

@@ -6,14 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/internal/few"
 	"github.com/senpuki/senpuki/starlark"
 )
 
@@ -37,32 +36,30 @@ type execution struct {
 	going atomic.Bool // a turn that lets it go is on its way, or has landed
 	place parkPlace   // guarded by worker.parking.mu
 
-	birth        *birth // not stored yet; nil: it is
-	newborn      bool   // never claimed before: there is no journal
-	live         bool   // the journal is used up: what is asked now is new
-	resumed      bool   // goLive found the journal of an earlier life
-	fresh        bool   // replayed and nothing delivered since (ReplayAlways)
-	journal      cursor
-	now          int64 // time of the entry last delivered
+	birth        *birth  // not stored yet; nil: it is
+	newborn      bool    // never claimed before: there is no journal
+	live         bool    // the journal is used up: what is asked now is new
+	resumed      bool    // goLive found the journal of an earlier life
+	fresh        bool    // replayed and nothing delivered since (ReplayAlways)
+	journal      *cursor // nil: live
+	now          int64   // time of the entry last delivered
 	started      int64
-	steps        map[string]*step
-	spare        *step // that is over, for the next one
+	steps        few.Map[*step] // that are under way, by name
+	spare        *step          // that is over, for the next one
 	seq          int
-	ready        []*step // attempts that wait for a slot
-	starting     []*step // attempts that begin when the turn has landed
-	attempts     map[string]*attempt
-	slots        int     // in hand
-	queued       bool    // waits for slots
-	consumed     []event // outcomes that the turn under way delivered
-	ahead        ahead   // of the journal, with pure steps
+	ready        []*step           // attempts that wait for a slot
+	starting     []*step           // attempts that begin when the turn has landed
+	attempts     few.Map[*attempt] // that run here, by step
+	slots        int               // in hand
+	queued       bool              // waits for slots
+	consumed     []event           // outcomes that the turn under way delivered
+	ahead        ahead             // of the journal, with pure steps
 	flight       flight
-	under        backend.Turn // the one in flight, reused
-	single       [1][]byte    // holds the rows of most turns
 	rows         [][]byte
 	row          []byte
 	nextRow      int64
 	landedAt     time.Time // database time of the newest landed turn
-	line         lineage   // of its spans; trace is empty until somebody asks
+	line         *lineage  // of its spans; nil until somebody asks
 	turnAt       time.Time // when the turn under way put its first entry; zero unless measured
 	replayAt     time.Time // when the replay under way began; likewise
 	taken        []int64
@@ -80,7 +77,7 @@ type execution struct {
 	proof        bool             // only replayed, in memory
 	watch        watcher          // of a proof, may be nil
 	reran        bool             // the part of the journal that was copied from an earlier run is read
-	carried      carried          // what the run took over from the one before
+	carried      *carried         // what the run took over from the one before
 	listening    []listening      // in the order in which they were asked for
 	lines        int64
 	mailbox      []event             // taken from mail
@@ -101,10 +98,8 @@ var errLost = fmt.Errorf("%w: ownership lost", starlark.ErrEvicted)
 
 func newExecution(w *worker, c backend.Claimed) *execution {
 	x := &execution{
-		w: w, rec: c.Execution, newborn: c.Fresh,
-		wake:     make(chan struct{}, 1),
-		steps:    make(map[string]*step),
-		attempts: make(map[string]*attempt),
+		w: w, rec: c.Execution, newborn: c.Fresh, carried: &nothingCarried,
+		wake: make(chan struct{}, 1),
 	}
 	for i := range c.Inbox {
 		x.deliver(&c.Inbox[i])
@@ -186,16 +181,14 @@ func (x *execution) drive() {
 //
 //go:noinline
 func growStack(i int) byte {
-	var room [12 << 10]byte
+	var room [5 << 10]byte
 	room[i&1023] = 1
 	return room[(i+1)&1023]
 }
 
 // runScript runs the script from its first line; nil says that it has ended.
 func (x *execution) runScript() error {
-	o := x.options()
-	o.MaxSteps, o.MaxValue = x.w.options.MaxSteps, x.w.options.MaxValue
-	value, err := x.prog.Run(x, o)
+	value, err := x.prog.Run(x, x.options(x.w.options.MaxSteps, x.w.options.MaxValue))
 	var failure *starlark.Failure
 	var next *starlark.Continuation
 	switch {
@@ -212,10 +205,10 @@ func (x *execution) runScript() error {
 	return x.end(value, failure)
 }
 
-// options say what the script runs with, but for its bounds.
-func (x *execution) options() starlark.Options {
-	return starlark.Options{
-		Function: x.rec.Function, Input: x.input(),
+// options say what the script runs with.
+func (x *execution) options(maxSteps uint64, maxValue int) *starlark.Options {
+	return &starlark.Options{
+		Function: x.rec.Function, Input: x.input(), MaxSteps: maxSteps, MaxValue: maxValue,
 		Info: starlark.Info{
 			ID: x.rec.ID, Run: x.rec.RunNumber, Workflow: x.rec.Workflow, Digest: x.rec.Digest,
 			StartedAt: fromMicro(x.started), Parent: x.rec.Parent, Tags: x.rec.Tags, Origin: x.origin(),
@@ -281,7 +274,7 @@ func (x *execution) rewind() error {
 	}
 	x.live, x.resumed, x.ahead = false, true, ahead{}
 	x.replayAt = x.w.options.Metrics.clock()
-	x.steps = make(map[string]*step, len(x.steps))
+	x.steps = few.Map[*step]{}
 	x.seq, x.lines, x.now = 0, 0, 0
 	x.slots += len(x.starting) // of a turn that did not land
 	x.ready, x.starting, x.consumed, x.listening = nil, nil, nil, nil
@@ -309,7 +302,7 @@ func (x *execution) rewind() error {
 
 // open begins to read a journal.
 func (x *execution) open(rows [][]byte) error {
-	x.journal = cursor{rows: rows}
+	x.journal = &cursor{rows: rows}
 	e, err := x.journal.peek()
 	switch {
 	case err != nil:
@@ -320,9 +313,10 @@ func (x *execution) open(rows [][]byte) error {
 		return fmt.Errorf("journal has format %d, this release reads up to %d; use a newer senpuki", e.version, journalVersion)
 	}
 	x.now, x.started = e.at, e.at
-	x.carried = carried{}
+	x.carried = &nothingCarried
 	if e.value != nil {
-		if err := json.Unmarshal(e.value, &x.carried); err != nil {
+		x.carried = new(carried)
+		if err := json.Unmarshal(e.value, x.carried); err != nil {
 			return fmt.Errorf("%w: what the run took over: %w", errRow, err)
 		}
 	}
@@ -416,9 +410,9 @@ func (x *execution) stuck(cause error) (again bool) {
 	for i := range x.consumed {
 		x.keep(&x.consumed[i])
 	}
-	for _, id := range slices.Sorted(maps.Keys(x.attempts)) {
-		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: x.attempts[id].number})
-		delete(x.attempts, id)
+	for _, id := range x.attempts.Keys() {
+		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: x.attempts.At(id).number})
+		x.attempts.Delete(id)
 		x.slots++
 	}
 	backoff := time.Second << min(s.Tries, 8)
@@ -465,12 +459,12 @@ func (x *execution) leave() {
 	if x.cleanup != nil {
 		x.cleanup.Stop()
 	}
-	for _, st := range x.steps {
+	for _, st := range x.steps.All() {
 		if st.timer != nil {
 			st.timer.Stop()
 		}
 	}
-	x.slots += len(x.attempts) + len(x.starting)
+	x.slots += x.attempts.Len() + len(x.starting)
 	x.cutAttempts()
 	x.w.slots.leave(x)
 	x.w.slots.give(x.slots)
@@ -484,7 +478,7 @@ func (x *execution) leave() {
 
 // cutAttempts cancels the contexts of all attempts that run here.
 func (x *execution) cutAttempts() {
-	for _, a := range x.attempts {
+	for _, a := range x.attempts.All() {
 		a.stop()
 	}
 }

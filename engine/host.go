@@ -4,8 +4,6 @@ package engine
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -47,17 +45,16 @@ func (x *execution) Issue(c starlark.Command) error {
 	}
 	if c.Kind == starlark.CancelStep {
 		x.put(&entry{kind: []byte(entryDrop), step: []byte(c.Step)})
-		if st := x.steps[c.Step]; st != nil {
+		if st := x.steps.At(c.Step); st != nil {
 			x.drop(st)
 		} else {
 			x.unlistens(c.Step)
 		}
 		return nil
 	}
-	e := entry{
-		kind: []byte(entryAsk), step: []byte(c.Step), command: []byte(c.Kind), pos: []byte(c.Pos),
-		args: c.Args, kwargs: c.Kwargs, delay: c.Delay.Microseconds(),
-	}
+	var e entry // field by field: what lies on the stack of a script counts
+	e.kind, e.step, e.command, e.pos = []byte(entryAsk), []byte(c.Step), []byte(c.Kind), []byte(c.Pos)
+	e.args, e.kwargs, e.delay = c.Args, c.Kwargs, c.Delay.Microseconds()
 	if name := entryName(&c); name != "" {
 		e.name = []byte(name)
 	}
@@ -118,8 +115,15 @@ func (x *execution) Issue(c starlark.Command) error {
 
 func (x *execution) observeAsk(c *starlark.Command) {
 	if x.w.options.Observer != nil {
-		x.observe(Event{Kind: StepAsked, Execution: x.rec.ID, Step: c.Step, Name: stepName(c)})
+		x.tellAsk(c)
 	}
+}
+
+// tellAsk is apart from observeAsk for the sake of the stack of a script that asks.
+//
+//go:noinline
+func (x *execution) tellAsk(c *starlark.Command) {
+	x.observe(Event{Kind: StepAsked, Execution: x.rec.ID, Step: c.Step, Name: stepName(c)})
 }
 
 // entryName is the name of a command in the journal.
@@ -184,7 +188,7 @@ func (x *execution) ask(c *starlark.Command) *step {
 func (x *execution) asks(st *step) {
 	x.seq++
 	st.seq = x.seq
-	x.steps[st.cmd.Step] = st
+	x.steps.Put(st.cmd.Step, st)
 }
 
 // enqueue makes a step's next attempt wait for its turn, here or elsewhere.
@@ -219,7 +223,7 @@ func (x *execution) drop(st *step) {
 		return
 	}
 	st.dropped = true
-	if a := x.attempts[st.cmd.Step]; a != nil {
+	if a := x.attempts.At(st.cmd.Step); a != nil {
 		a.Cancel()
 		return
 	}
@@ -368,7 +372,7 @@ func (x *execution) take() (event, bool) {
 
 // rest blocks until something comes, or lets the execution go.
 func (x *execution) rest() error {
-	idle := len(x.attempts) == 0
+	idle := x.attempts.Len() == 0
 	switch {
 	case x.w.options.ReplayAlways && x.live && !x.fresh:
 		return errRestart
@@ -378,6 +382,9 @@ func (x *execution) rest() error {
 		return x.handBack()
 	}
 	if idle {
+		if len(x.row) == 0 {
+			x.row = nil // it may be long until the next turn
+		}
 		x.w.parking.park(x)
 		defer x.w.parking.unpark(x)
 	}
@@ -417,17 +424,17 @@ func (x *execution) release() error {
 
 // handBack gives up attempts that did not end in time: they count as nothing.
 func (x *execution) handBack() error {
-	for _, id := range slices.Sorted(maps.Keys(x.attempts)) {
-		a := x.attempts[id]
+	for _, id := range x.attempts.Keys() {
+		a := x.attempts.At(id)
 		a.stop()
 		a.giveUp()
 		x.w.options.Metrics.attempt(a.Identity.Activity, AttemptReturned, a.measured)
 		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: a.number})
-		if st := x.steps[id]; st != nil {
+		if st := x.steps.At(id); st != nil {
 			st.running = false
 			st.begun = a.number
 		}
-		delete(x.attempts, id)
+		x.attempts.Delete(id)
 		x.slots++
 	}
 	return x.release()

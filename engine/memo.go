@@ -84,7 +84,7 @@ func (x *execution) absorbMemo(st *step, m *backend.Message) (d starlark.Deliver
 	case m.Name == backend.Hit:
 		id := st.cmd.Step
 		x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), name: []byte(backend.Hit), value: m.Payload})
-		delete(x.steps, id)
+		x.steps.Delete(id)
 		x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
 		return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: m.Payload}, true
 	}

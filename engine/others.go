@@ -147,7 +147,7 @@ func other(k starlark.CommandKind) bool {
 
 // absorbAnswer takes a message that answers a step.
 func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bool) {
-	st := x.steps[m.Step]
+	st := x.steps.At(m.Step)
 	switch {
 	case m.Run != 0 && m.Run != x.rec.Run || st == nil: // of a run that is over, or of a step that was given up
 		return d, false
@@ -182,7 +182,7 @@ func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bo
 func (x *execution) answered(st *step, value []byte) starlark.Delivery {
 	id := st.cmd.Step
 	x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), value: value})
-	delete(x.steps, id)
+	x.steps.Delete(id)
 	x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: stepName(&st.cmd)})
 	return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: value}
 }
@@ -292,6 +292,9 @@ type carried struct {
 	Signals []carriedSignal `json:"signals,omitempty"`
 	Tried   *tried          `json:"tried,omitempty"`
 }
+
+// nothingCarried is what most runs take over.
+var nothingCarried carried
 
 type carriedSignal struct {
 	Name  string          `json:"name"`

@@ -164,7 +164,7 @@ func BenchmarkProve(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range b.N {
-		x := &execution{proof: true, prog: prog, steps: make(map[string]*step)}
+		x := &execution{proof: true, prog: prog}
 		x.rec.Function, x.rec.Input, x.rec.RunNumber = "main", []byte("[5000]"), 1
 		err := x.open(slices.Clone(rows)) // it lets go of what it has read
 		if err == nil {

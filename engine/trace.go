@@ -111,8 +111,9 @@ func (x *execution) traced() bool {
 	if x.w == nil || x.w.options.Tracer == nil {
 		return false
 	}
-	if x.line.trace == "" {
-		x.line = x.w.engine.lineage(x.w.ctx, &x.rec)
+	if x.line == nil {
+		l := x.w.engine.lineage(x.w.ctx, &x.rec)
+		x.line = &l
 	}
 	return true
 }

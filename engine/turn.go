@@ -4,6 +4,7 @@ package engine
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,24 +43,23 @@ func (x *execution) dirty() bool {
 // closeRows returns the rows of the turn under way.
 func (x *execution) closeRows() [][]byte {
 	if len(x.row) > 0 {
-		if x.rows == nil {
-			x.rows = x.single[:0]
-		}
 		x.rows = append(x.rows, append(x.row, ']'))
 		x.row = nil
 	}
 	return x.rows
 }
 
+// turns are records of turns that have landed, for others.
+var turns = sync.Pool{New: func() any { return new(backend.Turn) }}
+
 // turn begins the record of the turn under way.
 func (x *execution) turn(then backend.Then) *backend.Turn {
-	x.under = backend.Turn{
-		Execution: x.rec.ID, Run: x.rec.Run, First: x.nextRow, Then: then,
-		Taken: x.taken, Logs: x.logs, Published: x.publish,
-		Children: x.children, Orders: x.orders, Watches: x.watches,
-		Tasks: x.tasks, Withdraw: x.withdrawn, Reserve: x.reservations, Memos: x.memos, Dead: x.dead,
-	}
-	return &x.under
+	t := turns.Get().(*backend.Turn)
+	t.Execution, t.Run, t.First, t.Then = x.rec.ID, x.rec.Run, x.nextRow, then
+	t.Taken, t.Logs, t.Published = x.taken, x.logs, x.publish
+	t.Children, t.Orders, t.Watches = x.children, x.orders, x.watches
+	t.Tasks, t.Withdraw, t.Reserve, t.Memos, t.Dead = x.tasks, x.withdrawn, x.reservations, x.memos, x.dead
+	return t
 }
 
 // land writes a turn and returns errLost when it can never land.
@@ -96,7 +96,8 @@ func (x *execution) took(t *backend.Turn, at time.Time) {
 	if len(t.Rows) == 1 && cap(t.Rows[0]) <= 64<<10 {
 		x.row = t.Rows[0][:0] // its buffer serves the next turn
 	}
-	x.rows, x.taken, x.logs, x.publish, x.consumed = nil, nil, nil, nil, x.consumed[:0]
+	clear(x.rows)
+	x.rows, x.taken, x.logs, x.publish, x.consumed = x.rows[:0], nil, nil, nil, x.consumed[:0]
 	x.forgetOthers()
 }
 
@@ -185,10 +186,15 @@ func (x *execution) seal() error {
 	}
 	quiet := x.mayBeQuiet()
 	r, err := x.submit(t, quiet)
-	if err == nil && !quiet {
+	if err != nil {
+		return err
+	}
+	if !quiet {
 		x.finish(t, r.now)
 	}
-	return err
+	*t = backend.Turn{}
+	turns.Put(t)
+	return nil
 }
 
 // mayBeQuiet reports whether nothing is left to do for the script, once the turn under way has landed, until one
@@ -224,6 +230,7 @@ func (x *execution) fly(t *backend.Turn, quiet bool) wrote {
 		<-x.wake
 		f.nudged.Store(true)
 	}
+	f.write.turn = nil
 	return f.answer
 }
 
@@ -291,7 +298,7 @@ func (x *execution) begun(st *step) {
 }
 
 // stands reports whether the step is still waited for.
-func (x *execution) stands(st *step) bool { return x.steps[st.cmd.Step] == st }
+func (x *execution) stands(st *step) bool { return x.steps.At(st.cmd.Step) == st }
 
 // schedule posts evDue for a step when its time has come.
 func (x *execution) schedule(st *step) {
@@ -315,7 +322,7 @@ func (x *execution) scheduleExpiry() {
 // due is when an ownerless execution has to be looked at again.
 func (x *execution) due() time.Time {
 	var first int64
-	for _, st := range x.steps {
+	for _, st := range x.steps.All() {
 		at := st.due
 		if at == 0 && (other(st.cmd.Kind) || st.remote || st.memo != "" && !st.held) {
 			continue

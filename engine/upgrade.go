@@ -81,7 +81,7 @@ func proof(rec backend.Execution, rows [][]byte, prog *starlark.Program, o Optio
 		}
 		return v
 	}
-	x := &execution{rec: rec, proof: true, prog: prog, watch: watch, steps: make(map[string]*step)}
+	x := &execution{rec: rec, proof: true, prog: prog, watch: watch}
 	err := x.open(rows)
 	if err == nil {
 		err = x.replayOn(prog, o.MaxSteps, o.MaxValue)
@@ -104,9 +104,7 @@ func (x *execution) replayOn(prog *starlark.Program, maxSteps uint64, maxValue i
 	if e, err := x.journal.peek(); err != nil || e != nil && e.is(entryEnd) { // ended before its script ran
 		return err
 	}
-	o := x.options()
-	o.MaxSteps, o.MaxValue = maxSteps, maxValue
-	_, err := prog.Run(x, o)
+	_, err := prog.Run(x, x.options(maxSteps, maxValue))
 	var failure *starlark.Failure
 	var next *starlark.Continuation
 	switch {

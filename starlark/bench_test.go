@@ -46,7 +46,7 @@ func benchmark(b *testing.B, text string, per int) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for n := 0; n < b.N; n += per {
-		if _, err := p.Run(&instant{value: []byte(`{"id":"a1","n":12}`)}, o); err != nil {
+		if _, err := p.Run(&instant{value: []byte(`{"id":"a1","n":12}`)}, &o); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -113,7 +113,7 @@ func BenchmarkWaitingBranch(b *testing.B) {
 	for range b.N {
 		heap, stacks := weigh()
 		h := &weighing{instant: instant{value: []byte("null")}}
-		if _, err := p.Run(h, options); err != nil {
+		if _, err := p.Run(h, &options); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(h.heap-heap)/n, "heap-B/branch")

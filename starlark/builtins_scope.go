@@ -154,7 +154,7 @@ func (m *semaphore) release() {
 	t := m.queue[0]
 	m.queue = m.queue[1:]
 	t.is = true
-	if m.s.blocked[t.b] {
+	if t.b.place > 0 {
 		m.s.wakeUp(t.b)
 	}
 }

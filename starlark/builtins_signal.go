@@ -20,7 +20,7 @@ type arrived struct {
 func (s *script) signalled(name string, raw []byte) error {
 	s.arrivals++
 	a := arrived{s.arrivals, raw}
-	if waiting := s.waits[name]; len(waiting) > 0 {
+	if waiting := s.waits.At(name); len(waiting) > 0 {
 		f := waiting[0]
 		s.unwait(f)
 		v, err := decodeStored(raw)
@@ -31,26 +31,34 @@ func (s *script) signalled(name string, raw []byte) error {
 		f.settle(v, nil)
 		return nil
 	}
-	s.signals[name] = append(s.signals[name], a)
+	s.keep(name, append(s.signals[name], a))
 	return nil
+}
+
+// keep sets the signals of a name that are not consumed.
+func (s *script) keep(name string, list []arrived) {
+	if s.signals == nil {
+		s.signals = make(map[string][]arrived)
+	}
+	s.signals[name] = list
 }
 
 // unwait takes a future out of the line of those who wait for its signal.
 func (s *script) unwait(f *future) {
 	s.outside--
-	waiting := slices.DeleteFunc(s.waits[f.signal], func(o *future) bool { return o == f })
+	waiting := slices.DeleteFunc(s.waits.At(f.signal), func(o *future) bool { return o == f })
 	if len(waiting) == 0 {
-		delete(s.waits, f.signal)
+		s.waits.Delete(f.signal)
 		return
 	}
-	s.waits[f.signal] = waiting
+	s.waits.Put(f.signal, waiting)
 }
 
 // unconsume puts a signal that its future got and nobody read back into its place.
 func (s *script) unconsume(f *future) {
 	list := s.signals[f.signal]
 	i, _ := slices.BinarySearchFunc(list, f.arrived.serial, func(a arrived, serial uint64) int { return int(a.serial) - int(serial) })
-	s.signals[f.signal] = slices.Insert(list, i, f.arrived)
+	s.keep(f.signal, slices.Insert(list, i, f.arrived))
 	f.arrived = arrived{}
 }
 
@@ -90,7 +98,7 @@ func (b *branch) listen(step, name, pos string) (*future, error) {
 		if err := s.issue(Command{Kind: AwaitSignal, Step: f.step, Name: name, Pos: pos}); err != nil {
 			return nil, err
 		}
-		s.waits[name] = append(s.waits[name], f)
+		s.waits.Put(name, append(s.waits.At(name), f))
 		s.outside++
 	}
 	b.scope = append(b.scope, f)

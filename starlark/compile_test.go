@@ -159,7 +159,7 @@ func TestLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := p.Run(nil, starlark.Options{})
+	b, err := p.Run(nil, &starlark.Options{})
 	if string(b) != "[[0,1],[0],7]" {
 		t.Fatal(string(b), err)
 	}

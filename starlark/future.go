@@ -51,7 +51,7 @@ func (f *future) settle(v star.Value, failure *Failure) {
 	for _, w := range f.watches {
 		w.left--
 		w.note(f)
-		if f.s.blocked[w.b] {
+		if w.b.place > 0 {
 			f.s.wakeUp(w.b)
 		}
 	}

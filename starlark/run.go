@@ -47,29 +47,26 @@ type Options struct {
 // Run runs a function to its end on the caller's goroutine and returns the
 // stored form of its result. The error is a *Failure when the script failed, a
 // *Continuation when it goes on as a new run, a *StuckError when a turn does not end, else the one with which the host unwound it.
-// No goroutine of the script is left when Run returns.
-func (p *Program) Run(h Host, o Options) ([]byte, error) {
-	if o.Function == "" {
-		o.Function = "main"
+// No goroutine of the script is left when Run returns. The options are copied: they are passed by
+// pointer because they would stay on the stack of a script for as long as it waits.
+func (p *Program) Run(h Host, o *Options) ([]byte, error) {
+	s := &script{host: h, opts: *o, prog: p}
+	if s.opts.Function == "" {
+		s.opts.Function = "main"
 	}
-	if o.MaxSteps == 0 {
-		o.MaxSteps = 100_000_000
+	if s.opts.MaxSteps == 0 {
+		s.opts.MaxSteps = 100_000_000
 	}
-	if o.MaxValue == 0 {
-		o.MaxValue = 1 << 20
+	if s.opts.MaxValue == 0 {
+		s.opts.MaxValue = 1 << 20
 	}
-	fn, err := p.function(o.Function)
+	fn, err := p.function(s.opts.Function)
 	if err != nil {
 		return nil, &Failure{Kind: "EvalError", Message: err.Error()}
 	}
 	args, kwargs, err := inputArgs(o.Input)
 	if err != nil {
 		return nil, &Failure{Kind: "BadArguments", Message: err.Error()}
-	}
-	s := &script{
-		host: h, opts: o,
-		blocked: make(map[*branch]bool), pending: make(map[string]*future), prog: p,
-		signals: make(map[string][]arrived), waits: make(map[string][]*future),
 	}
 	if err := s.shown.restore(o.Shown); err != nil {
 		return nil, err
@@ -81,7 +78,6 @@ func (p *Program) Run(h Host, o Options) ([]byte, error) {
 	}
 	s.now = func() (time.Time, error) { return h.Now().UTC(), nil }
 	s.main = s.newBranch("", 0)
-	s.main.wake = make(chan struct{}, 1)
 	s.main.got()
 	v, err := s.main.run(fn, args, kwargs)
 	var b []byte
@@ -110,7 +106,7 @@ func (p *Program) Run(h Host, o Options) ([]byte, error) {
 // finish lets what is left of an unwound script end.
 func (s *script) finish() {
 	for s.live > 0 {
-		s.blocked[s.main] = true
+		s.rest(s.main)
 		s.main.pause()
 	}
 	s.wg.Wait()

@@ -109,7 +109,7 @@ func unwoundAnywhere(t *testing.T, p *starlark.Program) {
 		if n%2 == 1 {
 			h.err = errors.New("own error")
 		}
-		_, err := p.Run(h, options)
+		_, err := p.Run(h, &options)
 		if err == nil {
 			if n < 40 {
 				t.Fatal("it ended too early", n)
@@ -275,7 +275,7 @@ func TestPanicCostsOneScript(t *testing.T) {
 	t.Parallel()
 	p := mustCompile(t, busy)
 	for n := 0; ; n++ {
-		_, err := p.Run(&panicking{Host: hosttest.New(hosttest.Standard()).Host(), left: n}, options)
+		_, err := p.Run(&panicking{Host: hosttest.New(hosttest.Standard()).Host(), left: n}, &options)
 		if err == nil {
 			if n < 20 {
 				t.Fatal("it ended too early", n)

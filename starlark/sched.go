@@ -15,6 +15,8 @@ import (
 
 	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
+
+	"github.com/senpuki/senpuki/internal/few"
 )
 
 const (
@@ -32,11 +34,11 @@ const (
 type script struct {
 	host    Host
 	opts    Options
-	ready   []*branch          // may go on; first come first served
-	one     [1]*branch         // room for it when only one may
-	blocked map[*branch]bool   // wait for something
-	settled uint64             // futures that have settled
-	pending map[string]*future // by step: outcomes to come
+	ready   []*branch        // may go on; first come first served
+	one     [1]*branch       // room for it when only one may
+	blocked []*branch        // wait for something
+	settled uint64           // futures that have settled
+	pending few.Map[*future] // by step: outcomes to come
 	main    *branch
 	live    int // branches other than main that have not ended
 	running *branch
@@ -50,7 +52,7 @@ type script struct {
 	prog    *Program
 
 	signals  map[string][]arrived // by name, not yet consumed
-	waits    map[string][]*future // by name: who waits for a signal, first come first served
+	waits    few.Map[[]*future]   // by name: who waits for a signal, first come first served
 	arrivals uint64               // signals so far
 	shown    shown
 	next     *Continuation // how main has ended
@@ -66,7 +68,7 @@ type branch struct {
 	depth    int
 	ordinal  int
 	thread   *star.Thread
-	wake     chan struct{} // capacity 1: here is the baton
+	wake     chan struct{} // capacity 1: here is the baton; nil while b never gave it away
 	mark     uint64        // the thread's steps when it got the baton
 	scope    []*future     // what was started in this branch
 	pruned   int           // its length when it was last pruned
@@ -76,6 +78,7 @@ type branch struct {
 	closing  int           // awaits what it has cancelled
 	stuck    *Failure      // a deadlock, raised whatever shields the branch
 	queued   bool
+	place    int    // among the blocked, from 1; 0: it is not blocked
 	pure     string // what forbids effects just now
 	attempts int    // attempt(...) calls under way
 	random   *generator
@@ -234,7 +237,7 @@ func (s *script) unwind(err error) {
 	if s.main != nil {
 		s.main.thread.Cancel("unwound")
 	}
-	for b := range s.blocked {
+	for _, b := range slices.Clone(s.blocked) {
 		b.thread.Cancel("unwound")
 		s.wakeUp(b)
 	}
@@ -243,8 +246,28 @@ func (s *script) unwind(err error) {
 	}
 }
 
+// rest notes that b waits.
+func (s *script) rest(b *branch) {
+	if b.place == 0 {
+		s.blocked = append(s.blocked, b)
+		b.place = len(s.blocked)
+	}
+}
+
+// rise notes that b does not wait.
+func (s *script) rise(b *branch) {
+	if b.place == 0 {
+		return
+	}
+	last := len(s.blocked) - 1
+	other := s.blocked[last]
+	s.blocked[b.place-1], other.place = other, b.place
+	s.blocked[last] = nil
+	s.blocked, b.place = s.blocked[:last], 0
+}
+
 func (s *script) wakeUp(b *branch) {
-	delete(s.blocked, b)
+	s.rise(b)
 	s.stale = true
 	if !b.queued {
 		b.queued = true
@@ -274,7 +297,7 @@ func (s *script) following() *branch {
 		if s.look() {
 			continue
 		}
-		if len(s.pending) == 0 && s.outside == 0 && s.deadlock() {
+		if s.pending.Len() == 0 && s.outside == 0 && s.deadlock() {
 			continue
 		}
 		if err := s.advance(); err != nil {
@@ -303,10 +326,7 @@ func (s *script) advance() (err error) {
 // the deepest, since those above may wait for no more than their end. Of these, the ones that
 // await what they have cancelled give up last, and one by one.
 func (s *script) deadlock() bool {
-	all := make([]*branch, 0, len(s.blocked))
-	for b := range s.blocked {
-		all = append(all, b)
-	}
+	all := slices.Clone(s.blocked)
 	if len(all) == 0 {
 		return false
 	}
@@ -329,6 +349,9 @@ func (b *branch) pause() {
 	s.spent += b.thread.Steps - b.mark
 	next := s.following()
 	if next != b {
+		if b.wake == nil {
+			b.wake = make(chan struct{}, 1)
+		}
 		next.wake <- struct{}{}
 		<-b.wake
 	}
@@ -354,7 +377,7 @@ func (b *branch) block(ok func() bool) error {
 		if ok() {
 			return nil
 		}
-		b.s.blocked[b] = true
+		b.s.rest(b)
 		b.pause()
 	}
 }
@@ -377,7 +400,7 @@ func (b *branch) interrupt(f *Failure) {
 	if b.cancel == nil {
 		b.cancel = f
 	}
-	if b.s.blocked[b] {
+	if b.place > 0 {
 		b.s.wakeUp(b)
 	}
 }
@@ -405,11 +428,11 @@ func (s *script) issue(c Command) (err error) {
 func (s *script) apply(d Delivery) error {
 	switch d.Kind {
 	case StepOutcome:
-		f := s.pending[d.Step]
+		f := s.pending.At(d.Step)
 		if f == nil {
 			return fmt.Errorf("an outcome of step %s was delivered, which nobody waits for", d.Step)
 		}
-		delete(s.pending, d.Step)
+		s.pending.Delete(d.Step)
 		if d.Failure != nil {
 			f.settle(nil, d.Failure)
 			return nil
@@ -442,7 +465,7 @@ func (b *branch) start(c Command) (*future, error) {
 		return nil, err
 	}
 	f := &future{s: b.s, step: c.Step, pos: c.Pos, timer: c.Kind == StartTimer}
-	b.s.pending[c.Step] = f
+	b.s.pending.Put(c.Step, f)
 	b.scope = append(b.scope, f)
 	return f, nil
 }
@@ -483,7 +506,7 @@ func (b *branch) spawn(path string, fn star.Value, args star.Tuple, kwargs []sta
 func (b *branch) exit() {
 	s := b.s
 	s.spent += b.thread.Steps - b.mark
-	if s.live--; s.live == 0 && s.fatal != nil && s.blocked[s.main] {
+	if s.live--; s.live == 0 && s.fatal != nil && s.main.place > 0 {
 		s.wakeUp(s.main)
 	}
 	s.following().wake <- struct{}{}

@@ -27,7 +27,7 @@ func (b *branch) scoped(fn star.Value, args star.Tuple, kwargs []star.Tuple) (_ 
 	defer func() { // a fault of the interpreter or of ours costs this script, not its neighbours
 		if r := recover(); r != nil {
 			b.s.unwind(&StuckError{Reason: fmt.Sprintf("internal error in branch %q: %v\n%s", b.path, r, debug.Stack())})
-			delete(b.s.blocked, b)
+			b.s.rise(b)
 			b.s.ready = slices.DeleteFunc(b.s.ready, func(o *branch) bool { return o == b })
 			b.queued = false
 			err = errUnwind

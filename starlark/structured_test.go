@@ -203,7 +203,7 @@ func TestNothingLeaks(t *testing.T) { // not parallel: it measures the heap
 			h := &measuring{}
 			o := options
 			o.MaxSteps = 1 << 40
-			_, err := p.Run(h, o)
+			_, err := p.Run(h, &o)
 			if err == nil || err.Error() != "Fail: end" {
 				t.Fatal(body, err)
 			}

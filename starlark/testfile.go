@@ -110,12 +110,10 @@ func (p *Program) RunTest(name string, d TestDriver, print func(string)) error {
 func (t *tester) call(h *testHost, fn star.Callable, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	s := &script{
 		host: h, opts: Options{MaxSteps: 100_000_000, MaxValue: 1 << 20, Info: Info{ID: "test", Run: 1, StartedAt: h.now()}},
-		blocked: make(map[*branch]bool), pending: make(map[string]*future), prog: t.prog,
-		signals: make(map[string][]arrived), waits: make(map[string][]*future),
+		prog: t.prog,
 	}
 	s.now = func() (time.Time, error) { return h.Now(), nil }
 	s.main = s.newBranch("", 0)
-	s.main.wake = make(chan struct{}, 1)
 	s.main.got()
 	v, err := s.main.run(fn, args, kwargs)
 	err = s.cleanup(err)

@@ -92,7 +92,7 @@ func (w *World) Run(p *starlark.Program, o starlark.Options) ([]byte, error) {
 		w.Runs++
 		h := &host{w: w, now: begin, lines: w.said}
 		w.run = o.Info.Run
-		b, err := p.Run(h, o)
+		b, err := p.Run(h, &o)
 		if h.broken != nil {
 			return nil, h.broken
 		}
@@ -119,7 +119,7 @@ func (w *World) Host() starlark.Host { return &host{w: w, now: w.Start} }
 // Replay runs a function again, answered from the journal alone.
 func (w *World) Replay(p *starlark.Program, o starlark.Options) ([]byte, error) {
 	h := &host{w: w, now: w.Start, sealed: true}
-	b, err := p.Run(h, o)
+	b, err := p.Run(h, &o)
 	if h.broken != nil {
 		return nil, h.broken
 	}

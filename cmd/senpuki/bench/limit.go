@@ -24,8 +24,8 @@ var limitBatches = []int{1, 16, 256}
 // Raw writes rows (run, row, session, data) to a scratch table in the place of the measured
 // database, with nothing but its driver.
 type Raw interface {
-	// Write commits one transaction: rows with these keys, all with the same data.
-	Write(ctx context.Context, runs, rows []int64, data []byte) error
+	// Write commits one transaction: rows with these keys, each with bytes of its own.
+	Write(ctx context.Context, runs, rows []int64, data [][]byte) error
 	// Close removes the scratch table.
 	Close() error
 }
@@ -59,8 +59,10 @@ func measureLimit(ctx context.Context, c Config, batch int) (r rate, err error) 
 			err = fmt.Errorf("limit/%d: %w", batch, err)
 		}
 	}()
-	data := make([]byte, limitRow)
-	runs, rows := make([]int64, batch), make([]int64, batch)
+	runs, rows, data := make([]int64, batch), make([]int64, batch), make([][]byte, batch)
+	for i := range data {
+		data[i] = make([]byte, limitRow)
+	}
 	r.batch = batch
 	for begun := time.Now(); r.elapsed < limitSpan; r.elapsed = time.Since(begun) {
 		for i := range batch {

@@ -64,14 +64,15 @@ func RawPostgres(ctx context.Context, raw string) (Raw, error) {
 		}
 	}
 	_, err = conn.Prepare(ctx, "write", "INSERT INTO "+r.schema+`.journal (run, row, session, data)
-		SELECT run, row, 1, $3::bytea FROM unnest($1::bigint[], $2::bigint[]) AS t (run, row)`)
+		SELECT run, row, 1, data FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS t (run, row, data)`)
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
 
-func (r *rawPostgres) Write(ctx context.Context, runs, rows []int64, data []byte) error {
+// Write sends every row's own bytes, as a journal has to.
+func (r *rawPostgres) Write(ctx context.Context, runs, rows []int64, data [][]byte) error {
 	_, err := r.conn.Exec(ctx, "write", runs, rows, data)
 	return err
 }

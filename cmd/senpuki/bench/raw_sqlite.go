@@ -73,13 +73,13 @@ func (r *rawSQLite) open(ctx context.Context, synchronous string) (err error) {
 	return nil
 }
 
-func (r *rawSQLite) Write(ctx context.Context, runs, rows []int64, data []byte) error {
+func (r *rawSQLite) Write(ctx context.Context, runs, rows []int64, data [][]byte) error {
 	if _, err := r.begin.ExecContext(ctx, nil); err != nil {
 		return err
 	}
 	for at := 0; at < len(runs); at += r.group {
 		for i := range r.group {
-			for j, v := range []driver.Value{runs[at+i], rows[at+i], data} {
+			for j, v := range []driver.Value{runs[at+i], rows[at+i], data[at+i]} {
 				r.args[3*i+j] = driver.NamedValue{Ordinal: 3*i + j + 1, Value: v}
 			}
 		}
