@@ -108,7 +108,7 @@ func queued(c *conn, found []candidate, queue, editions, tags string, limit int,
 			AND edition IN (SELECT value FROM json_each(?4))
 			AND (tags IS NULL OR NOT EXISTS (
 				SELECT 1 FROM json_each(execution.tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(?5))))
-			ORDER BY due, key LIMIT ?6`, queue, priority, at, editions, tags, limit); err != nil {
+			ORDER BY due, key LIMIT +?6`, queue, priority, at, editions, tags, limit); err != nil {
 			return found, err
 		}
 		limit -= len(found) - before
@@ -126,14 +126,14 @@ func named(c *conn, r *backend.ClaimRequest, editions string, at time.Time) (fou
 		return nil, err
 	}
 	err = c.query(nonstop, candidatesOf(&found), "SELECT "+candidateColumns+` FROM execution WHERE id IN (SELECT value FROM json_each(?)) AND owner = 0 AND state IN ('pending', 'running')
-		AND edition IN (SELECT value FROM json_each(?)) AND (? = 0 OR due <= ?) ORDER BY priority DESC, due, key LIMIT ?`, string(ids), editions, r.OnlyDue, at, r.Limit)
+		AND edition IN (SELECT value FROM json_each(?)) AND (? = 0 OR due <= ?) ORDER BY priority DESC, due, key LIMIT +?`, string(ids), editions, r.OnlyDue, at, r.Limit)
 	return found, err
 }
 
 // expired finds executions whose time is up.
 func expired(c *conn, r *backend.ClaimRequest, editions string, at time.Time) (found []candidate, err error) {
 	err = c.query(nonstop, candidatesOf(&found), "SELECT "+candidateColumns+` FROM execution WHERE owner = 0 AND expires IS NOT NULL AND finished IS NULL AND expires <= ?
-		AND edition IN (SELECT value FROM json_each(?)) ORDER BY expires LIMIT ?`, at, editions, r.Limit)
+		AND edition IN (SELECT value FROM json_each(?)) ORDER BY expires LIMIT +?`, at, editions, r.Limit)
 	return found, err
 }
 
@@ -185,7 +185,7 @@ func (s *Store) Receive(ctx context.Context, id backend.SessionID) (messages []b
 	err = s.read(ctx, func(c *conn) error {
 		// A worker owns thousands and has few messages; behind a backlog it
 		// is the other way round.
-		v, err := c.first(ctx, "SELECT count(*) FROM (SELECT 1 FROM inbox LIMIT ?)", fewMessages)
+		v, err := c.first(ctx, "SELECT count(*) FROM (SELECT 1 FROM inbox LIMIT +?)", fewMessages)
 		if err != nil {
 			return err
 		}

@@ -83,6 +83,9 @@ func (c *conn) prepare(sql string) (statement, error) {
 	return s, nil
 }
 
+// A statement says LIMIT +?: by the value of a bare parameter there SQLite chooses its plan, and
+// prepares the statement again for every other value.
+
 // exec runs a statement and returns how many rows it changed.
 func (c *conn) exec(sql string, args ...any) (int64, error) {
 	s, err := c.prepare(sql)

@@ -141,7 +141,7 @@ func (s *Store) Memos(ctx context.Context, activity string, limit int) (list []b
 			return nil
 		}, `SELECT hash, activity, called, coalesce((SELECT id FROM execution AS x WHERE x.key = memo.execution), ''), step, created, expires, result,
 				(SELECT count(*) FROM memo_waiter AS w WHERE w.hash = memo.hash)
-			FROM memo WHERE ?1 = '' OR activity = ?1 ORDER BY created DESC, hash LIMIT ?2`, activity, limit)
+			FROM memo WHERE ?1 = '' OR activity = ?1 ORDER BY created DESC, hash LIMIT +?2`, activity, limit)
 	})
 	return list, err
 }
@@ -178,7 +178,7 @@ func (s *Store) DeadLetters(ctx context.Context, execution string, limit int) (l
 			return nil
 		}, `SELECT d.id, x.id, d.run, step, attempts, activity, at, d.failure, d.input
 			FROM dead_letter AS d CROSS JOIN execution AS x ON x.key = d.execution
-			WHERE ?1 = '' OR x.id = ?1 ORDER BY d.id DESC LIMIT ?2`, execution, limit)
+			WHERE ?1 = '' OR x.id = ?1 ORDER BY d.id DESC LIMIT +?2`, execution, limit)
 	})
 	return list, err
 }

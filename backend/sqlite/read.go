@@ -93,7 +93,7 @@ func (s *Store) List(ctx context.Context, f backend.Filter) (list []backend.Exec
 			x, err := execution(v)
 			list = append(list, x)
 			return err
-		}, "SELECT "+executionColumns+" FROM execution"+where+" ORDER BY created DESC, id DESC LIMIT ?", append(args, limit)...)
+		}, "SELECT "+executionColumns+" FROM execution"+where+" ORDER BY created DESC, id DESC LIMIT +?", append(args, limit)...)
 	})
 	if err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func (s *Store) Journal(ctx context.Context, run backend.RunKey, from int64, row
 			return c.query(nonstop, func(v []driver.Value) error {
 				rows = append(rows, backend.Row{Number: number(v[0]), Session: backend.SessionID(number(v[1])), Data: bytes(v[2])})
 				return nil
-			}, "SELECT row, session, data FROM journal WHERE run = ? AND row >= ? ORDER BY row LIMIT ?", run, from, page)
+			}, "SELECT row, session, data FROM journal WHERE run = ? AND row >= ? ORDER BY row LIMIT +?", run, from, page)
 		}); err != nil {
 			return err
 		}

@@ -106,7 +106,7 @@ func (s *Store) free(ctx context.Context, id backend.SessionID) error {
 	for n := int64(freed); n == freed; {
 		if err := s.write(ctx, func(c *conn, at time.Time) (err error) {
 			n, err = c.exec(`UPDATE execution SET owner = 0, due = ? WHERE key IN (
-				SELECT key FROM execution WHERE owner = ? AND owner <> 0 LIMIT ?)`, at, id, freed)
+				SELECT key FROM execution WHERE owner = ? AND owner <> 0 LIMIT +?)`, at, id, freed)
 			return err
 		}); err != nil {
 			return err

@@ -120,7 +120,7 @@ func crashTasks(c *conn, session backend.SessionID, at time.Time) (more bool, er
 	if session == 0 {
 		where = "owner <> ?1 AND owner NOT IN (SELECT id FROM session)"
 	}
-	rows, err := deleted(c, "DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner <> 0 AND "+where+" ORDER BY key LIMIT ?2) RETURNING execution, run, step, attempt", session, manyTasks)
+	rows, err := deleted(c, "DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner <> 0 AND "+where+" ORDER BY key LIMIT +?2) RETURNING execution, run, step, attempt", session, manyTasks)
 	if err != nil {
 		return false, err
 	}
@@ -148,7 +148,7 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 		if err := fence(c, r.Session); err != nil {
 			return err
 		}
-		late, err := deleted(c, `DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= ? ORDER BY key LIMIT ?)
+		late, err := deleted(c, `DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= ? ORDER BY key LIMIT +?)
 			RETURNING execution, run, step, attempt`, at, manyTasks)
 		if err != nil {
 			return err
@@ -222,7 +222,7 @@ func waitingTasks(c *conn, r *backend.TaskRequest, full []string, limit int, at 
 		err = c.query(nonstop, collectTasks(&found), `SELECT `+taskColumns+` FROM execution AS x CROSS JOIN task ON task.run = x.run
 			WHERE x.id IN (SELECT value FROM json_each(?1)) AND task.owner = 0 AND task.due <= ?2 AND activity IN (SELECT value FROM json_each(?3))
 			AND (bounds IS NULL OR activity NOT IN (SELECT value FROM json_each(?5)))
-			ORDER BY task.priority DESC, task.due, task.key LIMIT ?4`, string(executions), at, string(activities), limit, string(without))
+			ORDER BY task.priority DESC, task.due, task.key LIMIT +?4`, string(executions), at, string(activities), limit, string(without))
 		return found, err
 	}
 	tags, err := json.Marshal(append([]string{}, r.Tags...))
@@ -258,7 +258,7 @@ func queuedTasks(c *conn, found *[]backend.Task, queue, activities, without, tag
 			WHERE task.owner = 0 AND task.queue = ?1 AND task.priority = ?2 AND task.due <= ?3 AND activity IN (SELECT value FROM json_each(?4))
 			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(task.tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(?5))))
 			AND (bounds IS NULL OR activity NOT IN (SELECT value FROM json_each(?7)))
-			ORDER BY task.due, task.key LIMIT ?6`, queue, priority, at, activities, tags, limit, without); err != nil {
+			ORDER BY task.due, task.key LIMIT +?6`, queue, priority, at, activities, tags, limit, without); err != nil {
 			return err
 		}
 		limit -= len(*found) - before
@@ -317,11 +317,11 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 			}
 			return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
 				WHERE task.owner = 0 AND task.due <= ?1 AND `+queue+` AND (?3 = '' OR x.id = ?3) AND (?4 = '' OR activity = ?4)
-				ORDER BY task.priority DESC, task.due, task.key LIMIT ?5`, now(), f.Queue, f.Execution, f.Activity, limit)
+				ORDER BY task.priority DESC, task.due, task.key LIMIT +?5`, now(), f.Queue, f.Execution, f.Activity, limit)
 		}
 		return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
 			WHERE (?1 = '' OR x.id = ?1) AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) AND (?4 = 0 OR task.owner = ?4)
-			ORDER BY task.key LIMIT ?5`, f.Execution, f.Queue, f.Activity, f.Owner, limit)
+			ORDER BY task.key LIMIT +?5`, f.Execution, f.Queue, f.Activity, f.Owner, limit)
 	})
 	return list, err
 }
