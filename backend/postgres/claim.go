@@ -16,13 +16,14 @@ import (
 
 // Claim gives due executions to a session.
 func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) (claimed []backend.Claimed, err error) {
+	var keys []int64
 	err = s.transact(ctx, 0, func(t *tx) (err error) {
 		claimed = nil
 		t.alive(r.Session)
 		if r.Limit <= 0 {
 			return t.flush()
 		}
-		keys, err := candidates(t, &r)
+		keys, err = candidates(t, &r)
 		if err == nil && len(keys) > 0 {
 			t.stand(r.Session)
 			claimed, err = claim(t, keys, r.Session)
@@ -32,7 +33,7 @@ func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) (claimed []ba
 	if err != nil {
 		return nil, err
 	}
-	s.known.claimed(claimed)
+	s.known.claimed(claimed, keys)
 	return claimed, nil
 }
 

@@ -37,11 +37,15 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 			session = -1 // nobody's: no such row
 		}
 	}
+	ends := s.known.ends(&b)
 	s.known.leaving(b.Turns)
 	apart := false
 	for {
 		err = s.transact(ctx, session, func(t *tx) error {
 			c := &committer{Store: s, tx: t, b: &b}
+			if !apart {
+				c.lone = ends
+			}
 			if err := c.commit(apart); err != nil {
 				if !apart && duplicate(err) { // a row or a log line that is there already
 					return errApart
@@ -51,10 +55,16 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 			reply = c.reply
 			return nil
 		})
-		if apart || !errors.Is(err, errApart) {
-			break
+		switch {
+		case apart || !errors.Is(err, errApart):
+		case ends != nil: // somebody waits for the end of one, perhaps
+			ends = nil
+			continue
+		default:
+			apart = true
+			continue
 		}
-		apart = true
+		break
 	}
 	if err != nil {
 		return backend.Reply{}, err
@@ -72,12 +82,20 @@ type committer struct {
 	reply backend.Reply
 	group []int // turns that land together
 	rest  []int // turns that land one by one
+	lone  []lone
+	alone map[int]bool // turns in lone
 }
 
 // commit writes the batch and commits. Together, everything may be one flush.
 func (c *committer) commit(apart bool) error {
 	c.reply = backend.Reply{Turns: make([]backend.TurnReply, len(c.b.Turns))}
 	c.sort(apart)
+	if len(c.lone) > 0 {
+		c.alone = make(map[int]bool, len(c.lone))
+		for i := range c.lone {
+			c.alone[c.lone[i].turn] = true
+		}
+	}
 	whole := !apart && len(c.rest) == 0
 	c.demand()
 	created, err := insert(c.tx, c.b.Session, c.b.Create, whole)
@@ -118,9 +136,19 @@ func failed(i int, err error) error {
 }
 
 // sort tells the turns that can share statements from those that cannot. Turns
-// of one execution land in their order: the second and later ones come last.
+// of one execution land in their order: the second and later ones come last. So does a turn of
+// an execution that another one of the batch sends to or watches: whether that comes before the end must not depend on this.
 func (c *committer) sort(apart bool) {
 	seen := make(map[string]bool, len(c.b.Turns))
+	for i := range c.b.Turns {
+		t := &c.b.Turns[i]
+		for j := range t.Orders {
+			seen[t.Orders[j].Execution] = true
+		}
+		for j := range t.Watches {
+			seen[t.Watches[j].Execution] = true
+		}
+	}
 	for i := range c.b.Turns {
 		t := &c.b.Turns[i]
 		if apart || !ordinary(t) || seen[t.Execution] {
@@ -169,7 +197,9 @@ func (c *committer) lock() {
 		case backend.Release:
 			ids = append(ids, clean(t.Execution))
 		case backend.Finish:
-			ends = append(ends, clean(t.Execution))
+			if !c.alone[i] {
+				ends = append(ends, clean(t.Execution))
+			}
 		}
 	}
 	for _, i := range c.rest {

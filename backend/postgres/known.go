@@ -24,6 +24,8 @@ type run struct {
 	last      int64             // row that is known to exist; -1: none
 	owner     backend.SessionID // 0: not known
 	execution string
+	key       int64 // of the execution; known with the owner
+	orphan    bool  // the execution has no parent; likewise
 }
 
 // row reports whether a row is known to exist.
@@ -45,14 +47,14 @@ func (k *known) held(session backend.SessionID, t *backend.Turn) bool {
 	return ok && r.owner == session && session != 0 && r.execution == t.Execution
 }
 
-// claimed remembers whose executions are now.
-func (k *known) claimed(all []backend.Claimed) {
+// claimed remembers whose executions are now, and their keys.
+func (k *known) claimed(all []backend.Claimed, keys []int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i := range all {
 		if x := &all[i]; x.Stuck == nil {
 			r := k.get(x.Run)
-			r.owner, r.execution = x.Owner, x.ID
+			r.owner, r.execution, r.key, r.orphan = x.Owner, x.ID, keys[i], x.Parent == ""
 			k.runs[x.Run] = r
 		}
 	}
@@ -65,7 +67,8 @@ func (k *known) created(session backend.SessionID, asked []backend.NewExecution,
 	for i := range made {
 		if n := &asked[i]; n.Claim && made[i].Existing == nil {
 			r := k.get(made[i].Run)
-			r.owner, r.execution = session, n.ID
+			// An execution bears the key of its first run.
+			r.owner, r.execution, r.key, r.orphan = session, n.ID, int64(made[i].Run), n.Parent == ""
 			if n.First != nil {
 				r.last = 0
 			}

@@ -32,6 +32,7 @@ func (c *committer) together() {
 	tasks.put(c.tx)
 	c.release()
 	c.finish()
+	c.endAlone()
 }
 
 // rows is journal rows, column by column.
@@ -41,13 +42,16 @@ type rows struct {
 	data          [][]byte
 	held          []bool // the execution is known to be the session's and to run
 	follows       []bool // the row before is known to be there
+	doubtful      bool   // not all of that is known of every row
 }
 
 func (r *rows) add(k *known, session backend.SessionID, t *backend.Turn) {
 	held := t.Then == backend.Finish || k.held(session, t) // finish looks for itself
 	for n, data := range t.Rows {
 		r.ids, r.runs, r.numbers = append(r.ids, clean(t.Execution)), append(r.runs, int64(t.Run)), append(r.numbers, t.First+int64(n))
-		r.data, r.held, r.follows = append(r.data, data), append(r.held, held), append(r.follows, n > 0 || k.row(t.Run, t.First-1))
+		follows := n > 0 || k.row(t.Run, t.First-1)
+		r.data, r.held, r.follows = append(r.data, data), append(r.held, held), append(r.follows, follows)
+		r.doubtful = r.doubtful || !held || !follows
 	}
 }
 
@@ -64,6 +68,9 @@ const (
 		RETURNING 1`
 )
 
+// sureRows are rows of which nothing has to be looked up.
+const sureRows = "SELECT t.run, t.row, $1::bigint, t.data FROM unnest($2::bigint[], $3::bigint[], $4::bytea[]) AS t (run, row, data)"
+
 var insertGroup = "WITH landed AS (" + fmt.Sprintf(insertRows, manyRows, "") + `)
 	SELECT 1 / (CASE WHEN (SELECT count(*) FROM landed) = $8::bigint THEN 1 ELSE 0 END)`
 
@@ -79,7 +86,11 @@ func (c *committer) appendRows() {
 		}
 		r.add(&c.known, c.b.Session, t)
 	}
-	if n := len(r.ids); n > 0 {
+	switch n := len(r.ids); {
+	case n == 0:
+	case !r.doubtful: // one that is there already is a duplicate key
+		c.add("INSERT INTO journal (run, row, session, data) "+sureRows, int64(c.b.Session), r.runs, r.numbers, r.data)
+	default:
 		c.add(insertGroup, int64(c.b.Session), r.ids, r.runs, r.numbers, r.data, r.held, r.follows, int64(n)).guard = errApart
 	}
 	if len(bare) > 0 {
@@ -227,7 +238,7 @@ func (c *committer) finish() {
 	var failures []*string
 	for _, i := range c.group {
 		t := &c.b.Turns[i]
-		if t.Then == backend.Finish {
+		if t.Then == backend.Finish && !c.alone[i] {
 			ids, states, runs = append(ids, clean(t.Execution)), append(states, string(t.State)), append(runs, int64(t.Run))
 			results, failures = append(results, t.Result), append(failures, text(t.Failure))
 		}

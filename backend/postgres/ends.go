@@ -1,0 +1,73 @@
+// Executions that end and that nobody waits for.
+
+package postgres
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// lone is a turn that ends an execution of which all is known: its key, that it is the session's, and that it has no parent.
+type lone struct {
+	turn int
+	key  int64
+}
+
+// ends finds such turns, in the order of the keys, in a batch that locks no other executions: then
+// their rows need not be locked ahead of all else, nor be looked for by their ids. Whoever
+// began to watch one meanwhile is found when it has ended, and the batch is run again without this.
+func (k *known) ends(b *backend.Batch) (list []lone) {
+	if len(b.Send)+len(b.Settle)+len(b.Back) > 0 {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	seen := make(map[backend.RunKey]bool, len(b.Turns))
+	for i := range b.Turns {
+		t := &b.Turns[i]
+		if !ordinary(t) || t.Then == backend.Release || seen[t.Run] {
+			return nil
+		}
+		seen[t.Run] = true
+		if t.Then != backend.Finish {
+			continue
+		}
+		r, ok := k.runs[t.Run]
+		if !ok || r.owner != b.Session || b.Session == 0 || r.execution != t.Execution || r.key == 0 || !r.orphan {
+			return nil
+		}
+		list = append(list, lone{i, r.key})
+	}
+	slices.SortFunc(list, func(a, b lone) int { return cmp.Compare(a.key, b.key) })
+	return list
+}
+
+// endAlone queues the end of such executions, and the removal of what is left of them.
+func (c *committer) endAlone() {
+	n := len(c.lone)
+	if n == 0 {
+		return
+	}
+	keys, runs, states := make([]int64, n), make([]int64, n), make([]string, n)
+	results, failures := make([][]byte, n), make([]*string, n)
+	for i, l := range c.lone {
+		t := &c.b.Turns[l.turn]
+		keys[i], runs[i], states[i] = l.key, int64(t.Run), string(t.State)
+		results[i], failures[i] = t.Result, text(t.Failure)
+	}
+	c.add(`WITH ended AS (UPDATE execution SET state = t.state, result = t.result, failure = t.failure,
+				finished = now(), owner = 0, due = NULL, stuck = NULL
+			FROM (SELECT * FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS u (key, state, run, result, failure) OFFSET 0) AS t
+			WHERE execution.key = t.key AND execution.owner + 0 = $1::bigint AND execution.run = t.run AND execution.state = 'running' RETURNING 1)
+		SELECT 1 / (CASE WHEN (SELECT count(*) FROM ended) = $7::bigint THEN 1 ELSE 0 END)`,
+		int64(c.b.Session), keys, states, runs, results, failures, int64(n)).guard = errApart
+	// In a later statement than the one that has locked them; see "The instant of release".
+	c.add(`WITH messages AS (DELETE FROM inbox WHERE execution = ANY($1::bigint[])),
+			tasks AS (DELETE FROM task WHERE run = ANY($2::bigint[])),
+			waiters AS (DELETE FROM memo_waiter WHERE run = ANY($2::bigint[]))
+		SELECT 1 / (CASE WHEN EXISTS (SELECT 1 FROM watch WHERE target = ANY($1::bigint[]))
+			OR EXISTS (SELECT 1 FROM memo WHERE run = ANY($2::bigint[]) AND result IS NULL) THEN 0 ELSE 1 END)`,
+		keys, runs).guard = errApart
+}
