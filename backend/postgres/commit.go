@@ -340,3 +340,7 @@ const outcomes = `stored AS (INSERT INTO inbox (execution, kind, name, run, step
 			CROSS JOIN LATERAL (SELECT state FROM execution WHERE execution.key = gone.execution OFFSET 0) AS x
 			WHERE x.state IN ('pending', 'running') ORDER BY gone.n RETURNING execution),
 		woken AS (UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now()))`
+
+// Commits is how many transactions of one process are worth having in flight: while the server
+// writes one to its disk, the other is read and planned.
+func (s *Store) Commits() int { return 2 }
