@@ -92,8 +92,10 @@ func (t *tables) open(kind string, batch int) (bench.Raw, error) {
 func written(ctx context.Context, raw bench.Raw, batch int) (float64, error) {
 	// The keys are those of 1,000 executions that go on together, 6 rows each, as the limit of `senpuki bench` has them.
 	const together, length = 1000, 6
-	data := make([]byte, 160)
-	runs, rows := make([]int64, batch), make([]int64, batch)
+	runs, rows, data := make([]int64, batch), make([]int64, batch), make([][]byte, batch)
+	for i := range data {
+		data[i] = make([]byte, 160)
+	}
 	total, begun := 0, time.Now()
 	for time.Since(begun) < 2*time.Second {
 		for i := range batch {
