@@ -468,6 +468,7 @@ type Filter struct {
 	Parent   string
 	Since    time.Time
 	IDPrefix string
+	IDs      []string // nil: any
 	Owner    SessionID
 	BeforeAt time.Time
 	BeforeID string

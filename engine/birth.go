@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ type birth struct {
 	n      *backend.NewExecution
 	sent   atomic.Bool   // somebody writes it; who sets this does
 	done   chan struct{} // closed when it is known what became of it
+	dead   atomic.Bool   // it is not stored, or not this session's to run: its script is to end
 	r      wrote         // that; read when done is closed
 	events []Event       // that the observer is told of when it is stored
 }
@@ -46,6 +48,7 @@ func (w *worker) begin(ctx context.Context, n *backend.NewExecution, slot bool) 
 		case <-timer.C:
 			go w.bear(x, b, nil)
 		case <-ctx.Done():
+			go w.bear(x, b, nil) // it was asked for
 			return wrote{err: ctx.Err()}
 		}
 	}
@@ -72,16 +75,50 @@ func (w *worker) bear(x *execution, b *birth, row []byte) bool {
 // decided notes what became of a new execution.
 func (w *worker) decided(b *birth) {
 	w.created(b.n.ID)
-	switch existing := b.r.created.Existing; {
-	case b.stored():
+	if b.stored() {
 		w.options.Metrics.claimed()
-	case b.r.err != nil && !answered(b.r.err):
-		w.doubts.executions.Store(true) // it may be there all the same
+		close(b.done)
+		return
+	}
+	b.dead.Store(true)
+	switch existing := b.r.created.Existing; {
+	case b.r.err != nil && !errors.Is(b.r.err, backend.ErrFenced): // it may be there all the same
+		w.unborn(b.n.ID)
+		w.doubts.executions.Store(true)
 	case b.r.err != nil:
 	case existing.Owner == w.session:
+		w.unborn(b.n.ID)
 		w.found(b.n.ID)
 	}
+	w.hint()
 	close(b.done)
+}
+
+// unborn notes that of an execution, should it be this session's, nothing has begun.
+func (w *worker) unborn(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.doubts.unborn == nil {
+		w.doubts.unborn = make(map[string]bool)
+	}
+	w.doubts.unborn[id] = true
+}
+
+// stillborn reports whether the script runs for nothing: the execution was not stored.
+func (x *execution) stillborn() bool { return x.birth != nil && x.birth.dead.Load() }
+
+// neverBegan reports whether the journal is the row of a birth that this session has written without hearing of it:
+// what that lists as begun was never begun, for its script was gone.
+func (x *execution) neverBegan() bool {
+	if !x.unborn || x.nextRow != 1 {
+		return false
+	}
+	ours := false
+	err := x.w.store.Journal(x.w.ctx, x.rec.Run, 0, func(r backend.Row) error {
+		ours = r.Number == 0 && r.Session == x.w.session
+		return nil
+	})
+	return err == nil && ours
 }
 
 // comeToLife stores the execution, with its first turn if that is nothing but a row: then it has
@@ -102,6 +139,7 @@ func (x *execution) comeToLife(t *backend.Turn) (landed bool, err error) {
 	for i := range b.events {
 		x.w.observe(b.events[i])
 	}
+	x.retraceTasks(t)
 	t.Run = x.rec.Run
 	for i := range t.Children {
 		t.Children[i].ParentRun = x.rec.Run

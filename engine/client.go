@@ -89,10 +89,17 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 		changed := e.subscribe(id)
 		pause := time.Second
 		if !e.holds(id) {
-			x, err := e.State(ctx, id)
-			if err != nil || x.State.Terminal() {
+			seen, err := e.looks.do(ctx, id)
+			if err == nil {
+				err = seen.err
+			}
+			switch {
+			case err != nil:
 				e.unsubscribe(id, changed)
-				return x, err
+				return Execution{}, fmt.Errorf("execution %s: %w", id, err)
+			case seen.execution.State.Terminal():
+				e.unsubscribe(id, changed)
+				return view(seen.execution)
 			}
 			pause = delay
 		}

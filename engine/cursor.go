@@ -293,6 +293,7 @@ func (x *execution) goLive() error {
 	x.live, x.fresh = true, true
 	x.w.options.Metrics.replay(x.replayAt)
 	begins := x.copied() // a rerun goes on for the first time
+	unbegun := x.neverBegan()
 	if begins {
 		x.put(&entry{kind: []byte(entryRerun), at: x.stamp()})
 		x.reran = true
@@ -334,6 +335,10 @@ func (x *execution) goLive() error {
 		case other(st.cmd.Kind) && st.due == 0 && !st.dropped && begins:
 			x.askOther(st)
 		case other(st.cmd.Kind) && st.due == 0 && !st.dropped: // its answer comes as a message
+		case st.running && unbegun:
+			st.running = false
+			x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: st.begun})
+			x.enqueue(st)
 		case st.running:
 			x.crashed(st)
 		case st.dropped:

@@ -96,8 +96,10 @@ func (e *Engine) Dispatch(ctx context.Context, workflow string, in Input, o Disp
 func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution, here bool) (err error) {
 	defer e.dispatched(ctx, n, time.Now(), &err)
 	if w == nil {
-		b := backend.Batch{Create: []backend.NewExecution{*n}}
-		reply, err := e.store.Commit(ctx, b)
+		made, err := e.makes.do(ctx, *n)
+		if err == nil {
+			err = made.err
+		}
 		if err != nil {
 			return storedError(err, n)
 		}
@@ -105,7 +107,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 			e.adopt(n.ID)
 		}
 		e.tellNow(ctx, backend.Hint{Queues: []string{n.Queue}, Due: n.Due})
-		return conflict(n, reply.Created[0].Existing)
+		return conflict(n, made.created.Existing)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -134,7 +136,12 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 	if r.err != nil {
 		return storedError(r.err, n)
 	}
-	return conflict(n, r.created.Existing)
+	existing := r.created.Existing
+	err = conflict(n, existing)
+	if err != nil || existing != nil && existing.State.Terminal() {
+		e.disown(n.ID) // there is nothing to run here
+	}
+	return err
 }
 
 // mayKeep reports whether a new execution may begin here at once: its queue has

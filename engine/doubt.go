@@ -17,6 +17,10 @@ import (
 type doubts struct {
 	executions, tasks atomic.Bool
 
+	// unborn are executions whose creation ended in doubt: should one turn out to be this session's, then nothing
+	// has begun of what its first row lists. Guarded by worker.mu.
+	unborn map[string]bool
+
 	second  time.Time             // when to look again: a claim that was cut off may land after the first look; owned by the loop
 	leaving map[string]*execution // owned when looked for and about to leave; guarded by worker.mu
 }
@@ -35,11 +39,14 @@ func (w *worker) reconcile() error {
 	if w.stopping.Load() {
 		return nil
 	}
-	if !d.second.IsZero() && !time.Now().Before(d.second) {
+	fresh := d.executions.Load() || d.tasks.Load()
+	last := !d.second.IsZero() && !time.Now().Before(d.second)
+	if last {
 		d.second = time.Time{}
 		d.executions.Store(true)
 		d.tasks.Store(true)
-	} else if d.second.IsZero() && (d.executions.Load() || d.tasks.Load()) {
+	}
+	if fresh { // whatever came of it has a second look of its own
 		d.second = time.Now().Add(w.options.SessionLife)
 	}
 	if d.tasks.Load() && w.slots.available() > 0 {
@@ -55,10 +62,16 @@ func (w *worker) reconcile() error {
 			return err
 		}
 	}
-	if d.executions.Load() {
-		return w.reconcileExecutions()
+	if !d.executions.Load() {
+		return nil
 	}
-	return nil
+	err := w.reconcileExecutions()
+	if err == nil && last && !fresh {
+		w.mu.Lock()
+		clear(d.unborn)
+		w.mu.Unlock()
+	}
+	return err
 }
 
 // reconcileTasks runs the tasks that the session owns and that do not run here.

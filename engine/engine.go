@@ -51,6 +51,8 @@ type Engine struct {
 	ready    chan struct{}
 	harder   chan struct{} // closed by Kill: a graceful stop does not wait
 	wakeups  wakeups
+	looks    merger[string, looked]
+	makes    merger[backend.NewExecution, madeOne]
 	mailed   atomic.Bool // a message was sent from this process
 	heavy    sync.Map    // of what a large value was warned: see weigh
 	watched  atomic.Bool // an execution of this process has watched another one's end
@@ -80,6 +82,8 @@ func New(store backend.Store, registry *activities.Registry, o Options) (*Engine
 		ready: make(chan struct{}), harder: make(chan struct{}),
 		adopted: make(map[string]bool), waiters: make(map[string][]chan *backend.Execution), newest: make(map[string]newest),
 	}
+	e.looks.most, e.looks.call = maxLooks, e.lookAt
+	e.makes.most, e.makes.call = maxCreated, e.makeAll
 	e.wakeups.notifier, e.wakeups.from = o.Notifier, newID()
 	if e.wakeups.notifier == nil {
 		e.wakeups.notifier, _ = store.(backend.Notifier)

@@ -38,6 +38,7 @@ type execution struct {
 
 	birth        *birth  // not stored yet; nil: it is
 	newborn      bool    // never claimed before: there is no journal
+	unborn       bool    // the first row may be there, of a birth that was not heard of; see neverBegan
 	live         bool    // the journal is used up: what is asked now is new
 	resumed      bool    // goLive found the journal of an earlier life
 	fresh        bool    // replayed and nothing delivered since (ReplayAlways)

@@ -43,6 +43,9 @@ func (x *execution) Issue(c starlark.Command) error {
 	if !x.live {
 		return x.replayIssue(c)
 	}
+	if x.stillborn() {
+		return errLost
+	}
 	if c.Kind == starlark.CancelStep {
 		x.put(&entry{kind: []byte(entryDrop), step: []byte(c.Step)})
 		if st := x.steps.At(c.Step); st != nil {
@@ -299,7 +302,7 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 		}
 	}
 	for {
-		if x.w.ctx.Err() != nil {
+		if x.w.ctx.Err() != nil || x.stillborn() {
 			return starlark.Delivery{}, errLost
 		}
 		if err := x.look(); err != nil {

@@ -120,7 +120,6 @@ func (x *execution) beginChild(st *step) {
 			n.Expires = at
 		}
 	}
-	x.w.engine.adoptWith(x.rec.ID, n.ID)
 	x.children = append(x.children, n)
 }
 

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"strconv"
 	"time"
 
@@ -138,6 +139,21 @@ func (x *execution) span(s Span, f *activities.Failure) {
 	s.Trace, s.Execution, s.Run = x.line.trace, x.rec.ID, x.rec.RunNumber
 	_, end := x.w.options.Tracer.Begin(context.Background(), s)
 	end(f)
+}
+
+// retraceTasks gives the tasks of a first turn their trace: it is named after the time at which the execution was stored.
+func (x *execution) retraceTasks(t *backend.Turn) {
+	x.line = nil
+	if x.w.options.Tracer == nil {
+		return
+	}
+	for i := range t.Tasks {
+		var in taskInput
+		if json.Unmarshal(t.Tasks[i].Input, &in) == nil {
+			in.Trace = x.lineName()
+			t.Tasks[i].Input, _ = json.Marshal(in) // JSON and plain fields: never fails
+		}
+	}
 }
 
 // lineName names the trace of the execution for a process that runs one of its tasks; "" when nobody keeps traces.

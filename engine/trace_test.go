@@ -154,3 +154,25 @@ func TestTraceAfterCrash(t *testing.T) {
 		}
 	})
 }
+
+// An execution is traced before it is stored when its first step is a task.
+func TestTraceOfATaskInTheFirstTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.reg.MustRegister("far", func() error { return nil }, activities.Options{MaxConcurrent: 1})
+		tracer := &spans{}
+		e, stop := w.engine(Options{Tracer: tracer})
+		w.deploy(e, "def main():\n    return activity(\"far\")()\n")
+		want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{ID: "x"})), "null")
+		stop()
+		w.check()
+		traces := make(map[string]bool)
+		for _, s := range tracer.list {
+			traces[s.Trace] = true
+		}
+		if len(traces) != 1 {
+			t.Errorf("one execution is in the traces %v", traces)
+		}
+	})
+}

@@ -147,6 +147,9 @@ func (x *execution) refusedTurn(t *backend.Turn, err error) error {
 func (x *execution) told(t *backend.Turn) {
 	if len(t.Children) > 0 {
 		x.w.clear.Store(false)
+		for i := range t.Children {
+			x.w.engine.adoptWith(x.rec.ID, t.Children[i].ID)
+		}
 	}
 	ends := t.Then == backend.Finish && (x.rec.Parent != "" || x.w.engine.watched.Load())
 	if len(t.Children)+len(t.Orders)+len(t.Watches)+len(t.Tasks)+len(t.Reserve)+len(t.Memos) == 0 && !ends {

@@ -377,6 +377,9 @@ func (w *worker) take(c backend.Claimed, slot bool) {
 // hold notes that an execution is held; the caller holds mu.
 func (w *worker) hold(c backend.Claimed) *execution {
 	x := newExecution(w, c)
+	if x.unborn = w.doubts.unborn[c.ID]; x.unborn {
+		delete(w.doubts.unborn, c.ID)
+	}
 	w.held[c.ID] = x
 	return x
 }

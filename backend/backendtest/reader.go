@@ -98,6 +98,8 @@ var readerCases = []testCase{
 			{backend.Filter{Since: far(1)}, nil},
 			{backend.Filter{Owner: s}, []string{"mine"}},
 			{backend.Filter{Owner: other}, nil},
+			{backend.Filter{IDs: []string{"mine", "unknown"}}, []string{"mine"}},
+			{backend.Filter{IDs: []string{}}, nil},
 		} {
 			got := f.list(k.filter)
 			slices.Sort(got)

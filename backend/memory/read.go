@@ -51,6 +51,7 @@ func selected(x *backend.Execution, f *backend.Filter) bool {
 		f.Tag != "" && !slices.Contains(x.Tags, f.Tag),
 		f.Parent != "" && x.Parent != f.Parent,
 		f.Owner != 0 && x.Owner != f.Owner,
+		f.IDs != nil && !slices.Contains(f.IDs, x.ID),
 		x.Created.Before(f.Since),
 		!strings.HasPrefix(x.ID, f.IDPrefix):
 		return false

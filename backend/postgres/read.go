@@ -80,6 +80,11 @@ func (s *Store) Execution(ctx context.Context, id string) (x backend.Execution, 
 // List returns executions, newest first.
 func (s *Store) List(ctx context.Context, f backend.Filter) (list []backend.Execution, err error) {
 	where, args := conditions(&f)
+	source := "execution"
+	if f.IDs != nil { // else the planner may go through all, in the order that is asked for
+		args = append(args, cleanAll(f.IDs))
+		source = "(SELECT * FROM execution WHERE id = ANY(" + param(len(args)) + "::text[]) OFFSET 0) AS execution"
+	}
 	limit := f.Limit
 	if limit == 0 {
 		limit = 100
@@ -90,7 +95,7 @@ func (s *Store) List(ctx context.Context, f backend.Filter) (list []backend.Exec
 			x, err := execution(r)
 			list = append(list, x)
 			return err
-		}, "SELECT "+executionColumns+" FROM execution"+where+" ORDER BY created DESC, id DESC LIMIT "+param(len(args))+"::bigint", args...)
+		}, "SELECT "+executionColumns+" FROM "+source+where+" ORDER BY created DESC, id DESC LIMIT "+param(len(args))+"::bigint", args...)
 	})
 	if err != nil {
 		return nil, err

@@ -114,6 +114,10 @@ func conditions(f *backend.Filter) (where string, args []any) {
 		states, _ := json.Marshal(f.States) // words only
 		add(true, "state IN (SELECT value FROM json_each(?))", string(states))
 	}
+	if f.IDs != nil {
+		ids, _ := json.Marshal(f.IDs) // words only
+		add(true, "id IN (SELECT value FROM json_each(?))", string(ids))
+	}
 	add(f.Workflow != "", "workflow = ?", f.Workflow)
 	add(f.Queue != "", "queue = ?", f.Queue)
 	add(f.Tag != "", "EXISTS (SELECT 1 FROM json_each(execution.tags) WHERE value = ?)", f.Tag)

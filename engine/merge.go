@@ -1,0 +1,152 @@
+// Merging: what many goroutines ask of the store at about the same time is asked in one call.
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// merger makes few calls of many: while one is under way, what comes gathers for the next. Nothing waits for more to come.
+type merger[Q, A any] struct {
+	most int // in one call
+	call func(ctx context.Context, asked []Q) ([]A, error)
+
+	mu    sync.Mutex // guards all below
+	queue []*merged[Q, A]
+	busy  bool // a goroutine makes calls; it ends when nobody waits
+}
+
+// merged is one who asks.
+type merged[Q, A any] struct {
+	asked  Q
+	answer A
+	err    error
+	done   chan struct{}
+	leave  func() // tells the call under way that this one does not wait any more; nil: not yet called
+}
+
+// do asks and waits. When ctx ends first, the call may be made all the same; it is called off when nobody waits for it.
+func (m *merger[Q, A]) do(ctx context.Context, asked Q) (a A, err error) {
+	if err := ctx.Err(); err != nil {
+		return a, err
+	}
+	one := &merged[Q, A]{asked: asked, done: make(chan struct{})}
+	m.mu.Lock()
+	m.queue = append(m.queue, one)
+	if !m.busy {
+		m.busy = true
+		go m.run()
+	}
+	m.mu.Unlock()
+	select {
+	case <-one.done:
+		return one.answer, one.err
+	case <-ctx.Done():
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if one.leave != nil {
+			one.leave()
+		}
+		return a, ctx.Err()
+	}
+}
+
+func (m *merger[Q, A]) run() {
+	for {
+		m.mu.Lock()
+		n := min(len(m.queue), m.most)
+		if n == 0 {
+			m.busy, m.queue = false, nil
+			m.mu.Unlock()
+			return
+		}
+		batch := m.queue[:n:n]
+		m.queue = m.queue[n:]
+		ctx, cancel := context.WithCancel(context.Background())
+		left := n
+		asked := make([]Q, n)
+		for i, one := range batch {
+			asked[i] = one.asked
+			one.leave = func() { // with mu held
+				if left--; left == 0 {
+					cancel()
+				}
+			}
+		}
+		m.mu.Unlock()
+		answers, err := m.call(ctx, asked)
+		cancel()
+		for i, one := range batch {
+			if one.err = err; err == nil {
+				one.answer = answers[i]
+			}
+			close(one.done)
+		}
+	}
+}
+
+// maxLooks is how many executions are looked at in one call.
+const maxLooks = 500
+
+// looked is what a look at an execution has found.
+type looked struct {
+	execution backend.Execution
+	err       error
+}
+
+// lookAt is Execution of the store for those who wait for executions that run elsewhere.
+func (e *Engine) lookAt(ctx context.Context, ids []string) ([]looked, error) {
+	found := make([]looked, len(ids))
+	if len(ids) == 1 {
+		found[0].execution, found[0].err = e.store.Execution(ctx, ids[0])
+		return found, nil
+	}
+	list, err := e.store.List(ctx, backend.Filter{IDs: ids, Limit: len(ids)})
+	if err != nil {
+		return nil, err
+	}
+	place := make(map[string]int, len(list))
+	for i := range list {
+		place[list[i].ID] = i
+	}
+	for i, id := range ids {
+		if n, ok := place[id]; ok {
+			found[i].execution = list[n]
+		} else {
+			found[i].err = backend.ErrNotFound
+		}
+	}
+	return found, nil
+}
+
+// madeOne is what became of a new execution.
+type madeOne struct {
+	created backend.Created
+	err     error
+}
+
+// makeAll stores new executions of a process that has no worker. One whose program is missing does not cost the others theirs.
+func (e *Engine) makeAll(ctx context.Context, list []backend.NewExecution) ([]madeOne, error) {
+	made := make([]madeOne, len(list))
+	reply, err := e.store.Commit(ctx, backend.Batch{Create: list})
+	switch {
+	case err == nil:
+		for i := range list {
+			made[i].created = reply.Created[i]
+		}
+	case len(list) == 1:
+		made[0].err = err
+	case errors.Is(err, backend.ErrNoProgram):
+		for i := range list {
+			one, _ := e.makeAll(ctx, list[i:i+1])
+			made[i] = one[0]
+		}
+	default:
+		return nil, err
+	}
+	return made, nil
+}
