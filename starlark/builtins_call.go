@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	star "go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 )
 
 // handle is what activity(...) returns.
@@ -33,7 +34,7 @@ func (h *handle) CallInternal(thread *star.Thread, args star.Tuple, kwargs []sta
 		return nil, err
 	}
 	kept := len(b.scope)
-	f, err := h.begin(b, b.next(), args, kwargs, position(thread, 1))
+	f, err := h.begin(b, b.next(), args, kwargs, b.position(1))
 	if err != nil {
 		return nil, err
 	}
@@ -52,14 +53,38 @@ func (h *handle) CallInternal(thread *star.Thread, args star.Tuple, kwargs []sta
 // position is where the caller at a depth of the stack stands; of one that is a
 // built-in, as attempt(h, 1) is, where that is called.
 func position(thread *star.Thread, depth int) string {
-	if thread.CallStackDepth() <= depth {
+	pos, ok := place(thread, depth)
+	if !ok {
 		return ""
 	}
-	pos := thread.CallFrame(depth).Pos
+	return positionText(pos)
+}
+
+// position is that of the branch's own thread: a loop asks for the same one again and again.
+func (b *branch) position(depth int) string {
+	pos, ok := place(b.thread, depth)
+	switch {
+	case !ok:
+		return ""
+	case pos != b.at:
+		b.at, b.atText = pos, positionText(pos)
+	}
+	return b.atText
+}
+
+func place(thread *star.Thread, depth int) (pos syntax.Position, ok bool) {
+	if thread.CallStackDepth() <= depth {
+		return pos, false
+	}
+	pos = thread.CallFrame(depth).Pos
 	for pos.Line == 0 && depth+1 < thread.CallStackDepth() {
 		depth++
 		pos = thread.CallFrame(depth).Pos
 	}
+	return pos, true
+}
+
+func positionText(pos syntax.Position) string {
 	b := append(make([]byte, 0, 64), pos.Filename()...)
 	b = strconv.AppendInt(append(b, ':'), int64(pos.Line), 10)
 	return string(strconv.AppendInt(append(b, ':'), int64(pos.Col), 10))

@@ -15,6 +15,7 @@ import (
 
 	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 
 	"github.com/senpuki/senpuki/internal/few"
 )
@@ -78,9 +79,11 @@ type branch struct {
 	closing  int           // awaits what it has cancelled
 	stuck    *Failure      // a deadlock, raised whatever shields the branch
 	queued   bool
-	place    int    // among the blocked, from 1; 0: it is not blocked
-	pure     string // what forbids effects just now
-	attempts int    // attempt(...) calls under way
+	place    int             // among the blocked, from 1; 0: it is not blocked
+	pure     string          // what forbids effects just now
+	attempts int             // attempt(...) calls under way
+	at       syntax.Position // where position was last asked for
+	atText   string
 	random   *generator
 }
 
