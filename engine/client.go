@@ -83,8 +83,8 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 		delay = 50 * time.Millisecond
 	}
 	for ; ; delay = min(2*delay, longest) {
-		if e.wakeups.hears.Load() {
-			longest = 2 * time.Second
+		if e.wakeups.hears.Load() { // most likely it will be told
+			longest, delay = 2*time.Second, max(delay, 50*time.Millisecond)
 		}
 		changed := e.subscribe(id)
 		pause := time.Second
