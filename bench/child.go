@@ -11,12 +11,15 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/senpuki/senpuki/cmd/senpuki/bench"
 )
 
 // job is what a child is told.
@@ -25,7 +28,8 @@ type job struct {
 	At             place
 	Size           float64
 	Role           role
-	Phase          int // of W6
+	Phase          int    // of W6
+	Profile        string // directory; "": no profiles
 }
 
 // answer is what it says at its end, on a line of its own.
@@ -59,6 +63,14 @@ func obey(text string) error {
 	}
 	debug.SetGCPercent(200) // for all: what Senpuki's command has
 	ctx := context.Background()
+	end := func() error { return nil }
+	if c.job.Profile != "" {
+		name := strings.ReplaceAll(fmt.Sprint(w.name, "-", c.job.Peer, "-", c.at.Kind, "-", os.Getpid()), " ", "_")
+		var err error
+		if end, err = bench.Profile(c.job.Profile, name); err != nil {
+			return err
+		}
+	}
 	c.begun = time.Now()
 	var a answer
 	err := c.engine.open(ctx, c.at, c.job.Role)
@@ -67,10 +79,16 @@ func obey(text string) error {
 		err = fmt.Errorf("open: %w", err)
 	case c.job.Role == asWorker:
 		fmt.Println("ready")
-		_, _ = os.Stdin.Read(make([]byte, 1)) // until the parent has gone
-		return nil
+		done, stop := signal.NotifyContext(ctx, os.Interrupt)
+		go func() {
+			_, _ = os.Stdin.Read(make([]byte, 1)) // until the parent has gone
+			stop()
+		}()
+		<-done.Done()
+		return end()
 	default:
 		a.Figure, err = w.run(ctx, &c)
+		err = errors.Join(err, end())
 	}
 	if err != nil {
 		a.Error = err.Error()
@@ -150,7 +168,7 @@ func lastLine(text string) string {
 func (r *run) cell(p peer, kind string, w workload) (figure float64, err error) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.limit)
 	defer cancel()
-	j := job{Peer: p.name, Workload: w.name, Size: r.size, Role: asBoth, Phase: 1, At: place{Kind: kind}}
+	j := job{Peer: p.name, Workload: w.name, Size: r.size, Role: asBoth, Phase: 1, At: place{Kind: kind}, Profile: r.profile}
 	if j.At.Dir, err = os.MkdirTemp(r.dir, "cell-*"); err != nil {
 		return 0, err
 	}
@@ -179,7 +197,12 @@ func (r *run) cell(p peer, kind string, w workload) (figure float64, err error) 
 			return 0, err
 		}
 		defer func() {
-			_ = cmd.Process.Kill()
+			if r.profile != "" { // it has something to write
+				_ = cmd.Process.Signal(os.Interrupt)
+				defer time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() }).Stop()
+			} else {
+				_ = cmd.Process.Kill()
+			}
 			_ = cmd.Wait()
 		}()
 		if !lines.Scan() {

@@ -30,6 +30,7 @@ type run struct {
 	stores  *regexp.Regexp
 	out     string
 	results string
+	profile string
 }
 
 func main() {
@@ -43,6 +44,7 @@ func main() {
 	flag.DurationVar(&r.limit, "limit", 2*time.Minute, "how long a cell may take")
 	flag.StringVar(&r.out, "out", "", "Markdown file whose section between the marks is written anew")
 	flag.StringVar(&r.results, "results", "", "JSON file that keeps the figures, so that a run can be made in parts")
+	flag.StringVar(&r.profile, "profile", "", "directory for profiles of each cell's processes")
 	flag.StringVar(&r.dir, "dir", "", "where files are made (default: a temporary directory)")
 	flag.StringVar(&r.server, "postgres", "", "URL of a server (default: one that is started here)")
 	flag.Parse()

@@ -10,6 +10,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -28,6 +29,8 @@ type Config struct {
 	Open    func(ctx context.Context) (backend.Store, error)    // opens the database
 	Child   func(ctx context.Context, args ...string) *exec.Cmd // this program's bench command on the same database
 	Report  func(Result) error                                  // is told each result as it is known
+
+	Profile string // directory for profiles of each workload; "": none are made
 
 	// Notifier makes wake-ups beside those of the database; nil: there are none.
 	Notifier func() (backend.Notifier, error)
@@ -170,7 +173,7 @@ func (w workload) measure(ctx context.Context, c Config) (Result, error) {
 		}
 		limit = l.perSecond()
 	}
-	r, err := w.run(ctx, c)
+	r, err := w.profiled(ctx, c)
 	if err != nil {
 		return Result{}, err
 	}
@@ -181,6 +184,18 @@ func (w workload) measure(ctx context.Context, c Config) (Result, error) {
 		r.Detail["limit"] = round(limit, 1)
 	}
 	return r, nil
+}
+
+// profiled runs the workload, with profiles where they are asked for.
+func (w workload) profiled(ctx context.Context, c Config) (r Result, err error) {
+	if c.Profile != "" {
+		end, err := Profile(c.Profile, w.name)
+		if err != nil {
+			return Result{}, err
+		}
+		defer func() { err = errors.Join(err, end()) }()
+	}
+	return w.run(ctx, c)
 }
 
 // Text writes a result as a line for people.

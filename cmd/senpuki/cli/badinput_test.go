@@ -28,7 +28,7 @@ var operands = map[string][]string{
 var wrongText = map[string][]string{
 	"config": {"missing.toml", "."}, "db": {"oracle:x", "sqlite:", "memory:x", "postgres://%zz", "postgres://localhost:notaport/x", "postgres://h/x?schema=Has%20Blank", "flow.db?synchronous=never"},
 	"redis":       {"http://h", "redis://h:port", "%zz"},
-	"bench child": {}, "bench child-arg": {}, "bench compare": {"missing.json"}, "bench workload": {"nonsense"},
+	"bench child": {}, "bench child-arg": {}, "bench compare": {"missing.json"}, "bench profile": {"", "/dev/null/x"}, "bench workload": {"nonsense"},
 	"cache clear activity": {}, "cache list activity": {}, "cancel reason": {}, "check activities": {"missing.json"},
 	"deploy name": {}, "deploy note": {},
 	"dispatch arg": {"novalue", "=1", "other=1"}, "dispatch delay": {"yesterday", "-5m", "5", "0s", "1000y"}, "dispatch expiry": {"soon", "-1h", "0s"},
