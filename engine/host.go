@@ -394,6 +394,13 @@ func (x *execution) rest() error {
 	return x.block()
 }
 
+// hasMail reports whether something was posted that was not taken.
+func (x *execution) hasMail() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.mail) > 0
+}
+
 // block waits until something comes; that may be the end of the worker.
 func (x *execution) block() error {
 	if x.w.ctx.Err() != nil { // who was not held yet was not poked when it ended
@@ -419,6 +426,9 @@ func (x *execution) release() error {
 		x.evict.Store(false)
 		x.w.engine.mailed.Store(true)
 		x.w.hint()
+		if x.hasMail() { // it came while the turn was on its way, which has heard the knock
+			return nil
+		}
 		return x.block()
 	}
 	x.w.options.Metrics.released()
