@@ -117,6 +117,9 @@ func (x *execution) waitsToTry() error {
 		x.slots = 0
 		x.w.engine.mailed.Store(true)
 		x.w.hint()
+		if x.toBeCancelled() { // it came while the turn was on its way, which has heard the knock
+			return errCut
+		}
 		timer := time.NewTimer(x.w.clock.until(t.Due))
 		select {
 		case <-timer.C:

@@ -87,7 +87,6 @@ func (w *worker) decided(b *birth) {
 		w.doubts.executions.Store(true)
 	case b.r.err != nil:
 	case existing.Owner == w.session:
-		w.unborn(b.n.ID)
 		w.found(b.n.ID)
 	}
 	w.hint()

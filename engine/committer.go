@@ -114,7 +114,7 @@ func (c *committer) call() {
 }
 
 // submit hands a write to the committer and waits for what became of it. When
-// ctx ends first the write may still land.
+// ctx ends first the write may still land if it is on its way.
 func (c *committer) submit(ctx context.Context, w *write) wrote {
 	done := make(chan wrote, 1)
 	w.done = func(r wrote) { done <- r }
@@ -123,6 +123,9 @@ func (c *committer) submit(ctx context.Context, w *write) wrote {
 	case r := <-done:
 		return r
 	case <-ctx.Done():
+		c.mu.Lock()
+		c.queue = slices.DeleteFunc(c.queue, func(o *write) bool { return o == w })
+		c.mu.Unlock()
 		return wrote{err: ctx.Err()}
 	}
 }

@@ -338,7 +338,11 @@ func (x *execution) goLive() error {
 		case st.running && unbegun:
 			st.running = false
 			x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: st.begun})
-			x.enqueue(st)
+			if st.dropped {
+				x.post(event{kind: evDropped, step: id})
+			} else {
+				x.enqueue(st)
+			}
 		case st.running:
 			x.crashed(st)
 		case st.dropped:

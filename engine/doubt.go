@@ -178,6 +178,7 @@ func (w *worker) found(id string) {
 	known := held && !x.going.Load() || again || w.creating[id] > 0
 	w.mu.Unlock()
 	if !known {
+		w.unborn(id)
 		w.doubts.executions.Store(true)
 	}
 	w.hint()

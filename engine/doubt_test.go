@@ -282,3 +282,23 @@ func TestALostClaimOfWhatIsLeavingIsFoundWhenItHasLeft(t *testing.T) {
 		w.check()
 	})
 }
+
+// So does one whose first step was cancelled in the turn that asked for it.
+func TestANewExecutionWhoseReplyIsLostEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := backendtest.Faulty(w.store)
+		e, stop := w.engineOn(store, Options{})
+		w.deploy(e, "def main():\n    activity(\"nap\").start(1000)\n    error(\"Sad\")\n")
+		synctest.Wait()
+		store.FailAt(store.Commits()+1, backendtest.ReplyLost)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		x, err := e.Wait(t.Context(), id)
+		if err != nil || x.Failure == nil || x.Failure.Kind != "Sad" {
+			t.Errorf("%s %v, %v", x.State, x.Failure, err)
+		}
+		stop()
+		w.check()
+	})
+}

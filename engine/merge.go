@@ -5,7 +5,9 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -19,6 +21,9 @@ type merger[Q, A any] struct {
 	queue []*merged[Q, A]
 	busy  bool // a goroutine makes calls; it ends when nobody waits
 }
+
+// maxCall is how long one call may take: a connection on which nothing comes must not hold up all who ask later.
+const maxCall = 30 * time.Second
 
 // merged is one who asks.
 type merged[Q, A any] struct {
@@ -50,6 +55,8 @@ func (m *merger[Q, A]) do(ctx context.Context, asked Q) (a A, err error) {
 		defer m.mu.Unlock()
 		if one.leave != nil {
 			one.leave()
+		} else {
+			m.queue = slices.DeleteFunc(m.queue, func(o *merged[Q, A]) bool { return o == one })
 		}
 		return a, ctx.Err()
 	}
@@ -64,9 +71,9 @@ func (m *merger[Q, A]) run() {
 			m.mu.Unlock()
 			return
 		}
-		batch := m.queue[:n:n]
-		m.queue = m.queue[n:]
-		ctx, cancel := context.WithCancel(context.Background())
+		batch := slices.Clone(m.queue[:n])
+		m.queue = slices.Delete(m.queue, 0, n)
+		ctx, cancel := context.WithTimeout(context.Background(), maxCall)
 		left := n
 		asked := make([]Q, n)
 		for i, one := range batch {

@@ -101,14 +101,26 @@ func (x *execution) took(t *backend.Turn, at time.Time) {
 	x.forgetOthers()
 }
 
+// finishes is finish for the committer; false after a panic.
+func (x *execution) finishes(t *backend.Turn, at time.Time) (ok bool) {
+	defer func() {
+		if !ok {
+			x.flight.panicked = recover()
+		}
+	}()
+	x.finish(t, at)
+	return true
+}
+
 // flight is the turn that the script waits for.
 type flight struct {
-	write  write
-	landed func(wrote) // touchdown, made once
-	answer wrote
-	quiet  bool
-	up     atomic.Bool // on its way: until this is false again the execution belongs to the committer
-	nudged atomic.Bool // something came for the script meanwhile
+	write    write
+	landed   func(wrote) // touchdown, made once
+	answer   wrote
+	quiet    bool
+	panicked any         // with what finish has panicked, an observer's call say
+	up       atomic.Bool // on its way: until this is false again the execution belongs to the committer
+	nudged   atomic.Bool // something came for the script meanwhile
 }
 
 // submit writes a turn, and with the first one the execution. What follows from a quiet turn
@@ -203,7 +215,7 @@ func (x *execution) seal() error {
 // mayBeQuiet reports whether nothing is left to do for the script, once the turn under way has landed, until one
 // of the attempts that begin with it has ended. Then the committer finishes the turn, and the script is not woken for it.
 func (x *execution) mayBeQuiet() bool {
-	return len(x.starting) > 0 && x.birth == nil && x.upgrading == nil && x.absorbed == len(x.mailbox) &&
+	return len(x.starting) > 0 && x.birth == nil && x.upgrading == nil && x.absorbed == len(x.mailbox) && !x.hasMail() &&
 		x.w.options.Tracer == nil && !x.w.options.ReplayAlways
 }
 
@@ -234,6 +246,10 @@ func (x *execution) fly(t *backend.Turn, quiet bool) wrote {
 		f.nudged.Store(true)
 	}
 	f.write.turn = nil
+	if p := f.panicked; p != nil { // it costs this script, and not who commits
+		f.panicked = nil
+		panic(p)
+	}
 	return f.answer
 }
 
@@ -241,10 +257,7 @@ func (x *execution) fly(t *backend.Turn, quiet bool) wrote {
 func (x *execution) touchdown(r wrote) {
 	f := &x.flight
 	f.answer = r
-	done := f.quiet && r.err == nil
-	if done {
-		x.finish(f.write.turn, r.now)
-	}
+	done := f.quiet && r.err == nil && x.finishes(f.write.turn, r.now)
 	f.up.Store(false)
 	if !done || f.nudged.Load() {
 		x.poke()
