@@ -22,9 +22,9 @@ func TestAllocations(t *testing.T) {
 		config Config
 		most   float64
 	}{
-		"memory":   {inMemory(), 30},
-		"sqlite":   {onDisk(filepath.Join(t.TempDir(), "x.db")), 40},
-		"postgres": {Config{Open: func(ctx context.Context) (backend.Store, error) { return postgres.Open(ctx, servertest.Postgres(t)) }}, 60},
+		"memory":   {inMemory(), 22},
+		"sqlite":   {onDisk(filepath.Join(t.TempDir(), "x.db")), 32},
+		"postgres": {Config{Open: func(ctx context.Context) (backend.Store, error) { return postgres.Open(ctx, servertest.Postgres(t)) }}, 55},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if n, err := allocations(t.Context(), test.config, 2000); err != nil || n > test.most {
