@@ -91,7 +91,7 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 	}
 	defer turn.leave()
 	writer, err := connect(path, "journal_mode=WAL", "synchronous="+synchronous, "cache_size=-65536", "temp_store=memory",
-		"wal_autocheckpoint=2000")
+		fmt.Sprintf("wal_autocheckpoint=%d", logPages))
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 	if _, err := writer.exec("DELETE FROM session WHERE id = 0"); err != nil {
 		return nil, errors.Join(err, writer.close())
 	}
-	return newStore(path, turn, writer), nil
+	return newStore(path, synchronous, turn, writer), nil
 }
 
 // inspect refuses a file that is not a database of ours, or a newer one.

@@ -29,6 +29,7 @@ type Store struct {
 	writer   *conn
 	programs map[string]bool // digests known to be stored; they are never removed
 	known    known
+	log      logFile
 	args     []any // scratch space of appendTogether
 	held     []int // and of land
 	group    []int
@@ -41,9 +42,9 @@ type Store struct {
 	watch    *conn // for Version alone: data_version is a connection's own view
 }
 
-func newStore(path string, turn *turnstile, writer *conn) *Store {
+func newStore(path, synchronous string, turn *turnstile, writer *conn) *Store {
 	s := &Store{path: path, turn: turn, writer: writer, programs: make(map[string]bool),
-		known: make(known), idle: make(chan *conn, readers)}
+		known: make(known), idle: make(chan *conn, readers), log: logFile{path: path + "-wal", dead: synchronous != "full"}}
 	for range readers {
 		s.idle <- nil
 	}
@@ -70,7 +71,7 @@ func (s *Store) Close() error {
 	if err := s.turn.enter(context.Background()); err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	errs = append(errs, s.writer.close())
+	errs = append(errs, s.log.close(), s.writer.close())
 	s.turn.leave()
 	return errors.Join(append(errs, s.turn.close())...)
 }
@@ -93,6 +94,8 @@ func (s *Store) write(ctx context.Context, fn func(c *conn, at time.Time) error)
 	err := transact(s.writer, func() error { return fn(s.writer, now()) })
 	if err != nil {
 		clear(s.known) // what it had learned may have been rolled back
+	} else {
+		s.log.grow()
 	}
 	return translate(err)
 }

@@ -1,0 +1,66 @@
+// The write-ahead log as a file: it is made longer ahead of need.
+
+package sqlite
+
+import "os"
+
+const (
+	// logPages is how many pages the log has when it begins anew.
+	logPages = 2000
+	// frame is what a page takes in the log: https://www.sqlite.org/fileformat2.html#walformat
+	frame = 24 + 4096
+	// logStep bounds how much longer the log is made at once: all of it is to be flushed with the next commit.
+	logStep = 1 << 20
+)
+
+// logFile is the log beside a database. A commit that makes it longer also has the file system record its new length,
+// which takes about as long as the commit itself (0.1 ms on ext4), and while a log is young that is every commit. So one
+// that did is followed by zeros: twice the length, at most logStep more, up to where the log begins anew anyway. SQLite
+// takes the log to end at the first frame whose checksum is not right, zeros or what is left of an earlier round.
+type logFile struct {
+	path string
+	file *os.File
+	dead bool  // it cannot be opened or written: commits take longer, that is all
+	size int64 // when it was last looked at
+}
+
+var zeros [logStep]byte
+
+// grow is called at the writer's turn, after a commit.
+func (l *logFile) grow() {
+	if l.dead {
+		return
+	}
+	if l.file == nil {
+		file, err := os.OpenFile(l.path, os.O_WRONLY, 0)
+		if err != nil {
+			l.dead = true
+			return
+		}
+		l.file = file
+	}
+	info, err := l.file.Stat()
+	if err != nil {
+		l.dead = true
+		return
+	}
+	size := info.Size()
+	grown := size > l.size
+	l.size = size
+	more := min(size, logStep, logPages*frame-size)
+	if !grown || more <= 0 {
+		return
+	}
+	if _, err := l.file.WriteAt(zeros[:more], size); err != nil { // a full disk is for commits to find out about
+		l.dead = true
+		return
+	}
+	l.size += more
+}
+
+func (l *logFile) close() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.Close()
+}
