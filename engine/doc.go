@@ -92,6 +92,12 @@
 // nobody else comes for it while the session lives. So the worker looks for all that its
 // session owns, at once and again later, and begins what it does not hold: see doubt.go.
 //
+// # Without a worker
+//
+// A process that only dispatches and waits has no committer. What its goroutines ask of the store at the same time,
+// new executions and looks at those that they wait for, is merged in the same way: while one call is
+// under way the next gathers (merge.go).
+//
 // # Slots
 //
 // An attempt needs a slot, a waiting script none. Attempts beyond the free
@@ -119,6 +125,7 @@
 //	committer.run         worker.wg; ends with worker.ctx; one more than there are transactions in flight
 //	execution.drive       worker.wg; ends when the execution ends, is released or lost
 //	branches of a script  starlark.Program.Run waits for them
+//	merger.run            ends when nobody waits for what it asks
 //	activity bodies       nobody waits for one that ignores its context; it is counted (strays)
 //
 // Two contexts: Run's ends the taking of work, worker.ctx ends work itself.

@@ -6,7 +6,8 @@
 // A [Store] is a pool of connections. A tx is a transaction on one of them that
 // gathers statements and sends them together (conn.go). There is no state in
 // memory that must be right: what a Store remembers (the last row that it wrote to
-// a journal) is a fact that stays true, and saves a look.
+// a journal; which executions a session holds, and their keys) is a fact that stays true for as long
+// as the session's fence holds, and saves a look.
 //
 // # The way of a commit
 //
@@ -20,6 +21,12 @@
 // flush, COMMIT included, is then skipped by the server. Turns that reach into
 // other executions are landed one by one in the same transaction (turn.go); a
 // batch of which some part was refused is run again turn by turn, to say which.
+//
+// Most batches ask for less. Rows of executions that are known to be the session's, behind rows that are
+// known to be there, are three arrays and no look-up; where a batch has nothing else, the fence and the rows
+// are one statement, which is the transaction (plain.go). Executions that end, have no parent and are known by key
+// end in two statements (ends.go); when somebody turns out to watch one, the batch is run again the longer way. Two commits of a process
+// may be in flight (Commits): their turns are of different executions, and of rows that both lock one waits for the other.
 //
 // # Who waits for whom
 //
