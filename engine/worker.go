@@ -235,7 +235,7 @@ const (
 	versionInterval     = 5 * time.Millisecond
 	maxVersionInterval  = 20 * time.Millisecond
 	idleVersionInterval = 80 * time.Millisecond
-	idleAfter           = 10 * time.Second
+	idleAfter           = 4 * time.Second
 	// busyInterval is how often at most a change is looked at that may well be our own.
 	busyInterval = 100 * time.Millisecond
 )

@@ -30,7 +30,8 @@ func (s *Store) channel() string { return "senpuki_" + s.schema }
 // those that notify wait for each other to commit, which commits of turns must not.
 func (s *Store) Notify(ctx context.Context, h backend.Hint) error {
 	return s.read(ctx, func(t *tx) error {
-		return t.exec("SELECT pg_notify($1::text, $2::text)", s.channel(), string(h.Encode(maxHint)))
+		// A hint is not worth a flush of the server's log, which its commit would wait for, and others with it.
+		return t.exec("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1::text, $2::text)", s.channel(), string(h.Encode(maxHint)))
 	})
 }
 
