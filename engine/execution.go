@@ -177,7 +177,7 @@ func (x *execution) drive() {
 	}
 }
 
-// growStack makes the goroutine's stack as large as a script needs while there
+// growStack makes the goroutine's stack as large as a script or an attempt needs while there
 // is next to nothing on it. Left alone it would grow step by step, each time copying and adjusting all frames.
 //
 //go:noinline
