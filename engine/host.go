@@ -384,7 +384,7 @@ func (x *execution) rest() error {
 	case x.w.cut.Load():
 		return x.handBack()
 	}
-	if idle {
+	if idle && len(x.ready) == 0 { // one that waits for a slot is not let go
 		if len(x.row) == 0 {
 			x.row = nil // it may be long until the next turn
 		}
