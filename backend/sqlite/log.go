@@ -20,7 +20,7 @@ const (
 type logFile struct {
 	path string
 	file *os.File
-	dead bool  // it cannot be opened or written: commits take longer, that is all
+	done bool  // it is long enough, or it cannot be opened or written: then commits take longer, that is all
 	size int64 // when it was last looked at
 }
 
@@ -28,31 +28,31 @@ var zeros [logStep]byte
 
 // grow is called at the writer's turn, after a commit.
 func (l *logFile) grow() {
-	if l.dead {
+	if l.done {
 		return
 	}
 	if l.file == nil {
 		file, err := os.OpenFile(l.path, os.O_WRONLY, 0)
 		if err != nil {
-			l.dead = true
+			l.done = true
 			return
 		}
 		l.file = file
 	}
 	info, err := l.file.Stat()
 	if err != nil {
-		l.dead = true
+		l.done = true
 		return
 	}
 	size := info.Size()
 	grown := size > l.size
 	l.size = size
 	more := min(size, logStep, logPages*frame-size)
-	if !grown || more <= 0 {
+	if l.done = more <= 0; l.done || !grown {
 		return
 	}
 	if _, err := l.file.WriteAt(zeros[:more], size); err != nil { // a full disk is for commits to find out about
-		l.dead = true
+		l.done = true
 		return
 	}
 	l.size += more

@@ -44,7 +44,7 @@ type Store struct {
 
 func newStore(path, synchronous string, turn *turnstile, writer *conn) *Store {
 	s := &Store{path: path, turn: turn, writer: writer, programs: make(map[string]bool),
-		known: make(known), idle: make(chan *conn, readers), log: logFile{path: path + "-wal", dead: synchronous != "full"}}
+		known: make(known), idle: make(chan *conn, readers), log: logFile{path: path + "-wal", done: synchronous != "full"}}
 	for range readers {
 		s.idle <- nil
 	}
