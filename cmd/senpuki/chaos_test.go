@@ -7,6 +7,7 @@ package main_test
 import (
 	"flag"
 	"math/rand/v2"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ import (
 	"github.com/senpuki/senpuki/backend/servertest"
 )
 
-var chaos = flag.Duration("chaos", 0, "how long TestChaos disturbs workers and servers; 0 is some seconds")
+var chaos = flag.Duration("chaos", 0, "how long TestChaos disturbs workers and servers; 0 is some seconds, a minute in CI")
 
 // sessionLife is how long a worker may be silent before its work is taken over.
 const sessionLife = 10 * time.Second
@@ -29,9 +30,11 @@ func TestChaos(t *testing.T) {
 	}
 	period, seed := *chaos, *soakSeed
 	if period == 0 {
-		period = 8 * time.Second
-		if underRace {
+		switch period = 8 * time.Second; {
+		case underRace:
 			period = 2 * time.Second
+		case os.Getenv("CI") == "true":
+			period = time.Minute
 		}
 	}
 	if seed == 0 {
