@@ -66,9 +66,6 @@ type DispatchOptions struct {
 	Here  bool // run it in this process, whatever its queue and tags
 }
 
-// maxID bounds what is looked up by an index: ids and queues.
-const maxID = 1000
-
 // newID makes an id that sorts by time and cannot be guessed: 6 bytes of
 // milliseconds and 8 random ones, in hex.
 func newID() string {
@@ -232,8 +229,8 @@ func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o 
 	if n.ID == "" {
 		n.ID = newID()
 	}
-	if len(n.ID) > maxID || len(n.Queue) > maxID {
-		return nil, fmt.Errorf("an id of %d and a queue of %d bytes; each may have %d", len(n.ID), len(n.Queue), maxID)
+	if failure := tooLong(name{"the id", n.ID, maxName}, name{"the queue's name", n.Queue, maxName}); failure != nil {
+		return nil, errors.New(failure.Message)
 	}
 	if n.Function == "" {
 		n.Function = "main"

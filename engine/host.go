@@ -141,6 +141,9 @@ func entryName(c *starlark.Command) string {
 func (x *execution) refuse(st *step) *activities.Failure {
 	c := &st.cmd
 	x.w.configure(st)
+	if failure := tooLong(name{"the activity's name", c.Name, maxName}, name{"a queue's name", st.queue, maxName}); failure != nil {
+		return failure
+	}
 	if st.act == nil {
 		if !x.away(st) {
 			_, failure := x.w.lookup(c.Name)

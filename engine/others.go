@@ -42,6 +42,13 @@ func (x *execution) refuseChild(st *step) *activities.Failure {
 		return &activities.Failure{Kind: "EvalError", NoRetry: true, Message: fmt.Sprintf(
 			"workflows nest deeper than %d; does %s start itself without end?", maxDepth, childName(c))}
 	}
+	names := []name{{"the id of a child", c.Target, maxChildID}}
+	if q := c.Child.Queue; q != nil {
+		names = append(names, name{"a queue's name", *q, maxName})
+	}
+	if failure := tooLong(names...); failure != nil {
+		return failure
+	}
 	st.digest = x.rec.Digest
 	if c.Name != "" {
 		digest, err := x.w.engine.newestDigest(x.w.ctx, c.Name)
