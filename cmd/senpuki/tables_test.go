@@ -35,8 +35,9 @@ def main(n):
     return {"sum": sum(a), "kid": b}
 `
 
+// The delay is long enough for the failure to land before the next attempt is due, whatever else the machine does.
 const badScript = `
-boom = activity("fragile", retry = retry_policy(max_attempts = 2, initial_delay = "1ms", jitter = 0))
+boom = activity("fragile", retry = retry_policy(max_attempts = 2, initial_delay = "300ms", jitter = 0))
 
 def inner():
     return boom("missing")
