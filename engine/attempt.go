@@ -31,7 +31,7 @@ type attempt struct {
 // start runs the attempt of a step whose row is durable.
 func (x *execution) start(st *step) {
 	id := st.cmd.Step
-	a := &attempt{x: x, number: st.begun, measured: x.w.options.Metrics.clock(), act: st.act, call: st.call, args: st.cmd.Args, kwargs: st.cmd.Kwargs}
+	a := &attempt{x: x, number: st.begun, measured: x.w.options.Metrics.clock(), call: st.call, args: st.cmd.Args, kwargs: st.cmd.Kwargs}
 	st.call = nil
 	a.Identity = activities.AttemptInfo{
 		Execution: x.rec.ID, Run: x.rec.RunNumber, Step: id, Activity: st.cmd.Name, Attempt: a.number, Queue: x.rec.Queue,

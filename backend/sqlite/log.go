@@ -39,13 +39,14 @@ func (l *logFile) grow() {
 		}
 		l.file = file
 	}
+	first := l.size == 0 // how long it is says nothing yet: a program that writes once leaves it alone
 	info, err := l.file.Stat()
 	if err != nil {
 		l.done = true
 		return
 	}
 	size := info.Size()
-	grown := size > l.size
+	grown := size > l.size && !first
 	l.size = size
 	more := min(size, logStep, logPages*frame-size)
 	if l.done = more <= 0; l.done || !grown {

@@ -188,14 +188,15 @@ func (w workload) measure(ctx context.Context, c Config) (Result, error) {
 
 // profiled runs the workload, with profiles where they are asked for.
 func (w workload) profiled(ctx context.Context, c Config) (r Result, err error) {
-	if c.Profile != "" {
-		end, err := Profile(c.Profile, w.name)
-		if err != nil {
-			return Result{}, err
-		}
-		defer func() { err = errors.Join(err, end()) }()
+	if c.Profile == "" {
+		return w.run(ctx, c)
 	}
-	return w.run(ctx, c)
+	end, err := Profile(c.Profile, w.name)
+	if err != nil {
+		return Result{}, err
+	}
+	r, err = w.run(ctx, c)
+	return r, errors.Join(err, end())
 }
 
 // Text writes a result as a line for people.
