@@ -66,7 +66,7 @@ func (x *execution) start(st *step) {
 
 // run is the goroutine of the attempt's code.
 func (a *attempt) run() {
-	growStack(a.number)
+	growStack(a == nil)
 	defer a.end()
 	value, failure := a.x.w.invoke(a.ctx, a.act, a.call, a.args, a.kwargs)
 	a.traced(failure)
