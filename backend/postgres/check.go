@@ -11,6 +11,9 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
+// whole is all executions.
+const whole = `(SELECT * FROM ` + executions + `) AS x`
+
 // checks are queries that find nothing in a sound store. Their columns fill
 // the sentence.
 var checks = []struct {
@@ -21,26 +24,28 @@ var checks = []struct {
 	{1, "run %v has %v journal rows numbered %v to %v, the lowest session being %v",
 		`SELECT run, count(*), min(row), max(row), min(session) FROM journal GROUP BY run
 		HAVING min(row) <> 0 OR max(row) <> count(*) - 1 OR min(session) <= 0`},
+	{1, "execution %v is there by half: asked for %v, standing %v", `SELECT key, id, state FROM request FULL JOIN execution USING (key)
+		WHERE id IS NULL OR state IS NULL`},
 	{1, "a journal exists for run %v, which does not",
 		`SELECT DISTINCT run FROM journal WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.key = journal.run)`},
-	{1, "execution %v has no run %v", `SELECT id, run FROM execution AS x
+	{1, "execution %v has no run %v", `SELECT id, run FROM ` + whole + `
 		WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.key = x.run AND run.execution = x.key)`},
 	{3, "execution %v is owned by session %v, which is gone",
-		`SELECT id, owner FROM execution AS x WHERE owner <> 0 AND NOT EXISTS (SELECT 1 FROM session WHERE session.id = x.owner)`},
-	{4, "execution %v is %v and has an owner, a due time or messages", `SELECT id, state FROM execution AS x
+		`SELECT id, owner FROM ` + whole + ` WHERE owner <> 0 AND NOT EXISTS (SELECT 1 FROM session WHERE session.id = x.owner)`},
+	{4, "execution %v is %v and has an owner, a due time or messages", `SELECT id, state FROM ` + whole + `
 		WHERE state NOT IN ('pending', 'running')
 		AND (owner <> 0 OR due IS NOT NULL OR EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key))`},
-	{5, "execution %v has messages, no owner and is not due", `SELECT id FROM execution AS x
+	{5, "execution %v has messages, no owner and is not due", `SELECT id FROM ` + whole + `
 		WHERE owner = 0 AND due IS NULL AND EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key)`},
 	{7, "message %v is for execution %v, which does not exist",
 		`SELECT id, execution FROM inbox WHERE NOT EXISTS (SELECT 1 FROM execution AS x WHERE x.key = inbox.execution)`},
 	{9, "execution %v has no program %v",
-		`SELECT id, digest FROM execution AS x WHERE NOT EXISTS (SELECT 1 FROM program WHERE program.digest = x.digest)`},
+		`SELECT id, digest FROM request AS x WHERE NOT EXISTS (SELECT 1 FROM program WHERE program.digest = x.digest)`},
 	{9, "workflow %v version %v has no program %v",
 		`SELECT name, version, digest FROM workflow AS w WHERE NOT EXISTS (SELECT 1 FROM program WHERE program.digest = w.digest)`},
 	{10, "log lines exist for run %v, which does not",
 		`SELECT DISTINCT run FROM log WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.key = log.run)`},
-	{11, "execution %v has ended and %v still waits for it", `SELECT x.id, watcher FROM watch JOIN execution AS x ON x.key = target
+	{11, "execution %v has ended and %v still waits for it", `SELECT x.id, watcher FROM watch JOIN ` + whole + ` ON x.key = target
 		WHERE x.state NOT IN ('pending', 'running')`},
 	{11, "execution %v watches %v, which does not exist",
 		`SELECT watcher, target FROM watch WHERE NOT EXISTS (SELECT 1 FROM execution AS x WHERE x.key = target)`},

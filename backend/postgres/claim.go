@@ -56,7 +56,7 @@ func candidates(t *tx, r *backend.ClaimRequest) ([]int64, error) {
 	}
 	switch {
 	case r.IDs != nil: // whoever names them wants those: wait for who has them locked
-		return found(t, `SELECT key FROM (SELECT key, priority, due FROM execution WHERE id = ANY($1::text[]) AND owner = 0
+		return found(t, `SELECT key FROM (SELECT key, priority, due FROM execution WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND owner = 0
 				AND state IN ('pending', 'running') AND edition = ANY($2::bigint[]) AND (NOT $3::bool OR due <= now())
 				ORDER BY key FOR NO KEY UPDATE) AS x
 			ORDER BY priority DESC, due, key LIMIT $4::bigint`, cleanAll(r.IDs), editions, r.OnlyDue, int64(r.Limit))
@@ -129,7 +129,7 @@ func claim(t *tx, keys []int64, session backend.SessionID) ([]backend.Claimed, e
 	for i, key := range keys {
 		place[key] = i
 	}
-	t.add("SELECT "+executionColumns+", key FROM execution WHERE key = ANY($1::bigint[])", keys).row = func(r pgx.Rows) error {
+	t.add("SELECT "+executionColumns+", key FROM "+executions+" WHERE key = ANY($1::bigint[])", keys).row = func(r pgx.Rows) error {
 		var key int64
 		x, err := execution(r, &key)
 		if err != nil {
@@ -177,12 +177,12 @@ func (s *Store) Receive(ctx context.Context, id backend.SessionID) (messages []b
 			messages = append(messages, m)
 			return err
 		}, `WITH few AS MATERIALIZED (SELECT execution, id FROM inbox LIMIT $2::bigint)
-			SELECT `+messageColumns+`, x.id FROM few
-				CROSS JOIN LATERAL (SELECT id, owner FROM execution WHERE key = few.execution OFFSET 0) AS x
+			SELECT `+messageColumns+`, (SELECT id FROM request WHERE key = few.execution) FROM few
+				CROSS JOIN LATERAL (SELECT owner FROM execution WHERE key = few.execution OFFSET 0) AS x
 				CROSS JOIN LATERAL (SELECT * FROM inbox WHERE execution = few.execution AND inbox.id = few.id OFFSET 0) AS i
 				WHERE x.owner = $1::bigint AND (SELECT count(*) FROM few) < $2::bigint
 			UNION ALL
-			SELECT `+messageColumns+`, x.id FROM execution AS x CROSS JOIN LATERAL (SELECT * FROM inbox WHERE execution = x.key OFFSET 0) AS i
+			SELECT `+messageColumns+`, (SELECT id FROM request WHERE key = x.key) FROM execution AS x CROSS JOIN LATERAL (SELECT * FROM inbox WHERE execution = x.key OFFSET 0) AS i
 				WHERE (SELECT count(*) FROM few) >= $2::bigint AND x.owner = $1::bigint AND x.owner <> 0`, int64(id), int64(fewMessages))
 	})
 	slices.SortFunc(messages, func(a, b backend.Message) int { return cmp.Compare(a.ID, b.ID) })

@@ -24,7 +24,7 @@ func (s *Store) Rerun(ctx context.Context, r backend.Rerun) error {
 		if err := t.each(func(rows pgx.Rows) (err error) {
 			x, err = execution(rows)
 			return err
-		}, "SELECT "+executionColumns+" FROM execution WHERE id = $1::text FOR NO KEY UPDATE", clean(r.Execution)); err != nil {
+		}, "SELECT "+executionColumns+" FROM "+executions+" WHERE id = $1::text FOR NO KEY UPDATE OF execution", clean(r.Execution)); err != nil {
 			return err
 		}
 		switch {
@@ -40,7 +40,7 @@ func (s *Store) Rerun(ctx context.Context, r backend.Rerun) error {
 		}
 		var run int64
 		if _, err := t.first([]any{&run}, `INSERT INTO run (key, execution, number, created)
-			SELECT nextval('run_key'), key, run_number + 1, now() FROM execution WHERE id = $1::text RETURNING key`, x.ID); err != nil {
+			SELECT nextval('run_key'), key, run_number + 1, now() FROM `+executions+` WHERE id = $1::text RETURNING key`, x.ID); err != nil {
 			return err
 		}
 		return begin(t, &r, x.ID, run, x.RunNumber+1)
@@ -59,7 +59,8 @@ func fork(t *tx, r *backend.Rerun, x *backend.Execution) error {
 	if made[0].Existing != nil {
 		return fmt.Errorf("execution %s exists already: %w", r.ID, backend.ErrConflict)
 	}
-	t.add("UPDATE execution SET started = $2::timestamptz, published = $3::text WHERE id = $1::text", clean(r.ID), stamp(x.Started), text(x.Published))
+	// An execution bears the key of its first run.
+	t.add("UPDATE execution SET started = $2::timestamptz, published = $3::text WHERE key = $1::bigint", int64(made[0].Run), stamp(x.Started), text(x.Published))
 	return begin(t, r, clean(r.ID), int64(made[0].Run), 1)
 }
 
@@ -77,10 +78,11 @@ func begin(t *tx, r *backend.Rerun, id string, run int64, runNumber int) error {
 		t.add(`INSERT INTO journal (run, row, session, data) SELECT $1::bigint, n.row, n.session, n.data
 			FROM unnest($2::bigint[], $3::bigint[], $4::bytea[]) AS n (row, session, data)`, run, numbers, sessions, data)
 	}
-	t.add(`UPDATE execution SET run = $1::bigint, run_number = $2::int, digest = $3::text, edition = $4::int, state = $5::text, result = NULL, failure = NULL,
-			finished = NULL, expires = NULL, stuck = NULL, owner = 0, due = now(), queue = CASE $6::text WHEN '' THEN queue ELSE $6::text END,
-			started = CASE $5::text WHEN 'pending' THEN NULL ELSE started END, parent_step = '', parent_run = 0
-		WHERE id = $7::text`, run, small(runNumber), clean(r.Digest), small(r.Edition), string(state), clean(r.Queue), id)
+	t.add("UPDATE request SET digest = $1::text, parent_step = '', parent_run = 0 WHERE id = $2::text", clean(r.Digest), id)
+	t.add(`UPDATE execution SET run = $1::bigint, run_number = $2::int, edition = $3::int, state = $4::text, result = NULL, failure = NULL,
+			finished = NULL, expires = NULL, stuck = NULL, owner = 0, due = now(), queue = CASE $5::text WHEN '' THEN queue ELSE $5::text END,
+			started = CASE $4::text WHEN 'pending' THEN NULL ELSE started END
+		WHERE key = (SELECT key FROM request WHERE id = $6::text)`, run, small(runNumber), small(r.Edition), string(state), clean(r.Queue), id)
 	if len(r.Messages) > 0 {
 		messages := append([]backend.Message{}, r.Messages...)
 		for i := range messages {
@@ -112,7 +114,7 @@ const (
 			finished < CASE state WHEN 'completed' THEN $1::timestamptz ELSE $2::timestamptz END
 		ORDER BY finished LIMIT $3::bigint)`
 	oldMemos    = `result IS NOT NULL AND expires IS NOT NULL AND expires <= now()`
-	oldPrograms = `created < $1::timestamptz AND NOT EXISTS (SELECT 1 FROM execution WHERE execution.digest = program.digest)
+	oldPrograms = `created < $1::timestamptz AND NOT EXISTS (SELECT 1 FROM request WHERE request.digest = program.digest)
 		AND NOT EXISTS (SELECT 1 FROM workflow WHERE workflow.digest = program.digest)`
 )
 
@@ -146,6 +148,7 @@ func collect(t *tx, r *backend.Retention) (got backend.Collected, err error) {
 		t.add("DELETE FROM dead_letter WHERE execution = ANY($1::bigint[])", keys).n = &got.DeadLetters
 		t.add("DELETE FROM run WHERE execution = ANY($1::bigint[])", keys)
 		t.add("DELETE FROM execution WHERE key = ANY($1::bigint[])", keys)
+		t.add("DELETE FROM request WHERE key = ANY($1::bigint[])", keys)
 	}
 	if got.Memos, err = t.count("DELETE FROM memo WHERE " + oldMemos); err != nil {
 		return got, err

@@ -235,8 +235,8 @@ func (c *committer) lock() {
 		ids = append(ids, clean(c.b.Send[i].Execution))
 	}
 	c.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(
-			SELECT key FROM execution WHERE id = ANY($1::text[] || $2::text[])
-			UNION SELECT p.key FROM execution AS x JOIN execution AS p ON p.id = x.parent
+			SELECT key FROM request WHERE id = ANY($1::text[] || $2::text[])
+			UNION SELECT p.key FROM request AS x JOIN request AS p ON p.id = x.parent
 				WHERE x.id = ANY($2::text[]) AND x.parent <> '' AND x.parent_step <> ''
 			UNION SELECT execution FROM task WHERE key = ANY($3::bigint[]) AND owner + 0 = $4::bigint
 			UNION SELECT execution FROM memo_waiter WHERE hash = ANY($5::text[])
@@ -244,7 +244,7 @@ func (c *committer) lock() {
 		ORDER BY key FOR NO KEY UPDATE) AS held`, ids, ends, settled, int64(c.b.Session), hashes, over)
 	if len(ends) > 0 { // now that they are locked, nobody new can watch them
 		c.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE EXISTS (SELECT 1 FROM watch) AND key = ANY(ARRAY(
-				SELECT w.watcher FROM execution AS x JOIN watch AS w ON w.target = x.key WHERE x.id = ANY($1::text[])))
+				SELECT w.watcher FROM request AS x JOIN watch AS w ON w.target = x.key WHERE x.id = ANY($1::text[])))
 			ORDER BY key FOR NO KEY UPDATE) AS held`, ends)
 	}
 	if len(hashes)+len(reserved)+len(over) > 0 {
@@ -277,13 +277,13 @@ func put(t *tx, messages []backend.Message, found func(i int, err error)) {
 		payloads = append(payloads, m.Payload)
 	}
 	if len(messages) > 1 { // in key order
-		t.add("SELECT count(*) FROM (SELECT 1 FROM execution WHERE id = ANY($1::text[]) ORDER BY key FOR NO KEY UPDATE) AS held", ids)
+		t.add("SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) ORDER BY key FOR NO KEY UPDATE) AS held", ids)
 	}
 	// What has come since is locked here. The rows are read as they are under the lock.
 	t.add(`WITH message AS MATERIALIZED (
 			SELECT m.*, x.key, x.state FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::int[], $7::bytea[])
 				WITH ORDINALITY AS m (id, kind, name, run, step, attempt, payload, n)
-			LEFT JOIN LATERAL (SELECT key, state FROM execution WHERE execution.id = m.id FOR NO KEY UPDATE) AS x ON true),
+			LEFT JOIN LATERAL (SELECT key, state FROM execution WHERE execution.key = (SELECT request.key FROM request WHERE request.id = m.id) FOR NO KEY UPDATE) AS x ON true),
 		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
 			SELECT key, kind, name, run, step, attempt, now(), payload FROM message WHERE state IN ('pending', 'running') ORDER BY n)
 		SELECT n, coalesce(state, '') FROM message`,
@@ -303,7 +303,7 @@ func put(t *tx, messages []backend.Message, found func(i int, err error)) {
 		}
 		return nil
 	}
-	t.add(`UPDATE execution SET due = now() WHERE id = ANY($1::text[]) AND owner = 0 AND state IN ('pending', 'running') AND (due IS NULL OR due > now())`, ids)
+	t.add(`UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND owner = 0 AND state IN ('pending', 'running') AND (due IS NULL OR due > now())`, ids)
 }
 
 // settle queues the end of tasks that the session owns; their executions are locked.

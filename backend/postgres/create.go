@@ -44,7 +44,8 @@ func columns(session backend.SessionID, list []backend.NewExecution) (a asked) {
 }
 
 // insert makes the executions that do not exist yet. The statement is queued
-// when all are to be new (whole: one that is not raises), else it is run. Keys are
+// when all are to be new (whole: one that is not raises), else it is run; then which of them are new is
+// a join, which without statistics is a loop over all for each. Keys are
 // given out in the order asked, rows are inserted by id, so that two who ask for
 // the same ids do not wait for each other.
 func insert(t *tx, session backend.SessionID, list []backend.NewExecution, whole bool) ([]backend.Created, error) {
@@ -58,18 +59,24 @@ func insert(t *tx, session backend.SessionID, list []backend.NewExecution, whole
 	if whole {
 		want = int64(len(list))
 	}
+	source := "numbered"
+	if !whole {
+		source = "made JOIN numbered USING (key)"
+	}
 	st := t.add(`WITH numbered AS MATERIALIZED (
 			SELECT nextval('run_key') AS key, * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::int[], $6::int[], $7::text[],
 				$8::text[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::int[], $14::timestamptz[], $15::timestamptz[], $16::bool[],
 				$17::text[], $18::bytea[], $20::text[], $21::bytea[])
 			AS n (id, state, owner, queue, priority, edition, workflow, digest, function, parent, parent_step, parent_run, depth, due, expires, claim, tags, input, extra, first)),
-		made AS (INSERT INTO execution (key, id, owner, run, state, due, queue, priority, edition, run_number, created, started, expires,
-				workflow, digest, function, parent, parent_run, parent_step, depth, tags, extra, input)
-			SELECT key, id, owner, key, state, CASE WHEN claim THEN NULL ELSE coalesce(due, now()) END, queue, priority, edition, 1, now(),
-				CASE WHEN claim THEN now() END, expires, workflow, digest, function, parent, parent_run, parent_step, depth, tags::text[], extra, input
+		made AS (INSERT INTO request (key, created, parent_run, depth, id, workflow, digest, function, parent, parent_step, extra, input)
+			SELECT key, now(), parent_run, depth, id, workflow, digest, function, parent, parent_step, extra, input
 			FROM numbered ORDER BY id COLLATE "C", key ON CONFLICT (id) DO NOTHING RETURNING key, id),
+		stands AS (INSERT INTO execution (key, owner, run, due, started, expires, priority, edition, run_number, state, queue, tags)
+			SELECT key, numbered.owner, key, CASE WHEN numbered.claim THEN NULL ELSE coalesce(numbered.due, now()) END, CASE WHEN numbered.claim THEN now() END,
+				numbered.expires, numbered.priority, numbered.edition, 1, numbered.state, numbered.queue, numbered.tags::text[]
+			FROM `+source+`),
 		runs AS (INSERT INTO run (key, execution, number, created) SELECT key, key, 1, now() FROM made),
-		begun AS (INSERT INTO journal (run, row, session, data) SELECT key, 0, numbered.owner, numbered.first FROM made JOIN numbered USING (key)
+		begun AS (INSERT INTO journal (run, row, session, data) SELECT key, 0, numbered.owner, numbered.first FROM `+source+`
 			WHERE numbered.first IS NOT NULL)
 		SELECT key, id, enough FROM (SELECT 1 / (CASE WHEN (SELECT count(*) FROM made) >= $19::bigint THEN 1 ELSE 0 END) AS enough) AS e LEFT JOIN made ON true`,
 		a.ids, a.states, a.owners, a.queues, a.priorities, a.editions, a.workflows, a.digests, a.functions, a.parents, a.parentSteps,
@@ -112,7 +119,7 @@ func insert(t *tx, session backend.SessionID, list []backend.NewExecution, whole
 		x, err := execution(r)
 		existing[x.ID] = x
 		return err
-	}, "SELECT "+executionColumns+" FROM execution WHERE id = ANY($1::text[])", taken); err != nil {
+	}, "SELECT "+executionColumns+" FROM "+executions+" WHERE id = ANY($1::text[])", taken); err != nil {
 		return nil, err
 	}
 	for i, id := range a.ids {

@@ -148,7 +148,7 @@ func (s *Store) Memos(ctx context.Context, activity string, limit int) (list []b
 			m.Created, m.Expires = instant(created), instant(expires)
 			list = append(list, m)
 			return err
-		}, `SELECT hash, activity, called, coalesce((SELECT id FROM execution AS x WHERE x.key = memo.execution), ''), step, created, expires, result,
+		}, `SELECT hash, activity, called, coalesce((SELECT id FROM request AS x WHERE x.key = memo.execution), ''), step, created, expires, result,
 				(SELECT count(*) FROM memo_waiter AS w WHERE w.hash = memo.hash)
 			FROM memo WHERE $1::text = '' OR activity = $1::text ORDER BY created DESC, hash LIMIT $2::bigint`, clean(activity), int64(limit))
 	})
@@ -186,7 +186,7 @@ func (s *Store) DeadLetters(ctx context.Context, execution string, limit int) (l
 			list = append(list, d)
 			return err
 		}, `SELECT d.id, x.id, d.run, step, attempts, activity, at, d.failure, d.input
-			FROM dead_letter AS d JOIN execution AS x ON x.key = d.execution
+			FROM dead_letter AS d JOIN request AS x ON x.key = d.execution
 			WHERE $1::text = '' OR x.id = $1::text ORDER BY d.id DESC LIMIT $2::bigint`, clean(execution), int64(limit))
 	})
 	return list, err

@@ -140,7 +140,7 @@ func TestNotOurs(t *testing.T) {
 	open(t, base) // an empty schema will do
 
 	exec("INSERT INTO senpuki_migration VALUES (4711, 'later', now())")
-	refused(t, base, backend.ErrNewerSchema, "4711", "up to 1", "migrate")
+	refused(t, base, backend.ErrNewerSchema, "4711", "up to 2", "migrate")
 
 	latin := schema + "_ascii"
 	exec("CREATE DATABASE " + latin + " ENCODING 'SQL_ASCII' TEMPLATE template0")

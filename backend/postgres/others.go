@@ -105,7 +105,7 @@ func (c *committer) watch(key int64, run backend.RunKey, w *backend.Watch) error
 	var result []byte
 	var failure *string
 	found, err := c.first([]any{&target, (*string)(&state), &result, &failure},
-		"SELECT key, state, result, failure FROM execution WHERE id = $1::text FOR NO KEY UPDATE", clean(w.Execution))
+		"SELECT key, state, result, failure FROM execution WHERE key = (SELECT key FROM request WHERE id = $1::text) FOR NO KEY UPDATE", clean(w.Execution))
 	switch {
 	case err != nil:
 		return err
@@ -149,8 +149,8 @@ func (c *committer) next(key int64, t *backend.Turn) (backend.RunKey, error) {
 		SELECT nextval('run_key'), key, run_number + 1, now() FROM execution WHERE key = $1::bigint RETURNING key`, key); err != nil {
 		return 0, err
 	}
-	c.add("UPDATE execution SET run = $2::bigint, run_number = run_number + 1, digest = $3::text, edition = $4::int WHERE key = $1::bigint",
-		key, run, t.Next.Digest, small(t.Next.Edition))
+	c.add("UPDATE execution SET run = $2::bigint, run_number = run_number + 1, edition = $3::int WHERE key = $1::bigint", key, run, small(t.Next.Edition))
+	c.add("UPDATE request SET digest = $2::text WHERE key = $1::bigint AND digest <> $2::text", key, t.Next.Digest)
 	c.add("DELETE FROM journal WHERE run = $1::bigint", int64(t.Run))
 	if err := c.over(t.Run); err != nil {
 		return 0, err

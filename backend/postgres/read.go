@@ -15,6 +15,8 @@ import (
 )
 
 const (
+	// executions are whole ones, with executionColumns: what they were asked to be, and how they stand.
+	executions       = `request JOIN execution USING (key)`
 	executionColumns = `id, run, run_number, workflow, digest, edition, function, input, state, result, failure, queue, priority,
 		tags, parent, parent_step, owner, due, expires, created, started, finished, published, stuck, parent_run, depth, extra`
 	messageColumns    = `i.id, i.kind, i.name, i.step, i.attempt, i.payload, i.sent, i.run`
@@ -69,7 +71,7 @@ func (s *Store) Execution(ctx context.Context, id string) (x backend.Execution, 
 			found = true
 			x, err = execution(r)
 			return err
-		}, "SELECT "+executionColumns+" FROM execution WHERE id = $1::text", clean(id))
+		}, "SELECT "+executionColumns+" FROM "+executions+" WHERE id = $1::text", clean(id))
 	})
 	if err == nil && !found {
 		err = backend.ErrNotFound
@@ -80,10 +82,10 @@ func (s *Store) Execution(ctx context.Context, id string) (x backend.Execution, 
 // List returns executions, newest first.
 func (s *Store) List(ctx context.Context, f backend.Filter) (list []backend.Execution, err error) {
 	where, args := conditions(&f)
-	source := "execution"
+	source := executions
 	if f.IDs != nil { // else the planner may go through all, in the order that is asked for
 		args = append(args, cleanAll(f.IDs))
-		source = "(SELECT * FROM execution WHERE id = ANY(" + param(len(args)) + "::text[]) OFFSET 0) AS execution"
+		source = "(SELECT * FROM request WHERE id = ANY(" + param(len(args)) + "::text[]) OFFSET 0) AS request JOIN execution USING (key)"
 	}
 	limit := f.Limit
 	if limit == 0 {
@@ -172,7 +174,7 @@ func (s *Store) Runs(ctx context.Context, id string, from int) (list []backend.R
 			one.Created = instant(created)
 			list = append(list, one)
 			return err
-		}, `SELECT run.key, run.number, run.created FROM execution AS x JOIN run ON run.execution = x.key
+		}, `SELECT run.key, run.number, run.created FROM request AS x JOIN run ON run.execution = x.key
 			WHERE x.id = $1::text AND run.number >= $2::bigint ORDER BY run.number`, clean(id), int64(from))
 	})
 	return list, err

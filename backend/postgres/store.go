@@ -9,6 +9,16 @@
 // a journal; which executions a session holds, and their keys) is a fact that stays true for as long
 // as the session's fence holds, and saves a look.
 //
+// # Two rows
+//
+// An execution is a row of request, what it was asked to be, and one of execution, how it stands, under
+// one key. PostgreSQL keeps a changed row as a new version, with an entry in every index of the table when any
+// indexed column has changed; and a claim and an end change what the partial indexes are about. So the table that they
+// change has no index but its key's and those of what is live, and ids, times and parents are indexed in the other,
+// where next to nothing changes. Whoever locks an execution locks its row of execution, which holds
+// all that may change while it lives: a statement that waited for the lock sees those columns anew, and the others' rows as they were.
+// (Measured: one table took 49 us for a claim and 60 for an end where this takes 12 and 19.)
+//
 // # The way of a commit
 //
 // A batch is one transaction, and a batch of ordinary turns is one flush: BEGIN,
@@ -68,15 +78,15 @@
 // The keys of what belongs to a run lead with it, or with the execution's key
 // (journal, log, inbox, watch, run by its index), and hot statements name theirs.
 //
-//   - Citus: distribute execution by key, and journal, log, inbox, watch and
+//   - Citus: distribute request and execution by key, and journal, log, inbox, watch and
 //     dead_letter by run or execution, co-located if the run's key were replaced by
 //     (execution, number); program, workflow and session are reference tables, memo
 //     and memo_waiter are distributed by hash, task by run. To change: the unique
-//     index on execution.id needs a table of its own (id -> key), for a unique index
+//     index on request.id needs a table of its own (id -> key), for a unique index
 //     must contain the distribution column; FOR NO KEY UPDATE in key order over
 //     shards is not one snapshot, so that batches are to be split by shard.
 //   - CockroachDB: sequences are slow and ranges are split by key, so keys would be
-//     hash-sharded (USING HASH on execution, run, journal) or come from
+//     hash-sharded (USING HASH on request, execution, run, journal) or come from
 //     unordered_unique_rowid(). FOR KEY SHARE is accepted; there are no advisory
 //     locks (migrate, deploy and task limits would lock a row of a table made for
 //     it), no LISTEN (polling), and READ COMMITTED is to be switched on, or 40001

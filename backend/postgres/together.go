@@ -15,7 +15,8 @@ import (
 // lookup finds the execution of each t by its id, row by row. Written as a join
 // it would be the planner's choice where to begin, and for a young table, of which
 // it knows nothing, it may choose to look through all executions for every turn.
-const lookup = ` CROSS JOIN LATERAL (SELECT key, owner, run, state, stuck FROM execution WHERE execution.id = t.id OFFSET 0) AS x`
+const lookup = ` CROSS JOIN LATERAL (SELECT key, owner, run, state, stuck FROM execution
+		WHERE execution.key = (SELECT request.key FROM request WHERE request.id = t.id) OFFSET 0) AS x`
 
 // together queues what the turns of the group write. Whatever may not land raises errApart.
 func (c *committer) together() {
@@ -63,7 +64,7 @@ const (
 	insertRows = `INSERT INTO journal (run, row, session, data)
 		SELECT t.run, t.row, $1::bigint, t.data FROM %s AS t (id, run, row, data, held, follows)
 		WHERE %s (t.held OR EXISTS (SELECT 1 FROM execution AS x
-			WHERE x.id = t.id AND x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' AND x.stuck IS NULL))
+			WHERE x.key = (SELECT request.key FROM request WHERE request.id = t.id) AND x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' AND x.stuck IS NULL))
 		AND (t.follows OR EXISTS (SELECT 1 FROM journal AS j WHERE j.run = t.run AND j.row = t.row - 1))
 		RETURNING 1`
 )
@@ -218,10 +219,10 @@ func (c *committer) release() {
 	}
 	if len(ids) > 0 {
 		c.add(`UPDATE execution SET owner = 0, due = free.due FROM (
-				SELECT x.key, t.due FROM unnest($2::text[], $3::timestamptz[]) AS t (id, due)`+lookup+`
+				SELECT x.key, t.id, t.due FROM unnest($2::text[], $3::timestamptz[]) AS t (id, due)`+lookup+`
 				CROSS JOIN LATERAL (SELECT EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key) AS any OFFSET 0) AS message
 				WHERE x.owner = $1::bigint AND NOT message.any OFFSET 0) AS free
-			WHERE execution.key = free.key RETURNING execution.id`, int64(c.b.Session), ids, due).row = func(r pgx.Rows) error {
+			WHERE execution.key = free.key RETURNING free.id`, int64(c.b.Session), ids, due).row = func(r pgx.Rows) error {
 			var id string
 			err := r.Scan(&id)
 			c.reply.Turns[place[id]].Kept = false
@@ -264,17 +265,18 @@ func (c *committer) finish() {
 // tell queues what follows when executions have ended: their inboxes are
 // emptied, and who waits for them gets an outcome, and is woken.
 func tell(t *tx, ids []string) {
-	t.add("DELETE FROM inbox WHERE execution = ANY(ARRAY(SELECT key FROM execution WHERE id = ANY($1::text[])))", ids)
+	t.add("DELETE FROM inbox WHERE execution = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[])))", ids)
 	t.add(`WITH ended AS MATERIALIZED (
 			SELECT x.key, x.state, CASE WHEN x.state = 'completed' THEN x.result ELSE convert_to(x.failure, 'UTF8') END AS payload,
-				CASE WHEN x.parent_step <> '' THEN x.parent ELSE '' END AS parent, x.parent_run, x.parent_step, t.n
+				CASE WHEN r.parent_step <> '' THEN r.parent ELSE '' END AS parent, r.parent_run, r.parent_step, t.n
 			FROM unnest($1::text[]) WITH ORDINALITY AS t (id, n)
-			CROSS JOIN LATERAL (SELECT * FROM execution WHERE execution.id = t.id OFFSET 0) AS x
-			WHERE x.parent <> '' AND x.parent_step <> '' OR EXISTS (SELECT 1 FROM watch WHERE target = x.key)),
+			CROSS JOIN LATERAL (SELECT * FROM request WHERE request.id = t.id OFFSET 0) AS r
+			CROSS JOIN LATERAL (SELECT * FROM execution WHERE execution.key = r.key OFFSET 0) AS x
+			WHERE r.parent <> '' AND r.parent_step <> '' OR EXISTS (SELECT 1 FROM watch WHERE target = x.key)),
 		watched AS (DELETE FROM watch WHERE target = ANY(ARRAY(SELECT key FROM ended)) RETURNING target, watcher, run, step),
 		told AS (SELECT watched.watcher AS key, watched.run, watched.step, ended.state, ended.payload, ended.n FROM watched JOIN ended ON ended.key = watched.target
 			UNION ALL SELECT p.key, ended.parent_run, ended.parent_step, ended.state, ended.payload, ended.n FROM ended
-			CROSS JOIN LATERAL (SELECT key FROM execution WHERE execution.id = ended.parent OFFSET 0) AS p WHERE ended.parent <> ''),
+			CROSS JOIN LATERAL (SELECT key FROM request WHERE request.id = ended.parent OFFSET 0) AS p WHERE ended.parent <> ''),
 		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
 			SELECT told.key, 'outcome', told.state, told.run, told.step, 0, now(), told.payload FROM told
 			CROSS JOIN LATERAL (SELECT state FROM execution WHERE execution.key = told.key OFFSET 0) AS x

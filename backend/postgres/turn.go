@@ -15,7 +15,7 @@ func (c *committer) turn(t *backend.Turn) (r backend.TurnReply, err error) {
 	var state backend.State
 	var stuck bool
 	found, err := c.first([]any{&key, &owner, &run, (*string)(&state), &stuck},
-		"SELECT key, owner, run, state, stuck IS NOT NULL FROM execution WHERE id = $1::text FOR NO KEY UPDATE", clean(t.Execution))
+		"SELECT key, owner, run, state, stuck IS NOT NULL FROM execution WHERE key = (SELECT key FROM request WHERE id = $1::text) FOR NO KEY UPDATE", clean(t.Execution))
 	if err != nil {
 		return r, err
 	}
@@ -37,7 +37,7 @@ func (c *committer) turn(t *backend.Turn) (r backend.TurnReply, err error) {
 		if !ok {
 			return r, backend.ErrNoProgram
 		}
-		c.add("UPDATE execution SET digest = $2::text WHERE key = $1::bigint", key, t.Digest)
+		c.add("UPDATE request SET digest = $2::text WHERE key = $1::bigint", key, t.Digest)
 	}
 	if err := c.describe(key, t, stuck); err != nil {
 		return r, err
