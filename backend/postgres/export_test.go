@@ -6,6 +6,9 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
+// LearnArrays is learnArrays.
+var LearnArrays = learnArrays
+
 // Inspect returns a setting as a transaction of the store has it.
 func (s *Store) Inspect(ctx context.Context, name string, value *string) error {
 	return s.transact(ctx, 0, func(t *tx) error {

@@ -58,7 +58,10 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	at.config.AfterConnect = learnLine
+	at.config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		learnArrays(c.TypeMap())
+		return learnLine(ctx, c)
+	}
 	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), at.config)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", at.name, hide(err, at.secrets))
