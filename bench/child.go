@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -62,6 +63,8 @@ func obey(text string) error {
 		stallAt.Store(int64(c.scaled(1000)))
 	}
 	debug.SetGCPercent(200) // for all: what Senpuki's command has
+	floor := make([]byte, 16<<20)
+	defer runtime.KeepAlive(floor)
 	ctx := context.Background()
 	end := func() error { return nil }
 	if c.job.Profile != "" {
