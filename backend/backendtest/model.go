@@ -336,11 +336,15 @@ func (m *model) turns(session int) (plans []plan) {
 		}
 		m.asking(&p)
 		m.ending(&p, x.Run)
-		if p.Then == backend.Release && slices.ContainsFunc(plans, speaks) {
-			p.Then = backend.Hold // whether there is a message already is for the store to say
-		}
 		if plans = append(plans, p); len(plans) == 4 {
 			break
+		}
+	}
+	if slices.ContainsFunc(plans, speaks) {
+		for i := range plans {
+			if plans[i].Then == backend.Release {
+				plans[i].Then = backend.Hold // which comes first, a message or this, is for the store to say
+			}
 		}
 	}
 	return plans
