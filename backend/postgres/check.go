@@ -12,7 +12,7 @@ import (
 )
 
 // whole is all executions.
-const whole = `(SELECT * FROM ` + executions + `) AS x`
+const whole = `(SELECT * FROM ` + joined + `) AS x`
 
 // checks are queries that find nothing in a sound store. Their columns fill
 // the sentence.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -121,25 +122,25 @@ func due(t *tx, table, live, accept string, limit int, queues, tags []string, ot
 }
 
 // claim makes executions the session's and returns them in their order. One
-// that was never started is fresh: its start is this transaction's time.
+// that was never started is fresh. The records are read first, as they were.
 func claim(t *tx, keys []int64, session backend.SessionID) ([]backend.Claimed, error) {
 	place := make(map[int64]int, len(keys))
 	claimed := make([]backend.Claimed, len(keys))
 	for i, key := range keys {
 		place[key] = i
 	}
-	t.add(`UPDATE execution SET owner = $2::bigint, due = NULL, state = 'running', started = coalesce(started, now())
-		FROM request WHERE execution.key = ANY($1::bigint[]) AND request.key = execution.key
-		RETURNING `+executionColumns+", execution.key", keys, int64(session)).row = func(r pgx.Rows) error {
+	t.add("SELECT "+executionColumns+", key FROM "+executions+" WHERE key = ANY($1::bigint[])", keys).row = func(r pgx.Rows) error {
 		var key int64
 		x, err := execution(r, &key)
 		if err != nil {
 			return err
 		}
 		one := &claimed[place[key]]
-		one.Execution, one.Fresh = x, x.Started.Equal(t.at)
+		one.Execution, one.Fresh = x, x.State == backend.Pending
 		return nil
 	}
+	t.add(`UPDATE execution SET owner = $2::bigint, due = NULL, state = 'running', started = coalesce(started, now())
+		WHERE key = ANY($1::bigint[])`, keys, int64(session))
 	t.add("SELECT "+messageColumns+", '', i.execution FROM inbox AS i WHERE i.execution = ANY($1::bigint[]) ORDER BY i.id", keys).row = func(r pgx.Rows) error {
 		var key int64
 		m, err := message(r, &key)
@@ -149,7 +150,15 @@ func claim(t *tx, keys []int64, session backend.SessionID) ([]backend.Claimed, e
 		return err
 	}
 	t.commit()
-	return claimed, t.flush()
+	err := t.flush()
+	for i := range claimed {
+		one := &claimed[i]
+		one.Owner, one.State, one.Due = session, backend.Running, time.Time{}
+		if one.Started.IsZero() {
+			one.Started = t.at.UTC()
+		}
+	}
+	return claimed, err
 }
 
 // fewMessages is up to how many messages in all the inboxes together are

@@ -21,10 +21,11 @@ func (s *Store) Rerun(ctx context.Context, r backend.Rerun) error {
 			return err
 		}
 		var x backend.Execution
+		t.add("SELECT 1 FROM execution WHERE key = (SELECT key FROM request WHERE id = $1::text) FOR NO KEY UPDATE", clean(r.Execution))
 		if err := t.each(func(rows pgx.Rows) (err error) {
 			x, err = execution(rows)
 			return err
-		}, "SELECT "+executionColumns+" FROM "+executions+" WHERE id = $1::text FOR NO KEY UPDATE OF execution", clean(r.Execution)); err != nil {
+		}, "SELECT "+executionColumns+" FROM "+executions+" WHERE id = $1::text", clean(r.Execution)); err != nil {
 			return err
 		}
 		switch {

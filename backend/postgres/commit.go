@@ -236,15 +236,15 @@ func (c *committer) lock() {
 	}
 	c.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(
 			SELECT key FROM request WHERE id = ANY($1::text[] || $2::text[])
-			UNION SELECT p.key FROM request AS x JOIN request AS p ON p.id = x.parent
+			UNION SELECT (SELECT p.key FROM request AS p WHERE p.id = x.parent) FROM request AS x
 				WHERE x.id = ANY($2::text[]) AND x.parent <> '' AND x.parent_step <> ''
 			UNION SELECT execution FROM task WHERE key = ANY($3::bigint[]) AND owner + 0 = $4::bigint
 			UNION SELECT execution FROM memo_waiter WHERE hash = ANY($5::text[])
-			UNION SELECT w.execution FROM memo AS m JOIN memo_waiter AS w ON w.hash = m.hash WHERE m.run = ANY($6::bigint[]) AND m.result IS NULL))
+			UNION SELECT execution FROM memo_waiter WHERE hash = ANY(ARRAY(SELECT hash FROM memo WHERE run = ANY($6::bigint[]) AND result IS NULL))))
 		ORDER BY key FOR NO KEY UPDATE) AS held`, ids, ends, settled, int64(c.b.Session), hashes, over)
 	if len(ends) > 0 { // now that they are locked, nobody new can watch them
 		c.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE EXISTS (SELECT 1 FROM watch) AND key = ANY(ARRAY(
-				SELECT w.watcher FROM request AS x JOIN watch AS w ON w.target = x.key WHERE x.id = ANY($1::text[])))
+				SELECT watcher FROM watch WHERE target = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[])))))
 			ORDER BY key FOR NO KEY UPDATE) AS held`, ends)
 	}
 	if len(hashes)+len(reserved)+len(over) > 0 {

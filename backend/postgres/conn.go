@@ -228,7 +228,8 @@ func (s *Store) read(ctx context.Context, fn func(t *tx) error) error {
 
 // plans allows every kind of plan in a transaction that goes through whole tables.
 const plans = `SELECT set_config('enable_seqscan', 'on', true), set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true),
-	set_config('plan_cache_mode', 'auto', true)`
+	set_config('plan_cache_mode', 'force_custom_plan', true), set_config('max_parallel_workers_per_gather', '2', true),
+	set_config('cpu_tuple_cost', '0.01', true), set_config('cpu_index_tuple_cost', '0.005', true)`
 
 // look runs fn on one snapshot, and with every kind of plan: what counts and
 // checks whole tables must not go through an index for each row.

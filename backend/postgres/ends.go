@@ -57,12 +57,7 @@ func (c *committer) endAlone() {
 		keys[i], runs[i], states[i] = l.key, int64(t.Run), string(t.State)
 		results[i], failures[i] = t.Result, text(t.Failure)
 	}
-	c.add(`WITH ended AS (UPDATE execution SET state = t.state, result = t.result, failure = t.failure,
-				finished = now(), owner = 0, due = NULL, stuck = NULL
-			FROM (SELECT * FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS u (key, state, run, result, failure) OFFSET 0) AS t
-			WHERE execution.key = t.key AND execution.owner + 0 = $1::bigint AND execution.run = t.run AND execution.state = 'running' RETURNING 1)
-		SELECT 1 / (CASE WHEN (SELECT count(*) FROM ended) = $7::bigint THEN 1 ELSE 0 END)`,
-		int64(c.b.Session), keys, states, runs, results, failures, int64(n)).guard = errApart
+	c.add("WITH "+endedBy("$2::bigint[]"), int64(c.b.Session), keys, states, runs, results, failures, int64(n)).guard = errApart
 	// In a later statement than the one that has locked them; see "The instant of release".
 	c.add(`WITH messages AS (DELETE FROM inbox WHERE execution = ANY($1::bigint[])),
 			tasks AS (DELETE FROM task WHERE run = ANY($2::bigint[])),

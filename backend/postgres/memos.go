@@ -186,7 +186,7 @@ func (s *Store) DeadLetters(ctx context.Context, execution string, limit int) (l
 			list = append(list, d)
 			return err
 		}, `SELECT d.id, x.id, d.run, step, attempts, activity, at, d.failure, d.input
-			FROM dead_letter AS d JOIN request AS x ON x.key = d.execution
+			FROM dead_letter AS d CROSS JOIN LATERAL (SELECT id FROM request WHERE request.key = d.execution OFFSET 0) AS x
 			WHERE $1::text = '' OR x.id = $1::text ORDER BY d.id DESC LIMIT $2::bigint`, clean(execution), int64(limit))
 	})
 	return list, err

@@ -25,14 +25,18 @@ const patience = 2 * time.Minute
 // go of its locks before another one could take its session for dead. Plans are
 // made once for a connection, perhaps while the tables are still empty, and
 // must do when they are large: every statement of ours has its index, and finds
-// its rows one by one (see lookup). What the planner takes for expensive it would
-// compile first, at every execution, which takes longer than to run it.
+// its rows one by one (see lookup). Of a young table the planner knows that it has few rows, and
+// would rather go through all of them; so rows are dear and pages are not. What it takes for expensive it would
+// compile first, at every execution, or share between processes, which takes longer than to run it.
 var settings = []struct{ name, value string }{
 	{"idle_in_transaction_session_timeout", "5000"},
 	{"plan_cache_mode", "force_generic_plan"},
 	{"enable_seqscan", "off"},
 	{"enable_hashjoin", "off"},
 	{"enable_mergejoin", "off"},
+	{"cpu_tuple_cost", "1"},
+	{"cpu_index_tuple_cost", "1"},
+	{"max_parallel_workers_per_gather", "0"},
 	{"jit", "off"},
 }
 
@@ -152,13 +156,13 @@ func address(c *pgx.ConnConfig) string {
 // quote makes a literal of a word.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// reach waits for the server and brings the schema up to date.
-func (s *Store) reach(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// reach waits for the server and brings the schema up to date, which takes as long as it takes.
+func (s *Store) reach(migration context.Context) error {
+	ctx, cancel := context.WithTimeout(migration, patience)
 	defer cancel()
 	began, last := time.Now(), error(nil)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		phase, err := s.prepare(ctx)
+		phase, err := s.prepare(ctx, migration)
 		if err == nil {
 			return nil
 		}
@@ -184,7 +188,7 @@ func (s *Store) reach(ctx context.Context) error {
 }
 
 // prepare connects and migrates; phase is what it was at when it failed.
-func (s *Store) prepare(ctx context.Context) (phase string, err error) {
+func (s *Store) prepare(ctx, migration context.Context) (phase string, err error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return "connect", err
@@ -197,5 +201,5 @@ func (s *Store) prepare(ctx context.Context) (phase string, err error) {
 	if encoding != "UTF8" {
 		return "connect", fmt.Errorf("the database's encoding is %s; make one with UTF8", encoding)
 	}
-	return "migrate", s.migrate(ctx, conn.Conn())
+	return "migrate", s.migrate(migration, conn.Conn())
 }

@@ -15,8 +15,11 @@ import (
 )
 
 const (
-	// executions are whole ones, with executionColumns: what they were asked to be, and how they stand.
-	executions       = `request JOIN execution USING (key)`
+	// executions are whole ones, with executionColumns: what they were asked to be and, for each that is found there, how
+	// it stands. joined is the same where the planner may begin with either.
+	executions = `request CROSS JOIN LATERAL (SELECT owner, run, due, started, finished, expires, priority, edition, run_number, state, queue, tags,
+			stuck, published, failure, result FROM execution WHERE execution.key = request.key OFFSET 0) AS execution`
+	joined           = `request JOIN execution USING (key)`
 	executionColumns = `id, run, run_number, workflow, digest, edition, function, input, state, result, failure, queue, priority,
 		tags, parent, parent_step, owner, due, expires, created, started, finished, published, stuck, parent_run, depth, extra`
 	messageColumns    = `i.id, i.kind, i.name, i.step, i.attempt, i.payload, i.sent, i.run`
@@ -82,17 +85,17 @@ func (s *Store) Execution(ctx context.Context, id string) (x backend.Execution, 
 // List returns executions, newest first.
 func (s *Store) List(ctx context.Context, f backend.Filter) (list []backend.Execution, err error) {
 	where, args := conditions(&f)
-	source := executions
-	if f.IDs != nil { // else the planner may go through all, in the order that is asked for
+	source, view := joined, s.look // it depends on the filter how few there are, and where to begin
+	if f.IDs != nil {
 		args = append(args, cleanAll(f.IDs))
-		source = "(SELECT * FROM request WHERE id = ANY(" + param(len(args)) + "::text[]) OFFSET 0) AS request JOIN execution USING (key)"
+		source, view = strings.Replace(executions, "request", "(SELECT * FROM request WHERE id = ANY("+param(len(args))+"::text[]) OFFSET 0) AS request", 1), s.read
 	}
 	limit := f.Limit
 	if limit == 0 {
 		limit = 100
 	}
 	args = append(args, int64(limit))
-	err = s.read(ctx, func(t *tx) error {
+	err = view(ctx, func(t *tx) error {
 		return t.each(func(r pgx.Rows) error {
 			x, err := execution(r)
 			list = append(list, x)
@@ -174,8 +177,8 @@ func (s *Store) Runs(ctx context.Context, id string, from int) (list []backend.R
 			one.Created = instant(created)
 			list = append(list, one)
 			return err
-		}, `SELECT run.key, run.number, run.created FROM request AS x JOIN run ON run.execution = x.key
-			WHERE x.id = $1::text AND run.number >= $2::bigint ORDER BY run.number`, clean(id), int64(from))
+		}, `SELECT key, number, created FROM run
+			WHERE execution = (SELECT request.key FROM request WHERE request.id = $1::text) AND number >= $2::bigint ORDER BY number`, clean(id), int64(from))
 	})
 	return list, err
 }

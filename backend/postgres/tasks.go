@@ -17,6 +17,9 @@ import (
 const taskColumns = `k.key, x.id, k.run, k.step, k.attempt, k.activity, k.queue, k.priority, k.tags, k.due, k.expires,
 	k.bounds, k.owner, k.created, k.began, k.input`
 
+// addressee is the execution of a task, in part.
+const addressee = ` CROSS JOIN LATERAL (SELECT id FROM request WHERE request.key = k.execution OFFSET 0) AS x`
+
 func task(r pgx.Rows) (k backend.Task, err error) {
 	var due, expires, created, began pgtype.Timestamptz
 	var bounds *string
@@ -139,8 +142,8 @@ func dueTasks(t *tx, r *backend.TaskRequest, full []string, limit int) (list []b
 	var keys []int64
 	activities := nonNil(cleanAll(r.Activities))
 	if r.Executions != nil {
-		keys, err = found(t, `SELECT k.key FROM request AS x JOIN task AS k ON k.execution = x.key
-			WHERE x.id = ANY($1::text[]) AND k.owner = 0 AND k.due <= now() AND k.activity = ANY($2::text[])
+		keys, err = found(t, `SELECT k.key FROM task AS k
+			WHERE k.execution = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND k.owner = 0 AND k.due <= now() AND k.activity = ANY($2::text[])
 			AND (k.bounds IS NULL OR k.activity <> ALL($4::text[]))
 			ORDER BY k.priority DESC, k.due, k.key LIMIT $3::bigint FOR NO KEY UPDATE OF k SKIP LOCKED`, cleanAll(r.Executions), activities, int64(limit), full)
 	} else {
@@ -154,7 +157,7 @@ func dueTasks(t *tx, r *backend.TaskRequest, full []string, limit int) (list []b
 		k, err := task(r)
 		list = append(list, k)
 		return err
-	}, "SELECT "+taskColumns+` FROM task AS k JOIN request AS x ON x.key = k.execution WHERE k.key = ANY($1::bigint[])
+	}, "SELECT "+taskColumns+` FROM task AS k`+addressee+` WHERE k.key = ANY($1::bigint[])
 		ORDER BY k.priority DESC, k.due, k.key`, keys)
 	return list, err
 }
@@ -214,11 +217,11 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 			if f.Queue == "" {
 				queue = "$1::text = ''"
 			}
-			return t.each(collect, "SELECT "+taskColumns+` FROM task AS k JOIN request AS x ON x.key = k.execution
+			return t.each(collect, "SELECT "+taskColumns+` FROM task AS k`+addressee+`
 				WHERE k.owner = 0 AND k.due <= now() AND `+queue+` AND ($2::text = '' OR x.id = $2::text) AND ($3::text = '' OR k.activity = $3::text)
 				ORDER BY k.priority DESC, k.due, k.key LIMIT $4::bigint`, clean(f.Queue), clean(f.Execution), clean(f.Activity), int64(limit))
 		}
-		return t.each(collect, "SELECT "+taskColumns+` FROM task AS k JOIN request AS x ON x.key = k.execution
+		return t.each(collect, "SELECT "+taskColumns+` FROM task AS k`+addressee+`
 			WHERE ($1::text = '' OR x.id = $1::text) AND ($2::text = '' OR k.queue = $2::text) AND ($3::text = '' OR k.activity = $3::text)
 			AND ($4::bigint = 0 OR k.owner = $4::bigint)
 			ORDER BY k.key LIMIT $5::bigint`, clean(f.Execution), clean(f.Queue), clean(f.Activity), int64(f.Owner), int64(limit))

@@ -18,6 +18,21 @@ import (
 const lookup = ` CROSS JOIN LATERAL (SELECT key, owner, run, state, stuck FROM execution
 		WHERE execution.key = (SELECT request.key FROM request WHERE request.id = t.id) OFFSET 0) AS x`
 
+// keysOf are the keys of the ids in $2, in their order. Rows that are changed are then taken by their keys, and what they get
+// by the place of the key: in an UPDATE with a join it would be the planner's choice where to begin.
+const keysOf = `WITH keys AS MATERIALIZED (SELECT array_agg((SELECT request.key FROM request WHERE request.id = t.id) ORDER BY t.n) AS list
+	FROM unnest($2::text[]) WITH ORDINALITY AS t (id, n)) `
+
+// endedBy is how executions of session $1 end whose keys are an array: state, run, result and failure are in $3 to $6, in
+// its order. It raises when there are not $7 of them.
+func endedBy(keys string) string {
+	at := "[array_position(" + keys + ", key)]"
+	return `ended AS (UPDATE execution SET state = ($3::text[])` + at + `, result = ($5::bytea[])` + at + `, failure = ($6::text[])` + at + `,
+			finished = now(), owner = 0, due = NULL, stuck = NULL
+		WHERE key = ANY(` + keys + `::bigint[]) AND owner + 0 = $1::bigint AND run = ($4::bigint[])` + at + ` AND state = 'running' RETURNING 1)
+	SELECT 1 / (CASE WHEN (SELECT count(*) FROM ended) = $7::bigint THEN 1 ELSE 0 END)`
+}
+
 // together queues what the turns of the group write. Whatever may not land raises errApart.
 func (c *committer) together() {
 	if len(c.group) == 0 {
@@ -208,24 +223,24 @@ func (k *tasks) put(t *tx) {
 func (c *committer) release() {
 	var ids []string
 	var due []pgtype.Timestamptz
-	place := make(map[string]int)
+	var turns []int
 	for _, i := range c.group {
 		t := &c.b.Turns[i]
 		if t.Then == backend.Release {
-			id := clean(t.Execution)
-			ids, due = append(ids, id), append(due, stamp(t.Due))
-			place[id], c.reply.Turns[i].Kept = i, true
+			ids, due, turns = append(ids, clean(t.Execution)), append(due, stamp(t.Due)), append(turns, i)
+			c.reply.Turns[i].Kept = true
 		}
 	}
 	if len(ids) > 0 {
-		c.add(`UPDATE execution SET owner = 0, due = free.due FROM (
-				SELECT x.key, t.id, t.due FROM unnest($2::text[], $3::timestamptz[]) AS t (id, due)`+lookup+`
-				CROSS JOIN LATERAL (SELECT EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key) AS any OFFSET 0) AS message
-				WHERE x.owner = $1::bigint AND NOT message.any OFFSET 0) AS free
-			WHERE execution.key = free.key RETURNING free.id`, int64(c.b.Session), ids, due).row = func(r pgx.Rows) error {
-			var id string
-			err := r.Scan(&id)
-			c.reply.Turns[place[id]].Kept = false
+		c.add(keysOf+`UPDATE execution SET owner = 0, due = ($3::timestamptz[])[array_position((SELECT list FROM keys), key)]
+			WHERE key = ANY((SELECT list FROM keys)::bigint[]) AND owner + 0 = $1::bigint
+				AND (SELECT count(*) FROM (SELECT 1 FROM inbox WHERE inbox.execution = execution.key LIMIT 1) AS message) = 0
+			RETURNING array_position((SELECT list FROM keys), key)`, int64(c.b.Session), ids, due).row = func(r pgx.Rows) error {
+			var n int
+			err := r.Scan(&n)
+			if err == nil {
+				c.reply.Turns[turns[n-1]].Kept = false
+			}
 			return err
 		}
 	}
@@ -247,14 +262,7 @@ func (c *committer) finish() {
 	if len(ids) == 0 {
 		return
 	}
-	c.add(`WITH ended AS (UPDATE execution SET state = mine.state, result = mine.result, failure = mine.failure,
-				finished = now(), owner = 0, due = NULL, stuck = NULL
-			FROM (SELECT x.key, t.state, t.result, t.failure
-				FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bytea[], $6::text[]) AS t (id, state, run, result, failure)`+lookup+`
-				WHERE x.owner = $1::bigint AND x.run = t.run AND x.state = 'running' OFFSET 0) AS mine
-			WHERE execution.key = mine.key RETURNING 1)
-		SELECT 1 / (CASE WHEN (SELECT count(*) FROM ended) = $7::bigint THEN 1 ELSE 0 END)`,
-		int64(c.b.Session), ids, states, runs, results, failures, int64(len(ids))).guard = errApart
+	c.add(keysOf+`, `+endedBy("(SELECT list FROM keys)"), int64(c.b.Session), ids, states, runs, results, failures, int64(len(ids))).guard = errApart
 	tell(c.tx, ids)
 	c.add(`WITH tasks AS (DELETE FROM task WHERE run = ANY($1::bigint[])),
 			waiters AS (DELETE FROM memo_waiter WHERE run = ANY($1::bigint[]))

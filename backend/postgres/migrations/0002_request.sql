@@ -55,7 +55,7 @@ INSERT INTO execution (key, owner, run, due, started, finished, expires, priorit
 DROP TABLE was;
 
 ALTER TABLE request ADD PRIMARY KEY (key), ADD UNIQUE (id);
-CREATE INDEX request_created ON request (created, id);
+CREATE INDEX request_created ON request (created);
 CREATE INDEX request_parent ON request (parent) WHERE parent <> '';
 
 -- Only what is live is in the indexes that claims, owners and timers look into.

@@ -1,0 +1,130 @@
+// That statements find their rows one by one, whatever the planner knew when it planned them.
+
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/postgres"
+	"github.com/senpuki/senpuki/backend/servertest"
+)
+
+// live makes n executions, half of them children of another, and takes them through claims, a release, reads and their ends.
+func live(t *testing.T, s *postgres.Store, session backend.SessionID, prefix string, n int) {
+	t.Helper()
+	b := backend.Batch{Session: session}
+	for i := range n {
+		x := backend.NewExecution{ID: fmt.Sprint(prefix, i), Digest: "d", Edition: 1, Queue: "q"}
+		if i%2 == 1 {
+			x.Parent, x.ParentStep = fmt.Sprint(prefix, i-1), "1"
+		}
+		b.Create = append(b.Create, x)
+	}
+	commit := func(b backend.Batch) {
+		t.Helper()
+		if _, err := s.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(b)
+	commit(b) // all of them are there
+	for _, then := range []backend.Then{backend.Release, backend.Finish} {
+		claimed, err := s.Claim(t.Context(), backend.ClaimRequest{Session: session, Queues: []string{"q"}, Editions: []int{1}, Limit: n})
+		if err != nil || len(claimed) != n {
+			t.Fatalf("%d of %d are claimed, %v", len(claimed), n, err)
+		}
+		all := backend.Batch{Session: session}
+		for i := range claimed {
+			turn := backend.Turn{Execution: claimed[i].ID, Run: claimed[i].Run, Then: then, Due: claimed[i].Created}
+			if then == backend.Release {
+				turn.Rows = [][]byte{[]byte("row")}
+			} else {
+				turn.State = backend.Completed
+				for _, m := range claimed[i].Inbox {
+					turn.Taken = append(turn.Taken, m.ID)
+				}
+			}
+			all.Turns = append(all.Turns, turn)
+		}
+		commit(all)
+	}
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprint(prefix, i)
+		if _, err := s.Execution(t.Context(), ids[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, err := s.List(t.Context(), backend.Filter{IDs: ids, Limit: n}); err != nil || len(list) != n {
+		t.Fatalf("%d of %d are listed, %v", len(list), n, err)
+	}
+}
+
+// Plans that were made while each table was known to have one row do not look through them when they are large.
+func TestPlansOfSmallTables(t *testing.T) {
+	t.Parallel()
+	base := servertest.Postgres(t)
+	conn, _ := connect(t, base)
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	first := open(t, base)
+	if _, err := first.Deploy(t.Context(), []backend.Program{{Digest: "d"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	exec("INSERT INTO request (key, created, parent_run, depth, id, workflow, digest, function, parent, parent_step) SELECT -k, now(), 0, 0, 'old' || k, '', 'd', '', '', '' FROM generate_series(1, 60) AS k")
+	exec("INSERT INTO execution (key, owner, run, priority, edition, run_number, state, queue, finished) SELECT -k, 0, -k, 0, 1, 1, 'completed', 'q', now() FROM generate_series(1, 60) AS k")
+	for _, table := range []string{"request", "execution"} {
+		exec("DELETE FROM " + table + " WHERE key < -1")
+		exec("VACUUM (ANALYZE) " + table)
+	}
+	s, err := postgres.Open(t.Context(), with(base, "application_name", "watched"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, _, err := s.Open(t.Context(), backend.Session{Host: "h"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live(t, s, session, "few", 4)
+	const many = 20_000
+	exec(fmt.Sprintf("INSERT INTO request (key, created, parent_run, depth, id, workflow, digest, function, parent, parent_step) SELECT -k, now(), 0, 0, 'old' || k, '', 'd', '', '', '' FROM generate_series(2, %d) AS k", many))
+	exec(fmt.Sprintf("INSERT INTO execution (key, owner, run, priority, edition, run_number, state, queue, finished) SELECT -k, 0, -k, 0, 1, 1, 'completed', 'q', now() FROM generate_series(2, %d) AS k", many))
+	exec(fmt.Sprintf("INSERT INTO run (key, execution, number, created) SELECT -k, -k, 1, now() FROM generate_series(1, %d) AS k", many))
+	looked := func() (n int64) {
+		exec("SELECT pg_stat_force_next_flush()")
+		if err := conn.QueryRow(t.Context(), `SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_all_tables
+			WHERE schemaname = current_schema() AND relname IN ('request', 'execution')`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := looked()
+	live(t, s, session, "some", 100)
+	if err := s.Revoke(context.WithoutCancel(t.Context()), session); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil { // what its connections have counted is known once they are gone
+		t.Fatal(err)
+	}
+	for left := int64(1); left > 0; {
+		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'watched'").Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := looked()
+	if n == before || n-before > 100*100 {
+		t.Errorf("%d rows of the two tables were looked at for 100 executions", n-before)
+	}
+	for _, err := range first.Check(t.Context()) {
+		t.Error(err)
+	}
+}
