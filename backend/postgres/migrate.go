@@ -42,9 +42,9 @@ func (s *Store) version(ctx context.Context, conn *pgx.Conn) (version int, exist
 	return version, true, err
 }
 
-// migrate brings the schema up to date. Of several processes one does it, and
+// migrate looks whether the schema is up to date and else, for as long as migration lasts, brings it there. Of several processes one does it, and
 // a role that may not make tables is good enough when there is nothing to do.
-func (s *Store) migrate(ctx context.Context, conn *pgx.Conn) error {
+func (s *Store) migrate(ctx, migration context.Context, conn *pgx.Conn) error {
 	names, err := files()
 	if err != nil {
 		return err
@@ -56,10 +56,10 @@ func (s *Store) migrate(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	if err := s.raise(ctx, conn, names); err != nil {
+	if err := s.raise(migration, conn, names); err != nil {
 		return errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
 	}
-	return tx.Commit(ctx)
+	return tx.Commit(migration)
 }
 
 func (s *Store) raise(ctx context.Context, conn *pgx.Conn, names []string) error {

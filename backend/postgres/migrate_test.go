@@ -33,9 +33,7 @@ func TestSchemaWithOneTable(t *testing.T) {
 		"INSERT INTO run SELECT key, key, 1, created FROM execution",
 		"INSERT INTO journal VALUES (1, 0, 1, 'row'), (2, 0, 1, 'row')",
 	} {
-		if _, err := conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
-			t.Fatalf("%s: %v", sql, err)
-		}
+		administer(t, conn, sql)
 	}
 	s := open(t, base)
 	over, err := s.Execution(t.Context(), "over")

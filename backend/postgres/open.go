@@ -156,7 +156,7 @@ func address(c *pgx.ConnConfig) string {
 // quote makes a literal of a word.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// reach waits for the server and brings the schema up to date, which takes as long as it takes.
+// reach waits for the server, with patience, and brings the schema up to date, which takes as long as it takes.
 func (s *Store) reach(migration context.Context) error {
 	ctx, cancel := context.WithTimeout(migration, patience)
 	defer cancel()
@@ -201,5 +201,5 @@ func (s *Store) prepare(ctx, migration context.Context) (phase string, err error
 	if encoding != "UTF8" {
 		return "connect", fmt.Errorf("the database's encoding is %s; make one with UTF8", encoding)
 	}
-	return "migrate", s.migrate(migration, conn.Conn())
+	return "migrate", s.migrate(ctx, migration, conn.Conn())
 }

@@ -127,12 +127,7 @@ func TestNotOurs(t *testing.T) {
 	t.Parallel()
 	base := servertest.Postgres(t)
 	conn, schema := connect(t, base)
-	exec := func(sql string) {
-		t.Helper()
-		if _, err := conn.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
+	exec := func(sql string) { t.Helper(); administer(t, conn, sql) }
 	exec("CREATE SCHEMA " + schema)
 	exec("CREATE TABLE theirs (x int)")
 	refused(t, base, backend.ErrNotDatabase, schema, "?schema=")

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/postgres"
 	"github.com/senpuki/senpuki/backend/servertest"
@@ -70,12 +68,7 @@ func TestPlansOfSmallTables(t *testing.T) {
 	t.Parallel()
 	base := servertest.Postgres(t)
 	conn, _ := connect(t, base)
-	exec := func(sql string) {
-		t.Helper()
-		if _, err := conn.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
-			t.Fatalf("%s: %v", sql, err)
-		}
-	}
+	exec := func(sql string) { t.Helper(); administer(t, conn, sql) }
 	first := open(t, base)
 	if _, err := first.Deploy(t.Context(), []backend.Program{{Digest: "d"}}, nil); err != nil {
 		t.Fatal(err)

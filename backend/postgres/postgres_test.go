@@ -48,6 +48,14 @@ func connect(t testing.TB, at string) (conn *pgx.Conn, schema string) {
 	return conn, schema
 }
 
+// administer runs a statement, or several, on a stranger's connection.
+func administer(t testing.TB, conn *pgx.Conn, sql string) {
+	t.Helper()
+	if _, err := conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
 func TestStore(t *testing.T) {
 	t.Parallel()
 	servertest.Postgres(t)

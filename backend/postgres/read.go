@@ -17,7 +17,8 @@ import (
 const (
 	// executions are whole ones, with executionColumns: what they were asked to be and, for each that is found there, how
 	// it stands. joined is the same where the planner may begin with either.
-	executions = `request CROSS JOIN LATERAL (SELECT owner, run, due, started, finished, expires, priority, edition, run_number, state, queue, tags,
+	executions = "request" + standing
+	standing   = ` CROSS JOIN LATERAL (SELECT owner, run, due, started, finished, expires, priority, edition, run_number, state, queue, tags,
 			stuck, published, failure, result FROM execution WHERE execution.key = request.key OFFSET 0) AS execution`
 	joined           = `request JOIN execution USING (key)`
 	executionColumns = `id, run, run_number, workflow, digest, edition, function, input, state, result, failure, queue, priority,
@@ -88,7 +89,7 @@ func (s *Store) List(ctx context.Context, f backend.Filter) (list []backend.Exec
 	source, view := joined, s.look // it depends on the filter how few there are, and where to begin
 	if f.IDs != nil {
 		args = append(args, cleanAll(f.IDs))
-		source, view = strings.Replace(executions, "request", "(SELECT * FROM request WHERE id = ANY("+param(len(args))+"::text[]) OFFSET 0) AS request", 1), s.read
+		source, view = "(SELECT * FROM request WHERE id = ANY("+param(len(args))+"::text[]) OFFSET 0) AS request"+standing, s.read
 	}
 	limit := f.Limit
 	if limit == 0 {
