@@ -140,6 +140,35 @@ var commitCases = []testCase{
 		}
 		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: "a", Run: runs[0], First: 1, Rows: rows("more")}}}, 0, backend.ErrNotOwner)
 	}},
+	{"finishes that are alike", func(f *fixture) {
+		f.deploy("sha256:two")
+		s := f.session()
+		done := func(id string, run backend.RunKey, result []byte) backend.Turn {
+			return backend.Turn{Execution: id, Run: run, Rows: rows("end"), Then: backend.Finish, State: backend.Completed, Result: result}
+		}
+		runs := f.born(s, "a", "b", "c", "d", "e", "f", "g", "h")
+		f.commit(backend.Batch{Session: s, Turns: []backend.Turn{done("a", runs[0], nil), done("b", runs[1], nil)}})
+		f.commit(backend.Batch{Session: s, Turns: []backend.Turn{done("c", runs[2], []byte("3")), done("d", runs[3], nil)}})
+		lost := func(id string, run backend.RunKey) backend.Turn {
+			return backend.Turn{Execution: id, Run: run, Rows: rows("end"), Then: backend.Finish, State: backend.Failed, Failure: []byte(id)}
+		}
+		f.commit(backend.Batch{Session: s, Turns: []backend.Turn{lost("e", runs[4]), lost("f", runs[5])}})
+		// Beside one that is in its second run.
+		f.turn(s, backend.Turn{Execution: "g", Run: runs[6], Rows: rows("a")})
+		later := f.turn(s, backend.Turn{Execution: "g", Run: runs[6], First: 1, Then: backend.Continue, Next: &backend.NextRun{Digest: "sha256:two", Edition: 1, Rows: rows("start")}}).Run
+		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{done("h", runs[7], []byte("8")), done("g", runs[6], []byte("7"))}}, 1, backend.ErrNotOwner)
+		again := done("g", later, []byte("7"))
+		again.First = 1
+		f.commit(backend.Batch{Session: s, Turns: []backend.Turn{again, done("h", runs[7], []byte("8"))}})
+		var got []string
+		for _, id := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+			x := f.execution(id)
+			got = append(got, fmt.Sprint(x.State, x.Owner, string(x.Result), string(x.Failure)))
+		}
+		expect(f, "ends", got, []string{
+			"completed0", "completed0", "completed03", "completed0", "failed0e", "failed0f", "completed07", "completed08",
+		})
+	}},
 	{"published stays until it changes", func(f *fixture) {
 		s := f.session()
 		run := f.born(s, "x")[0]

@@ -46,23 +46,21 @@ func (k *known) ends(b *backend.Batch) (list []lone) {
 
 // endAlone queues the end of such executions, and the removal of what is left of them.
 func (c *committer) endAlone() {
-	n := len(c.lone)
-	if n == 0 {
+	if len(c.lone) == 0 {
 		return
 	}
-	keys, runs, states := make([]int64, n), make([]int64, n), make([]string, n)
-	results, failures := make([][]byte, n), make([]*string, n)
-	for i, l := range c.lone {
-		t := &c.b.Turns[l.turn]
-		keys[i], runs[i], states[i] = l.key, int64(t.Run), string(t.State)
-		results[i], failures[i] = t.Result, text(t.Failure)
+	var keys []int64
+	var ends endings
+	for _, l := range c.lone {
+		keys = append(keys, l.key)
+		ends.add(&c.b.Turns[l.turn], l.key)
 	}
-	c.add("WITH "+endedBy("$2::bigint[]"), int64(c.b.Session), keys, states, runs, results, failures, int64(n)).guard = errApart
+	c.add("WITH "+endedBy("$2::bigint[]"), append([]any{int64(c.b.Session), keys}, ends.args()...)...).guard = errApart
 	// In a later statement than the one that has locked them; see "The instant of release".
 	c.add(`WITH messages AS (DELETE FROM inbox WHERE execution = ANY($1::bigint[])),
 			tasks AS (DELETE FROM task WHERE run = ANY($2::bigint[])),
 			waiters AS (DELETE FROM memo_waiter WHERE run = ANY($2::bigint[]))
 		SELECT 1 / (CASE WHEN EXISTS (SELECT 1 FROM watch WHERE target = ANY($1::bigint[]))
 			OR EXISTS (SELECT 1 FROM memo WHERE run = ANY($2::bigint[]) AND result IS NULL) THEN 0 ELSE 1 END)`,
-		keys, runs).guard = errApart
+		keys, ends.runs).guard = errApart
 }

@@ -24,13 +24,51 @@ const keysOf = `WITH keys AS MATERIALIZED (SELECT array_agg((SELECT request.key 
 	FROM unnest($2::text[]) WITH ORDINALITY AS t (id, n)) `
 
 // endedBy is how executions of session $1 end whose keys are an array: state, run, result and failure are in $3 to $6, in
-// its order. It raises when there are not $7 of them.
+// its order; see endings. It raises when there are not $7 of them.
 func endedBy(keys string) string {
 	at := "[array_position(" + keys + ", key)]"
-	return `ended AS (UPDATE execution SET state = ($3::text[])` + at + `, result = ($5::bytea[])` + at + `, failure = ($6::text[])` + at + `,
+	return `ended AS (UPDATE execution SET state = coalesce(($3::text[])` + at + `, 'completed'), result = ($5::bytea[])` + at + `, failure = ($6::text[])` + at + `,
 			finished = now(), owner = 0, due = NULL, stuck = NULL
-		WHERE key = ANY(` + keys + `::bigint[]) AND owner + 0 = $1::bigint AND run = ($4::bigint[])` + at + ` AND state = 'running' RETURNING 1)
+		WHERE key = ANY(` + keys + `::bigint[]) AND owner + 0 = $1::bigint AND run = coalesce(($4::bigint[])` + at + `, key) AND state = 'running' RETURNING 1)
 	SELECT 1 / (CASE WHEN (SELECT count(*) FROM ended) = $7::bigint THEN 1 ELSE 0 END)`
+}
+
+// endings is how executions end, column by column. A column that says of each of them what most say is left out: to find
+// the place of a key for every row and column is half of what an end costs.
+type endings struct {
+	states   []string // nil: all completed
+	runs     []int64  // nil: the first of each, which has the execution's key
+	results  [][]byte // nil: none
+	failures []*string
+
+	odd, later, some, failed bool // whether there is anything in these columns
+}
+
+// add adds an end. The key of the execution is 0 where it is not known.
+func (e *endings) add(t *backend.Turn, key int64) {
+	run, failure := int64(t.Run), text(t.Failure)
+	e.states, e.runs = append(e.states, string(t.State)), append(e.runs, run)
+	e.results, e.failures = append(e.results, t.Result), append(e.failures, failure)
+	e.odd, e.later = e.odd || t.State != backend.Completed, e.later || run != key
+	e.some, e.failed = e.some || t.Result != nil, e.failed || failure != nil
+}
+
+// args are the arguments $3 to $7 of endedBy.
+func (e *endings) args() []any {
+	c, n := *e, int64(len(e.runs))
+	if !c.odd {
+		c.states = nil
+	}
+	if !c.later {
+		c.runs = nil
+	}
+	if !c.some {
+		c.results = nil
+	}
+	if !c.failed {
+		c.failures = nil
+	}
+	return []any{c.states, c.runs, c.results, c.failures, n}
 }
 
 // together queues what the turns of the group write. Whatever may not land raises errApart.
@@ -248,26 +286,24 @@ func (c *committer) release() {
 
 // finish queues the end of executions, and of all that waits for it.
 func (c *committer) finish() {
-	var ids, states []string
-	var runs []int64
-	var results [][]byte
-	var failures []*string
+	var ids []string
+	var ends endings
 	for _, i := range c.group {
 		t := &c.b.Turns[i]
 		if t.Then == backend.Finish && !c.alone[i] {
-			ids, states, runs = append(ids, clean(t.Execution)), append(states, string(t.State)), append(runs, int64(t.Run))
-			results, failures = append(results, t.Result), append(failures, text(t.Failure))
+			ids = append(ids, clean(t.Execution))
+			ends.add(t, 0)
 		}
 	}
 	if len(ids) == 0 {
 		return
 	}
-	c.add(keysOf+`, `+endedBy("(SELECT list FROM keys)"), int64(c.b.Session), ids, states, runs, results, failures, int64(len(ids))).guard = errApart
+	c.add(keysOf+`, `+endedBy("(SELECT list FROM keys)"), append([]any{int64(c.b.Session), ids}, ends.args()...)...).guard = errApart
 	tell(c.tx, ids)
 	c.add(`WITH tasks AS (DELETE FROM task WHERE run = ANY($1::bigint[])),
 			waiters AS (DELETE FROM memo_waiter WHERE run = ANY($1::bigint[]))
 		SELECT 1 / (CASE WHEN EXISTS (SELECT 1 FROM memo WHERE run = ANY($1::bigint[]) AND result IS NULL) THEN 0 ELSE 1 END)`,
-		runs).guard = errApart // a reservation is passed on step by step
+		ends.runs).guard = errApart // a reservation is passed on step by step
 }
 
 // tell queues what follows when executions have ended: their inboxes are
