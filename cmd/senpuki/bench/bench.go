@@ -238,7 +238,7 @@ func or(n, otherwise int) int {
 const (
 	// rounds of a workload, of which the median counts, unless they take
 	// longer than patience.
-	rounds   = 3
+	rounds   = 5
 	patience = 6 * time.Second
 )
 

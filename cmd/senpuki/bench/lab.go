@@ -62,7 +62,16 @@ func newLabWith(ctx context.Context, c Config, reg *activities.Registry) (*lab, 
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{store: store, ends: &ends{}, done: make(chan error, 1)}
+	l, err := newLabOn(ctx, store, reg)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return l, nil
+}
+
+// newLabOn is a lab on an open database.
+func newLabOn(ctx context.Context, store backend.Store, reg *activities.Registry) (l *lab, err error) {
+	l = &lab{store: store, ends: &ends{}, done: make(chan error, 1)}
 	l.engine, err = engine.New(store, reg, engine.Options{Queues: []string{queue()}, MaxConcurrency: concurrency, Observer: l.ends})
 	if err == nil {
 		l.program, err = l.engine.Load(ctx, workflows, "workflows.star")
@@ -70,10 +79,7 @@ func newLabWith(ctx context.Context, c Config, reg *activities.Registry) (*lab, 
 	if err == nil {
 		err = l.engine.Store(ctx, l.program)
 	}
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
-	return l, nil
+	return l, err
 }
 
 // work starts the worker.
@@ -95,15 +101,17 @@ func (l *lab) ready(ctx context.Context) error {
 	}
 }
 
-// close stops the worker and closes the database.
-func (l *lab) close() error {
-	var err error
-	if l.stop != nil {
-		l.stop()
-		err = <-l.done
+// halt stops the worker.
+func (l *lab) halt() error {
+	if l.stop == nil {
+		return nil
 	}
-	return errors.Join(err, l.store.Close())
+	l.stop()
+	return <-l.done
 }
+
+// close stops the worker and closes the database.
+func (l *lab) close() error { return errors.Join(l.halt(), l.store.Close()) }
 
 // dispatch begins an execution of a function of the scripts with one argument.
 func (l *lab) dispatch(ctx context.Context, function string, n int, here bool) (string, error) {

@@ -48,16 +48,26 @@ func sequential(ctx context.Context, c Config) (_ Result, err error) {
 const stepsEach = 5
 
 // throughput: many executions that wait when the worker starts. The clock runs from the start of
-// the worker until the last one's end is durable.
-func throughput(ctx context.Context, c Config) (Result, error) {
+// the worker until the last one's end is durable. The database stays open between the rounds: like the raw driver that it
+// is compared with, it has its connections and statements when the clock starts.
+func throughput(ctx context.Context, c Config) (_ Result, err error) {
 	n := or(c.Executions, 1000)
+	reg, err := doNothing()
+	if err != nil {
+		return Result{}, err
+	}
+	store, err := c.Open(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
 	var dispatching []time.Duration
 	took, err := repeat(ctx, func(ctx context.Context) (_ time.Duration, err error) {
-		l, err := newLab(ctx, c)
+		l, err := newLabOn(ctx, store, reg)
 		if err != nil {
 			return 0, err
 		}
-		defer func() { err = errors.Join(err, l.close()) }()
+		defer func() { err = errors.Join(err, l.halt()) }()
 		begun := time.Now()
 		group, gctx := errgroup.WithContext(ctx)
 		group.SetLimit(16)
