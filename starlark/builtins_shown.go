@@ -5,7 +5,6 @@ package starlark
 import (
 	"fmt"
 
-	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 )
@@ -73,6 +72,6 @@ func (i Info) value() star.Value {
 	}
 	return starlarkstruct.FromStringDict(star.String("info"), star.StringDict{
 		"id": star.String(i.ID), "run": star.MakeInt(i.Run), "workflow": star.String(i.Workflow), "digest": star.String(i.Digest),
-		"started_at": startime.Time(i.StartedAt), "parent": parent, "tags": tags,
+		"started_at": momentOf(i.StartedAt), "parent": parent, "tags": tags,
 	})
 }

@@ -5,38 +5,104 @@ package starlark
 import (
 	"fmt"
 	"time"
-	_ "time/tzdata" // zones are the same everywhere
 
 	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
+	"go.starlark.net/syntax"
+
+	"github.com/senpuki/senpuki/internal/zones"
 )
 
-// timeModule is the library's, with now refused while a file loads.
+// moment is the library's time, with the zones of package zones: the library asks the machine for them.
+type moment struct{ startime.Time }
+
+func momentOf(t time.Time) moment { return moment{startime.Time(t)} }
+
+// Attr returns a field or method.
+func (t moment) Attr(name string) (star.Value, error) {
+	if name != "in_location" {
+		return t.Time.Attr(name)
+	}
+	return method("in_location", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		var location string
+		if err := star.UnpackPositionalArgs("in_location", args, kwargs, 1, &location); err != nil {
+			return nil, err
+		}
+		zone, err := zones.Load(location)
+		if err != nil {
+			return nil, fmt.Errorf("in_location: %w", err)
+		}
+		return momentOf(time.Time(t.Time).In(zone)), nil
+	}), nil
+}
+
+// Cmp orders times.
+func (t moment) Cmp(y star.Value, depth int) (int, error) { return t.Time.Cmp(y.(moment).Time, depth) }
+
+// Binary is the library's: time + duration, time - duration, time - time.
+func (t moment) Binary(op syntax.Token, y star.Value, side star.Side) (star.Value, error) {
+	if op == syntax.MINUS && side == star.Right { // a duration less a time is nothing
+		return nil, nil
+	}
+	if other, ok := y.(moment); ok {
+		y = other.Time
+	}
+	v, err := t.Time.Binary(op, y, side)
+	return ours(v), err
+}
+
+// ours makes a moment of the library's time, in UTC if it is the machine's.
+func ours(v star.Value) star.Value {
+	t, ok := v.(startime.Time)
+	if !ok {
+		return v
+	}
+	if at := time.Time(t); at.Location() == time.Local {
+		return momentOf(at.UTC())
+	}
+	return moment{t}
+}
+
+// timeModule is the library's, with now refused while a file loads, and other zones.
 func timeModule() *starlarkstruct.Module {
 	m := &starlarkstruct.Module{Name: "time", Members: star.StringDict{}}
 	for name, v := range startime.Module.Members {
 		m.Members[name] = v
 	}
-	now := startime.Module.Members["now"]
-	m.Members["now"] = method("time.now", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-		if _, err := readerOf(thread, "time.now"); err != nil {
-			return nil, err
-		}
-		return star.Call(thread, now, args, kwargs)
-	})
-	m.Members["parse_time"] = method("time.parse_time", parseTimeBuiltin)
-	for _, name := range []string{"from_timestamp", "parse_time", "time"} {
+	for _, name := range []string{"now", "from_timestamp"} {
 		inner := m.Members[name]
 		m.Members[name] = method("time."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			v, err := star.Call(thread, inner, args, kwargs)
-			if t, ok := v.(startime.Time); ok && time.Time(t).Location() == time.Local {
-				v = startime.Time(time.Time(t).UTC()) // the zone of a machine is not a script's business
+			if name == "now" {
+				if _, err := readerOf(thread, "time.now"); err != nil {
+					return nil, err
+				}
 			}
-			return v, err
+			v, err := star.Call(thread, inner, args, kwargs)
+			return ours(v), err
 		})
 	}
+	m.Members["time"] = method("time.time", timeBuiltin)
+	m.Members["parse_time"] = method("time.parse_time", parseTimeBuiltin)
+	m.Members["is_valid_timezone"] = method("time.is_valid_timezone", validZoneBuiltin)
 	return m
+}
+
+func timeBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	var year, month, day, hour, minute, second, nanosecond int
+	var location string
+	if len(args) > 0 {
+		return nil, fmt.Errorf("time.time: unexpected positional arguments: it takes year=, month= and so on")
+	}
+	if err := star.UnpackArgs("time.time", args, kwargs, "year?", &year, "month?", &month, "day?", &day, "hour?", &hour,
+		"minute?", &minute, "second?", &second, "nanosecond?", &nanosecond, "location?", &location); err != nil {
+		return nil, err
+	}
+	zone, err := zones.Load(location)
+	if err != nil {
+		return nil, fmt.Errorf("time.time: %w", err)
+	}
+	return momentOf(time.Date(year, time.Month(month), day, hour, minute, second, nanosecond, zone)), nil
 }
 
 // parseTimeBuiltin is the library's, except that an offset never becomes the zone of the machine.
@@ -46,12 +112,21 @@ func parseTimeBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (sta
 	if err := star.UnpackArgs("parse_time", args, kwargs, "x", &x, "format?", &format, "location?", &location); err != nil {
 		return nil, err
 	}
-	loc, err := time.LoadLocation(location)
+	zone, err := zones.Load(location)
 	if err != nil {
+		return nil, fmt.Errorf("time.parse_time: %w", err)
+	}
+	t, err := time.ParseInLocation(format, x, zone)
+	return momentOf(t), err
+}
+
+func validZoneBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	var name string
+	if err := star.UnpackPositionalArgs("time.is_valid_timezone", args, kwargs, 1, &name); err != nil {
 		return nil, err
 	}
-	t, err := time.ParseInLocation(format, x, loc)
-	return startime.Time(t), err
+	_, err := zones.Load(name)
+	return star.Bool(err == nil), nil
 }
 
 // startTimer asks for a timer in b's scope.
@@ -100,7 +175,7 @@ func sleepUntilBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple
 	if err := star.UnpackArgs("sleep_until", args, kwargs, "time", &v); err != nil {
 		return nil, err
 	}
-	t, ok := v.(startime.Time)
+	t, ok := v.(moment)
 	if !ok {
 		return nil, fmt.Errorf("sleep_until: wants a time, like time.now() + time.hour, got %s", v.Type())
 	}
@@ -108,7 +183,7 @@ func sleepUntilBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple
 	if err != nil {
 		return nil, err
 	}
-	return sleepFor(thread, max(time.Time(t).Sub(b.s.host.Now()), 0))
+	return sleepFor(thread, max(time.Time(t.Time).Sub(b.s.host.Now()), 0))
 }
 
 func timerBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {

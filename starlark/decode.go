@@ -17,6 +17,8 @@ import (
 	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
+
+	"github.com/senpuki/senpuki/internal/zones"
 )
 
 // decoder reads one JSON text.
@@ -485,10 +487,10 @@ func untagTime(list *star.List) star.Value {
 	if !ok1 || !ok2 || err != nil {
 		return nil
 	}
-	if loc, err := time.LoadLocation(string(zone)); err == nil && zone != "" && zone != "Local" {
-		t = t.In(loc)
+	if in, err := zones.Load(string(zone)); err == nil && zone != "" {
+		t = t.In(in)
 	}
-	return startime.Time(t)
+	return momentOf(t)
 }
 
 func elements(l *star.List) []star.Value {

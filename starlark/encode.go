@@ -114,8 +114,8 @@ func (e *encoder) value(v star.Value) *payloadError {
 			e.b = appendString(e.b, base64.StdEncoding.EncodeToString([]byte(v)))
 			return nil
 		})
-	case startime.Time:
-		e.time(time.Time(v))
+	case moment:
+		e.time(time.Time(v.Time))
 	case startime.Duration:
 		if e.form == plain {
 			return e.float(time.Duration(v).Seconds())

@@ -175,6 +175,35 @@ func TestCancelExecution(t *testing.T) {
 	}
 }
 
+// What a machine takes for its zone, or has in place of a zone, is not a script's business.
+func TestZones(t *testing.T) {
+	t.Setenv("TZ", "Asia/Tokyo")
+	t.Setenv("ZONEINFO", t.TempDir())
+	const refused = `the zone Local is another one on each machine: name it, as in "Europe/Paris"`
+	for text, want := range map[string]string{
+		`time.from_timestamp(0).in_location("Europe/Paris").hour`:                                 "1",
+		`time.time(year=2030, month=7, hour=3, location="Europe/Paris").in_location("UTC").hour`:  "1",
+		`time.parse_time("2030-01-01T00:00:00+09:00").in_location("Asia/Tokyo").hour`:             "0",
+		`str(time.parse_time("2030-01-01 05:00", "2006-01-02 15:04", "Asia/Tokyo"))`:              `"2030-01-01 05:00:00 +0900 JST"`,
+		`str(time.from_timestamp(0).in_location("Europe/Paris") + time.hour)`:                     `"1970-01-01 02:00:00 +0100 CET"`,
+		`(time.from_timestamp(9) - time.from_timestamp(4)).seconds`:                               "5.0",
+		`str(time.from_timestamp(9) - time.second)`:                                               `"1970-01-01 00:00:08 +0000 UTC"`,
+		`str(time.second + time.from_timestamp(9))`:                                               `"1970-01-01 00:00:10 +0000 UTC"`,
+		`sorted([time.from_timestamp(9), time.from_timestamp(4)])[0].unix`:                        "4",
+		`{time.from_timestamp(9): 1}[time.from_timestamp(9)]`:                                     "1",
+		`attempt(lambda: time.second - time.from_timestamp(9)).error.message`:                     `"unknown binary op: time.duration - time.time"`,
+		`attempt(lambda: time.from_timestamp(0).in_location("Local")).error.message`:              `"in_location: ` + strings.ReplaceAll(refused, `"`, `\"`) + `"`,
+		`attempt(lambda: time.time(year=2030, location="Local")).error.message`:                   `"time.time: ` + strings.ReplaceAll(refused, `"`, `\"`) + `"`,
+		`attempt(lambda: time.parse_time("x", "15:04", "Local")).error.message`:                   `"time.parse_time: ` + strings.ReplaceAll(refused, `"`, `\"`) + `"`,
+		`[time.is_valid_timezone(z) for z in ["Local", "UTC", "", "Asia/Tokyo", "Asia/Nowhere"]]`: "[false,true,true,true,false]",
+	} {
+		b, _, err := run(t, "def main():\n    return "+text+"\n", false)
+		if err != nil || string(b) != want {
+			t.Errorf("%s: %s, %v, want %s", text, b, err, want)
+		}
+	}
+}
+
 func TestNamesOfSteps(t *testing.T) {
 	t.Parallel()
 	_, w, err := run(t, `

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 )
@@ -158,7 +157,7 @@ func (t *tester) calls(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 		}
 		list = append(list, starlarkstruct.FromStringDict(starlarkstruct.Default, star.StringDict{
 			"args": positional, "kwargs": named, "attempt": star.MakeInt(c.Attempt),
-			"at": startime.Time(c.At.UTC()), "execution": star.String(c.Execution),
+			"at": momentOf(c.At.UTC()), "execution": star.String(c.Execution),
 		}))
 	}
 	return star.NewList(list), nil
@@ -215,7 +214,7 @@ func (t *tester) now(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star
 	if err := star.UnpackArgs("t.now", args, kwargs); err != nil {
 		return nil, err
 	}
-	return startime.Time(t.driver.Now().UTC()), nil
+	return momentOf(t.driver.Now().UTC()), nil
 }
 
 // testRun is an execution that a test has started.
