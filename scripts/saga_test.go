@@ -58,6 +58,26 @@ def main():
 `, `["Cancelled",["undone"]]`)
 }
 
+// What cannot be called is refused before the step has done anything, and what was done before is undone.
+func TestSagaRefusesWhatCannotUndo(t *testing.T) {
+	t.Parallel()
+	runTwice(t, `
+load("@std/saga.star", "saga")
+load("@std/shell.star", "sh")
+
+def main():
+    done = []
+    def body(s, how):
+        s.step(done.append, "a", undo = bind(done.append, "undo a"))
+        if how == "step":
+            s.step(done.append, "b", undo = sh("echo 1"))
+        else:
+            s.parallel([s.task(done.append, "b", undo = 5)])
+    errors = [attempt(saga, body, how).error for how in ["step", "task"]]
+    return [[e.message for e in errors], done]
+`, `[["saga: undo is a function without parameters, as bind(refund, id) makes one; got string","saga: undo is a function without parameters, as bind(refund, id) makes one; got int"],["a","undo a","a","undo a"]]`)
+}
+
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	runTwice(t, `
