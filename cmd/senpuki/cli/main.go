@@ -33,6 +33,7 @@ type app struct {
 	redis      string // as given
 	json       bool
 	configPath string // as given
+	maxSteps   int    // as given; 0: not
 
 	wake *redis.Notifier // nil: no wake-ups over Redis
 

@@ -130,6 +130,29 @@ func (a *app) countSetting(flags *pflag.FlagSet, name, env string, file int, to 
 	return nil
 }
 
+// stepsFlag adds the bound of a script's turns to a command that runs scripts.
+func (a *app) stepsFlag(flags *pflag.FlagSet) {
+	flags.IntVar(&a.maxSteps, "max-steps", 0, "interpreter steps that a script may take between two waits, else it is stuck (default 100000000)")
+}
+
+// steps is that bound in force, 0 when nobody named one.
+func (a *app) steps() (uint64, error) {
+	n := a.maxSteps
+	if n == 0 {
+		n = a.file.MaxSteps
+		if v := a.env("SENPUKI_MAX_STEPS"); v != "" {
+			var err error
+			if n, err = strconv.Atoi(v); err != nil {
+				return 0, usage("SENPUKI_MAX_STEPS: %q is not a number", v)
+			}
+		}
+	}
+	if n < 0 {
+		return 0, usage("--max-steps: %d is negative", n)
+	}
+	return uint64(n), nil
+}
+
 // logFlags are how logs are written.
 type logFlags struct{ format, level string }
 

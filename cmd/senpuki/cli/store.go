@@ -131,6 +131,11 @@ func (a *app) databaseName() string {
 
 // newEngine is engine.New with the wake-ups that are asked for.
 func (a *app) newEngine(store backend.Store, registry *activities.Registry, o engine.Options) (*engine.Engine, error) {
+	steps, err := a.steps()
+	if err != nil {
+		return nil, err
+	}
+	o.MaxSteps = steps
 	if a.wake != nil {
 		o.Notifier = a.wake
 	}

@@ -25,6 +25,7 @@ type File struct {
 
 	Database   string              `toml:"database"`
 	Redis      string              `toml:"redis"`
+	MaxSteps   int                 `toml:"max_steps"` // of a script's turn; 0: the default
 	Worker     Worker              `toml:"worker"`
 	Log        Log                 `toml:"log"`
 	Retention  Retention           `toml:"retention"`

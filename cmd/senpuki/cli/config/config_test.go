@@ -73,6 +73,7 @@ func TestRefused(t *testing.T) {
 		{"[activities.a]\ntimeout = '1s'", "f.toml:1: activities.a: the command is empty"},
 		{"[activities.a]\ncommand = ['x']\ntimeout = 'soon'", `f.toml:3: activities.a.timeout: "soon" is not a duration`},
 		{"[activities.\"a b\"]\ncommand = ['x']", "f.toml:1: activities.a b: activity"},
+		{"max_steps = -1", "f.toml:1: max_steps: -1 is negative"},
 		{"[worker]\nconcurrency = -1", "f.toml:2: worker.concurrency: -1 is negative"},
 		{"[worker]\nconcurrency = 'many'", "f.toml:2:15: "},
 		{"[worker]\nallow = ['shel']", `f.toml:2: worker.allow: "shel" is none of shell, http, file`},

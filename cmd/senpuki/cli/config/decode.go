@@ -66,6 +66,9 @@ func (f *File) validate(wrong func(key []string, err error)) {
 			wrong([]string{"worker", list.key}, fmt.Errorf("%s has no name", list.noun))
 		}
 	}
+	if f.MaxSteps < 0 {
+		wrong([]string{"max_steps"}, fmt.Errorf("%d is negative", f.MaxSteps))
+	}
 	if f.Worker.Concurrency < 0 {
 		wrong([]string{"worker", "concurrency"}, fmt.Errorf("%d is negative", f.Worker.Concurrency))
 	}
