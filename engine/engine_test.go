@@ -190,16 +190,23 @@ func TestExpiry(t *testing.T) {
 		w := newWorld(t)
 		e, stop := w.engine(Options{})
 		w.deploy(e, `
-def main():
-    sleep("2h")
+def main(how):
+    err = attempt(sleep, "2h").error
+    if how == "passed on":
+        err.reraise()
+    if how == "another":
+        fail("cleaning up")
+    return "caught"
 `)
-		id := w.dispatch(e, Input{}, DispatchOptions{Expiry: time.Hour})
-		w.finishWithin(e, id, 90*time.Minute)
-		r := w.finish(e, id)
-		stop()
-		if r.Execution.State != backend.TimedOut || r.Failure == nil || r.Failure.Kind != "Timeout" {
-			t.Fatalf("%s %+v", r.Execution.State, r.Failure)
+		for how, want := range map[string]backend.State{"passed on": backend.TimedOut, "caught": backend.TimedOut, "another": backend.Failed} {
+			id := w.dispatch(e, Input{Args: []any{how}}, DispatchOptions{Expiry: time.Hour})
+			w.finishWithin(e, id, 90*time.Minute)
+			r := w.finish(e, id)
+			if r.Execution.State != want || r.Failure == nil || (want == backend.TimedOut) != (r.Failure.Kind == "Timeout") || r.Execution.Result != nil {
+				t.Errorf("%s: %s %+v", how, r.Execution.State, r.Failure)
+			}
 		}
+		stop()
 		w.check()
 	})
 }

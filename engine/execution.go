@@ -367,10 +367,10 @@ func (x *execution) end(value []byte, failure *starlark.Failure) error {
 	}
 	t := x.turn(backend.Finish)
 	switch {
+	case x.expired && (failure == nil || failure.Kind == "Cancelled"): // what it caught and then returned comes too late
+		t.State, t.Failure = backend.TimedOut, encodeFailure(x.cancelled)
 	case failure == nil:
 		t.State, t.Result = backend.Completed, value
-	case x.expired && failure.Kind == "Cancelled":
-		t.State, t.Failure = backend.TimedOut, encodeFailure(x.cancelled)
 	case x.cancelled != nil && failure.Kind == "Cancelled":
 		t.State, t.Failure = backend.Cancelled, encodeScriptFailure(failure)
 	default:

@@ -4,6 +4,7 @@ package starlark
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,7 +265,7 @@ func (h *handle) set(name string, v star.Value) (err error) {
 	case "version":
 		o.Version, err = textOption(v)
 	case "rate":
-		o.Rate, err = textOption(v)
+		o.Rate, err = rateOption(v)
 	case "key":
 		if fn, ok := v.(star.Callable); ok {
 			h.key = fn
@@ -298,6 +299,20 @@ func textOption(v star.Value) (*string, error) {
 	return &s, nil
 }
 
+// rateOption takes a number per duration, "100/1m".
+func rateOption(v star.Value) (*string, error) {
+	s, err := textOption(v)
+	if err != nil {
+		return nil, err
+	}
+	count, per, _ := strings.Cut(*s, "/")
+	n, err := strconv.Atoi(strings.TrimSpace(count))
+	if d, wrong := duration(star.String(strings.TrimSpace(per))); err != nil || wrong != nil || n < 1 || d <= 0 {
+		return nil, fmt.Errorf("wants a number per duration, such as \"100/1m\", got %q", *s)
+	}
+	return s, nil
+}
+
 func boolOption(v star.Value) (*bool, error) {
 	b, ok := v.(star.Bool)
 	if !ok {
@@ -308,12 +323,16 @@ func boolOption(v star.Value) (*bool, error) {
 }
 
 func intOption(v star.Value, least int) (*int, error) {
-	n, err := star.AsInt32(v)
-	if err != nil {
+	i, ok := v.(star.Int)
+	if !ok {
 		return nil, fmt.Errorf("wants an int, got %s", v.String())
 	}
-	if n < least {
-		return nil, fmt.Errorf("wants at least %d, got %d", least, n)
+	n, err := star.AsInt32(i)
+	switch {
+	case err != nil && i.Sign() > 0:
+		return nil, fmt.Errorf("wants at most %d, got %s", math.MaxInt32, i)
+	case err != nil || n < least:
+		return nil, fmt.Errorf("wants at least %d, got %s", least, i)
 	}
 	return &n, nil
 }
