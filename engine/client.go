@@ -230,18 +230,21 @@ func (e *Engine) Logs(ctx context.Context, id string, from LogPosition) ([]LogLi
 
 // Signal sends a signal: payload is plain JSON. backend.ErrNotFound when there
 // is no such execution, backend.ErrClosed when it has ended.
-func (e *Engine) Signal(ctx context.Context, id, name string, payload []byte) error {
-	if name == "" {
+func (e *Engine) Signal(ctx context.Context, id, signal string, payload []byte) error {
+	if signal == "" {
 		return errors.New("a signal needs a name")
+	}
+	if failure := unfit(name{"the signal's name", signal, maxName}); failure != nil {
+		return errors.New(failure.Message)
 	}
 	if len(payload) > e.options.MaxValue {
 		return fmt.Errorf("payload has %d bytes, the limit for one value is %d", len(payload), e.options.MaxValue)
 	}
 	stored, err := starlark.FromPlain(payload)
 	if err != nil {
-		return fmt.Errorf("payload of signal %s: %w", name, err)
+		return fmt.Errorf("payload of signal %s: %w", signal, err)
 	}
-	return e.send(ctx, backend.Message{Execution: id, Kind: backend.Signal, Name: name, Payload: stored})
+	return e.send(ctx, backend.Message{Execution: id, Kind: backend.Signal, Name: signal, Payload: stored})
 }
 
 // Cancel asks an execution to cancel itself: its script sees Cancelled at its

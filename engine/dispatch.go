@@ -229,7 +229,10 @@ func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o 
 	if n.ID == "" {
 		n.ID = newID()
 	}
-	if failure := tooLong(name{"the id", n.ID, maxName}, name{"the queue's name", n.Queue, maxName}); failure != nil {
+	if failure := unfit(name{"the id", n.ID, maxName}, name{"the queue's name", n.Queue, maxName}); failure != nil {
+		return nil, errors.New(failure.Message)
+	}
+	if failure := unfitTags(n.Tags); failure != nil {
 		return nil, errors.New(failure.Message)
 	}
 	if n.Function == "" {

@@ -141,8 +141,13 @@ func entryName(c *starlark.Command) string {
 func (x *execution) refuse(st *step) *activities.Failure {
 	c := &st.cmd
 	x.w.configure(st)
-	if failure := tooLong(name{"the activity's name", c.Name, maxName}, name{"a queue's name", st.queue, maxName}); failure != nil {
-		return failure
+	if st.act == nil || st.queue != "" || st.tags != nil { // what is registered is fit
+		if failure := unfit(name{"the activity's name", c.Name, maxName}, name{"a queue's name", st.queue, maxName}); failure != nil {
+			return failure
+		}
+		if failure := unfitTags(st.tags); failure != nil {
+			return failure
+		}
 	}
 	if st.act == nil {
 		if !x.away(st) {

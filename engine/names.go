@@ -4,6 +4,9 @@ package engine
 
 import (
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/senpuki/senpuki/activities"
 )
@@ -21,14 +24,32 @@ type name struct {
 	most       int
 }
 
-// tooLong refuses a name before it gets to the store: what an index refuses there would keep a whole batch from landing.
-func tooLong(names ...name) *activities.Failure {
+// unfit refuses a name before it gets to the store: what an index refuses there would keep a whole batch from landing,
+// and what nobody can type or tell from another breaks every list that it stands in.
+func unfit(names ...name) *activities.Failure {
 	for _, n := range names {
-		if len(n.text) > n.most {
-			return &activities.Failure{
-				Kind: activities.KindBadArguments, NoRetry: true,
-				Message: fmt.Sprintf("%s has %d bytes, at most %d are allowed", n.what, len(n.text), n.most),
-			}
+		wrong := ""
+		switch {
+		case len(n.text) > n.most:
+			wrong = fmt.Sprintf("has %d bytes, at most %d are allowed", len(n.text), n.most)
+		case strings.ContainsFunc(n.text, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }):
+			wrong = fmt.Sprintf("%q has control characters", n.text)
+		default:
+			continue
+		}
+		return &activities.Failure{Kind: activities.KindBadArguments, NoRetry: true, Message: n.what + " " + wrong}
+	}
+	return nil
+}
+
+// unfitTags is unfit for tags.
+func unfitTags(tags []string) *activities.Failure {
+	for _, t := range tags {
+		if t == "" {
+			return &activities.Failure{Kind: activities.KindBadArguments, NoRetry: true, Message: "a tag has no name"}
+		}
+		if failure := unfit(name{"a tag", t, maxName}); failure != nil {
+			return failure
 		}
 	}
 	return nil

@@ -46,7 +46,10 @@ func (x *execution) refuseChild(st *step) *activities.Failure {
 	if q := c.Child.Queue; q != nil {
 		names = append(names, name{"a queue's name", *q, maxName})
 	}
-	if failure := tooLong(names...); failure != nil {
+	if failure := unfit(names...); failure != nil {
+		return failure
+	}
+	if failure := unfitTags(c.Child.Tags); failure != nil {
 		return failure
 	}
 	st.digest = x.rec.Digest
