@@ -5,6 +5,7 @@ package engine
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -126,9 +127,14 @@ func (x *execution) replayIssue(c starlark.Command) error {
 		return nil
 	}
 	if !e.is(entryAsk) && !e.is(entryRefused) || string(e.command) != string(c.Kind) ||
-		string(e.name) != entryName(&c) || string(e.target) != c.Target ||
-		e.delay != c.Delay.Microseconds() || !sameValue(e.args, c.Args) || !sameValue(e.kwargs, c.Kwargs) {
+		string(e.name) != entryName(&c) || string(e.target) != c.Target || e.delay != c.Delay.Microseconds() {
 		return differs()
+	}
+	if !sameValue(e.args, c.Args) || !sameValue(e.kwargs, c.Kwargs) {
+		if !x.askedByThis() {
+			return differs()
+		}
+		c.Args, c.Kwargs = bytes.Clone(e.args), bytes.Clone(e.kwargs)
 	}
 	x.journal.advance()
 	if e.is(entryRefused) {
@@ -145,7 +151,7 @@ func (x *execution) replayIssue(c starlark.Command) error {
 			st.digest = string(e.digest)
 		}
 	}
-	st.memo, st.copied = string(e.memo), x.copied()
+	st.memo, st.source = string(e.memo), x.source
 	if e.attempt > 0 {
 		st.begun, st.running, st.remote = e.attempt, true, e.task != 0
 	}
@@ -214,7 +220,9 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 		}
 		switch string(e.kind) {
 		case entryRerun:
-			x.reran = true
+			if err := x.readOn(e); err != nil {
+				return d, false, err
+			}
 			continue
 		case entryUpgrade:
 			x.moved = x.moved || e.failure == nil
@@ -292,11 +300,11 @@ func (x *execution) goLive() error {
 	}
 	x.live, x.fresh = true, true
 	x.w.options.Metrics.replay(x.replayAt)
-	begins := x.copied() // a rerun goes on for the first time
+	begins := x.source != nil // a rerun goes on for the first time
 	unbegun := x.neverBegan()
 	if begins {
 		x.put(&entry{kind: []byte(entryRerun), at: x.stamp()})
-		x.reran = true
+		x.source = nil
 	}
 	x.journal = nil
 	x.scheduleExpiry()
@@ -356,12 +364,26 @@ func (x *execution) goLive() error {
 	return nil
 }
 
-// copied reports whether the journal is where it was copied from an earlier run.
-func (x *execution) copied() bool { return x.carried.Rerun && !x.reran }
+// readOn notes that what follows in the journal was asked for in a later run than what is before.
+func (x *execution) readOn(e *entry) error {
+	x.source = nil
+	if e.value == nil {
+		return nil
+	}
+	x.source = new(originRun)
+	if err := json.Unmarshal(e.value, x.source); err != nil {
+		return fmt.Errorf("%w: the run that the journal was copied from: %w", errRow, err)
+	}
+	return nil
+}
+
+// askedByThis reports whether the journal is where the same code asked for what an earlier run did. Only what a script
+// knows of its run, such as info.run, may be another now; what was asked for stays what it was.
+func (x *execution) askedByThis() bool { return x.source != nil && x.source.Digest == x.prog.Digest() }
 
 // keyRun is the execution and run in a step's idempotency key: those in which it was first asked for.
 func (x *execution) keyRun(st *step) (id string, run int) {
-	if o := x.carried.Origin; o != nil && st.copied {
+	if o := st.source; o != nil {
 		return o.ID, o.Run
 	}
 	return x.rec.ID, x.rec.RunNumber

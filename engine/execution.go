@@ -77,7 +77,7 @@ type execution struct {
 	moved        bool             // the journal says that the code was replaced
 	proof        bool             // only replayed, in memory
 	watch        watcher          // of a proof, may be nil
-	reran        bool             // the part of the journal that was copied from an earlier run is read
+	source       *originRun       // that asked for the entries which are read now, and whose journal was copied; nil: this run
 	carried      *carried         // what the run took over from the one before
 	listening    []listening      // in the order in which they were asked for
 	lines        int64
@@ -285,7 +285,7 @@ func (x *execution) rewind() error {
 	x.seq, x.lines, x.now = 0, 0, 0
 	x.slots += len(x.starting) // of a turn that did not land
 	x.ready, x.starting, x.consumed, x.listening = nil, nil, nil, nil
-	x.cancelled, x.expired, x.reran, x.moved = nil, false, false, false
+	x.cancelled, x.expired, x.source, x.moved = nil, false, nil, false
 	x.discard()
 	rows, err := x.w.journal(x.rec.Run)
 	if err != nil {
@@ -327,6 +327,9 @@ func (x *execution) open(rows [][]byte) error {
 			return fmt.Errorf("%w: what the run took over: %w", errRow, err)
 		}
 	}
+	if x.carried.Rerun {
+		x.source = x.carried.Origin
+	}
 	x.journal.advance()
 	for { // what a run that had only begun was told before its script ran
 		e, err := x.journal.peek()
@@ -334,7 +337,9 @@ func (x *execution) open(rows [][]byte) error {
 		case err != nil || e == nil:
 			return err
 		case e.is(entryRerun):
-			x.reran = true
+			if err := x.readOn(e); err != nil {
+				return err
+			}
 		case e.is(entryUpgrade):
 			x.moved = x.moved || e.failure == nil
 		default:

@@ -25,7 +25,7 @@ const (
 	entryCrash   = "crash"   // an attempt was begun and its process died
 	entryBack    = "back"    // an attempt was handed back unfinished
 	entryGot     = "got"     // an outcome that is durable but not yet delivered
-	entryRerun   = "rerun"   // what is before was copied from an earlier run
+	entryRerun   = "rerun"   // what is before was copied from an earlier run; what follows too, from the run in its value, if it has one
 	entryUpgrade = "upgrade" // the execution moved to the code of this digest, or with a failure did not
 	entryDone    = "done"    // D: a step's value
 	entryFailed  = "failed"  // D: a step's final failure

@@ -222,10 +222,14 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 		if i > 0 && e.row != j[i-1].row {
 			flush(&j[i-1])
 		}
-		if e.is(entryStart) {
-			if e.entry, err = origin(e.entry, x); err != nil {
-				return nil, nil, err
-			}
+		switch {
+		case e.is(entryStart):
+			e.entry, err = origin(e.entry, x)
+		case e.is(entryRerun):
+			e.entry, err = source(e.entry, x)
+		}
+		if err != nil {
+			return nil, nil, err
 		}
 		if string(e.step) == again && again != "" && e.forgettable() {
 			continue
@@ -273,16 +277,32 @@ func origin(e entry, x *backend.Execution) (entry, error) {
 	if c.Origin == nil {
 		c.Origin = &originRun{ID: x.ID, Run: x.RunNumber}
 	}
+	c.Origin.Digest = x.Digest
 	c.Rerun = true
 	value, err := json.Marshal(c)
 	e.value = value
 	return e, err
 }
 
-// originRun names the run in which the journal of a rerun began.
+// source notes in a rerun entry the run that asked for what follows: x, unless it is older.
+func source(e entry, x *backend.Execution) (entry, error) {
+	o := originRun{ID: x.ID, Run: x.RunNumber}
+	if e.value != nil {
+		if err := json.Unmarshal(e.value, &o); err != nil {
+			return e, fmt.Errorf("%w: the run that the journal was copied from: %w", errRow, err)
+		}
+	}
+	o.Digest = x.Digest
+	value, err := json.Marshal(o)
+	e.value = value
+	return e, err
+}
+
+// originRun names a run in which a part of the journal of a rerun was first written, and the code that has since replayed it.
 type originRun struct {
-	ID  string `json:"id"`
-	Run int    `json:"run"`
+	ID     string `json:"id"`
+	Run    int    `json:"run"`
+	Digest string `json:"digest,omitempty"`
 }
 
 // Letter is a dead letter as clients see it.

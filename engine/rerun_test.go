@@ -6,11 +6,113 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 )
+
+// What a script knows of its run is another one after a retry, and of its execution after a fork. What was asked for before stays as it was.
+func TestRerunOfWhatNamesItsRun(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var said []string
+			broken := true
+			w.register("say", func(text string) (string, error) { said = append(said, text); return text, nil }, activities.Options{Params: []string{"text"}})
+			w.register("fragile", func(text string) (string, error) {
+				said = append(said, text)
+				if broken {
+					return "", activities.Fail("Broken", "not now")
+				}
+				return text, nil
+			}, activities.Options{Retry: activities.RetryPolicy{MaxAttempts: 1}})
+			e, stop := w.engine(Options{ReplayAlways: always})
+			script := `
+say = activity("say")
+fragile = activity("fragile")
+def main():
+    a = say("%s %d" % (info.id, info.run))
+    b = fragile("%s %d" % (info.id, info.run))
+    return [a, b, say(text = "%s %d" % (info.id, info.run))]
+`
+			w.deploy(e, script)
+			id := w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
+			w.finish(e, id)
+			broken = false
+			if err := e.Retry(t.Context(), id, RerunOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			want(t, w.finish(e, id), `["x 1","x 1","x 2"]`)
+			if v, err := e.Replay(t.Context(), id, ""); err != nil || !v.Fits {
+				t.Errorf("replay: %+v, %v", v, err)
+			}
+			fork, err := e.Fork(t.Context(), id, RerunOptions{From: "3", ID: "y"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, w.finish(e, fork), `["x 1","x 1","x 2"]`)
+			if fork, err = e.Fork(t.Context(), fork, RerunOptions{From: "2", ID: "z"}); err != nil {
+				t.Fatal(err)
+			}
+			want(t, w.finish(e, fork), `["x 1","x 1","z 1"]`)
+			if got := strings.Join(said, ","); got != "x 1,x 1,x 1,x 2,x 2,x 1,z 1" {
+				t.Errorf("said %s", got)
+			}
+			// Other code that asks for something else is told so.
+			other, err := e.Load(t.Context(), fstest.MapFS{"test.star": {Data: []byte(strings.ReplaceAll(script, `"%s %d" % (info.id, info.run)`, `"other"`))}}, "test.star")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fork, err = e.Fork(t.Context(), id, RerunOptions{From: "3", ID: "o", Code: &other}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if x, err := e.State(t.Context(), fork); err != nil || x.Stuck == nil || !strings.Contains(x.Stuck.Reason, "nondeterminism") {
+				t.Errorf("%+v, %v", x.Stuck, err)
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
+// A step that was first asked for in the second run keeps that run's key in the third and the fourth.
+func TestIdempotencyKeysOverReruns(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var keys []string
+			works := "" // the last step that does
+			w.register("fragile", func(ctx context.Context, n int) (int, error) {
+				keys = append(keys, activities.Info(ctx).IdempotencyKey)
+				if !strings.Contains(works, activities.Info(ctx).Step) {
+					return 0, activities.Fail("Broken", "not now")
+				}
+				return n, nil
+			}, activities.Options{Retry: activities.RetryPolicy{MaxAttempts: 1}})
+			e, stop := w.engine(Options{ReplayAlways: always})
+			w.deploy(e, "fragile = activity(\"fragile\")\ndef main():\n    return [fragile(n) for n in range(3)]\n")
+			id := w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
+			w.finish(e, id)
+			for _, works = range []string{"1", "1", "12", "123"} {
+				if err := e.Retry(t.Context(), id, RerunOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				w.finish(e, id)
+			}
+			want(t, w.finish(e, id), `[0,1,2]`)
+			if got, want := strings.Join(keys, " "), "x/1/1 x/1/1 x/2/2 x/2/2 x/2/2 x/4/3 x/4/3"; got != want {
+				t.Errorf("keys %s, want %s", got, want)
+			}
+			stop()
+			w.check()
+		})
+	}
+}
 
 func TestRetryGoesOnFromTheFailedStep(t *testing.T) {
 	t.Parallel()

@@ -30,10 +30,10 @@ type step struct {
 	got   *event            // an outcome that is durable and waits for its delivery
 	timer *time.Timer
 
-	copied bool   // asked for in an earlier run, whose journal was copied
-	remote bool   // the newest attempt is a task
-	memo   string // hash of the memo that it shares
-	held   bool   // it computes the memo
+	source *originRun // that first asked for it, and whose journal was copied; nil: this run
+	remote bool       // the newest attempt is a task
+	memo   string     // hash of the memo that it shares
+	held   bool       // it computes the memo
 
 	// resolved from the registration and the script's options, when first needed
 	resolved     bool
