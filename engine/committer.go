@@ -60,14 +60,16 @@ func (w *write) size() int {
 // committer merges writes: while one transaction is in flight the next one
 // gathers. Its goroutines take turns: while one answers for what has landed, another's batch is on its way.
 type committer struct {
-	store   backend.Store
-	session backend.SessionID
-	ctx     context.Context  // ends when the session is lost or the engine is killed
-	onError func(error)      // told of a fault that is being retried
-	now     func() time.Time // estimated database time
-	commits atomic.Int64
-	tell    func(backend.Hint) // nil: nobody listens
-	metrics *Metrics
+	store    backend.Store
+	session  backend.SessionID
+	ctx      context.Context  // ends when the session is lost or the engine is killed
+	onError  func(error)      // told of a fault that is being retried
+	onAnswer func()           // told when what failed has been answered
+	now      func() time.Time // estimated database time
+	commits  atomic.Int64
+	retrying atomic.Int32       // batches that have failed and are tried again
+	tell     func(backend.Hint) // nil: nobody listens
+	metrics  *Metrics
 
 	lanes chan struct{} // as many as transactions may be in flight
 	news  chan struct{} // capacity 1: the queue is not empty
@@ -294,6 +296,12 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Repl
 		}
 	}
 	begun, delay := time.Now(), 10*time.Millisecond
+	failed := false
+	defer func() {
+		if failed {
+			c.retrying.Add(-1)
+		}
+	}()
 	for {
 		var reply backend.Reply
 		var landed bool
@@ -309,13 +317,22 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Repl
 			c.metrics.commit(len(writes), started, !landed && !answered(err))
 		}
 		switch {
-		case landed:
-			c.announce(&b)
-			return reply, nil
-		case answered(err):
+		case landed, answered(err):
+			if failed {
+				failed = false
+				c.retrying.Add(-1)
+				c.onAnswer()
+			}
+			if landed {
+				c.announce(&b)
+			}
 			return reply, err
 		case c.ctx.Err() != nil:
 			return reply, backend.ErrFenced
+		}
+		if !failed {
+			failed = true
+			c.retrying.Add(1)
 		}
 		c.onError(err)
 		if len(b.Create) > 0 && (errors.Is(err, backend.ErrFull) || time.Since(begun) > patience) {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -255,6 +257,91 @@ func (f *full) Commit(ctx context.Context, b backend.Batch) (backend.Reply, erro
 		return backend.Reply{}, backend.ErrFull
 	}
 	return f.Store.Commit(ctx, b)
+}
+
+// readOnly is a store that can be read and not written while on.
+type readOnly struct {
+	backend.Store
+	on *atomic.Bool
+}
+
+func (r readOnly) refuse() error {
+	if r.on.Load() {
+		return backend.ErrFull
+	}
+	return nil
+}
+
+func (r readOnly) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	if err := r.refuse(); err != nil {
+		return backend.Reply{}, err
+	}
+	return r.Store.Commit(ctx, b)
+}
+
+func (r readOnly) Beat(ctx context.Context, id backend.SessionID, info []byte) (time.Time, error) {
+	if err := r.refuse(); err != nil {
+		return time.Time{}, err
+	}
+	return r.Store.Beat(ctx, id, info)
+}
+
+func (r readOnly) Revoke(ctx context.Context, id backend.SessionID) error {
+	if err := r.refuse(); err != nil {
+		return err
+	}
+	return r.Store.Revoke(ctx, id)
+}
+
+// While nobody can write, nobody can be heard: that is no reason to take over what is another's.
+func TestNobodyIsRevokedForADatabaseThatTakesNoWrites(t *testing.T) {
+	t.Parallel()
+	for _, pause := range []time.Duration{9 * time.Second, 15 * time.Second, 5 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var on atomic.Bool
+			var log strings.Builder
+			options := Options{MaxConcurrency: 1, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+			e, stop := w.engineOn(readOnly{w.store, &on}, options)
+			w.deploy(e, `
+nap = activity("nap", max_crashes = 0)
+add = activity("add")
+def main(ms):
+    for i in range(3):
+        add(i, 1)
+        sleep(1)
+    return nap(ms)
+`)
+			first := w.dispatch(e, Input{Args: []any{400_000}}, DispatchOptions{})
+			synctest.Wait()
+			other, stopOther := w.engineOn(readOnly{w.store, &on}, options)
+			second := w.dispatch(other, Input{Args: []any{400_001}}, DispatchOptions{})
+			time.Sleep(4500 * time.Millisecond) // both nap
+			on.Store(true)
+			time.Sleep(pause)
+			if e.Health().Fault == nil || other.Health().Fault == nil {
+				t.Errorf("health after %v: %v, %v", pause, e.Health().Fault, other.Health().Fault)
+			}
+			on.Store(false)
+			time.Sleep(time.Minute)
+			if e.Health().Fault != nil || other.Health().Fault != nil {
+				t.Errorf("health a minute later: %v, %v", e.Health().Fault, other.Health().Fault)
+			}
+			want(t, w.finish(e, first), "400000")
+			want(t, w.finish(other, second), "400001")
+			stop()
+			stopOther()
+			w.check()
+			for _, words := range []string{"the database does not answer", "the database answers again"} {
+				if n := strings.Count(log.String(), words); n != 2 {
+					t.Errorf("%q was logged %d times, want once by each worker", words, n)
+				}
+			}
+			if strings.Contains(log.String(), "silent") || strings.Contains(log.String(), "lost its session") {
+				t.Errorf("somebody was revoked:\n%s", &log)
+			}
+		})
+	}
 }
 
 func TestAFullDiskLosesNothing(t *testing.T) {

@@ -151,6 +151,7 @@ func (w *worker) heartbeat() {
 		case err == nil:
 			w.clock.set(now, before)
 			w.beaten.Store(&before)
+			w.answers()
 			w.watchTasks()
 		case errors.Is(err, backend.ErrFenced):
 			w.lose()
@@ -168,8 +169,8 @@ type watched struct {
 }
 
 // neighbours revokes sessions whose process is dead, or whose counter has stood
-// still for a session's life while we had access to the database all along. It
-// returns whether work may have become free.
+// still for a session's life while we could write all along: a database that takes no
+// writes silences everybody. It returns whether work may have become free.
 func (w *worker) neighbours(ctx context.Context) (freed bool, err error) {
 	sessions, err := w.store.Sessions(ctx)
 	if err != nil {
@@ -178,7 +179,8 @@ func (w *worker) neighbours(ctx context.Context) (freed bool, err error) {
 	}
 	w.meet(sessions)
 	now := time.Now()
-	if now.Sub(w.lastLook) > w.options.SessionLife/2 { // we slept ourselves
+	failed := w.failing.Swap(false)
+	if failed || now.Sub(*w.beaten.Load()) > w.options.SessionLife*2/3 || now.Sub(w.lastLook) > w.options.SessionLife/2 { // the last: we slept ourselves
 		w.watched = nil
 	}
 	w.lastLook = now
@@ -190,18 +192,18 @@ func (w *worker) neighbours(ctx context.Context) (freed bool, err error) {
 		old, known := w.watched[s.ID]
 		switch {
 		case gone(s, w.me):
-			w.log.Info("a worker of this machine has died; its executions are taken over", "session", s.ID, "pid", s.PID)
 			if err := w.revoke(ctx, s.ID); err != nil {
 				return true, err
 			}
+			w.log.Info("a worker of this machine has died; its executions are taken over", "session", s.ID, "pid", s.PID)
 			continue
 		case !known || old.beat != s.Beat:
 			old = watched{beat: s.Beat, since: now}
 		case now.Sub(old.since) > w.options.SessionLife:
-			w.log.Info("a worker is silent; its executions are taken over", "session", s.ID, "host", s.Host)
 			if err := w.revoke(ctx, s.ID); err != nil {
 				return true, err
 			}
+			w.log.Info("a worker is silent; its executions are taken over", "session", s.ID, "host", s.Host)
 			continue
 		}
 		seen[s.ID] = old

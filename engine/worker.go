@@ -55,7 +55,8 @@ type worker struct {
 	watched   map[backend.SessionID]watched // owned by the loop
 	lastLook  time.Time
 	reclaimed time.Time   // when what gone sessions owned was last freed
-	faulty    atomic.Bool // the database failed at the last try
+	faulty    atomic.Bool // the database failed, and has taken no write since
+	failing   atomic.Bool // likewise, for who looks after neighbours
 	last      atomic.Pointer[error]
 	lost      atomic.Bool // the session is given up
 	doubts    doubts
@@ -78,7 +79,7 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 	w.parking.max = e.options.MaxParked
 	w.sharing.behind.Store(noBacklog)
 	w.slots.freed = w.slotFreed
-	w.committer = &committer{store: e.store, session: id, news: make(chan struct{}, 1), ctx: w.ctx, onError: w.fault, metrics: e.options.Metrics, now: func() time.Time { return fromMicro(w.clock.now()) }}
+	w.committer = &committer{store: e.store, session: id, news: make(chan struct{}, 1), ctx: w.ctx, onError: w.fault, onAnswer: w.answers, metrics: e.options.Metrics, now: func() time.Time { return fromMicro(w.clock.now()) }}
 	if e.wakeups.notifier != nil {
 		w.committer.tell = e.tell
 	}
@@ -102,8 +103,16 @@ func (w *worker) observe(ev Event) {
 // fault notes that the database failed and that it will be tried again.
 func (w *worker) fault(err error) {
 	w.last.Store(&err)
+	w.failing.Store(true)
 	if w.ctx.Err() == nil && !w.faulty.Swap(true) {
 		w.log.Warn("the database does not answer; trying again", "error", err)
+	}
+}
+
+// answers notes that the database has taken a write. That it can be read says little: a disk is full, a server is a standby.
+func (w *worker) answers() {
+	if w.committer.retrying.Load() == 0 && w.faulty.Swap(false) {
+		w.log.Info("the database answers again")
 	}
 }
 
@@ -289,9 +298,6 @@ func (e *Engine) Held() int {
 func (w *worker) report(err error) {
 	switch {
 	case err == nil:
-		if w.faulty.Swap(false) {
-			w.log.Info("the database answers again")
-		}
 	case errors.Is(err, backend.ErrFenced):
 		w.lose()
 	default:
