@@ -123,6 +123,32 @@ func TestWakeUpsReachOtherProcesses(t *testing.T) {
 	}
 }
 
+// Whoever let a sleeper go told the others, once. A worker that comes later finds out by itself, though it looks seldom.
+func TestALaterWorkerKnowsWhatIsDue(t *testing.T) {
+	t.Parallel()
+	for _, after := range []time.Duration{16 * time.Second, 20 * time.Minute} { // the second: many looks later
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			o := Options{Notifier: &wire{}, ReleaseAfter: time.Second}
+			e, stop := w.engine(o)
+			w.deploy(e, "def main(d):\n    begun = time.now()\n    sleep(d)\n    return (time.now() - begun).seconds\n")
+			id := w.dispatch(e, Input{Args: []any{after.Seconds() + 8}}, DispatchOptions{})
+			time.Sleep(5 * time.Second) // it is let go
+			stop()
+			begun := time.Now()
+			e, stop = w.engine(o)
+			if _, err := e.Wait(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+			if late := time.Since(begun) - (after + 3*time.Second); late < 0 || late > 100*time.Millisecond {
+				t.Errorf("%v late", late)
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
 // Hints that gather are sent as one, and one with too many names says nothing in particular.
 func TestHintsGather(t *testing.T) {
 	t.Parallel()

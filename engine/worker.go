@@ -219,6 +219,9 @@ func (w *worker) loop(ctx context.Context) bool {
 			swept = time.Now()
 			w.parking.sweep(w.options.ReleaseAfter)
 		}
+		if forced && !more {
+			w.report(w.foresee())
+		}
 		next := w.dues.next(w.clock, w.pollInterval())
 		if more {
 			next = 0
@@ -229,6 +232,18 @@ func (w *worker) loop(ctx context.Context) bool {
 
 // quietPolls is how many times rarer a worker looks by itself while wake-ups come in.
 const quietPolls = 15
+
+// foresee notes what becomes due before the next look, when that is far: it was let go by a worker that is gone, perhaps.
+func (w *worker) foresee() error {
+	if !w.engine.wakeups.hears.Load() || w.options.Hold || w.stopping.Load() {
+		return nil
+	}
+	at, err := w.store.NextDue(w.ctx, w.options.Queues)
+	if err == nil && !at.IsZero() && w.clock.until(at.UnixMicro()) < w.pollInterval() {
+		w.dues.add(at.UnixMicro())
+	}
+	return err
+}
 
 func (w *worker) pollInterval() time.Duration {
 	if w.engine.wakeups.hears.Load() {

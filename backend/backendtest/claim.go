@@ -4,6 +4,7 @@ package backendtest
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -41,6 +42,31 @@ var claimCases = []testCase{
 			f.create(n)
 		}
 		expect(f, "claimed", ids(f.claim(f.session())), []string{"c", "a", "b"})
+	}},
+	{"when to look again", func(f *fixture) {
+		next := func(queues ...string) time.Time {
+			at, err := f.NextDue(f.ctx, queues)
+			f.must(err)
+			return at
+		}
+		expect(f, "nothing", next("default"), time.Time{})
+		for i, due := range []time.Time{far(9), far(3), past(1), far(5), far(1)} {
+			n := ask(fmt.Sprint("x", i))
+			n.Due, n.Priority = due, []int{5, 0, 7, -1, 0}[i]
+			if i == 4 {
+				n.Queue = "other"
+			}
+			f.create(n)
+		}
+		expect(f, "the first of all priorities", next("default"), far(3))
+		expect(f, "of two queues", next("other", "default"), far(1))
+		expect(f, "of another", next("none"), time.Time{})
+		s := f.session()
+		f.claim(s, "x1")
+		expect(f, "an owned one", next("default"), far(5))
+		run := f.born(s, "y")[0]
+		f.turn(s, backend.Turn{Execution: "y", Run: run, Rows: rows("a"), Tasks: []backend.Task{{Step: "1", Attempt: 1, Queue: "default", Activity: "a", Due: far(2)}}})
+		expect(f, "a task", next("default"), far(2))
 	}},
 	{"not before it is due", func(f *fixture) {
 		n := ask("later")

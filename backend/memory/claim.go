@@ -82,3 +82,22 @@ func copied(messages []backend.Message) []backend.Message {
 	}
 	return messages
 }
+
+// NextDue is when something of these queues is due that nobody owns.
+func (s *Store) NextDue(_ context.Context, queues []string) (next time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.now()
+	note := func(owner backend.SessionID, queue string, due time.Time) {
+		if owner == 0 && due.After(at) && (next.IsZero() || due.Before(next)) && slices.Contains(queues, queue) {
+			next = due
+		}
+	}
+	for _, x := range s.executions {
+		note(x.Owner, x.Queue, x.Due)
+	}
+	for _, k := range s.tasks {
+		note(k.Owner, k.Queue, k.Due)
+	}
+	return next, nil
+}

@@ -80,6 +80,14 @@ func found(t *tx, sql string, args ...any) (keys []int64, err error) {
 	return keys, err
 }
 
+// levels are the priorities that there are in some queues, $1, of a table of which part is live.
+const levels = `WITH RECURSIVE level (queue, priority) AS (
+			SELECT q, (SELECT priority FROM %[1]s WHERE owner = 0 AND %[2]s queue = q ORDER BY priority DESC LIMIT 1)
+			FROM (SELECT DISTINCT q FROM unnest($1::text[]) AS u (q)) AS queues
+			UNION ALL
+			SELECT l.queue, (SELECT priority FROM %[1]s WHERE owner = 0 AND %[2]s queue = l.queue AND priority < l.priority ORDER BY priority DESC LIMIT 1)
+			FROM level AS l WHERE l.priority IS NOT NULL)`
+
 // slack is how many rows more than asked for a claim looks at: others may be
 // about to take the best.
 const slack = 64
@@ -92,12 +100,7 @@ const slack = 64
 // It says owner + 0, so that the planner takes the row by its key and not all
 // that are due, one of which it will be.
 func due(t *tx, table, live, accept string, limit int, queues, tags []string, other any, more ...any) (keys []int64, err error) {
-	sql := fmt.Sprintf(`WITH RECURSIVE level (queue, priority) AS (
-			SELECT q, (SELECT priority FROM %[1]s WHERE owner = 0 AND %[2]s queue = q ORDER BY priority DESC LIMIT 1)
-			FROM (SELECT DISTINCT q FROM unnest($1::text[]) AS u (q)) AS queues
-			UNION ALL
-			SELECT l.queue, (SELECT priority FROM %[1]s WHERE owner = 0 AND %[2]s queue = l.queue AND priority < l.priority ORDER BY priority DESC LIMIT 1)
-			FROM level AS l WHERE l.priority IS NOT NULL),
+	sql := fmt.Sprintf(levels+`,
 		best AS MATERIALIZED (
 			SELECT x.key FROM level AS l CROSS JOIN LATERAL (
 				SELECT x.key, x.priority, x.due FROM %[1]s AS x
@@ -187,4 +190,30 @@ func (s *Store) Receive(ctx context.Context, id backend.SessionID) (messages []b
 	})
 	slices.SortFunc(messages, func(a, b backend.Message) int { return cmp.Compare(a.ID, b.ID) })
 	return messages, err
+}
+
+// NextDue is when something of these queues is due that nobody owns. It steps from priority to
+// priority, as claims do, and looks at one row under each.
+func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, err error) {
+	sql := func(table, live string) string {
+		return fmt.Sprintf(levels+`
+			SELECT min((SELECT x.due FROM %[1]s AS x WHERE x.owner = 0 AND %[2]s x.queue = l.queue AND x.priority = l.priority AND x.due > now()
+				ORDER BY x.due LIMIT 1)) FROM level AS l WHERE l.priority IS NOT NULL`, table, live)
+	}
+	note := func(r pgx.Rows) error {
+		var due *time.Time
+		if err := r.Scan(&due); err != nil {
+			return err
+		}
+		if due != nil && (next.IsZero() || due.Before(next)) {
+			next = due.UTC()
+		}
+		return nil
+	}
+	err = s.read(ctx, func(t *tx) error {
+		t.add(sql("execution", "due IS NOT NULL AND"), cleanAll(queues)).row = note
+		t.add(sql("task", ""), cleanAll(queues)).row = note
+		return t.flush()
+	})
+	return next, err
 }

@@ -201,3 +201,36 @@ func (s *Store) Receive(ctx context.Context, id backend.SessionID) (messages []b
 	})
 	return messages, err
 }
+
+// NextDue is when something of these queues is due that nobody owns. It steps from priority to
+// priority, as claims do, and looks at one row under each.
+func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		at := now()
+		for _, table := range []struct{ name, live string }{{"execution", "owner = 0 AND due IS NOT NULL"}, {"task", "owner = 0"}} {
+			for _, q := range queues {
+				sql, args := "", []any{q}
+				for {
+					v, err := c.first(ctx, "SELECT priority FROM "+table.name+" WHERE "+table.live+" AND queue = ?"+sql+" ORDER BY priority DESC LIMIT 1", args...)
+					if err != nil {
+						return err
+					}
+					if v == nil {
+						break
+					}
+					priority := number(v[0])
+					sql, args = " AND priority < ?", []any{q, priority}
+					v, err = c.first(ctx, "SELECT due FROM "+table.name+" WHERE "+table.live+" AND queue = ? AND priority = ? AND due > ? ORDER BY due LIMIT 1", q, priority, at)
+					if err != nil {
+						return err
+					}
+					if v != nil && (next.IsZero() || instant(v[0]).Before(next)) {
+						next = instant(v[0])
+					}
+				}
+			}
+		}
+		return nil
+	})
+	return next, err
+}
