@@ -60,16 +60,21 @@ func (e *Engine) Collect(ctx context.Context, r Retention, dry bool) (sum backen
 	}
 }
 
-// collectEvery is how often a worker removes what ended long ago.
-const collectEvery = 10 * time.Minute
+// collectEvery is how often a worker removes what ended long ago, collectFirst how long after its start it begins: many
+// do not live for long.
+const (
+	collectEvery = 10 * time.Minute
+	collectFirst = time.Minute
+)
 
 // retain removes what ended long ago, now and then.
 func (w *worker) retain() {
-	tick := time.NewTicker(collectEvery)
+	tick := time.NewTicker(collectFirst)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
+			tick.Reset(collectEvery)
 		case <-w.ctx.Done():
 			return
 		}
