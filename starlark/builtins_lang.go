@@ -1,4 +1,4 @@
-// Built-ins that authors miss in the language: sum, round, isinstance, fmt.
+// Built-ins that authors miss in the language: sum, round, isinstance.
 
 package starlark
 
@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/big"
 	"strconv"
-	"strings"
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -110,97 +109,4 @@ func isinstanceBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 		}
 	}
 	return star.False, nil
-}
-
-// fmtBuiltin formats one number: fmt(x, ".2f"). The specification is
-// [,][.digits][type] with type one of d f e g x %, and without digits and type what str gives.
-func fmtBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-	var x star.Value
-	var spec string
-	if err := star.UnpackArgs("fmt", args, kwargs, "x", &x, "spec", &spec); err != nil {
-		return nil, err
-	}
-	bad := fmt.Errorf("fmt: %q is not a format; write like \".2f\", \",d\", \"x\", \".1%%\"", spec)
-	rest, commas := strings.CutPrefix(spec, ",")
-	precision := -1
-	if after, ok := strings.CutPrefix(rest, "."); ok {
-		n := 0
-		for n < len(after) && after[n] >= '0' && after[n] <= '9' {
-			n++
-		}
-		p, err := strconv.Atoi(after[:n])
-		if err != nil || p > 100 {
-			return nil, bad
-		}
-		precision, rest = p, after[n:]
-	}
-	_, isInt := x.(star.Int)
-	asStr := rest == "" && precision < 0 && !isInt
-	if rest == "" && precision < 0 && isInt {
-		rest = "d"
-	}
-	var out string
-	switch rest {
-	case "d", "x":
-		n, ok := x.(star.Int)
-		if !ok || precision >= 0 {
-			return nil, fmt.Errorf("fmt: %q wants an int, got %s", spec, x.Type())
-		}
-		base := 10
-		if rest == "x" {
-			base = 16
-			if commas {
-				return nil, fmt.Errorf("fmt: %q: there are no commas in hexadecimal", spec)
-			}
-		}
-		out = n.BigInt().Text(base)
-	case "f", "e", "g", "%", "":
-		f, ok := star.AsFloat(x)
-		if !ok {
-			return nil, fmt.Errorf("fmt: %q wants a number, got %s", spec, x.Type())
-		}
-		verb := byte('f')
-		if rest == "e" || rest == "g" {
-			verb = rest[0]
-		} else if precision < 0 {
-			precision = 6
-		}
-		if rest == "%" {
-			f *= 100
-		}
-		switch {
-		case math.IsInf(f, 0) || math.IsNaN(f):
-			commas = false
-			out = strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(f, 'f', -1, 64), "+"))
-		case asStr:
-			out = star.Float(f).String()
-		default:
-			out = strconv.FormatFloat(f, verb, precision, 64)
-		}
-		if rest == "%" {
-			out += "%"
-		}
-	default:
-		return nil, bad
-	}
-	if commas {
-		out = group3(out)
-	}
-	return star.String(out), nil
-}
-
-// group3 puts commas between thousands.
-func group3(s string) string {
-	sign := ""
-	if strings.HasPrefix(s, "-") {
-		sign, s = "-", s[1:]
-	}
-	whole, rest := s, ""
-	if i := strings.IndexAny(s, ".e%"); i >= 0 {
-		whole, rest = s[:i], s[i:]
-	}
-	for i := len(whole) - 3; i > 0; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
-	}
-	return sign + whole + rest
 }
