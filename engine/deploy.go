@@ -184,14 +184,18 @@ func (p Program) record() (backend.Program, error) {
 	return backend.Program{Digest: p.Digest, Sources: b}, err
 }
 
-// Store stores a program without giving it a name; Dispatch runs it by digest.
+// Store stores a program without giving it a name; Dispatch runs it by digest. The
+// engine runs what was compiled by Load, whichever engine's that was.
 func (e *Engine) Store(ctx context.Context, p Program) error {
 	rec, err := p.record()
 	if err != nil {
 		return err
 	}
-	_, err = e.store.Deploy(ctx, []backend.Program{rec}, nil)
-	return err
+	if _, err = e.store.Deploy(ctx, []backend.Program{rec}, nil); err != nil {
+		return err
+	}
+	e.cache.Add(p.Compiled)
+	return nil
 }
 
 // DeployOptions say what is remembered about a deployment. The zero value is useful.

@@ -334,6 +334,13 @@ func TestCache(t *testing.T) {
 	if _, ok := c.Lookup(two.Digest()); !ok {
 		t.Error("the newest is not in the cache")
 	}
+	c.Add(programs[0])
+	if p, err := c.Compile(one); p != programs[0] || err != nil {
+		t.Error("what was added is compiled again", err)
+	}
+	if _, ok := c.Lookup(two.Digest()); ok {
+		t.Error("the cache grows by what is added")
+	}
 }
 
 func TestWarnings(t *testing.T) {

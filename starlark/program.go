@@ -341,6 +341,30 @@ func (c *Cache) Lookup(digest string) (*Program, bool) {
 	return item.prog, item.prog != nil
 }
 
+// Add puts a compiled program into the cache, so that its files are not loaded
+// again: what they print while they load is shown once.
+func (c *Cache) Add(p *Program) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.items[p.digest] == nil {
+		item := &cached{digest: p.digest, ready: make(chan struct{}), prog: p}
+		close(item.ready)
+		c.keep(item)
+	}
+}
+
+// keep makes an item the newest; c.mu is held.
+func (c *Cache) keep(item *cached) *list.Element {
+	e := c.order.PushFront(item)
+	c.items[item.digest] = e
+	if c.order.Len() > c.max {
+		last := c.order.Back()
+		c.order.Remove(last)
+		delete(c.items, last.Value.(*cached).digest)
+	}
+	return e
+}
+
 // Compile returns the program of sources, compiling them at most once.
 func (c *Cache) Compile(s *Sources) (*Program, error) {
 	digest := s.Digest()
@@ -352,13 +376,7 @@ func (c *Cache) Compile(s *Sources) (*Program, error) {
 		return item.prog, item.err
 	}
 	item := &cached{digest: digest, ready: make(chan struct{})}
-	e := c.order.PushFront(item)
-	c.items[digest] = e
-	if c.order.Len() > c.max {
-		last := c.order.Back()
-		c.order.Remove(last)
-		delete(c.items, last.Value.(*cached).digest)
-	}
+	e := c.keep(item)
 	c.mu.Unlock()
 	item.prog, item.err = Compile(s)
 	close(item.ready)
