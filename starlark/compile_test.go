@@ -273,7 +273,7 @@ func TestCheckInput(t *testing.T) {
 		{"main", `{"order": 1}`, ""},
 		{"main", `[1, 2]`, ""},
 		{"main", `7`, ""},
-		{"main", ``, "misses its argument order; write --input '{\"order\": ..., \"n\": ...}'"},
+		{"main", ``, "main() misses its argument order"},
 		{"main", `{"ordr": 1}`, "has no parameter ordr"},
 		{"main", `[1, 2, 3]`, "takes at most 2 positional arguments, got 3"},
 		{"main", `{`, "input is not JSON"},

@@ -65,7 +65,7 @@ func (p *Program) function(name string) (*star.Function, error) {
 }
 
 // CheckInput says whether input fits a function: an object holds keyword
-// arguments, an array positional ones, anything else is the one argument.
+// arguments, an array positional ones, anything else is the one argument. When it does not, the error is an *InputError.
 func (p *Program) CheckInput(fn string, input []byte) error {
 	f, err := p.function(fn)
 	if err != nil {
@@ -168,8 +168,17 @@ next:
 	return nil
 }
 
+// InputError says why input does not fit a function.
+type InputError struct {
+	Function string
+	Reason   string
+	Params   []string // of the function, those that have a name
+}
+
+func (e *InputError) Error() string { return e.Function + "() " + e.Reason }
+
 func inputError(f *star.Function, what string) error {
-	var params []string
+	e := &InputError{Function: f.Name(), Reason: what}
 	named := f.NumParams()
 	if f.HasKwargs() {
 		named--
@@ -179,16 +188,9 @@ func inputError(f *star.Function, what string) error {
 	}
 	for i := range named {
 		p, _ := f.Param(i)
-		params = append(params, fmt.Sprintf("%q: ...", p))
+		e.Params = append(e.Params, p)
 	}
-	hint := ""
-	switch {
-	case len(params) == 1:
-		hint = fmt.Sprintf("; write --input '{%s}', or --input '[{...}]' to pass an object as its argument", params[0])
-	case len(params) > 1:
-		hint = "; write --input '{" + strings.Join(params, ", ") + "}'"
-	}
-	return fmt.Errorf("%s() %s%s", f.Name(), what, hint)
+	return e
 }
 
 // Compile parses, resolves and runs every module once, effects refused. The error is Problems.

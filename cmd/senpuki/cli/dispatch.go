@@ -120,7 +120,7 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 	}
 	id, err := eng.Dispatch(ctx, what, in, o)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return &exitError{exitUsage, typed(err)}
 	}
 	if !f.wait {
 		if a.json {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/senpuki/senpuki/engine"
+	"github.com/senpuki/senpuki/starlark"
 )
 
 // maxInput is the engine's default limit for one value.
@@ -180,7 +181,7 @@ func checkInput(s script, prog *engine.Program, function string, input []byte) e
 	if input == nil {
 		input = []byte("[]")
 	}
-	err := prog.Compiled.CheckInput(function, input)
+	err := typed(prog.Compiled.CheckInput(function, input))
 	switch {
 	case err == nil:
 		return nil
@@ -188,4 +189,21 @@ func checkInput(s script, prog *engine.Program, function string, input []byte) e
 		return usage("%w", err)
 	}
 	return usage("%s: %w", s.shown(s.entry), err)
+}
+
+// typed adds to the error of input that does not fit what to type.
+func typed(err error) error {
+	var e *starlark.InputError
+	if !errors.As(err, &e) || len(e.Params) == 0 {
+		return err
+	}
+	fields := make([]string, len(e.Params))
+	for i, p := range e.Params {
+		fields[i] = fmt.Sprintf("%q: ...", p)
+	}
+	hint := "--input '{" + strings.Join(fields, ", ") + "}'"
+	if len(fields) == 1 {
+		hint += ", or --input '[{...}]' to pass an object as its argument"
+	}
+	return fmt.Errorf("%w; write %s", err, hint)
 }
