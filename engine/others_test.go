@@ -50,6 +50,15 @@ def main():
     late = workflow(slow, timeout = "10s").attempt().error
     return [r, e.kind, e.cause.message, late.kind]
 `, `["x.1.1-3","ChildFailed","x.1.2","Timeout"]`},
+	{"what is said of a child that is late, and of one that gets too much", `
+def child():
+    return wait_signal("go")
+def main():
+    f = workflow(child, id = "slow").start()
+    late = attempt(execution(f.id).result, timeout = "50ms").error
+    f.signal("go", 1)
+    return [late.kind, late.message, f.result(), workflow(child).attempt(1).error.message]
+`, `["Timeout","execution(\"slow\") has not ended within 50ms",1,"child() takes at most 0 positional arguments, got 1"]`},
 	{"signals", `
 def child(parent):
     send_signal(parent, "hello", {"from": info.id})

@@ -31,9 +31,9 @@ func builtins() star.StringDict {
 		"log":      logModule(),
 		"state":    stateModule(),
 		"struct":   star.NewBuiltin("struct", starlarkstruct.Make),
+		"info":     infoValue{},
 	}
 	for name, fn := range map[string]func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error){
-		"info":         infoBuiltin,
 		"activity":     activityBuiltin,
 		"retry_policy": retryPolicyBuiltin,
 		"attempt":      attemptBuiltin,

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -61,12 +62,16 @@ const base64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 // badBase64 says what is wrong with a text, and what to write.
 func badBase64(s string, encoding *base64.Encoding, err error) error {
 	digits := strings.NewReplacer("\r", "", "\n", "").Replace(s)
+	foreign := strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(base64Digits+"=\r\n", r) })
 	switch {
 	case encoding == base64.StdEncoding && strings.ContainsAny(s, "-_"):
 		return fmt.Errorf("- and _ are of the other alphabet; write base64.urlsafe_b64decode(s)")
 	case encoding == base64.URLEncoding && strings.ContainsAny(s, "+/"):
 		return fmt.Errorf("+ and / are of the other alphabet; write base64.b64decode(s)")
-	case len(digits)%4 == 1 && !strings.Contains(digits, "=") && len(strings.Trim(digits, base64Digits)) == 0:
+	case foreign >= 0:
+		_, n := utf8.DecodeRuneInString(s[foreign:])
+		return fmt.Errorf("byte %d, %s, does not belong there", foreign, star.String(s[foreign:foreign+n]))
+	case len(digits)%4 == 1 && !strings.Contains(digits, "="):
 		return fmt.Errorf("the text ends too early")
 	case len(digits)%4 > 1 && !strings.Contains(digits, "="):
 		return fmt.Errorf("the padding is missing; write s + \"=\" * (-len(s) %% 4)")

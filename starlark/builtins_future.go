@@ -99,6 +99,11 @@ func (f *Future) branch(thread *star.Thread) (*branch, error) {
 
 // result waits for the outcome, at most for a timeout.
 func (f *Future) result(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	return f.resultOf(f, thread, args, kwargs)
+}
+
+// resultOf is result of what the script has asked, which an error names.
+func (f *Future) resultOf(what fmt.Stringer, thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	b, err := readerOf(thread, "a Future")
 	if err != nil {
 		return nil, err
@@ -127,7 +132,7 @@ func (f *Future) result(thread *star.Thread, args star.Tuple, kwargs []star.Tupl
 	case err != nil:
 		return nil, err
 	case !f.f.settled:
-		return nil, raise("Timeout", "%s has not ended within %v", f, d)
+		return nil, raise("Timeout", "%s has not ended within %v", what, d)
 	}
 	return f.f.outcome()
 }

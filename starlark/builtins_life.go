@@ -118,14 +118,15 @@ func continueBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 		return nil, fmt.Errorf("continue_as_new is not available in a clean-up function")
 	}
 	next := &Continuation{}
-	kwargs = slices.Clone(kwargs)
-	kwargs = slices.DeleteFunc(kwargs, func(kv star.Tuple) bool {
-		if kv[0] != star.String("pin") {
-			return false
+	isPin := func(kv star.Tuple) bool { return kv[0] == star.String("pin") }
+	if i := slices.IndexFunc(kwargs, isPin); i >= 0 {
+		pin, err := boolOption(kwargs[i][1])
+		if err != nil {
+			return nil, fmt.Errorf("continue_as_new: pin %w", err)
 		}
-		next.Pin = bool(kv[1].Truth())
-		return true
-	})
+		next.Pin = *pin
+		kwargs = slices.DeleteFunc(slices.Clone(kwargs), isPin)
+	}
 	fn, err := s.prog.function(s.opts.Function)
 	if err == nil {
 		err = fits(fn, args, kwargs)

@@ -79,7 +79,7 @@ func randomModule() *starlarkstruct.Module {
 		return star.MakeInt64(a + int64(g.Uint64N(uint64(b-a)+1))), nil
 	})
 	add("choice", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-		var seq star.Indexable
+		var seq sequenceArg
 		if err := star.UnpackArgs("choice", args, kwargs, "seq", &seq); err != nil {
 			return nil, err
 		}
@@ -89,7 +89,7 @@ func randomModule() *starlarkstruct.Module {
 		return seq.Index(g.IntN(seq.Len())), nil
 	})
 	add("sample", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-		var seq star.Indexable
+		var seq sequenceArg
 		var k int
 		if err := star.UnpackArgs("sample", args, kwargs, "seq", &seq, "k", &k); err != nil {
 			return nil, err
@@ -121,4 +121,17 @@ func randomModule() *starlarkstruct.Module {
 		return nil, fmt.Errorf("random.seed does not exist: the numbers are keyed by the execution, so that a replay draws the same")
 	})
 	return m
+}
+
+// sequenceArg is an argument that has a length and items by number.
+type sequenceArg struct{ star.Indexable }
+
+// Unpack takes what can be indexed by number.
+func (s *sequenceArg) Unpack(v star.Value) error {
+	seq, ok := v.(star.Indexable)
+	if !ok {
+		return fmt.Errorf("wants a list, tuple, range or string, got %s", v.Type())
+	}
+	s.Indexable = seq
+	return nil
 }

@@ -97,6 +97,9 @@ func duration(v star.Value) (time.Duration, error) {
 		seconds, _ = star.AsFloat(v)
 	case star.String:
 		text := string(v)
+		if rest, minus := strings.CutPrefix(strings.TrimSpace(text), "-"); minus && durationText.MatchString(rest) {
+			return 0, fmt.Errorf("a duration is not negative, got %s", v)
+		}
 		if !durationText.MatchString(text) {
 			return 0, fmt.Errorf("%q is not a duration; write like \"500ms\", \"1h 30m\" or \"2d\"", text)
 		}

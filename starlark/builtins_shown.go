@@ -1,4 +1,4 @@
-// Built-ins: log lines and info.
+// Built-ins: log lines.
 
 package starlark
 
@@ -30,7 +30,7 @@ func logModule() *starlarkstruct.Module {
 				}
 				var perr *payloadError
 				if l.Fields, perr = encodeValue(fields, plain, b.s.opts.MaxValue); perr != nil {
-					return nil, raise("PayloadError", "log.%s: fields%v", level, perr)
+					return nil, raise("PayloadError", "log.%s: the fields cannot be kept: %v", level, perr)
 				}
 			}
 			b.s.host.Log(l)
@@ -46,32 +46,4 @@ func text(v star.Value) string {
 		return s
 	}
 	return v.String()
-}
-
-// infoBuiltin returns what a script may know of its execution. Scripts write
-// info.id; the compiler makes info().id of it, because the attribute of a value cannot see whose thread asks.
-func infoBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-	b, err := readerOf(thread, "info")
-	if err != nil {
-		return nil, err
-	}
-	if err := star.UnpackArgs("info", args, kwargs); err != nil {
-		return nil, err
-	}
-	return b.s.opts.Info.value(), nil
-}
-
-func (i Info) value() star.Value {
-	parent := star.Value(star.None)
-	if i.Parent != "" {
-		parent = star.String(i.Parent)
-	}
-	tags := make(star.Tuple, len(i.Tags))
-	for n, t := range i.Tags {
-		tags[n] = star.String(t)
-	}
-	return starlarkstruct.FromStringDict(star.String("info"), star.StringDict{
-		"id": star.String(i.ID), "run": star.MakeInt(i.Run), "workflow": star.String(i.Workflow), "digest": star.String(i.Digest),
-		"started_at": momentOf(i.StartedAt), "parent": parent, "tags": tags,
-	})
 }

@@ -440,7 +440,7 @@ func (o *other) Attr(name string) (star.Value, error) {
 			if err != nil {
 				return nil, err
 			}
-			v, err := (&Future{f: f}).result(thread, args, kwargs)
+			v, err := (&Future{f: f}).resultOf(o, thread, args, kwargs)
 			if err == errUnwind {
 				return nil, err
 			}

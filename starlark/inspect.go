@@ -4,6 +4,7 @@ package starlark
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	star "go.starlark.net/starlark"
@@ -28,7 +29,7 @@ type Call struct {
 // Calls lists the program's declarations and calls of activities as far as its text tells.
 func (p *Program) Calls() []Call { return append([]Call(nil), p.calls...) }
 
-// parse parses a file and makes info() of the built-in info where an attribute of it is read.
+// parse parses a file and makes info("id") of the built-in info where its attribute id is read.
 func parse(name, text string) (*syntax.File, error) {
 	f, err := fileOptions.Parse(name, text, 0)
 	if err != nil {
@@ -54,7 +55,8 @@ func parse(name, text string) (*syntax.File, error) {
 	})
 	walkInfo(f, func(d *syntax.DotExpr, id *syntax.Ident) {
 		if builtin[place{id.NamePos.Line, id.NamePos.Col}] {
-			d.X = &syntax.CallExpr{Fn: id, Lparen: id.NamePos, Rparen: id.NamePos}
+			field := &syntax.Literal{Token: syntax.STRING, TokenPos: d.NamePos, Raw: strconv.Quote(d.Name.Name), Value: d.Name.Name}
+			d.X = &syntax.CallExpr{Fn: id, Lparen: id.NamePos, Args: []syntax.Expr{field}, Rparen: id.NamePos}
 		}
 	})
 	return f, nil
