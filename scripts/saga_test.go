@@ -103,7 +103,7 @@ def main():
     wrong = [attempt(poll_until, ready, interval = i).error.message for i in ["1 fortnight", 0]]
     wrong.append(attempt(with_backoff, flaky, attempts = 0).error.message)
     return [got, late, worked, gave_up, other, wrong]
-`, `[3,"Timeout","ok","2","3",["\"1 fortnight\" is not a duration; write like \"500ms\", \"1h 30m\" or \"2d\"","poll_until: interval is longer than nothing, got 0","with_backoff: attempts is at least 1, got 0"]]`)
+`, `[3,"Timeout","ok","2","3",["poll_until: interval: \"1 fortnight\" is not a duration; write like \"500ms\", \"1h 30m\" or \"2d\"","poll_until: interval is longer than nothing, got 0","with_backoff: attempts is at least 1, got 0"]]`)
 }
 
 func TestBatch(t *testing.T) {

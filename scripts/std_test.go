@@ -169,3 +169,49 @@ def main():
     ]
 `, `[[3,null,3],[null,"A",2],[null,"A",1],[2,null,2],[null,"A",1],[null,"Cancelled",1]]`)
 }
+
+func TestRetryRefusesWhatSleepDoes(t *testing.T) {
+	t.Parallel()
+	got := run(t, `
+load("@std/retry.star", "poll_until", "with_backoff")
+
+def main():
+    def never():
+        fail("it was called")
+
+    def poll(**options):
+        return attempt(poll_until, never, **options).error.message
+
+    def backoff(**options):
+        return attempt(with_backoff, never, **options).error.message
+
+    return [
+        poll(interval = "1.2.3s"),
+        poll(interval = "1 s"),
+        poll(interval = -1),
+        poll(timeout = "soon"),
+        poll(max_interval = [1]),
+        backoff(initial_delay = -1),
+        backoff(initial_delay = "-1s"),
+        backoff(max_delay = 0 * time.second - time.second),
+        backoff(backoff_factor = -1),
+        backoff(attempts = 1, initial_delay = "1h 0.5m", max_delay = time.second),
+    ]
+`)
+	const write = `write like \"500ms\", \"1h 30m\" or \"2d\"`
+	want := `["` + strings.Join([]string{
+		`poll_until: interval: \"1.2.3s\" is not a duration; ` + write,
+		`poll_until: interval: \"1 s\" is not a duration; ` + write,
+		`poll_until: interval: a duration is not negative, got -1`,
+		`poll_until: timeout: \"soon\" is not a duration; ` + write,
+		`poll_until: max_interval: a duration is a number of seconds or text like \"1h 30m\", got list`,
+		`with_backoff: initial_delay: a duration is not negative, got -1`,
+		`with_backoff: initial_delay: a duration is not negative, got \"-1s\"`,
+		`with_backoff: max_delay: a duration is not negative, got -1s`,
+		`with_backoff: backoff_factor is not negative, got -1`,
+		`it was called`,
+	}, `","`) + `"]`
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
