@@ -155,14 +155,22 @@ func (e *encoder) container(v star.Value) *payloadError {
 		}
 		return e.tag(tagError, func() *payloadError { e.failure(v.f); return nil })
 	}
-	what := v.Type()
-	if c, ok := v.(star.Callable); ok {
-		what = "function " + c.Name()
-		if f, ok := v.(*star.Function); ok {
-			what += " (defined at " + f.Position().String() + ")"
-		}
+	return &payloadError{what: described(v) + " cannot be stored; pass data instead"}
+}
+
+// described is a value that is no data in words.
+func described(v star.Value) string {
+	switch v := v.(type) {
+	case *star.Function:
+		return "function " + v.Name() + " (defined at " + v.Position().String() + ")"
+	case *star.Builtin:
+		return "function " + v.Name()
+	case infoValue:
+		return v.Type()
+	case star.Callable:
+		return v.Type() + " " + v.Name()
 	}
-	return &payloadError{what: what + " cannot be stored; pass data instead"}
+	return v.Type()
 }
 
 func (e *encoder) tag(name string, body func() *payloadError) *payloadError {
@@ -363,6 +371,11 @@ func (e *encoder) failure(f *Failure) {
 		c := *f
 		c.Data = nil
 		b, _ = c.MarshalJSON()
+	}
+	if e.form == plain { // its data is in stored form
+		if p, err := ToPlain(b); err == nil {
+			b = p
+		}
 	}
 	e.b = append(e.b, b...)
 }

@@ -65,6 +65,9 @@ var foreign = regexp.MustCompile(`freeze\b|hasfields\(|fibonacci|option:|\bmodul
 // cycle is what the library finds in a value that holds itself; we find that it is too deep.
 var cycle = regexp.MustCompile(`(json\.encode\w*: )[^'"]*(?:"r"[^'"]*)?cycle in JSON structure`)
 
+// unencodable is how the library names a built-in that it cannot encode; we say which one.
+const unencodable = "cannot encode builtin_function_or_method as JSON"
+
 func TestUpstream(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "go.starlark.net").Output()
@@ -106,6 +109,7 @@ var (
 
 func asUpstream(t *testing.T, chunk string, form func([]statement) string) {
 	chunk = cycle.ReplaceAllString(chunk, "${1}nested deeper than 1000")
+	chunk = strings.Replace(chunk, unencodable, "cannot encode function len as JSON", 1)
 	want := ""
 	if m := upstreamExpects.FindStringSubmatch(chunk); m != nil {
 		want, _ = strconv.Unquote(m[1])
