@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,23 +25,41 @@ func files() ([]string, error) { return fs.Glob(migrations, "migrations/*.sql") 
 // marker is the table whose rows are the migrations that a schema has seen.
 const marker = "senpuki_migration"
 
-// version asks which migration a schema is at; 0 is an empty one.
-func (s *Store) version(ctx context.Context, conn *pgx.Conn) (version int, exists bool, err error) {
+// oldestOf reads from a migration which releases can work with what it makes: "-- oldest N", those that know migration N.
+var oldestOf = regexp.MustCompile(`(?m)^-- oldest (\d+)$`)
+
+// sound reports whether a release that knows n migrations can work with a schema as it is; the error, whether it never will.
+func sound(at, oldest, n int) (bool, error) {
+	switch {
+	case at <= n:
+		return at == n, nil
+	case oldest > 0 && oldest <= n: // the release beside us was newer
+		return true, nil
+	}
+	return false, fmt.Errorf("%w: it has schema %d, this release knows up to %d", backend.ErrNewerSchema, at, n)
+}
+
+// version asks which migration a schema is at, 0 being an empty one, and which releases can work with it.
+func (s *Store) version(ctx context.Context, conn *pgx.Conn) (version, oldest int, exists bool, err error) {
 	var ours, others bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1::text),
 		EXISTS (SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relname = $2::text),
 		EXISTS (SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relkind IN ('r', 'p', 'v'))`,
 		s.schema, marker).Scan(&exists, &ours, &others); err != nil {
-		return 0, false, err
+		return 0, 0, false, err
 	}
 	if others && !ours {
-		return 0, false, fmt.Errorf("%w: the schema %s holds tables of something else; name another one with ?schema=", backend.ErrNotDatabase, s.schema)
+		return 0, 0, false, fmt.Errorf("%w: the schema %s holds tables of something else; name another one with ?schema=", backend.ErrNotDatabase, s.schema)
 	}
 	if !ours {
-		return 0, exists, nil
+		return 0, 0, exists, nil
 	}
-	err = conn.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM "+pgx.Identifier{s.schema, marker}.Sanitize()).Scan(&version)
-	return version, true, err
+	table := pgx.Identifier{s.schema, marker}.Sanitize()
+	err = conn.QueryRow(ctx, "SELECT version, coalesce((to_jsonb(m) ->> 'oldest')::int, 0) FROM "+table+" AS m ORDER BY version DESC LIMIT 1").Scan(&version, &oldest)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return version, oldest, true, err
 }
 
 // migrate looks whether the schema is up to date and else, for as long as migration lasts, brings it there. Of several processes one does it, and
@@ -49,7 +69,11 @@ func (s *Store) migrate(ctx, migration context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	if at, _, err := s.version(ctx, conn); err != nil || at == len(names) {
+	at, oldest, _, err := s.version(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if ok, err := sound(at, oldest, len(names)); ok || err != nil {
 		return err
 	}
 	tx, err := conn.Begin(ctx)
@@ -67,12 +91,12 @@ func (s *Store) raise(ctx context.Context, conn *pgx.Conn, names []string) error
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 0))", "senpuki migrate "+s.schema); err != nil {
 		return err
 	}
-	at, exists, err := s.version(ctx, conn)
-	switch {
-	case err != nil:
+	at, oldest, exists, err := s.version(ctx, conn)
+	if err != nil {
 		return err
-	case at > len(names):
-		return fmt.Errorf("%w: it has schema %d, this release knows up to %d", backend.ErrNewerSchema, at, len(names))
+	}
+	if ok, err := sound(at, oldest, len(names)); ok || err != nil { // another process was faster
+		return err
 	}
 	schema := pgx.Identifier{s.schema}.Sanitize()
 	if !exists {
@@ -88,6 +112,9 @@ func (s *Store) raise(ctx context.Context, conn *pgx.Conn, names []string) error
 			return err
 		}
 	}
+	if _, err := conn.Exec(ctx, "ALTER TABLE "+marker+" ADD COLUMN IF NOT EXISTS oldest integer NOT NULL DEFAULT 0"); err != nil { // the first builds had none
+		return err
+	}
 	for n, name := range names[at:] {
 		sql, err := migrations.ReadFile(name)
 		if err != nil {
@@ -96,7 +123,11 @@ func (s *Store) raise(ctx context.Context, conn *pgx.Conn, names []string) error
 		if _, err := conn.PgConn().Exec(ctx, string(sql)).ReadAll(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if _, err := conn.Exec(ctx, "INSERT INTO "+marker+" VALUES ($1, $2, now())", at+n+1, name); err != nil {
+		oldest := 0
+		if m := oldestOf.FindSubmatch(sql); m != nil {
+			oldest, _ = strconv.Atoi(string(m[1])) // digits
+		}
+		if _, err := conn.Exec(ctx, "INSERT INTO "+marker+" VALUES ($1, $2, now(), $3)", at+n+1, name, oldest); err != nil {
 			return err
 		}
 	}
