@@ -97,7 +97,7 @@ func TestTeaching(t *testing.T) {
 		"def f(x: int):\n    pass":                                          "there are no annotations",
 		"def f(x) -> int:\n    pass":                                        "there are no annotations",
 		"x: int = 1":                                                        "there are no annotations",
-		"@cached\ndef f():\n    pass":                                       "there are no decorators",
+		"@cached\ndef f():\n    pass":                                       "there are no decorators; write def _f(): ... and below it f = decorate(_f)",
 		"x = \"\\.\"":                                                       "write r\"...\"",
 		"x = 1\nx = 2":                                                      "globals are constant",
 		"def f():\n    print(unknown)\n    print(other)":                    "main.star:3:11: undefined: other",
@@ -134,6 +134,52 @@ func TestTeaching(t *testing.T) {
 		got := problems(map[string]string{"main.star": text + "\n"})
 		if want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+// What is behind a character of several bytes is taught as what is behind one of one byte, at the same place.
+func TestTeachingCountsCharacters(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"x = [\"é\", 10**30]",
+		"x = [\"é\", [*a]]",
+		"x = [\"é\", {**a}]",
+		"x = [\"é\", await x]",
+		"x = \"é\" is None",
+		"x = \"é\"; raise \"x\"",
+		"x = \"é\"; import os",
+		"x = (\"é\", a < b < c)",
+		"x = (\"é\", f\"{b}\")",
+		"x = \"é\" \"b\"",
+		"x = (\"é\", b && c)",
+		"x = (\"é\", !b)",
+		"x = (\"é\", b := c)",
+		"x = (\"é\", y for y in b)",
+		"x = {\"é\", 1}",
+		"def f(é):\n    é++",
+		"def main(é: int):\n    pass",
+		"def main(a, é: int):\n    pass",
+		"def main(é) -> int:\n    pass",
+		"é: int = 1",
+	} {
+		got := problems(map[string]string{"main.star": text + "\n"})
+		want := problems(map[string]string{"main.star": strings.ReplaceAll(text, "é", "e") + "\n"})
+		if got != want || !strings.Contains(got, "there ") && !strings.Contains(got, "not") && !strings.Contains(got, "write") {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+// The advice about decorators can be followed where it is given.
+func TestDecoratorAdvice(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"def decorate(f):\n    return f\ndef _g():\n    return 1\ng = decorate(_g)\n",
+		"def decorate(f):\n    return f\ndef main():\n    def _g():\n        return 1\n    g = decorate(_g)\n    return g()\n",
+	} {
+		if got := problems(map[string]string{"main.star": text}); got != "" {
+			t.Errorf("%q: %s", text, got)
 		}
 	}
 }

@@ -5,6 +5,7 @@ package starlark
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -36,8 +37,8 @@ var (
 	gotToken   = regexp.MustCompile(`^got (?:'([^']+)'|([^' ,]+))[, ]`)
 	fString    = regexp.MustCompile(`(?:^|[^\w"'])(?:[fF][rR]?|[rR][fF])["']`)
 	definition = regexp.MustCompile(`^\s*def\b`)
-	increment  = regexp.MustCompile(`^\s*\w+(\+\+|--)\s*(#.*)?$`)
-	annotated  = regexp.MustCompile(`^\s*\w+\s*$`)
+	increment  = regexp.MustCompile(`^\s*[\pL\d_]+(\+\+|--)\s*(#.*)?$`)
+	annotated  = regexp.MustCompile(`^\s*[\pL\d_]+\s*$`)
 	isWord     = regexp.MustCompile(`\bis\b`)
 	matchWord  = regexp.MustCompile(`^\s*match\s.*:\s*$`)
 
@@ -47,26 +48,38 @@ var (
 )
 
 // teachSyntax words a syntax error for people who know Python, and places it where its token begins.
+// A position counts characters, the text is cut by bytes.
 func teachSyntax(text string, e syntax.Error) Problem {
 	line := ""
 	if lines := strings.Split(text, "\n"); e.Pos.Line > 0 && int(e.Pos.Line) <= len(lines) {
 		line = lines[e.Pos.Line-1]
 	}
 	msg := strings.TrimPrefix(e.Msg, "syntax error: ")
-	col := min(max(int(e.Pos.Col)-1, 0), len(line))
+	at := byteOf(line, int(e.Pos.Col)-1)
 	if m := gotToken.FindStringSubmatch(msg); m != nil {
-		if token := m[1] + m[2]; strings.HasSuffix(line[:col], token) && !strings.HasPrefix(line[col:], token) {
-			col -= len(token) // the parser stands behind it
+		if token := m[1] + m[2]; strings.HasSuffix(line[:at], token) && !strings.HasPrefix(line[at:], token) {
+			at -= len(token) // the parser stands behind it
 		}
 	}
 	pos := e.Pos
 	if line != "" {
-		pos.Col = int32(col) + 1
+		pos.Col = int32(utf8.RuneCountInString(line[:at])) + 1
 	}
-	if hint := hintFor(line, line[:col], line[col:], msg); hint != "" {
+	if hint := hintFor(line, line[:at], line[at:], msg); hint != "" {
 		msg = hint
 	}
 	return problemAt(pos, "%s", msg)
+}
+
+// byteOf is where the nth character of a line begins, counted from 0; its end when it is shorter.
+func byteOf(line string, n int) int {
+	for i := range line {
+		if n <= 0 {
+			return i
+		}
+		n--
+	}
+	return len(line)
 }
 
 // hintFor says what to write instead; before and at are the two sides of where the parser gave up.
@@ -112,7 +125,7 @@ func hintForPunctuation(line, before, at, msg string) string {
 	case strings.HasPrefix(at, ":="):
 		return "there is no :=; assign on a line of its own"
 	case strings.HasPrefix(at, "@") && left == "":
-		return "there are no decorators; call the function: f = decorate(f)"
+		return "there are no decorators; write def _f(): ... and below it f = decorate(_f)"
 	case strings.HasPrefix(at, "->"):
 		return "there are no annotations; write the names alone"
 	case strings.HasPrefix(at, ":") && (definition.MatchString(line) && strings.Contains(msg, "want ')'") && annotated.MatchString(lastParameter(before)) || annotated.MatchString(before)):
@@ -172,7 +185,7 @@ func lastParameter(before string) string {
 }
 
 var (
-	unset     = regexp.MustCompile(`^local variable (\w+) referenced before assignment`)
+	unset     = regexp.MustCompile(`^local variable (\S+) referenced before assignment`)
 	noIterate = regexp.MustCompile(`string value is not iterable|got string, want iterable$|got string in sequence assignment|not iterable: string|must be iterable, not string|items are a list, got string`)
 	noAttr    = regexp.MustCompile(`^([\w.]+) has no \.(\w+) field or method$`)
 	joined    = regexp.MustCompile(`^unknown binary op: (?:string \+ (?:int|float|bool|NoneType)|(?:int|float|bool|NoneType) \+ string)$`)
