@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,10 @@ func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, there known
 	if err != nil {
 		return Program{}, err
 	}
-	if problems := checkCalls(compiled.Calls(), there); len(problems) > 0 {
+	if problems := slices.Concat(compiled.Mistakes(), checkCalls(compiled.Calls(), there)); len(problems) > 0 {
+		slices.SortStableFunc(problems, func(a, b starlark.Problem) int {
+			return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Col-b.Col)
+		})
 		return Program{}, problems
 	}
 	return Program{

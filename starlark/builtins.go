@@ -11,7 +11,12 @@ import (
 // predeclared are the names that every file sees beside the language's own.
 var predeclared star.StringDict
 
-func init() { predeclared = builtins() } // not above: the built-ins know their names, a cycle to the compiler
+func init() { // not above: the built-ins know their names, a cycle to the compiler
+	predeclared = builtins()
+	builtinSignatures = make(map[*star.Builtin]*signature)
+	signBuiltins(star.Universe)
+	signBuiltins(predeclared)
+}
 
 func isPredeclared(name string) bool {
 	_, ok := predeclared[name]

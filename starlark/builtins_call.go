@@ -363,7 +363,10 @@ func didYouMean(name string, names []string) string {
 			best, distance = n, d
 		}
 	}
-	if best == "" {
+	switch {
+	case best == "" && len(names) == 1:
+		return "; there is only " + names[0]
+	case best == "":
 		return "; there are " + strings.Join(names, ", ")
 	}
 	return "; did you mean " + best + "?"

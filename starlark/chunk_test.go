@@ -70,7 +70,24 @@ func runFile(t *testing.T, text string, replay bool) ([]byte, *hosttest.World, e
 	w := hosttest.New(hosttest.Standard())
 	w.ReplayAlways = replay
 	b, err := w.Run(p, options)
+	if err == nil {
+		noMistakes(t, p, text)
+	}
 	return b, w, err
+}
+
+// tried marks lines whose call is made to fail, or is not made.
+var tried = regexp.MustCompile(`fails\(|attempt\(|if False|if wrong|'\{"invalid": "json"'`)
+
+// noMistakes holds what is found wrong without a call against a script that has come to its end.
+func noMistakes(t *testing.T, p *starlark.Program, text string) {
+	t.Helper()
+	lines := strings.Split(text, "\n")
+	for _, m := range p.Mistakes() {
+		if m.File != "x.star" || !tried.MatchString(lines[m.Line-1]) {
+			t.Errorf("found wrong, but it runs: %s", m)
+		}
+	}
 }
 
 var expectation = regexp.MustCompile(`###\s*("(?:[^"\\]|\\.)*"|.*)$`)

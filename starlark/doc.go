@@ -42,6 +42,12 @@
 // with a [Continuation], which no attempt can catch. What a script shows of itself is
 // handed to the host before each Wait, when it has changed.
 //
+// # Calls that cannot succeed
+//
+// Once a file was loaded, the names at its top stand for values that never change. [Program.Mistakes] are the
+// calls of functions among them, and of built-ins, whose arguments do not fit. A built-in's parameters are in a table
+// (builtins_signatures.go) that a test holds against what it does.
+//
 // # Replay
 //
 // The package does not know whether it replays: a host answers a command from

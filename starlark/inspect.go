@@ -105,8 +105,8 @@ func walkInfo(f *syntax.File, visit func(*syntax.DotExpr, *syntax.Ident)) {
 	})
 }
 
-// inspect lists the calls of a resolved file, and its warnings.
-func inspect(f *syntax.File) (calls []Call, warnings Problems) {
+// inspect lists the calls of a resolved file, those that will fail, and its warnings.
+func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings Problems) {
 	handles := make(map[string]string) // global -> activity
 	for _, stmt := range f.Stmts {
 		a, ok := stmt.(*syntax.AssignStmt)
@@ -126,14 +126,15 @@ func inspect(f *syntax.File) (calls []Call, warnings Problems) {
 			if c, ok := callOf(n, handles); ok {
 				calls = append(calls, c)
 			}
+			mistakes = append(mistakes, names.judge(n)...)
 		case *syntax.ForStmt, *syntax.Comprehension:
 			warnings = append(warnings, lateBound(n)...)
 		case *syntax.ExprStmt:
-			warnings = append(warnings, unusedFuture(n, handles)...)
+			warnings = append(warnings, names.unusedFuture(n)...)
 		}
 		return true
 	})
-	return calls, append(warnings, droppedHashes(f)...)
+	return calls, mistakes, append(warnings, droppedHashes(f)...)
 }
 
 // declaration reads activity("name", queue = "q"), or activity(name = "name").
@@ -195,20 +196,7 @@ func callOf(n *syntax.CallExpr, handles map[string]string) (Call, bool) {
 		return c, false
 	}
 	c.Activity = handles[id.Name]
-	for _, a := range n.Args {
-		switch a := a.(type) {
-		case *syntax.BinaryExpr:
-			if a.Op == syntax.EQ {
-				c.Keywords = append(c.Keywords, a.X.(*syntax.Ident).Name)
-				continue
-			}
-		case *syntax.UnaryExpr:
-			if a.Op == syntax.STAR || a.Op == syntax.STARSTAR {
-				c.Open = true
-				continue
-			}
-		}
-		c.Args++
-	}
+	args := argumentsOf(n)
+	c.Args, c.Keywords, c.Open = args.places, args.names, args.open
 	return c, true
 }

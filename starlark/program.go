@@ -22,6 +22,7 @@ type Program struct {
 	globals  star.StringDict
 	modules  map[string]star.StringDict // globals of every file
 	calls    []Call
+	mistakes Problems
 	warnings Problems
 }
 
@@ -33,6 +34,10 @@ func (p *Program) Doc() string { return p.doc }
 
 // Warnings are problems that stop nothing.
 func (p *Program) Warnings() Problems { return slices.Clone(p.warnings) }
+
+// Mistakes are calls of built-ins and of the script's own functions that will fail when they are
+// made. They are no error of Compile: what was stored with one in a branch that is never taken still runs.
+func (p *Program) Mistakes() Problems { return slices.Clone(p.mistakes) }
 
 // Functions are the names of the entry file's functions, sorted.
 func (p *Program) Functions() []string {
@@ -129,41 +134,12 @@ func callArgs(args, kwargs []byte) (star.Tuple, []star.Tuple, error) {
 
 // fits says whether a function can be called with these arguments.
 func fits(f *star.Function, args star.Tuple, kwargs []star.Tuple) error {
-	named := f.NumParams()
-	if f.HasKwargs() {
-		named--
+	names := make([]string, len(kwargs))
+	for i, kv := range kwargs {
+		names[i] = string(kv[0].(star.String))
 	}
-	if f.HasVarargs() {
-		named--
-	}
-	positional := named - f.NumKwonlyParams()
-	given := make([]bool, named)
-	if len(args) > positional && !f.HasVarargs() {
-		return inputError(f, fmt.Sprintf("takes at most %d positional arguments, got %d", positional, len(args)))
-	}
-	for i := range min(len(args), positional) {
-		given[i] = true
-	}
-next:
-	for _, kv := range kwargs {
-		name := string(kv[0].(star.String))
-		for i := range named {
-			if p, _ := f.Param(i); p == name {
-				if given[i] {
-					return inputError(f, "gets "+name+" twice")
-				}
-				given[i] = true
-				continue next
-			}
-		}
-		if !f.HasKwargs() {
-			return inputError(f, "has no parameter "+name)
-		}
-	}
-	for i := range named {
-		if p, _ := f.Param(i); !given[i] && f.ParamDefault(i) == nil {
-			return inputError(f, "misses its argument "+p)
-		}
+	if what, _ := signatureOf(f).misfit(len(args), names); what != "" {
+		return inputError(f, what)
 	}
 	return nil
 }
@@ -179,16 +155,8 @@ func (e *InputError) Error() string { return e.Function + "() " + e.Reason }
 
 func inputError(f *star.Function, what string) error {
 	e := &InputError{Function: f.Name(), Reason: what}
-	named := f.NumParams()
-	if f.HasKwargs() {
-		named--
-	}
-	if f.HasVarargs() {
-		named--
-	}
-	for i := range named {
-		p, _ := f.Param(i)
-		e.Params = append(e.Params, p)
+	for _, p := range signatureOf(f).params {
+		e.Params = append(e.Params, p.name)
 	}
 	return e
 }
@@ -208,8 +176,9 @@ func Compile(s *Sources) (*Program, error) {
 	p.doc = docOf(c.files[s.Entry])
 	for _, f := range s.Files {
 		if tree := c.files[f.Path]; tree != nil {
-			calls, warnings := inspect(tree)
+			calls, mistakes, warnings := inspect(tree, namesOf(f.Path, tree, c.done))
 			p.calls = append(p.calls, calls...)
+			p.mistakes = append(p.mistakes, mistakes...)
 			if !strings.HasPrefix(f.Path, "@") {
 				p.warnings = append(p.warnings, warnings...)
 			}

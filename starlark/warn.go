@@ -98,30 +98,49 @@ func uses(e syntax.Expr, vars map[string]bool) (name string) {
 	return name
 }
 
-// unusedFuture warns of a statement that throws a future away.
-func unusedFuture(stmt *syntax.ExprStmt, handles map[string]string) Problems {
+// unusedFuture warns of a statement that throws a future away. A branch may be
+// begun so: its scope awaits it and raises its failure. A child may when it does not end with its parent.
+func (n *fileNames) unusedFuture(stmt *syntax.ExprStmt) Problems {
 	call, ok := stmt.X.(*syntax.CallExpr)
 	if !ok {
 		return nil
 	}
-	what := ""
-	switch fn := call.Fn.(type) {
-	case *syntax.Ident:
-		if fn.Name == "timer" && predeclaredIdent(fn) {
-			what = "timer"
-		}
-	case *syntax.DotExpr:
-		if id, ok := fn.X.(*syntax.Ident); ok && fn.Name.Name == "start" && handles[id.Name] != "" {
-			what = id.Name + ".start"
-		}
-	}
-	if what == "" {
+	s, advice := n.callee(call.Fn), "keep it, and read its result()"
+	if s == nil || s.result != "Future" || s == signatures["spawn"] {
 		return nil
 	}
+	if s == signatures["workflow.start"] {
+		if !n.cancelledAtClose(call.Fn.(*syntax.DotExpr).X) {
+			return nil
+		}
+		advice += "; the child is cancelled when this branch ends, unless its on_parent_close says otherwise"
+	}
 	pos, _ := call.Span()
-	p := problemAt(pos, "the future of %s is not used: keep it, and read its result()", what)
+	p := problemAt(pos, "the future of %s is not used: %s", written(call.Fn), advice)
 	p.Severity = SeverityWarning
 	return Problems{p}
+}
+
+// cancelledAtClose tells whether the children of a handle are cancelled at the end of the branch that starts
+// them, as far as the text tells.
+func (n *fileNames) cancelledAtClose(handle syntax.Expr) bool {
+	if h, ok := n.value(handle).(*childHandle); ok {
+		return h.options.OnParentClose == "" || h.options.OnParentClose == closeCancel
+	}
+	call, ok := handle.(*syntax.CallExpr)
+	if !ok || argumentsOf(call).open {
+		return false
+	}
+	for _, a := range call.Args {
+		if b, ok := a.(*syntax.BinaryExpr); ok && b.Op == syntax.EQ && b.X.(*syntax.Ident).Name == "on_parent_close" {
+			policy, _ := textLiteral(b.Y)
+			return policy == closeCancel
+		}
+	}
+	if d, ok := call.Fn.(*syntax.DotExpr); ok { // h.options(...)
+		return n.cancelledAtClose(d.X)
+	}
+	return true
 }
 
 // hidden warns of the names that a statement or expression binds and that are

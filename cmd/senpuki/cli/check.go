@@ -31,7 +31,7 @@ func (a *app) checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check PATH...",
 		Short: "Find mistakes in scripts without running anything",
-		Long: `Find mistakes in scripts: syntax, names, loads, unknown activities, wrong arguments.
+		Long: `Find mistakes in scripts: syntax, names, loads, unknown activities, wrong arguments and options.
 A directory stands for every .star file below it. Exits 1 when there is an error;
 warnings stop nothing. Activities are those of this program; with --db those that the live workers
 of the database offer; with --activities those that a file names, one a line.`,

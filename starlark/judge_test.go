@@ -1,0 +1,171 @@
+// Calls that are found wrong without being made.
+
+package starlark_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/senpuki/senpuki/starlark"
+)
+
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+	const head = "h = activity(\"shell.run\")\ndef g(a, b = 1, *, c = 2):\n    return a\nw = workflow(g)\ndef many(a, *args, **kwargs):\n    return a\n" +
+		"def only(*, k, l = 1):\n    return k\ns = struct(g = g)\n"
+	for text, want := range map[string]string{
+		// Options of built-ins, named wrongly.
+		`activity("shell.run", retri = 1)`:        "2:27: activity() has no parameter retri; did you mean retry?",
+		`h.options(retri = 1)`:                    "2:15: h.options() has no parameter retri; did you mean retry?",
+		`h.options(retry = 1).options(cachd = 1)`: "2:34: h.options(...).options() has no parameter cachd; did you mean cached?",
+		`workflow(g, idd = 1)`:                    "2:17: workflow() has no parameter idd; did you mean id?",
+		`w.options(queu = 1)`:                     "2:15: w.options() has no parameter queu; did you mean queue?",
+		`retry_policy(max_attempt = 1)`:           "2:18: retry_policy() has no parameter max_attempt; did you mean max_attempts?",
+		`parallel([], limt = 2)`:                  "2:18: parallel() has no parameter limt; did you mean limit?",
+		`parallel.map(g, [], limt = 2)`:           "2:25: parallel.map() has no parameter limt; did you mean limit?",
+		`h.map([1], limt = 2)`:                    "2:16: h.map() has no parameter limt; did you mean limit?",
+		`w.map([1], settel = 2)`:                  "2:16: w.map() has no parameter settel; did you mean settle?",
+		`wait_signal("x", timout = 1)`:            "2:22: wait_signal() has no parameter timout; did you mean timeout?",
+		`signal("x").recv(timout = 1)`:            "2:22: signal(...).recv() has no parameter timout; did you mean timeout?",
+		`spawn(g, 1).result(timout = 1)`:          "2:24: spawn(...).result() has no parameter timout; did you mean timeout?",
+		`race([g], timout = 1)`:                   "2:15: race() has no parameter timout; did you mean timeout?",
+		`re.sub("a", "b", "c", cuont = 1)`:        "2:27: re.sub() has no parameter cuont; did you mean count?",
+		`print("a", end = "")`:                    "2:16: print() has no parameter end; there is only sep",
+		`sorted([1], cmp = 1)`:                    "2:17: sorted() has no parameter cmp; there are iterable, key, reverse",
+		`uuid4(version = 1)`:                      "2:11: uuid4() has no parameter version; it takes no keyword arguments",
+		`len(x = [])`:                             "2:9: len() takes x by its place, not by name",
+		`(lambda: parallel([], limt = 2))()`:      "2:27: parallel() has no parameter limt; did you mean limit?",
+		`[sleep(sec = n) for n in [1]]`:           "2:12: sleep() has no parameter sec; there is only duration",
+		// How many arguments they get.
+		`sleep()`:                "2:5: sleep() misses its argument duration",
+		`sleep(1, 2)`:            "2:5: sleep() takes at most 1 positional argument, got 2",
+		`sleep(1, duration = 2)`: "2:14: sleep() gets duration twice",
+		`wait_signal("x", "1s")`: "2:5: wait_signal() takes at most 1 positional argument, got 2",
+		`time.parse_time()`:      "2:5: time.parse_time() misses its argument x",
+		`counter("x").add(1, 2)`: "2:5: counter(...).add() takes at most 1 positional argument, got 2",
+		`timeout("5s")`:          "2:5: timeout() misses its argument fn",
+		`attempt()`:              "2:5: attempt() misses its argument fn",
+		`state.set("a")`:         "2:5: state.set() misses its argument value",
+		// The script's own functions.
+		`g()`:         "2:5: g() misses its argument a",
+		`g(1, 2, 3)`:  "2:5: g() takes at most 2 positional arguments, got 3",
+		`g(1, d = 1)`: "2:10: g() has no parameter d; did you mean ",
+		`g(1, a = 2)`: "2:10: g() gets a twice",
+		`g(b = 2)`:    "2:5: g() misses its argument a",
+		`many()`:      "2:5: many() misses its argument a",
+		`only(1)`:     "2:5: only() takes no positional arguments, got 1",
+		`only(l = 1)`: "2:5: only() misses its argument k",
+		`s.g()`:       "2:5: s.g() misses its argument a",
+		`made()`:      "2:5: made() misses its argument x",
+		`lent(1)`:     "2:5: lent() takes no positional arguments, got 1",
+		`nap()`:       "2:5: nap() misses its argument duration",
+		`g(g())`:      "2:7: g() misses its argument a",
+		// What is right, or not known.
+		`g(1, 2, c = 3), g(a = 1), many(1, 2, 3, x = 4), many(a = 1), only(k = 1), s.g(1), made(1), lent(), nap(1)`: "",
+		`g(*[1]), g(**{"a": 1}), g(1, 2, 3, *[]), sleep(*[1]), parallel([], **{"limt": 1})`:                         "",
+		`activity("shell.run", retry = retry_policy(), queue = "q"), activity(name = "shell.run")`:                  "",
+		`activity("shell.run")("a", "b", c = 1), h(1, 2), h.start(x = 1), w(1), w.start(1), spawn(h, 1, x = 2)`:     "",
+		`parallel(g, g), parallel([g], limit = 2, settle = True, timeout = 1), race(g, g, timeout = 1)`:             "",
+		`signal("x").recv(), signal("x").recv("1s", None), send_signal("i", "n"), log.info("m", message = 1)`:       "",
+		`error("A", "m", retryable = False, x = 1), Err(kind = "A"), Ok(), fail("a", 1, sep = "")`:                  "",
+		`re.sub("a", "b", "c", 1, re.I), re.search(string = "a", pattern = "b"), json.decode("1", default = 2)`:     "",
+		`"{}".format(1, 2), [].append(1), {}.get(1, 2), time.now().format("x"), max(1, 2, key = g), dict(a = 1)`:    "",
+		"sleep = lambda: 1\n    sleep()":                                   "",
+		"def parallel(limt):\n        return limt\n    parallel(limt = 1)": "",
+		"for g in []:\n        g()":                                        "",
+		"[g() for g in []]":                                                "",
+		"(lambda g: g())(print)":                                           "",
+		"h = {}\n    h.options(retri = 1)":                                 "",
+		"looped(1, 2, 3)":                                                  "",
+		"info.id, info.run, s.nothing(1)":                                  "",
+		"bind(g)(1), attempt(g), spawn(sleep)":                             "", // what they call is not judged
+	} {
+		const tail = "def _made(x):\n    return x\ndef same(f):\n    return f\nmade = same(_made)\nnap = sleep\nload(\"lib.star\", lent = \"f\")\n" +
+			"for looped in [lambda a: a]:\n    looped(1)\n"
+		files := map[string]string{"lib.star": "def f():\n    return 1\n"}
+		files["main.star"] = "def main():\n    " + text + "\n" + head + tail
+		s, err := gather(files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := starlark.Compile(s)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		got := p.Mistakes().Error()
+		if want != "" {
+			want = "main.star:" + want
+		}
+		if want == "" && got != "" || !strings.HasPrefix(got, want) {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+		for _, m := range p.Mistakes() {
+			if m.Severity != starlark.SeverityError {
+				t.Errorf("%q: %+v", text, m)
+			}
+		}
+	}
+}
+
+// What is stored with a mistake in it still compiles: it may never come to the call.
+func TestMistakesDoNotStopStoredPrograms(t *testing.T) {
+	t.Parallel()
+	b, _, err := run(t, "def main(wrong = False):\n    if wrong: sleep()\n    return 1\n", false)
+	if err != nil || string(b) != "1" {
+		t.Error(string(b), err)
+	}
+}
+
+func TestFuturesThatAreDropped(t *testing.T) {
+	t.Parallel()
+	const head = "def g(a):\n    return a\nw = workflow(g)\nloose = workflow(g, on_parent_close = \"abandon\")\nh = activity(\"echo\")\n"
+	child := "; the child is cancelled when this branch ends"
+	for text, want := range map[string]string{
+		"timer(1)":                          "timer",
+		"h.start(1)":                        "h.start",
+		"h.options(queue = \"q\").start(1)": "h.options(...).start",
+		"activity(\"echo\").start(1)":       "activity(...).start",
+		"signal(\"x\").start()":             "signal(...).start",
+		"w.start(1)":                        "w.start",
+		"workflow(g).start(1)":              "workflow(...).start",
+		"w.options(id = \"i\").start(1)":    "w.options(...).start",
+		"loose.options(on_parent_close = \"cancel\").start(1)": "loose.options(...).start",
+
+		"spawn(g, 1)":                        "", // its scope awaits it, and raises its failure
+		"loose.start(1)":                     "",
+		"h(1)":                               "",
+		"w(1)":                               "",
+		"f = w.start(1)":                     "",
+		"[w.start(1)]":                       "",
+		"h.attempt(1)":                       "",
+		"loose.options(id = \"i\").start(1)": "",
+		"workflow(g, on_parent_close = \"wait\").start(1)":      "",
+		"w.options(on_parent_close = \"abandon\").start(1)":     "",
+		"w.options(**{\"on_parent_close\": \"wait\"}).start(1)": "",
+		"workflow(g, on_parent_close = h.name).start(1)":        "",
+		"w = struct(start = g)\n    w.start(1)":                 "",
+		"timer = g\n    timer(1)":                               "",
+	} {
+		p, err := compileFile(head + "def main():\n    " + text + "\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for _, w := range p.Warnings() {
+			if !strings.Contains(w.Message, "hides") {
+				got += w.String()
+			}
+		}
+		if want != "" {
+			want = fmt.Sprintf("x.star:7:5: the future of %s is not used: keep it, and read its result()", want)
+		}
+		if want == "" && got != "" || !strings.HasPrefix(got, want) {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+		if isChild := strings.Contains(text, "w.") || strings.Contains(text, "workflow") || strings.Contains(text, "loose"); want != "" && isChild != strings.Contains(got, child) {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+}
