@@ -33,7 +33,7 @@ func TestRetention(t *testing.T) {
 			good, bad bool
 		}{{6 * 24 * time.Hour, true, true}, {25 * time.Hour, false, true}, {24 * 24 * time.Hour, false, false}} {
 			time.Sleep(step.wait)
-			e, stop = w.engine(Options{})
+			_, stop = w.engine(Options{})
 			time.Sleep(2 * time.Minute)
 			stop()
 			if there(good) != step.good || there(bad) != step.bad {

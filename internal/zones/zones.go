@@ -70,6 +70,6 @@ func read(f *zip.File) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // of a text in memory
+	defer r.Close()
 	return io.ReadAll(r)
 }
