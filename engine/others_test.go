@@ -58,7 +58,7 @@ def main():
     late = attempt(execution(f.id).result, timeout = "50ms").error
     f.signal("go", 1)
     return [late.kind, late.message, f.result(), workflow(child).attempt(1).error.message]
-`, `["Timeout","execution(\"slow\") has not ended within 50ms",1,"child() takes at most 0 positional arguments, got 1"]`},
+`, `["Timeout","execution(\"slow\") has not ended within 50ms",1,"child() takes no positional arguments, got 1"]`},
 	{"signals", `
 def child(parent):
     send_signal(parent, "hello", {"from": info.id})

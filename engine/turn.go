@@ -298,12 +298,19 @@ func (x *execution) beginReady() {
 		}
 		x.slots--
 		x.begun(st)
-		x.put(&entry{kind: []byte(entryBegin), step: []byte(st.cmd.Step), attempt: st.begun})
+		e := entry{kind: []byte(entryBegin), step: []byte(st.cmd.Step), attempt: st.begun}
+		if x.w.clock.now()-x.now > noticeable { // it waited: for its delay, or for a slot
+			e.at = x.stamp()
+		}
+		x.put(&e)
 	}
 	if x.ready = x.ready[n:]; len(x.ready) > 0 {
 		x.overflow()
 	}
 }
+
+// noticeable is from how many microseconds on an entry has a time of its own that need not have one.
+const noticeable = 1000
 
 // begun notes that the next attempt of a step begins with this turn.
 func (x *execution) begun(st *step) {
