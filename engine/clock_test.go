@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -19,8 +22,10 @@ func TestAnHourOff(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			w.store = memory.NewAt(func() time.Time { return time.Now().Add(off) })
-			_, stop := w.engine(Options{})
-			_, stopFar := w.engine(Options{Queues: []string{"far"}})
+			var log bytes.Buffer
+			logger := slog.New(slog.NewTextHandler(&log, nil))
+			_, stop := w.engine(Options{Logger: logger})
+			_, stopFar := w.engine(Options{Queues: []string{"far"}, Logger: logger})
 			client, err := New(w.store, w.reg, Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -81,6 +86,9 @@ def main(n):
 			}
 			stop()
 			stopFar()
+			if n := strings.Count(log.String(), "the clock of this machine is far from the database's"); n != 2 && off != 0 || n != 0 && off == 0 {
+				t.Errorf("%v off: warned %d times by two workers", off, n)
+			}
 			w.check()
 		})
 	}

@@ -161,6 +161,7 @@ func (e *Engine) open(ctx context.Context) (*worker, error) {
 			e.clock.set(now, before)
 			w := newWorker(e, id, me)
 			w.beaten.Store(&before)
+			w.compare(now, before)
 			e.options.Logger.Info("session opened", "session", id, "queues", e.options.Queues, "tags", e.options.Tags, "concurrency", e.options.MaxConcurrency)
 			e.mu.Lock()
 			e.worker = w

@@ -151,6 +151,7 @@ func (w *worker) heartbeat() {
 		case err == nil:
 			w.clock.set(now, before)
 			w.beaten.Store(&before)
+			w.compare(now, before)
 			w.answers()
 			w.watchTasks()
 		case errors.Is(err, backend.ErrFenced):
@@ -159,6 +160,24 @@ func (w *worker) heartbeat() {
 		default:
 			w.fault(err)
 		}
+	}
+}
+
+// maxSkew is how far this machine's clock may be from the database's before somebody is told.
+const maxSkew = 5 * time.Second
+
+// compare warns of a clock that is far from the database's, once. Nothing here depends on it, but logs and what activities
+// write bear its time.
+func (w *worker) compare(database, before time.Time) {
+	skew := before.Add(time.Since(before) / 2).Round(0).Sub(database).Round(time.Second)
+	if database.IsZero() {
+		return
+	}
+	if far := skew.Abs() > maxSkew; far && !w.skewed {
+		w.log.Warn("the clock of this machine is far from the database's; timers follow the database", "ahead", skew)
+		w.skewed = true
+	} else if !far {
+		w.skewed = false
 	}
 }
 

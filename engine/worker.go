@@ -52,6 +52,7 @@ type worker struct {
 	tasks    map[int64]*runningTask     // of other executions
 	wg       sync.WaitGroup             // executions and loops
 
+	skewed    bool                          // this machine's clock is far off; owned by the heartbeat
 	watched   map[backend.SessionID]watched // owned by the loop
 	lastLook  time.Time
 	reclaimed time.Time   // when what gone sessions owned was last freed
