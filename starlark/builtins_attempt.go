@@ -59,6 +59,9 @@ func errorBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Va
 	return nil, &raised{f}
 }
 
+// maxKind bounds the kind of a failure, in bytes.
+const maxKind = 200
+
 // newFailure reads kind, message, retryable and data.
 func newFailure(what string, args star.Tuple, kwargs []star.Tuple) (*Failure, error) {
 	f := &Failure{}
@@ -82,11 +85,11 @@ func newFailure(what string, args star.Tuple, kwargs []star.Tuple) (*Failure, er
 		case name == "kind" && isText:
 			f.Kind = text
 		case name == "message" && isText:
-			f.Message = text
+			f.Message = cut(text, maxMessage)
 		case name == "kind":
 			return nil, fmt.Errorf("%s: the kind is text, got %s", what, kv[1].Type())
 		case name == "message":
-			f.Message = kv[1].String()
+			f.Message = cut(kv[1].String(), maxMessage)
 		case name == "retryable":
 			retryable, err := boolOption(kv[1])
 			if err != nil {
@@ -98,6 +101,9 @@ func newFailure(what string, args star.Tuple, kwargs []star.Tuple) (*Failure, er
 				return nil, err
 			}
 		}
+	}
+	if len(f.Kind) > maxKind {
+		return nil, fmt.Errorf("%s: the kind has %d bytes, at most %d are allowed", what, len(f.Kind), maxKind)
 	}
 	if !kindPattern.MatchString(f.Kind) {
 		return nil, fmt.Errorf("%s: a kind is an identifier like \"OutOfStock\", got %q; for a message alone write fail(%q)", what, f.Kind, f.Kind)
@@ -126,5 +132,5 @@ func failBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Val
 			texts[i] = a.String()
 		}
 	}
-	return nil, &raised{&Failure{Kind: "Fail", Message: strings.Join(texts, sep)}}
+	return nil, &raised{&Failure{Kind: "Fail", Message: cut(strings.Join(texts, sep), maxMessage)}}
 }

@@ -72,5 +72,5 @@ func (b *branch) logFailure(name string, f *Failure) {
 	if err != nil {
 		fields = nil
 	}
-	b.s.host.Log(Line{Branch: b.path, Level: "error", Message: "cleanup " + name + " failed: " + f.Error(), Fields: fields})
+	b.s.log(Line{Branch: b.path, Level: "error", Message: "cleanup " + name + " failed: " + f.Error(), Fields: fields})
 }

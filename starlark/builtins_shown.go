@@ -33,7 +33,7 @@ func logModule() *starlarkstruct.Module {
 					return nil, raise("PayloadError", "log.%s: the fields cannot be kept: %v", level, perr)
 				}
 			}
-			b.s.host.Log(l)
+			b.s.log(l)
 			return star.None, nil
 		})
 	}

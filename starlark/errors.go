@@ -9,6 +9,7 @@ import (
 	"hash/fnv"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	star "go.starlark.net/starlark"
 )
@@ -75,10 +76,30 @@ func failureOf(err error) *Failure {
 	default:
 		f = Failure{Kind: "EvalError", Message: err.Error()}
 	}
+	f.Message = cut(f.Message, maxMessage)
 	if isEval {
 		f.Traceback = joinTraceback(f.Traceback, trimStack(eval.CallStack))
 	}
 	return &f
+}
+
+// maxMessage is how many bytes of a failure's message are kept, maxLine of a line that is logged: they
+// go wherever the failure goes, into each who waits for the execution.
+const (
+	maxMessage = 64 << 10
+	maxLine    = 1 << 20
+)
+
+// cut is the beginning of a text that is too long, and how long that was.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	end := most - len("... (9223372036854775807 bytes)") // what is cut once is short enough
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return fmt.Sprintf("%s... (%d bytes)", text[:end], len(text))
 }
 
 // maxFrames is how many frames of each end of a stack a backtrace shows, and

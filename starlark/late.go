@@ -46,7 +46,7 @@ func (b *branch) hintLateBound(what string, tasks []task) {
 	if name == "" {
 		return
 	}
-	b.s.host.Log(Line{Branch: b.path, Level: "warn", Message: fmt.Sprintf(
+	b.s.log(Line{Branch: b.path, Level: "warn", Message: fmt.Sprintf(
 		"%s: the %d lambdas of %s are all the same: each sees the last %s; write bind(fn, %s)", what, same, first.Position(), name, name)})
 }
 

@@ -144,9 +144,15 @@ func (s *script) newBranch(path string, depth int) *branch {
 	return b
 }
 
+// log keeps a line.
+func (s *script) log(l Line) {
+	l.Message = cut(l.Message, maxLine)
+	s.host.Log(l)
+}
+
 func printLine(thread *star.Thread, msg string) {
 	if b, ok := thread.Local(localBranch).(*branch); ok {
-		b.s.host.Log(Line{Branch: b.path, Level: "print", Message: msg})
+		b.s.log(Line{Branch: b.path, Level: "print", Message: msg})
 	}
 }
 
