@@ -269,3 +269,34 @@ func TestStrangerWrites(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A file that is gone takes writes as if nothing were; the heartbeat says so.
+func TestFileRemovedWhileOpen(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s := open(t, path)
+	id, _, err := s.Open(t.Context(), backend.Session{Host: "h"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Beat(t.Context(), id, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, replaced := range []bool{false, true} {
+		if err := os.Rename(path, path+".away"); err != nil {
+			t.Skip("an open file cannot be moved here:", err)
+		}
+		if replaced {
+			run(t, path, "PRAGMA user_version=0")
+		}
+		if _, err := s.Beat(t.Context(), id, nil); !errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), path+" was removed or replaced") {
+			t.Errorf("replaced %v: %v", replaced, err)
+		}
+		if err := os.Rename(path+".away", path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Beat(t.Context(), id, nil); err != nil {
+			t.Errorf("it is there again: %v", err)
+		}
+	}
+}

@@ -33,6 +33,9 @@ func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.Session
 
 // Beat advances a session's counter.
 func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (beaten time.Time, err error) {
+	if err := s.there(); err != nil {
+		return time.Time{}, err
+	}
 	err = s.write(ctx, func(c *conn, at time.Time) error {
 		n, err := c.exec("UPDATE session SET beat = beat + 1, info = ? WHERE id = ?", text(info), id)
 		if err == nil && n == 0 {

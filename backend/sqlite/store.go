@@ -10,6 +10,8 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +25,7 @@ const readers = 4
 // Store is a SQLite file.
 type Store struct {
 	path string
+	file os.FileInfo // as it was opened
 	turn *turnstile
 
 	// Guarded by the turnstile.
@@ -45,10 +48,24 @@ type Store struct {
 func newStore(path, synchronous string, turn *turnstile, writer *conn) *Store {
 	s := &Store{path: path, turn: turn, writer: writer, programs: make(map[string]bool),
 		known: make(known), idle: make(chan *conn, readers), log: logFile{path: path + "-wal", done: synchronous != "full"}}
+	s.file, _ = os.Stat(path) // without it nothing is compared
 	for range readers {
 		s.idle <- nil
 	}
 	return s
+}
+
+// there fails when the file was removed, or another one is in its place: what is written goes nowhere then, and
+// nobody else sees it.
+func (s *Store) there() error {
+	if s.file == nil {
+		return nil
+	}
+	now, err := os.Stat(s.path)
+	if err == nil && os.SameFile(s.file, now) {
+		return nil
+	}
+	return fmt.Errorf("%w: %s was removed or replaced while it was open; what was written since is lost to others: stop this process", backend.ErrTransient, s.path)
 }
 
 // Close waits for what is under way and closes the file.
