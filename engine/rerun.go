@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
@@ -341,9 +342,12 @@ type ReplayOptions struct {
 }
 
 // callSource is the program of a dead letter that runs as an execution of its own.
-const callSource = `def main(name, args, kwargs, queue = None):
-    """Call one activity: a dead letter that is replayed."""
-    return activity(name, queue = queue)(*args, **kwargs)
+const callSource = `def main(name, args, kwargs, options = {}):
+    """Call one activity with the options that it had: a dead letter that is replayed."""
+    given = dict(options)
+    if "retry" in given:
+        given["retry"] = retry_policy(**given["retry"])
+    return activity(name, **given)(*args, **kwargs)
 `
 
 // ReplayLetter runs a dead letter again and discards it: when its execution has failed on
@@ -357,7 +361,7 @@ func (e *Engine) ReplayLetter(ctx context.Context, l Letter, o ReplayOptions) (i
 	if err == nil && o.Args == nil && x.State == backend.Failed && x.Run == l.Run && e.failedOn(ctx, &x, l.Step) {
 		err = e.Retry(ctx, l.Execution, RerunOptions{Queue: o.Queue})
 	} else {
-		id, err = e.callAgain(ctx, l, o)
+		id, err = e.callAgain(ctx, &x, l, o)
 	}
 	if err != nil {
 		return "", err
@@ -376,7 +380,9 @@ func (e *Engine) failedOn(ctx context.Context, x *backend.Execution, step string
 	return err == nil && failed == step
 }
 
-func (e *Engine) callAgain(ctx context.Context, l Letter, o ReplayOptions) (string, error) {
+// callAgain runs a dead letter as an execution of its own, in the queue of the one that it comes from, as a child of
+// that would run. Without an id in x that one is gone.
+func (e *Engine) callAgain(ctx context.Context, x *backend.Execution, l Letter, o ReplayOptions) (string, error) {
 	prog, err := e.load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", known{})
 	if err != nil {
 		return "", err
@@ -385,30 +391,66 @@ func (e *Engine) callAgain(ctx context.Context, l Letter, o ReplayOptions) (stri
 		return "", err
 	}
 	args, kwargs := l.input.Args, l.input.Kwargs
+	options := starlark.ActivityOptions{}
+	if l.input.Options != nil {
+		options = *l.input.Options
+	}
 	if o.Args != nil {
 		stored, err := starlark.FromPlain(o.Args)
 		if err != nil {
 			return "", err
 		}
 		args, kwargs = stored, nil
+		options.Key = nil // that of the other arguments: others would be given this call's result for theirs
 	}
 	if kwargs == nil {
 		kwargs = json.RawMessage("{}")
 	}
-	name, _ := json.Marshal(l.Activity) // text: never fails
-	queue := []byte("null")
-	if q := o.Queue; q != "" {
-		queue, _ = json.Marshal(q)
-	} else if l.input.Options != nil && l.input.Options.Queue != nil {
-		queue, _ = json.Marshal(*l.input.Options.Queue)
+	if o.Queue != "" {
+		options.Queue = &o.Queue
 	}
-	call := bytes.Join([][]byte{{'['}, name, {','}, args, {','}, kwargs, {','}, queue, {']'}}, nil)
+	given, err := keywords(&options)
+	if err != nil {
+		return "", err
+	}
+	name, _ := json.Marshal(l.Activity) // text: never fails
+	call := bytes.Join([][]byte{{'['}, name, {','}, args, {','}, kwargs, {','}, given, {']'}}, nil)
 	n := backend.NewExecution{
 		ID: newID(), Workflow: prog.Workflow, Digest: prog.Digest, Edition: starlark.Edition, Function: "main",
 		Input: starlark.CallInput(call, nil), Queue: "default", Parent: l.Execution,
 	}
+	if x.ID != "" {
+		n.Queue, n.Priority, n.Tags = x.Queue, x.Priority, x.Tags
+	}
 	w := e.current()
 	return n.ID, e.create(ctx, w, &n, false)
+}
+
+// keywords are options as a script gives them: the stored form of keyword arguments, durations in seconds.
+func keywords(o *starlark.ActivityOptions) ([]byte, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	given := make(map[string]any)
+	if err := json.Unmarshal(text, &given); err != nil {
+		return nil, err
+	}
+	inSeconds := func(given map[string]any, names ...string) {
+		for _, name := range names {
+			if d, ok := given[name].(float64); ok {
+				given[name] = d / float64(time.Second)
+			}
+		}
+	}
+	inSeconds(given, "timeout", "start_timeout", "heartbeat", "cache_ttl")
+	if retry, ok := given["retry"].(map[string]any); ok {
+		inSeconds(retry, "initial_delay", "max_delay")
+	}
+	if text, err = json.Marshal(given); err != nil {
+		return nil, err
+	}
+	return starlark.FromPlain(text)
 }
 
 // oneFile is a file system of files in memory.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -283,6 +284,64 @@ def main(catch):
 		}
 		if left, err := e.Letters(t.Context(), "", 10); err != nil || len(left) != 0 {
 			t.Errorf("%+v %v", left, err)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// A letter that runs as an execution of its own has the options of its step, each of them, and runs where its execution would have.
+func TestADeadLetterKeepsItsOptions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.register("once", func(n int) error { w.count("once"); return activities.Fail("Broken", "as ever") }, activities.Options{Tags: []string{"gpu"}})
+		e, stop := w.engine(Options{Queues: []string{"side"}})
+		w.deploy(e, `
+once = activity("once", retry = retry_policy(max_attempts = 1, initial_delay = "1.5s", max_delay = 0, backoff_factor = 1.5, jitter = 0, no_retry_for = ["Bad"]),
+    timeout = "1m 30s", start_timeout = "2d", heartbeat = "250ms", priority = 3, tags = [], idempotent = True, key = lambda n: "k%d" % n,
+    cache_ttl = "1h", version = "2", max_concurrent = 4, rate = "100/1m", max_crashes = 0)
+def main():
+    return once.attempt(1).ok
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{Queue: "side"})
+		want(t, w.finish(e, id), "false")
+		replay := func(execution string, o ReplayOptions) Letter {
+			t.Helper()
+			letters, err := e.Letters(t.Context(), execution, 10)
+			if err != nil || len(letters) != 1 {
+				t.Fatalf("%+v %v", letters, err)
+			}
+			id, err := e.ReplayLetter(t.Context(), letters[0], o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := w.finish(e, id); r.Failure == nil || r.Failure.Kind != "Broken" || r.Execution.Queue != "side" {
+				t.Errorf("%+v", r)
+			}
+			again, err := e.Letters(t.Context(), id, 10)
+			if err != nil || len(again) != 1 {
+				t.Fatalf("%+v %v", again, err)
+			}
+			was, is := *letters[0].input.Options, *again[0].input.Options
+			if o.Args != nil { // the key of other arguments is not theirs
+				was.Key = nil
+			}
+			if o.Queue != "" {
+				was.Queue = &o.Queue
+			}
+			if !reflect.DeepEqual(was, is) {
+				t.Errorf("options %+v, were %+v", is, was)
+			}
+			return again[0]
+		}
+		l := replay(id, ReplayOptions{})
+		if w.called("once") != 2 {
+			t.Errorf("once ran %d times", w.called("once"))
+		}
+		replay(l.Execution, ReplayOptions{Args: []byte("[2]"), Queue: "side"})
+		if w.called("once") != 3 {
+			t.Errorf("once ran %d times", w.called("once"))
 		}
 		stop()
 		w.check()

@@ -84,7 +84,7 @@ type ActivityOptions struct {
 	Heartbeat     *time.Duration `json:"heartbeat,omitempty"`
 	Queue         *string        `json:"queue,omitempty"`
 	Priority      *int           `json:"priority,omitempty"`
-	Tags          []string       `json:"tags,omitempty"`
+	Tags          []string       `json:"tags,omitzero"` // empty: none, whatever the registration says
 	Idempotent    *bool          `json:"idempotent,omitempty"`
 	Key           *string        `json:"key,omitempty"` // a key function is called at the call site; this is its result
 	Cached        *bool          `json:"cached,omitempty"`

@@ -193,7 +193,7 @@ func (a *app) dlqCommand() *cobra.Command {
 	replay := &cobra.Command{
 		Use: "replay ID|--all", Short: "Run dead letters again",
 		Long: `Run dead letters again. An execution that failed on one goes on from it; one whose
-failure the script has caught runs as an execution of its own. The letter is discarded.`,
+failure the script has caught runs as an execution of its own, with the options of its step. The letter is discarded.`,
 		Example: "  senpuki dlq replay 3\n  senpuki dlq replay 3 --queue slow --args '[17]'\n  senpuki dlq replay --all", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, ids []string) error {
 			o := engine.ReplayOptions{Queue: queue}
