@@ -314,6 +314,7 @@ type Rerun struct {
 	Rows      []Row     // numbered from 0
 	Messages  []Message // for its inbox
 	Queue     string    // not empty: of the new run
+	Letters   []int64   // dead letters that go: of steps which are run again
 }
 
 // Stats is a count of what a store holds.

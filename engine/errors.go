@@ -14,6 +14,8 @@ import (
 var (
 	// ErrCannotRetry: the execution cannot go on from where it was asked to.
 	ErrCannotRetry = errors.New("cannot go on from there")
+	// ErrRunAgain: the step of a dead letter was run again, or is.
+	ErrRunAgain = errors.New("nothing is left to replay")
 	// ErrNoStep: the execution has no such step.
 	ErrNoStep = errors.New("no such step")
 	// ErrUnfinished is what Result returns of an execution that has not ended.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,6 +76,11 @@ func (e *Engine) rerun(ctx context.Context, id string, o RerunOptions, fork bool
 	}
 	if r.Rows, r.Messages, err = j.prefix(&x, cut, step); err != nil {
 		return "", err
+	}
+	if !fork {
+		if r.Letters, err = e.lettersAfter(ctx, &x, j, cut); err != nil {
+			return "", err
+		}
 	}
 	if err := e.store.Rerun(ctx, r); err != nil {
 		return "", err
@@ -352,36 +358,131 @@ const callSource = `def main(name, args, kwargs, options = {}):
 
 // ReplayLetter runs a dead letter again and discards it: when its execution has failed on
 // it, that execution goes on from it, else it runs as an execution of its own. It returns the id of what runs.
+// It refuses with backend.ErrNotFound a letter that is gone by now, and with ErrRunAgain one whose step a later run
+// of its execution has run again.
 func (e *Engine) ReplayLetter(ctx context.Context, l Letter, o ReplayOptions) (id string, err error) {
-	x, err := e.store.Execution(ctx, l.Execution)
-	if err != nil && !errors.Is(err, backend.ErrNotFound) {
+	left, err := e.store.DeadLetters(ctx, l.Execution, 1<<30)
+	if err != nil {
 		return "", err
 	}
-	id = l.Execution
-	if err == nil && o.Args == nil && x.State == backend.Failed && x.Run == l.Run && e.failedOn(ctx, &x, l.Step) {
-		err = e.Retry(ctx, l.Execution, RerunOptions{Queue: o.Queue})
-	} else {
-		id, err = e.callAgain(ctx, &x, l, o)
+	if !slices.ContainsFunc(left, func(d backend.DeadLetter) bool { return d.ID == l.ID }) {
+		return "", fmt.Errorf("dead letter %d: %w; it may have been replayed or discarded", l.ID, backend.ErrNotFound)
 	}
+	x, err := e.store.Execution(ctx, l.Execution)
 	if err != nil {
+		return "", err
+	}
+	waits, err := e.waitsFor(ctx, &x, &l)
+	switch {
+	case err != nil:
+		return "", err
+	case waits && o.Args == nil: // the letter goes with the retry
+		return x.ID, e.Retry(ctx, x.ID, RerunOptions{Queue: o.Queue})
+	}
+	if id, err = e.callAgain(ctx, &x, l, o); err != nil {
 		return "", err
 	}
 	_, err = e.store.Discard(ctx, []int64{l.ID})
 	return id, err
 }
 
-// failedOn reports whether a step's failure ended an execution.
-func (e *Engine) failedOn(ctx context.Context, x *backend.Execution, step string) bool {
+// waitsFor reports whether the failure in a dead letter ended its execution, which has not gone on since.
+func (e *Engine) waitsFor(ctx context.Context, x *backend.Execution, l *Letter) (bool, error) {
 	j, err := e.entries(ctx, x.Run)
-	if err != nil {
-		return false
+	if errors.Is(err, errRow) { // it cannot go on, and its step can still be run
+		return false, nil
 	}
-	_, failed, err := j.cut(x, &RerunOptions{})
-	return err == nil && failed == step
+	if err != nil {
+		return false, err
+	}
+	same, err := e.runsOf(ctx, x, j)
+	if err != nil || !same[l.Run] {
+		return false, err
+	}
+	if x.State == backend.Failed {
+		if _, failed, err := j.cut(x, &RerunOptions{}); err == nil && failed == l.Step {
+			return true, nil
+		}
+	}
+	if x.Run == l.Run {
+		return false, nil
+	}
+	var asked, done, failed bool
+	for i := range j {
+		switch e := &j[i]; {
+		case string(e.step) != l.Step:
+		case e.is(entryAsk):
+			asked = string(e.name) == l.Activity
+		case e.is(entryDone):
+			done = asked
+		case e.is(entryFailed):
+			failed = true
+		}
+	}
+	var became string
+	switch {
+	case done:
+		became = "has succeeded since"
+	case asked && !failed && !x.State.Terminal():
+		became = "is under way again"
+	default:
+		return false, nil
+	}
+	return false, fmt.Errorf("dead letter %d: step %s (%s) of execution %s %s, in run %d; 'senpuki dlq discard %d' removes the letter: %w",
+		l.ID, l.Step, l.Activity, x.ID, became, x.RunNumber, l.ID, ErrRunAgain)
+}
+
+// lettersAfter are the dead letters of steps whose failures are forgotten where a journal is cut: they are run again.
+func (e *Engine) lettersAfter(ctx context.Context, x *backend.Execution, j entryList, cut int) (ids []int64, err error) {
+	failed := make(map[string]bool)
+	for i := cut; i < len(j); i++ {
+		if j[i].is(entryFailed) {
+			failed[string(j[i].step)] = true
+		}
+	}
+	if len(failed) == 0 {
+		return nil, nil
+	}
+	same, err := e.runsOf(ctx, x, j)
+	if err != nil {
+		return nil, err
+	}
+	letters, err := e.store.DeadLetters(ctx, x.ID, 1<<30)
+	for i := range letters {
+		if l := &letters[i]; same[l.Run] && failed[l.Step] {
+			ids = append(ids, l.ID)
+		}
+	}
+	return ids, err
+}
+
+// runsOf are the runs whose steps have the names that they have in a journal, that of the latest: itself, and those that it
+// goes on from. A run that another one continued as new is none of them.
+func (e *Engine) runsOf(ctx context.Context, x *backend.Execution, j entryList) (map[backend.RunKey]bool, error) {
+	first := x.RunNumber
+	if len(j) > 0 && j[0].is(entryStart) && j[0].value != nil {
+		var c carried
+		if err := json.Unmarshal(j[0].value, &c); err != nil {
+			return nil, fmt.Errorf("%w: what the run took over: %w", errRow, err)
+		}
+		switch {
+		case c.Origin == nil:
+		case c.Origin.ID == x.ID:
+			first = c.Origin.Run
+		default: // a fork
+			first = 1
+		}
+	}
+	runs, err := e.store.Runs(ctx, x.ID, first)
+	same := make(map[backend.RunKey]bool, len(runs))
+	for _, r := range runs {
+		same[r.Key] = true
+	}
+	return same, err
 }
 
 // callAgain runs a dead letter as an execution of its own, in the queue of the one that it comes from, as a child of
-// that would run. Without an id in x that one is gone.
+// that would run.
 func (e *Engine) callAgain(ctx context.Context, x *backend.Execution, l Letter, o ReplayOptions) (string, error) {
 	prog, err := e.load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", known{})
 	if err != nil {
@@ -417,10 +518,7 @@ func (e *Engine) callAgain(ctx context.Context, x *backend.Execution, l Letter, 
 	call := bytes.Join([][]byte{{'['}, name, {','}, args, {','}, kwargs, {','}, given, {']'}}, nil)
 	n := backend.NewExecution{
 		ID: newID(), Workflow: prog.Workflow, Digest: prog.Digest, Edition: starlark.Edition, Function: "main",
-		Input: starlark.CallInput(call, nil), Queue: "default", Parent: l.Execution,
-	}
-	if x.ID != "" {
-		n.Queue, n.Priority, n.Tags = x.Queue, x.Priority, x.Tags
+		Input: starlark.CallInput(call, nil), Queue: x.Queue, Priority: x.Priority, Tags: x.Tags, Parent: x.ID,
 	}
 	w := e.current()
 	return n.ID, e.create(ctx, w, &n, false)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
+	"time"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
@@ -342,6 +343,155 @@ def main():
 		replay(l.Execution, ReplayOptions{Args: []byte("[2]"), Queue: "side"})
 		if w.called("once") != 3 {
 			t.Errorf("once ran %d times", w.called("once"))
+		}
+		stop()
+		w.check()
+	})
+}
+
+// The dead letters of steps that a retry runs again go with it; those of failures that stay, and those of the original of a fork, do not.
+func TestARetryTakesItsDeadLettersAlong(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			works := ""
+			var calls []string
+			w.register("fragile", func(name string) (string, error) {
+				calls = append(calls, name)
+				if !strings.Contains(works, name) {
+					return "", activities.Fail("Broken", name)
+				}
+				return name, nil
+			}, activities.Options{Retry: activities.RetryPolicy{MaxAttempts: 1}})
+			e, stop := w.engine(Options{ReplayAlways: always})
+			w.deploy(e, `
+fragile = activity("fragile")
+def main(again = True):
+    if again:
+        fragile.attempt("z")
+        continue_as_new(again = False)
+    fragile.attempt("a")
+    return [fragile("b"), fragile("c")]
+`)
+			id := w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
+			steps := func(id string) string {
+				letters, err := e.Letters(t.Context(), id, 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var list []string
+				for _, l := range letters {
+					list = append(list, string(l.Args))
+				}
+				return strings.Join(list, " ")
+			}
+			w.finish(e, id)
+			if got := steps(id); got != `["b"] ["a"] ["z"]` {
+				t.Fatalf("letters %s", got)
+			}
+			old, err := e.Letters(t.Context(), id, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fork, err := e.Fork(t.Context(), id, RerunOptions{From: "2", ID: "y"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.finish(e, fork)
+			if got := steps(id) + ", " + steps(fork); got != `["b"] ["a"] ["z"], ["b"]` {
+				t.Errorf("letters after a fork %s", got)
+			}
+			retry := func(now, from, left string) {
+				t.Helper()
+				works = now
+				if err := e.Retry(t.Context(), id, RerunOptions{From: from}); err != nil {
+					t.Fatal(err)
+				}
+				w.finish(e, id)
+				if got := steps(id); got != left {
+					t.Errorf("letters %s, want %s", got, left)
+				}
+			}
+			retry("b", "", `["c"] ["a"] ["z"]`)
+			// That of a is of an earlier run, and goes when a is run again.
+			retry("ab", "1", `["c"] ["z"]`)
+			if _, err := e.ReplayLetter(t.Context(), old[0], ReplayOptions{}); !errors.Is(err, backend.ErrNotFound) {
+				t.Errorf("a letter that is gone: %v", err)
+			}
+			retry("abc", "", `["z"]`)
+			want(t, w.finish(e, id), `["b","c"]`)
+			// The letter of another run than those that were continued is none of theirs, though its step has the name of one.
+			calls = nil
+			letters, err := e.Letters(t.Context(), id, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			works = "z"
+			own, err := e.ReplayLetter(t.Context(), letters[0], ReplayOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, w.finish(e, own), `"z"`)
+			if got := strings.Join(calls, ""); got != "z" {
+				t.Errorf("called %s", got)
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
+// keeper is a store whose reruns leave the dead letters, as earlier releases did.
+type keeper struct{ backend.Store }
+
+func (k keeper) Rerun(ctx context.Context, r backend.Rerun) error {
+	r.Letters = nil
+	return k.Store.Rerun(ctx, r)
+}
+
+func TestADeadLetterOfARepairedStepIsNotReplayed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		broken := true
+		w.register("fragile", func(ctx context.Context) error {
+			w.count("fragile")
+			if broken {
+				return activities.Fail("Broken", "not now")
+			}
+			time.Sleep(time.Minute)
+			return nil
+		}, activities.Options{Retry: activities.RetryPolicy{MaxAttempts: 1}})
+		e, stop := w.engineOn(keeper{w.store}, Options{})
+		w.deploy(e, `
+def main():
+    activity("fragile")()
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		w.finish(e, id)
+		letters, err := e.Letters(t.Context(), id, 10)
+		if err != nil || len(letters) != 1 {
+			t.Fatalf("%+v %v", letters, err)
+		}
+		broken = false
+		if err := e.Retry(t.Context(), id, RerunOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		refused := func(text string) {
+			t.Helper()
+			for _, o := range []ReplayOptions{{}, {Args: []byte("[]")}} {
+				if _, err := e.ReplayLetter(t.Context(), letters[0], o); !errors.Is(err, ErrRunAgain) || !strings.Contains(err.Error(), text) {
+					t.Errorf("replay: %v", err)
+				}
+			}
+		}
+		refused("step 1 (fragile) of execution " + id + " is under way again, in run 2")
+		w.finish(e, id)
+		refused("has succeeded since, in run 2; 'senpuki dlq discard 1'")
+		if w.called("fragile") != 2 {
+			t.Errorf("ran %d times", w.called("fragile"))
 		}
 		stop()
 		w.check()

@@ -263,6 +263,32 @@ var taskCases = []testCase{
 		f.must(err)
 		expect(f, "runs", len(runs), 2)
 	}},
+	{"a run after the last takes dead letters along", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		d := backend.DeadLetter{Activity: "add", Attempts: 3, Failure: []byte(`{"kind":"K"}`), Input: []byte("{}")}
+		caught, ended := d, d
+		caught.Step, ended.Step = "1", "2"
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("a"), Dead: []backend.DeadLetter{caught, ended}})
+		steps := func() (list []string) {
+			got, err := f.DeadLetters(f.ctx, "x", 10)
+			f.must(err)
+			for _, d := range got {
+				list = append(list, d.Step)
+			}
+			return list
+		}
+		got, err := f.DeadLetters(f.ctx, "x", 10)
+		f.must(err)
+		again := backend.Rerun{
+			Execution: "x", Run: run, Digest: digest, Edition: 1, Rows: []backend.Row{{Session: s, Data: []byte("a")}}, Letters: []int64{got[0].ID, 4711},
+		}
+		f.want(f.Rerun(f.ctx, again), backend.ErrConflict)
+		expect(f, "letters of what runs", steps(), []string{"2", "1"})
+		f.finish(s, "x", run, 1, backend.Failed)
+		f.must(f.Rerun(f.ctx, again))
+		expect(f, "letters", steps(), []string{"1"})
+	}},
 	{"what ended long ago is removed", func(f *fixture) {
 		s := f.session()
 		f.deploy("sha256:unused", "sha256:deployed")

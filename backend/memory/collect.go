@@ -57,6 +57,9 @@ func (s *Store) Rerun(_ context.Context, r backend.Rerun) error {
 	if r.Queue != "" {
 		x.Queue = r.Queue
 	}
+	for _, id := range r.Letters {
+		delete(s.dead, id)
+	}
 	return nil
 }
 

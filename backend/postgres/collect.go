@@ -91,6 +91,9 @@ func begin(t *tx, r *backend.Rerun, id string, run int64, runNumber int) error {
 		}
 		put(t, messages, func(int, error) {})
 	}
+	if len(r.Letters) > 0 {
+		t.add("DELETE FROM dead_letter WHERE id = ANY($1::bigint[])", r.Letters)
+	}
 	return t.flush()
 }
 

@@ -79,6 +79,11 @@ func (s *Store) begin(c *conn, r *backend.Rerun, id string, run int64, runNumber
 			return err
 		}
 	}
+	if len(r.Letters) > 0 {
+		if _, err := discard(c, r.Letters); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

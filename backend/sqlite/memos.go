@@ -185,13 +185,17 @@ func (s *Store) DeadLetters(ctx context.Context, execution string, limit int) (l
 
 // Discard removes dead letters.
 func (s *Store) Discard(ctx context.Context, ids []int64) (n int64, err error) {
+	err = s.write(ctx, func(c *conn, _ time.Time) error {
+		n, err = discard(c, ids)
+		return err
+	})
+	return n, err
+}
+
+func discard(c *conn, ids []int64) (int64, error) {
 	keys, err := json.Marshal(append([]int64{}, ids...))
 	if err != nil {
 		return 0, err
 	}
-	err = s.write(ctx, func(c *conn, _ time.Time) error {
-		n, err = c.exec("DELETE FROM dead_letter WHERE id IN (SELECT value FROM json_each(?))", string(keys))
-		return err
-	})
-	return n, err
+	return c.exec("DELETE FROM dead_letter WHERE id IN (SELECT value FROM json_each(?))", string(keys))
 }

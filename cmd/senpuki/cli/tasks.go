@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -353,21 +354,31 @@ func (a *app) letters(ctx context.Context, ids []string, all bool, do func(*engi
 		if err != nil {
 			return err
 		}
+		var left error
+		done := list[:0:0]
 		for _, l := range list {
 			said, err := do(eng, store, l)
-			if err != nil {
+			switch {
+			case all && errors.Is(err, backend.ErrNotFound): // it went with the retry of one before
+				continue
+			case all && errors.Is(err, engine.ErrRunAgain): // no reason to leave the others
+				left = errors.Join(left, err)
+				continue
+			case err != nil:
 				return err
 			}
+			done = append(done, l)
 			fmt.Fprintln(a.err, said)
 		}
+		list = done
 		if a.json {
 			views := make([]letterView, len(list))
 			for i, l := range list {
 				views[i] = viewLetter(l)
 			}
-			return a.printDocument(views)
+			return errors.Join(left, a.printDocument(views))
 		}
-		return nil
+		return left
 	})
 }
 
