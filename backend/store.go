@@ -29,7 +29,7 @@ type Store interface {
 	// time when there is none. Tags and editions do not count: it says when to look, not what will be found.
 	NextDue(ctx context.Context, queues []string) (time.Time, error)
 	// ClaimTasks gives due tasks to a session. ErrFenced as Commit, when any task has no owner. Tasks that nobody has
-	// begun in time become Outcomes named TaskExpired.
+	// begun in time become Outcomes named TaskExpired; with a Limit of zero nothing else happens.
 	ClaimTasks(ctx context.Context, r TaskRequest) ([]Task, error)
 
 	// Rerun begins a run after the last. ErrNotFound; ErrConflict when the

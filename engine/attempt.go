@@ -134,6 +134,8 @@ func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
 		return x.absorbDue(st)
 	case evFinal:
 		return x.failed(st, ev.failure), true
+	case evLate:
+		return x.absorbLate(st)
 	case evDropped:
 		return x.failed(st, cancelledFailure()), true
 	case evTimeout:
@@ -186,6 +188,7 @@ func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 		x.put(&entry{kind: []byte(entryBegin), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun})
 		return d, false
 	case st.cmd.Kind != starlark.StartTimer:
+		st.asked = st.due
 		x.enqueue(st)
 		return d, false
 	}

@@ -245,13 +245,13 @@ func (st *step) note(e *entry) error {
 		st.begun, st.running, st.due = e.attempt, true, 0
 		st.remote = e.task != 0
 	case entryHeld:
-		st.held = true
+		st.held, st.asked = true, e.at
 	case entryFail:
 		st.failed, st.running, st.remote, st.due = st.failed+1, false, false, e.retry
 	case entryCrash:
 		st.crashes, st.running, st.remote, st.due = st.crashes+1, false, false, e.retry
 	case entryBack:
-		st.running, st.due = false, 0
+		st.running, st.due, st.asked = false, 0, e.at
 	case entryGot:
 		st.got = &event{kind: evAttempt, step: st.cmd.Step, attempt: e.attempt, value: e.value}
 		if e.failure != nil {

@@ -40,6 +40,17 @@ func (d *dues) next(c *clock, limit time.Duration) time.Duration {
 	return limit
 }
 
+// passed forgets the points that have passed and reports whether there were any.
+func (d *dues) passed(c *clock) (any bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for len(d.times) > 0 && c.until(d.times[0]) <= 0 {
+		heap.Pop(&d.times)
+		any = true
+	}
+	return any
+}
+
 // dueTimes implements heap.Interface.
 type dueTimes []int64
 

@@ -45,6 +45,7 @@ type execution struct {
 	journal      *cursor // nil: live
 	now          int64   // time of the entry last delivered
 	started      int64
+	since        int64          // when this worker came to hold it
 	steps        few.Map[*step] // that are under way, by name
 	spare        *step          // that is over, for the next one
 	seq          int
@@ -99,7 +100,7 @@ var errLost = fmt.Errorf("%w: ownership lost", starlark.ErrEvicted)
 
 func newExecution(w *worker, c backend.Claimed) *execution {
 	x := &execution{
-		w: w, rec: c.Execution, newborn: c.Fresh, carried: &nothingCarried,
+		w: w, rec: c.Execution, newborn: c.Fresh, carried: &nothingCarried, since: w.clock.now(),
 		wake: make(chan struct{}, 1),
 	}
 	for i := range c.Inbox {

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -23,6 +24,7 @@ const (
 	evMessage                  // an inbox message
 	evExpire                   // the execution's time is up
 	evCut                      // the clean-up of a cancelled script takes too long
+	evLate                     // no attempt of a step began in time
 )
 
 // expiredName marks the cancel entry of an execution that expired.
@@ -199,6 +201,10 @@ func (x *execution) ask(c *starlark.Command) *step {
 func (x *execution) asks(st *step) {
 	x.seq++
 	st.seq = x.seq
+	st.asked = x.now
+	if x.live && st.startTimeout > 0 {
+		st.asked = max(x.now, x.w.clock.now()) // not stamped: the script would see it now, and not on replay
+	}
 	x.steps.Put(st.cmd.Step, st)
 }
 
@@ -219,7 +225,29 @@ func (x *execution) queueUp(st *step) {
 		st.queued = true
 		st.due = 0
 		x.ready = append(x.ready, st)
+		if st.startTimeout > 0 {
+			id := st.cmd.Step
+			st.timer = time.AfterFunc(max(0, x.w.clock.until(x.startBy(st))), func() { x.post(event{kind: evLate, step: id}) })
+		}
 	}
+}
+
+// unwait ends the step's waiting for a slot, or for the next attempt.
+func (st *step) unwait() {
+	if st.timer != nil {
+		st.timer.Stop()
+		st.timer = nil
+	}
+}
+
+// absorbLate fails a step whose attempt has waited too long for a slot.
+func (x *execution) absorbLate(st *step) (d starlark.Delivery, ok bool) {
+	if !st.queued || st.running || st.dropped || x.w.clock.until(x.startBy(st)) > 0 {
+		return d, false // it has begun, or waits for another attempt
+	}
+	st.queued = false
+	x.ready = slices.DeleteFunc(x.ready, func(r *step) bool { return r == st })
+	return x.failed(st, notStarted(st)), true
 }
 
 // taskLater makes the next attempt of a step that was asked for earlier a task.

@@ -88,8 +88,8 @@ func (x *execution) absorbMemo(st *step, m *backend.Message) (d starlark.Deliver
 		x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
 		return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: m.Payload}, true
 	}
-	st.held = true
-	x.put(&entry{kind: []byte(entryHeld), at: x.stamp(), step: []byte(st.cmd.Step)})
+	st.held, st.asked = true, x.stamp()
+	x.put(&entry{kind: []byte(entryHeld), at: st.asked, step: []byte(st.cmd.Step)})
 	x.enqueue(st)
 	return d, false
 }

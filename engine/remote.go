@@ -53,6 +53,7 @@ func (w *worker) has(tags []string) bool {
 func (x *execution) beginTask(st *step) {
 	st.begun++
 	st.call = nil
+	st.unwait()
 	st.running, st.remote, st.queued, st.due = true, true, false, 0
 	origin, run := x.keyRun(st)
 	input, _ := json.Marshal(taskInput{ // JSON and plain fields: never fails
@@ -65,9 +66,26 @@ func (x *execution) beginTask(st *step) {
 		k.Queue = x.rec.Queue
 	}
 	if st.startTimeout > 0 {
-		k.Expires = fromMicro(x.stamp() + st.startTimeout.Microseconds())
+		at := x.startBy(st)
+		k.Expires = fromMicro(at)
+		x.w.sharing.late.add(at + lateness)
+		x.w.dues.add(at + lateness)
 	}
 	x.tasks = append(x.tasks, k)
+}
+
+// lateness is how much later a worker looks for tasks that have not begun in time: its clock may be ahead of the database's, microseconds.
+const lateness = 20_000
+
+// startBy is when the next attempt of a step that has a start timeout must have begun. The time goes
+// by the journal, but none counts in which nobody drove the execution.
+func (x *execution) startBy(st *step) int64 {
+	return max(st.asked, x.since) + st.startTimeout.Microseconds()
+}
+
+// notStarted is the failure of a step of which no attempt began in time.
+func notStarted(st *step) *activities.Failure {
+	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("no attempt of %s began within %v", st.cmd.Name, st.startTimeout), NoRetry: true}
 }
 
 // absorbTask takes the outcome of a task.
@@ -83,9 +101,7 @@ func (x *execution) absorbTask(st *step, m *backend.Message) (d starlark.Deliver
 		x.crashed(st)
 		return d, false
 	case backend.TaskExpired:
-		return x.failed(st, &activities.Failure{
-			Kind: "Timeout", Message: fmt.Sprintf("no attempt of %s began within %v", st.cmd.Name, st.startTimeout), NoRetry: true,
-		}), true
+		return x.failed(st, notStarted(st)), true
 	}
 	return x.attemptFailed(st, decodeFailure(m.Payload))
 }
@@ -97,11 +113,34 @@ type runningTask struct {
 }
 
 // claimTasks takes due tasks while there are free slots: those of the worker's
-// queues, and those of the executions that it was told to run.
+// queues, and those of the executions that it was told to run. Tasks that nobody began in time end with that; a
+// worker that cannot claim any ends them by itself, at once when it has made them.
 func (w *worker) claimTasks() (more bool, err error) {
-	if w.stopping.Load() || len(w.registry.Names()) == 0 {
+	if w.stopping.Load() {
 		return false, nil
 	}
+	since, late := w.sharing.swept, w.sharing.late.passed(w.clock)
+	if len(w.registry.Names()) > 0 {
+		more, err = w.claimAny()
+	}
+	if late {
+		if err == nil && w.sharing.swept.Equal(since) {
+			err = w.sweepTasks()
+		}
+		more = true // what has come of it
+	}
+	return more, err
+}
+
+// sweepTasks ends tasks that nobody has begun in time.
+func (w *worker) sweepTasks() error {
+	w.sharing.swept = time.Now()
+	_, err := w.store.ClaimTasks(w.ctx, backend.TaskRequest{Session: w.session})
+	return err
+}
+
+// claimAny makes the requests for tasks.
+func (w *worker) claimAny() (more bool, err error) {
 	r := backend.TaskRequest{Session: w.session, Queues: w.options.Queues, Tags: w.options.Tags, Activities: w.registry.Names()}
 	if !w.options.Hold {
 		if more, err = w.claimSome(r); err != nil {
@@ -121,8 +160,14 @@ func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
 		r.Limit++
 	}
 	if r.Limit == 0 {
+		if time.Since(w.sharing.swept) >= w.options.PollInterval {
+			if err := w.sweepTasks(); err != nil {
+				return false, err
+			}
+		}
 		return false, w.peek()
 	}
+	w.sharing.swept = time.Now()
 	tasks, err := w.store.ClaimTasks(w.ctx, r)
 	doubt(&w.doubts.tasks, err)
 	if err != nil { // that slots are given back is no reason to look again at once

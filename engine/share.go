@@ -18,6 +18,10 @@ type sharing struct {
 	offers atomic.Pointer[[]SessionInfo] // of other live workers
 	behind atomic.Int64                  // highest priority of a task that waits and that could run here
 	looked time.Time                     // owned by the loop
+
+	late  dues      // when tasks that were made here must have begun
+	swept time.Time // when those that had not were last ended; owned by the loop
+	turns bool      // whose turn it is in claimExpired; owned by the loop
 }
 
 // noBacklog is below every priority.

@@ -22,7 +22,7 @@ type step struct {
 	dropped bool  // the script cancelled it
 	due     int64 // when the timer or the next attempt is due
 
-	asked  int64  // when, microseconds since 1970
+	asked  int64  // when, microseconds since 1970, or when the next attempt was due
 	digest string // of a child's code
 	input  []byte // of a child
 

@@ -317,6 +317,7 @@ func (x *execution) begun(st *step) {
 	st.begun++
 	st.running = true
 	st.due = 0
+	st.unwait()
 	x.starting = append(x.starting, st)
 }
 

@@ -368,10 +368,16 @@ func (w *worker) adopt() error {
 	return nil
 }
 
-// claimExpired takes executions whose time is up, whatever their queue: nobody else may come for them.
+// claimExpired takes executions whose time is up, whatever their queue: nobody else may come for them. A worker
+// without activities, which claims no tasks, ends those that nobody has begun in time instead, every other time: it asks no more for that.
 func (w *worker) claimExpired() error {
 	if w.options.Hold || w.stopping.Load() {
 		return nil
+	}
+	if len(w.registry.Names()) == 0 {
+		if w.sharing.turns = !w.sharing.turns; w.sharing.turns {
+			return w.sweepTasks()
+		}
 	}
 	_, err := w.takeSome(backend.ClaimRequest{Expired: true, Limit: maxTasks})
 	return err

@@ -142,6 +142,25 @@ var taskCases = []testCase{
 		expect(f, "claimed", steps(f.tasks(s, 5)), []string{"b"})
 		expect(f, "outcome", f.receive(s), []string{"outcome start_timeout a 1 "})
 	}},
+	{"not begun in time, and nothing claimed", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		a, b := work("a"), work("b")
+		b.Expires = far(1)
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: []backend.Task{a, b}})
+		expect(f, "claimed", len(f.tasks(s, 0)), 0)
+		expect(f, "none are late", len(f.receive(s)), 0)
+		c := work("c")
+		c.Expires = past(1)
+		f.turn(s, backend.Turn{Execution: "x", Run: run, First: 1, Rows: rows("r"), Tasks: []backend.Task{c}})
+		_, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: 4711})
+		f.want(err, backend.ErrFenced)
+		got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s})
+		f.must(err)
+		expect(f, "claimed", len(got), 0)
+		expect(f, "outcome", f.receive(s), []string{"outcome start_timeout c 1 "})
+		expect(f, "left", steps(f.tasks(s, 5)), []string{"a", "b"})
+	}},
 	{"of named executions, whatever their queue", func(f *fixture) {
 		s := f.session()
 		runs := f.born(s, "x", "y")

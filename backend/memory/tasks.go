@@ -64,9 +64,10 @@ func (s *Store) giveBack(session backend.SessionID, key int64, at time.Time) {
 func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) ([]backend.Task, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	waits := false
+	waits, at := false, s.now()
+	late := func(k *backend.Task) bool { return !k.Expires.IsZero() && !k.Expires.After(at) }
 	for _, k := range s.tasks {
-		waits = waits || k.Owner == 0
+		waits = waits || k.Owner == 0 && (r.Limit > 0 || late(k))
 	}
 	switch {
 	case !waits:
@@ -74,13 +75,12 @@ func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) ([]backend.
 	case s.sessions[r.Session] == nil:
 		return nil, backend.ErrFenced
 	}
-	at := s.now()
 	var found []*backend.Task
 	for _, key := range slices.Sorted(maps.Keys(s.tasks)) {
 		k := s.tasks[key]
 		switch {
 		case k.Owner != 0:
-		case !k.Expires.IsZero() && !k.Expires.After(at):
+		case late(k):
 			s.conclude(k, backend.TaskExpired, nil, at)
 		case !k.Due.After(at) && slices.Contains(r.Activities, k.Activity) && (r.Executions == nil &&
 			slices.Contains(r.Queues, k.Queue) && subset(k.Tags, r.Tags) || slices.Contains(r.Executions, k.Execution)):

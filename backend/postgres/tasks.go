@@ -73,6 +73,9 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 			return nil, err
 		}
 	}
+	if r.Limit <= 0 {
+		return nil, nil
+	}
 	err = s.transact(ctx, 0, func(t *tx) (err error) {
 		t.alive(r.Session)
 		claimed, err = claimTasks(t, &r)

@@ -135,12 +135,16 @@ func crashTasks(c *conn, session backend.SessionID, at time.Time) (more bool, er
 // ClaimTasks gives due tasks to a session.
 func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed []backend.Task, err error) {
 	// Most of the time there is nothing: a look does not wait for writers.
-	var any bool
+	var some bool
 	if err := s.read(ctx, func(c *conn) error {
-		v, err := c.first(ctx, "SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0)")
-		any = err == nil && number(v[0]) != 0
+		look, args := "SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0)", []any(nil)
+		if r.Limit <= 0 {
+			look, args = "SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= ?)", []any{now()}
+		}
+		v, err := c.first(ctx, look, args...)
+		some = err == nil && number(v[0]) != 0
 		return err
-	}); err != nil || !any {
+	}); err != nil || !some {
 		return nil, err
 	}
 	err = s.write(ctx, func(c *conn, at time.Time) error {
