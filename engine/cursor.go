@@ -334,6 +334,9 @@ func (x *execution) goLive() error {
 			x.reserveAgain(st)
 		case st.remote && st.running, st.memo != "" && !st.held && !st.dropped: // a message will come
 			x.w.configure(st)
+			if st.remote {
+				x.observeLack(st)
+			}
 		case st.running && x.attempts.At(id) != nil:
 		case st.cmd.Kind == starlark.StartChild && st.running:
 			x.keepChild(st)

@@ -41,11 +41,19 @@ func (e *Engine) LoadFor(ctx context.Context, fsys fs.FS, entry string, names []
 	return e.load(ctx, fsys, entry, known{registry: e.registry, names: slices.Compact(slices.Sorted(slices.Values(names))), named: true})
 }
 
+// LoadServed is Load where live workers offer what this process may lack. A call is refused unless it can run here or one
+// of them serves its queue: the script's, or else the execution's; "": any.
+func (e *Engine) LoadServed(ctx context.Context, fsys fs.FS, entry, queue string, offers []SessionInfo) (Program, error) {
+	return e.load(ctx, fsys, entry, known{registry: e.registry, offers: offers, queue: queue})
+}
+
 // known is the activities that a script may call.
 type known struct {
 	registry *activities.Registry // nil: nothing is known
 	names    []string             // when named: all that there are
 	named    bool
+	offers   []SessionInfo // of live workers, beside the registry
+	queue    string        // of the execution, "" when it is not known
 }
 
 func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, there known) (Program, error) {
@@ -122,7 +130,15 @@ func checkCalls(calls []starlark.Call, all known) starlark.Problems {
 		there := all.has(c.Activity)
 		switch {
 		case !there && c.Declaration:
+			queues, served := all.served(&c)
+			if served {
+				continue
+			}
 			p.Message = all.unknown(c.Activity)
+			if len(queues) > 0 {
+				p.Message = fmt.Sprintf("no live worker offers %q on queue %s, where the call goes; it is offered on %s",
+					c.Activity, cmp.Or(c.Queue, all.queue), strings.Join(queues, ", "))
+			}
 		case !there || c.Declaration:
 			continue
 		default:
@@ -154,6 +170,18 @@ func (o *known) has(name string) bool {
 	}
 	_, ok := o.lookup(name)
 	return ok
+}
+
+// served reports whether a live worker may run what a declaration declares, and on which queues there are any that offer it.
+func (o *known) served(c *starlark.Call) (queues []string, served bool) {
+	at := cmp.Or(c.Queue, o.queue)
+	for i := range o.offers {
+		if w := &o.offers[i]; !w.Hold && slices.Contains(w.Activities, c.Activity) {
+			served = served || at == "" || c.AnyQueue || slices.Contains(w.Queues, at)
+			queues = append(queues, w.Queues...)
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(queues))), served
 }
 
 func (o *known) unknown(name string) string {
@@ -207,6 +235,8 @@ type DeployOptions struct {
 	By, Note     string
 	Name         string // of the workflow, when there is one file; default: the file's without .star
 	AllowMissing bool   // also when activities are not registered here: workers may offer them
+	// Offers are those of live workers: what they offer is not missing. A call whose queue the script does not name is served by any of them.
+	Offers []SessionInfo
 	// RequireCompatible refuses, with an *IncompatibleError, when the journal of any
 	// running execution of the workflows does not replay on the new code.
 	RequireCompatible bool
@@ -221,7 +251,7 @@ func (e *Engine) Deploy(ctx context.Context, fsys fs.FS, entries ...string) ([]b
 
 // DeployWith is Deploy with what is remembered about it.
 func (e *Engine) DeployWith(ctx context.Context, fsys fs.FS, o DeployOptions, entries ...string) ([]backend.Deployment, error) {
-	there := known{registry: e.registry}
+	there := known{registry: e.registry, offers: o.Offers}
 	if o.AllowMissing {
 		there.registry = nil
 	}

@@ -32,7 +32,7 @@
 // refused, drop) must come again on replay, in order; those delivered to it
 // (done, failed, cancel, signal) are handed to it again, in order; the rest
 // (begin, fail, crash, back, got) is how attempts stand. A call that is
-// refused (unknown activity, wrong arguments) is an entry, too, because the
+// refused (wrong arguments, a name that cannot be stored) is an entry, too, because the
 // registry of the process that replays may be another one. An attempt found begun without an
 // outcome when the replay ends died with its process: that is a crash, counted
 // in the journal before the next attempt. One handed back by a graceful stop says so.

@@ -151,13 +151,10 @@ func (x *execution) refuse(st *step) *activities.Failure {
 			return failure
 		}
 	}
-	if st.act == nil {
-		if !x.away(st) {
-			_, failure := x.w.lookup(c.Name)
+	if st.act != nil {
+		if failure := st.bind(); failure != nil {
 			return failure
 		}
-	} else if failure := st.bind(); failure != nil {
-		return failure
 	}
 	if st.shares() {
 		return x.reserve(st)

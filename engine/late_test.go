@@ -120,7 +120,7 @@ def busy():
 	for name, c := range map[string]struct {
 		idle, busy, hold, other bool
 	}{
-		"without activities": {idle: true}, "full": {busy: true},
+		"without activities": {idle: true}, "full": {busy: true}, "hold without activities": {hold: true, idle: true},
 		"of another": {other: true, idle: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -28,6 +28,7 @@ const (
 	StepAsked          EventKind = "step_asked"          // again when a resumed execution stands where it stood
 	AttemptStarted     EventKind = "attempt_started"
 	AttemptFailed      EventKind = "attempt_failed" // Failure; Retry says when the next one is due
+	StepElsewhere      EventKind = "step_elsewhere" // this process lacks the activity: a worker of Queue that has it may run it; again as StepAsked
 	StepDone           EventKind = "step_done"
 	StepFailed         EventKind = "step_failed"    // Failure
 	StepCancelled      EventKind = "step_cancelled" // by the script
@@ -51,6 +52,7 @@ type Event struct {
 	Line      *LogLine
 	Shown     json.RawMessage // progress, status, state and counters of the script
 	Tasks     int
+	Queue     string
 }
 
 // LogLine is a line that a script printed.

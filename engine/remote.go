@@ -26,14 +26,14 @@ type taskInput struct {
 }
 
 // away reports whether a step's attempts are tasks: it has a limit over all
-// workers, or this one does not serve it. Whoever was told to run an execution runs all of it.
+// workers, this one does not have its activity, or does not serve it. Whoever was told to run an execution runs all of it that he can.
 func (x *execution) away(st *step) bool {
 	switch {
-	case st.limit != nil:
+	case st.limit != nil, st.act == nil:
 		return true
-	case st.act != nil && st.queue == "" && len(st.tags) == 0:
+	case st.queue == "" && len(st.tags) == 0:
 		return false
-	case st.act != nil && (st.queue == "" || contains(x.w.options.Queues, st.queue)) && x.w.has(st.tags):
+	case (st.queue == "" || contains(x.w.options.Queues, st.queue)) && x.w.has(st.tags):
 		return false
 	}
 	return !x.w.engine.isAdopted(x.rec.ID)
@@ -72,6 +72,19 @@ func (x *execution) beginTask(st *step) {
 		x.w.dues.add(at + lateness)
 	}
 	x.tasks = append(x.tasks, k)
+	x.observeLack(st)
+}
+
+// observeLack tells that a step waits for a worker that has its activity.
+func (x *execution) observeLack(st *step) {
+	if st.act != nil || x.w.options.Observer == nil {
+		return
+	}
+	ev := Event{Kind: StepElsewhere, Execution: x.rec.ID, Step: st.cmd.Step, Name: st.cmd.Name, Attempt: st.begun, Queue: st.queue}
+	if ev.Queue == "" {
+		ev.Queue = x.rec.Queue
+	}
+	x.observe(ev)
 }
 
 // lateness is how much later a worker looks for tasks that have not begun in time: its clock may be ahead of the database's, microseconds.

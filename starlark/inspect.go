@@ -21,6 +21,7 @@ type Call struct {
 	Line, Col   int
 	Declaration bool
 	Queue       string // of a declaration, when it is written as text
+	AnyQueue    bool   // its queue is computed
 	Args        int
 	Keywords    []string
 	Open        bool
@@ -114,7 +115,7 @@ func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings
 			continue
 		}
 		if id, ok := a.LHS.(*syntax.Ident); ok {
-			if name, _, ok := declaration(a.RHS); ok {
+			if name, _, _, ok := declaration(a.RHS); ok {
 				handles[id.Name] = name
 			}
 		}
@@ -138,13 +139,13 @@ func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings
 }
 
 // declaration reads activity("name", queue = "q"), or activity(name = "name").
-func declaration(e syntax.Expr) (name, queue string, ok bool) {
+func declaration(e syntax.Expr) (name, queue string, anyQueue, ok bool) {
 	call, ok := e.(*syntax.CallExpr)
 	if !ok || len(call.Args) == 0 {
-		return "", "", false
+		return "", "", false, false
 	}
 	if id, isID := call.Fn.(*syntax.Ident); !isID || id.Name != "activity" || !predeclaredIdent(id) {
-		return "", "", false
+		return "", "", false, false
 	}
 	name, ok = textLiteral(call.Args[0])
 	for _, a := range call.Args {
@@ -154,12 +155,14 @@ func declaration(e syntax.Expr) (name, queue string, ok bool) {
 		}
 		switch id, _ := b.X.(*syntax.Ident); {
 		case id != nil && id.Name == "queue":
-			queue, _ = textLiteral(b.Y)
+			var literal bool
+			queue, literal = textLiteral(b.Y)
+			anyQueue = !literal
 		case id != nil && id.Name == "name" && !ok:
 			name, ok = textLiteral(b.Y)
 		}
 	}
-	return name, queue, ok
+	return name, queue, anyQueue, ok
 }
 
 func predeclaredIdent(id *syntax.Ident) bool {
@@ -180,8 +183,8 @@ func textLiteral(e syntax.Expr) (string, bool) {
 func callOf(n *syntax.CallExpr, handles map[string]string) (Call, bool) {
 	start, _ := n.Span()
 	c := Call{File: start.Filename(), Line: int(start.Line), Col: int(start.Col)}
-	if name, queue, ok := declaration(n); ok {
-		c.Activity, c.Queue, c.Declaration = name, queue, true
+	if name, queue, anyQueue, ok := declaration(n); ok {
+		c.Activity, c.Queue, c.AnyQueue, c.Declaration = name, queue, anyQueue, true
 		return c, true
 	}
 	fn := n.Fn

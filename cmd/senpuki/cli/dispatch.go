@@ -156,7 +156,7 @@ A directory stands for the .star files in it that have a function main.`,
 	c.Flags().StringVar(&o.Name, "name", "", "name of the workflow (one file only)")
 	c.Flags().StringVar(&o.Note, "note", "", "what to remember about this deployment")
 	c.Flags().BoolVar(&o.RequireCompatible, "require-compatible", false, "refuse unless the journals of all running executions replay on the new code")
-	c.Flags().BoolVar(&o.AllowMissing, "allow-missing", false, "also when activities are unknown here; workers may offer them")
+	c.Flags().BoolVar(&o.AllowMissing, "allow-missing", false, "also when activities are unknown here and no live worker offers them")
 	return c
 }
 
@@ -204,6 +204,15 @@ func (a *app) deploy(ctx context.Context, paths []string, o engine.DeployOptions
 		before[d.Workflow] = d.Version
 	}
 	done, err := eng.DeployWith(ctx, os.DirFS(root), o, entries...)
+	if lacks(err) {
+		live, asked := offers(ctx, store)
+		if asked != nil {
+			return asked
+		}
+		if o.Offers = live; len(live) > 0 {
+			done, err = eng.DeployWith(ctx, os.DirFS(root), o, entries...)
+		}
+	}
 	if err != nil {
 		if problems := files[0].problems(err); problems != nil {
 			printProblems(a.err, problems)

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,7 +126,7 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 	if err != nil {
 		return err
 	}
-	prog, err := a.mustLoad(ctx, s)
+	prog, err := a.mustLoadServed(ctx, s, cmp.Or(f.queue, "default"))
 	if err != nil {
 		return err
 	}

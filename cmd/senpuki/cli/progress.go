@@ -38,7 +38,8 @@ type progress struct {
 	failed   int
 	told     time.Time // when a plain summary was last given
 	finished bool
-	ran      bool // something happened here
+	ran      bool            // something happened here
+	lacking  map[string]bool // activities that this program does not have and their queues, which were said
 
 	over chan struct{} // closed by finish
 	quit chan struct{} // closed when the writer has ended
@@ -77,7 +78,7 @@ func newProgress(out io.Writer, quiet bool) *progress {
 	_, tty := terminal(out)
 	return &progress{
 		out: out, quiet: quiet, tty: tty,
-		stuck: make(chan struct{}, 1), wake: make(chan struct{}, 1), steps: map[string]*item{}, tasks: map[string]int{},
+		stuck: make(chan struct{}, 1), wake: make(chan struct{}, 1), steps: map[string]*item{}, tasks: map[string]int{}, lacking: map[string]bool{},
 		over: make(chan struct{}), quit: make(chan struct{}),
 	}
 }
@@ -223,6 +224,11 @@ func (p *progress) Observe(ev engine.Event) {
 		p.leave(it)
 		it.state, it.retry, it.note = "retrying", ev.Retry, failureText(ev.Failure)
 		p.add(fmt.Sprintf("step %s %s: attempt %d failed: %s%s", it.step, it.name, ev.Attempt, it.note, nextTry(ev, now)))
+	case engine.StepElsewhere:
+		if what := ev.Name + " on " + ev.Queue; !p.lacking[what] {
+			p.lacking[what] = true
+			p.add(fmt.Sprintf("step %s %s: this program does not have the activity; it waits for a worker that offers it on queue %s", it.step, it.name, ev.Queue))
+		}
 	case engine.StepDone, engine.StepFailed:
 		p.end(it, ev, now)
 	}

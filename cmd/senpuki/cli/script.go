@@ -10,9 +10,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/memory"
 	"github.com/senpuki/senpuki/engine"
 	"github.com/senpuki/senpuki/starlark"
@@ -126,14 +128,43 @@ func printProblems(w io.Writer, problems starlark.Problems) {
 	}
 }
 
-// mustLoad loads a script for running it: a refusal has been printed and
-// carries its exit status; warnings are printed.
-func (a *app) mustLoad(ctx context.Context, s script) (engine.Program, error) {
-	return a.mustLoadFor(ctx, s, a.registry)
+// lacks reports whether a script is refused for activities that live workers may offer.
+func lacks(err error) bool {
+	var found starlark.Problems
+	return errors.As(err, &found) && slices.ContainsFunc(found, func(p starlark.Problem) bool { return strings.HasPrefix(p.Message, "unknown activity ") })
+}
+
+// mustLoadServed loads a script for running it on a queue: a refusal has been printed and carries its exit status;
+// warnings are printed. Live workers of the database are asked for what this program lacks.
+func (a *app) mustLoadServed(ctx context.Context, s script, queue string) (engine.Program, error) {
+	p, err := a.load(ctx, s)
+	if !lacks(err) {
+		return a.loaded(s, p, err)
+	}
+	var live []engine.SessionInfo
+	asked := a.view(ctx, func(_ *engine.Engine, store backend.Store) (err error) {
+		live, err = offers(ctx, store)
+		return err
+	})
+	if asked != nil && !errors.Is(asked, errNoDatabase) {
+		return p, asked
+	}
+	if len(live) > 0 {
+		var eng *engine.Engine
+		if eng, err = engine.New(memory.New(), a.registry, engine.Options{Hold: true}); err == nil {
+			p, err = eng.LoadServed(ctx, os.DirFS(s.root), s.entry, queue, live)
+		}
+	}
+	return a.loaded(s, p, err)
 }
 
 func (a *app) mustLoadFor(ctx context.Context, s script, registry *activities.Registry) (engine.Program, error) {
 	p, err := a.loadFor(ctx, s, registry)
+	return a.loaded(s, p, err)
+}
+
+// loaded prints what is wrong with a script.
+func (a *app) loaded(s script, p engine.Program, err error) (engine.Program, error) {
 	if err != nil {
 		if problems := s.problems(err); problems != nil {
 			printProblems(a.err, problems)

@@ -60,6 +60,8 @@ func (a *app) besideFile(db string) string {
 // scheme splits a database URL. A single letter is a Windows drive, not a scheme.
 var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+):`)
 
+var errNoDatabase = errors.New("there is no database")
+
 // openStore opens the database. Commands that only look ask for one that exists.
 func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error) {
 	db := a.database()
@@ -86,7 +88,7 @@ func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error)
 		}
 		if exists {
 			if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("there is no database %s; 'senpuki exec' makes one, --db names another", file)
+				return nil, fmt.Errorf("%w %s; 'senpuki exec' makes one, --db names another", errNoDatabase, file)
 			}
 		}
 		store, err := sqlite.Open(ctx, rest)
