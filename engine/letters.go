@@ -1,9 +1,16 @@
-// Dead letters: steps whose attempts are used up.
+// Dead letters: steps whose attempts are used up, and how they are run again.
 
 package engine
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
@@ -30,4 +37,210 @@ func (x *execution) bury(st *step, f *activities.Failure) {
 	x.dead = append(x.dead, backend.DeadLetter{
 		Step: st.cmd.Step, Activity: st.cmd.Name, Attempts: st.begun, Failure: encodeFailure(f), Input: input,
 	})
+}
+
+// Letter is a dead letter as clients see it.
+type Letter struct {
+	backend.DeadLetter
+	Failure *activities.Failure `json:"failure"`
+	Args    json.RawMessage     `json:"args"`
+	Kwargs  json.RawMessage     `json:"kwargs,omitempty"`
+	Pos     string              `json:"pos,omitempty"`
+
+	input letterInput
+}
+
+// Letters returns dead letters, newest first; execution "" means all.
+func (e *Engine) Letters(ctx context.Context, execution string, limit int) ([]Letter, error) {
+	found, err := e.store.DeadLetters(ctx, execution, limit)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Letter, 0, len(found))
+	for _, d := range found {
+		l := Letter{DeadLetter: d, Failure: decodeFailure(d.Failure)}
+		if err := json.Unmarshal(d.Input, &l.input); err != nil {
+			return nil, fmt.Errorf("dead letter %d is damaged: %w", d.ID, err)
+		}
+		l.Args, l.Kwargs, l.Pos = plainValue(l.input.Args), plainValue(l.input.Kwargs), l.input.Pos
+		list = append(list, l)
+	}
+	return list, nil
+}
+
+// ReplayOptions change what a dead letter is replayed with.
+type ReplayOptions struct {
+	Queue string
+	Args  json.RawMessage // plain JSON array, instead of the arguments; only for one that runs as an execution of its own
+}
+
+// callSource is the program of a dead letter that runs as an execution of its own.
+const callSource = `def main(name, args, kwargs, options = {}):
+    """Call one activity with the options that it had: a dead letter that is replayed."""
+    given = dict(options)
+    if "retry" in given:
+        given["retry"] = retry_policy(**given["retry"])
+    return activity(name, **given)(*args, **kwargs)
+`
+
+// ReplayLetter runs a dead letter again and discards it: when its execution has failed on
+// it, that execution goes on from it, else it runs as an execution of its own. It returns the id of what runs.
+// It refuses with backend.ErrNotFound a letter that is gone by now, and with ErrRunAgain one whose step a later run
+// of its execution has run again.
+func (e *Engine) ReplayLetter(ctx context.Context, l Letter, o ReplayOptions) (id string, err error) {
+	left, err := e.store.DeadLetters(ctx, l.Execution, 1<<30)
+	if err != nil {
+		return "", err
+	}
+	if !slices.ContainsFunc(left, func(d backend.DeadLetter) bool { return d.ID == l.ID }) {
+		return "", fmt.Errorf("dead letter %d: %w; it may have been replayed or discarded", l.ID, backend.ErrNotFound)
+	}
+	x, err := e.store.Execution(ctx, l.Execution)
+	if err != nil {
+		return "", err
+	}
+	waits, err := e.waitsFor(ctx, &x, &l)
+	switch {
+	case err != nil:
+		return "", err
+	case waits && o.Args == nil: // the letter goes with the retry
+		return x.ID, e.Retry(ctx, x.ID, RerunOptions{Queue: o.Queue})
+	}
+	if id, err = e.callAgain(ctx, &x, l, o); err != nil {
+		return "", err
+	}
+	_, err = e.store.Discard(ctx, []int64{l.ID})
+	return id, err
+}
+
+// waitsFor reports whether the failure in a dead letter ended its execution, which has not gone on since.
+func (e *Engine) waitsFor(ctx context.Context, x *backend.Execution, l *Letter) (bool, error) {
+	j, err := e.entries(ctx, x.Run)
+	if errors.Is(err, errRow) { // it cannot go on, and its step can still be run
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	same, err := e.runsOf(ctx, x, j)
+	if err != nil || !same[l.Run] {
+		return false, err
+	}
+	if x.State == backend.Failed {
+		if _, failed, err := j.cut(x, &RerunOptions{}); err == nil && failed == l.Step {
+			return true, nil
+		}
+	}
+	if x.Run == l.Run {
+		return false, nil
+	}
+	var asked, done, failed bool
+	for i := range j {
+		switch e := &j[i]; {
+		case string(e.step) != l.Step:
+		case e.is(entryAsk):
+			asked = string(e.name) == l.Activity
+		case e.is(entryDone):
+			done = asked
+		case e.is(entryFailed):
+			failed = true
+		}
+	}
+	var became string
+	switch {
+	case done:
+		became = "has succeeded since"
+	case asked && !failed && !x.State.Terminal():
+		became = "is under way again"
+	default:
+		return false, nil
+	}
+	return false, fmt.Errorf("dead letter %d: step %s (%s) of execution %s %s, in run %d; 'senpuki dlq discard %d' removes the letter: %w",
+		l.ID, l.Step, l.Activity, x.ID, became, x.RunNumber, l.ID, ErrRunAgain)
+}
+
+// callAgain runs a dead letter as an execution of its own, in the queue of the one that it comes from, as a child of
+// that would run.
+func (e *Engine) callAgain(ctx context.Context, x *backend.Execution, l Letter, o ReplayOptions) (string, error) {
+	prog, err := e.load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", known{})
+	if err != nil {
+		return "", err
+	}
+	if err := e.Store(ctx, prog); err != nil {
+		return "", err
+	}
+	args, kwargs := l.input.Args, l.input.Kwargs
+	options := starlark.ActivityOptions{}
+	if l.input.Options != nil {
+		options = *l.input.Options
+	}
+	if o.Args != nil {
+		stored, err := starlark.FromPlain(o.Args)
+		if err != nil {
+			return "", err
+		}
+		args, kwargs = stored, nil
+		options.Key = nil // that of the other arguments: others would be given this call's result for theirs
+	}
+	if kwargs == nil {
+		kwargs = json.RawMessage("{}")
+	}
+	if o.Queue != "" {
+		options.Queue = &o.Queue
+	}
+	given, err := keywords(&options)
+	if err != nil {
+		return "", err
+	}
+	name, _ := json.Marshal(l.Activity) // text: never fails
+	call := bytes.Join([][]byte{{'['}, name, {','}, args, {','}, kwargs, {','}, given, {']'}}, nil)
+	n := backend.NewExecution{
+		ID: newID(), Workflow: prog.Workflow, Digest: prog.Digest, Edition: starlark.Edition, Function: "main",
+		Input: starlark.CallInput(call, nil), Queue: x.Queue, Priority: x.Priority, Tags: x.Tags, Parent: x.ID,
+	}
+	w := e.current()
+	return n.ID, e.create(ctx, w, &n, false)
+}
+
+// keywords are options as a script gives them: the stored form of keyword arguments, durations in seconds.
+func keywords(o *starlark.ActivityOptions) ([]byte, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	given := make(map[string]any)
+	if err := json.Unmarshal(text, &given); err != nil {
+		return nil, err
+	}
+	inSeconds := func(given map[string]any, names ...string) {
+		for _, name := range names {
+			if d, ok := given[name].(float64); ok {
+				given[name] = d / float64(time.Second)
+			}
+		}
+	}
+	inSeconds(given, "timeout", "start_timeout", "heartbeat", "cache_ttl")
+	if retry, ok := given["retry"].(map[string]any); ok {
+		inSeconds(retry, "initial_delay", "max_delay")
+	}
+	if text, err = json.Marshal(given); err != nil {
+		return nil, err
+	}
+	return starlark.FromPlain(text)
+}
+
+// oneFile is a file system of files in memory.
+type oneFile map[string]string
+
+// Open implements fs.FS.
+func (f oneFile) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// ReadFile implements fs.ReadFileFS.
+func (f oneFile) ReadFile(name string) ([]byte, error) {
+	if text, ok := f[name]; ok {
+		return []byte(text), nil
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
