@@ -66,6 +66,12 @@
 // small. Its log lines stay. A message for a run that is over is of no
 // consequence; the engine takes it and goes on.
 //
+// # Damage
+//
+// What a store cannot decode of a record is a note in the record ([Execution].Damage) and never an error of the
+// verb: one damaged row must not keep others from being claimed or listed. So no statement lets the database parse a column
+// of many rows without a guard. What the store does not look into, the engine finds damaged.
+//
 // # The instant of release
 //
 // A sender locks the execution's row, inserts its message and makes the

@@ -77,6 +77,7 @@ type Execution struct {
 	Published  []byte // JSON: what the script last published
 	Extra      []byte // JSON written and read by the engine, never changed
 	Stuck      *Stuck
+	Damage     string // which columns cannot be read, and why; "": none. Found when it is read, not stored; what cannot be read is zero
 }
 
 // NewExecution asks for an execution.
@@ -200,6 +201,7 @@ type Task struct {
 	Created   time.Time
 	Began     time.Time // when its owner claimed it
 	Input     []byte    // what the engine needs to run it
+	Damage    string    // as Execution.Damage
 }
 
 // Limit bounds the attempts of one activity over the whole store, among those that have a limit. Zero fields do not bound.

@@ -88,6 +88,8 @@ type Reader interface {
 	Logs(ctx context.Context, run RunKey, from int64) ([]LogLine, error)
 	// Program returns ErrNotFound for an unknown digest.
 	Program(ctx context.Context, digest string) (Program, error)
+	// Programs returns programs by digest, those after one ("": from the first), at most limit.
+	Programs(ctx context.Context, after string, limit int) ([]Program, error)
 	// Deployments returns a workflow's deployments, newest first; with "" the newest of every workflow, by name.
 	Deployments(ctx context.Context, workflow string) ([]Deployment, error)
 	Sessions(ctx context.Context) ([]Session, error)

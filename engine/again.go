@@ -26,9 +26,11 @@ func (e extra) encode() []byte {
 	return b
 }
 
-func decodeExtra(b []byte) (e extra) {
-	_ = json.Unmarshal(b, &e) // nothing is kept of what is damaged
-	return e
+func decodeExtra(b []byte) (e extra, err error) {
+	if len(b) > 0 {
+		err = json.Unmarshal(b, &e)
+	}
+	return e, err
 }
 
 // tried is how the attempts of an execution stand, in the start entry of each but the first.
@@ -42,10 +44,10 @@ type tried struct {
 // do. It reports false when there is none. What people see of the last attempt is in the new run's first
 // entry; signals that arrived are there for it, too.
 func (x *execution) tryAgain(f *starlark.Failure) (again bool, err error) {
-	policy := decodeExtra(x.rec.Extra).Retry
-	if policy == nil || x.cancelled != nil {
+	if x.extra == nil || x.extra.Retry == nil || x.cancelled != nil {
 		return false, nil
 	}
+	policy := x.extra.Retry
 	failure := encodeScriptFailure(f)
 	attempt := 1
 	if x.carried.Tried != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -38,31 +39,45 @@ type Execution struct {
 	Due      time.Time           `json:"due,omitzero"`
 	Expires  time.Time           `json:"expires,omitzero"`
 	Owner    backend.SessionID   `json:"owner,omitempty"` // session that holds it; 0: nobody
+	// Damaged says which columns of its record cannot be read, "" when all can. They are left out of the rest.
+	Damaged string `json:"damaged,omitempty"`
 
 	run   backend.RunKey
 	extra extra
 }
 
-func view(x backend.Execution) (Execution, error) {
+// checked is view of a record as it came from the database: what of it cannot be read is left out, and named.
+func checked(x backend.Execution) Execution {
+	var damage []string
+	columns(&x, func(problem string) { damage = append(damage, problem) })
+	v := view(x)
+	v.Damaged = strings.Join(damage, "; ")
+	return v
+}
+
+// ended is checked of an execution that has ended, and fails when how it has cannot be read.
+func ended(x backend.Execution) (Execution, error) {
+	v := checked(x)
+	if v.State == backend.Completed && v.Result == nil && x.Result != nil || v.Failure == nil && x.Failure != nil {
+		return v, fmt.Errorf("execution %s is damaged: %s", x.ID, v.Damaged)
+	}
+	return v, nil
+}
+
+// view is a record as clients see it. Its columns are taken to be what they have to be.
+func view(x backend.Execution) Execution {
 	v := Execution{
 		ID: x.ID, Workflow: x.Workflow, Digest: x.Digest, Function: x.Function, Edition: x.Edition, State: x.State, Run: x.RunNumber,
 		Input: starlark.PlainInput(x.Input), Failure: decodeFailure(x.Failure), Stuck: x.Stuck, Queue: x.Queue, Priority: x.Priority,
 		Tags: x.Tags, Parent: x.Parent, Created: x.Created, Started: x.Started, Finished: x.Finished,
-		Due: x.Due, Expires: x.Expires, Owner: x.Owner, run: x.Run, extra: decodeExtra(x.Extra),
+		Due: x.Due, Expires: x.Expires, Owner: x.Owner, run: x.Run,
 	}
-	shown, err := starlark.PlainShown(x.Published)
-	if err != nil {
-		return v, fmt.Errorf("what execution %s has published: %w", x.ID, err)
-	}
-	v.Shown = shown
+	v.extra, _ = decodeExtra(x.Extra)
+	v.Shown, _ = starlark.PlainShown(x.Published)
 	if len(x.Result) > 0 {
-		plain, err := starlark.ToPlain(x.Result)
-		if err != nil {
-			return v, fmt.Errorf("result of execution %s: %w", x.ID, err)
-		}
-		v.Result = plain
+		v.Result, _ = starlark.ToPlain(x.Result)
 	}
-	return v, nil
+	return v
 }
 
 // State returns an execution as it stands; backend.ErrNotFound for an unknown id.
@@ -71,7 +86,7 @@ func (e *Engine) State(ctx context.Context, id string) (Execution, error) {
 	if err != nil {
 		return Execution{}, fmt.Errorf("execution %s: %w", id, err)
 	}
-	return view(x)
+	return checked(x), nil
 }
 
 // Wait returns an execution when it has ended. What runs in this process tells
@@ -99,16 +114,16 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 				return Execution{}, fmt.Errorf("execution %s: %w", id, err)
 			case seen.execution.State.Terminal():
 				e.unsubscribe(id, changed)
-				return view(seen.execution)
+				return ended(seen.execution)
 			}
 			pause = delay
 		}
 		limit := time.NewTimer(pause)
 		select {
-		case ended := <-changed:
-			if ended != nil {
+		case last := <-changed:
+			if last != nil {
 				limit.Stop()
-				return view(*ended)
+				return view(*last), nil
 			}
 			delay = 2 * time.Millisecond
 		case <-limit.C:
@@ -169,9 +184,13 @@ type Result struct {
 
 // Result returns what became of an execution; ErrUnfinished before its end.
 func (e *Engine) Result(ctx context.Context, id string) (Result, error) {
-	x, err := e.State(ctx, id)
+	rec, err := e.store.Execution(ctx, id)
 	if err != nil {
-		return Result{}, err
+		return Result{}, fmt.Errorf("execution %s: %w", id, err)
+	}
+	x, err := ended(rec)
+	if err != nil {
+		return Result{Execution: x}, err
 	}
 	if !x.State.Terminal() {
 		return Result{Execution: x}, fmt.Errorf("execution %s is %s: %w", id, x.State, ErrUnfinished)
@@ -187,11 +206,7 @@ func (e *Engine) List(ctx context.Context, f backend.Filter) ([]Execution, error
 	}
 	list := make([]Execution, 0, len(found))
 	for _, x := range found {
-		v, err := view(x)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
+		list = append(list, checked(x))
 	}
 	return list, nil
 }

@@ -40,6 +40,11 @@ func TestRecordedJournals(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			for n, row := range x.Rows {
+				if _, err := checkRow(backend.Row{Number: int64(n), Data: row}); err != nil {
+					t.Error(err)
+				}
+			}
 			v, err := x.Replay(t.Context(), nil)
 			if err != nil || !v.Fits || v.From != v.To {
 				t.Errorf("%+v %v", v, err)

@@ -92,6 +92,12 @@
 // nobody else comes for it while the session lives. So the worker looks for all that its
 // session owns, at once and again later, and begins what it does not hold: see doubt.go.
 //
+// # Damage
+//
+// An execution whose record, journal or program cannot be read is stuck, with what and where, and goes on when that was
+// repaired; it never keeps others from being claimed or listed. Its input is judged only when it fits nothing, so that
+// sound ones are read once. Engine.Examine reads everything and lists what is damaged (damage.go).
+//
 // # Without a worker
 //
 // A process that only dispatches and waits has no committer. What its goroutines ask of the store at the same time,

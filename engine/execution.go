@@ -20,9 +20,10 @@ import (
 // script; the script calls back through Host (host.go). Fields below the mailbox
 // belong to whoever holds the script's baton.
 type execution struct {
-	w    *worker
-	rec  backend.Execution
-	prog *starlark.Program
+	w     *worker
+	rec   backend.Execution
+	prog  *starlark.Program
+	extra *extra // of rec, once it was looked at; nil: none
 
 	wake chan struct{} // capacity 1: look at the mailbox and the flags
 
@@ -149,6 +150,9 @@ func (x *execution) drive() {
 	for {
 		err := x.cutFirst()
 		if err == nil {
+			err = x.sound()
+		}
+		if err == nil {
 			err = x.prepare()
 		}
 		if err == nil {
@@ -170,6 +174,9 @@ func (x *execution) drive() {
 		default:
 			if !x.stuck(err) {
 				return
+			}
+			if errors.Is(err, errRecord) {
+				x.reread()
 			}
 		}
 		if err == nil {
@@ -207,7 +214,13 @@ func (x *execution) runScript() error {
 		return x.continueAs(next)
 	case err != nil && !errors.As(err, &failure):
 		return err
-	case !x.live:
+	}
+	if failure != nil && failure.Kind == "BadArguments" {
+		if err := damagedInput(&x.rec); err != nil {
+			return err
+		}
+	}
+	if !x.live {
 		return &NondeterminismError{Want: "ends", Have: x.journal.describe()}
 	}
 	return x.end(value, failure)

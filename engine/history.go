@@ -88,8 +88,11 @@ func (e *Engine) History(ctx context.Context, id string) (History, error) {
 		for {
 			var j entry
 			ok, err := reader.next(&j)
-			if err != nil || !ok {
-				return err
+			if err != nil {
+				return inRow(r.Number, err)
+			}
+			if !ok {
+				return nil
 			}
 			if j.at != 0 {
 				at = j.at

@@ -248,6 +248,9 @@ func (w *worker) runTask(k *backend.Task) {
 
 // attemptTask runs the body of a task, at most for its time.
 func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *activities.Failure) {
+	if k.Damage != "" { // the step is tried again, with another task
+		return nil, failureOf(fmt.Errorf("task %d is damaged: %s", k.Key, k.Damage))
+	}
 	var in taskInput
 	if err := json.Unmarshal(k.Input, &in); err != nil {
 		return nil, failureOf(fmt.Errorf("task %d is damaged: %w", k.Key, err))

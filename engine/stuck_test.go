@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,10 +13,10 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
-// damaged is a store whose journal rows or programs cannot be read while it is hurt.
+// damaged is a store whose journal rows, programs or executions cannot be read while it is hurt.
 type damaged struct {
 	backend.Store
-	rows, programs atomic.Bool
+	rows, programs, records atomic.Bool
 }
 
 func (d *damaged) Journal(ctx context.Context, run backend.RunKey, from int64, row func(backend.Row) error) error {
@@ -34,6 +35,27 @@ func (d *damaged) Program(ctx context.Context, digest string) (backend.Program, 
 	return d.Store.Program(ctx, digest)
 }
 
+func (d *damaged) hurt(x *backend.Execution) {
+	if d.records.Load() {
+		x.Tags = nil
+		x.Damaged("tags", errors.New("nonsense"))
+	}
+}
+
+func (d *damaged) Execution(ctx context.Context, id string) (backend.Execution, error) {
+	x, err := d.Store.Execution(ctx, id)
+	d.hurt(&x)
+	return x, err
+}
+
+func (d *damaged) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
+	claimed, err := d.Store.Claim(ctx, r)
+	for i := range claimed {
+		d.hurt(&claimed[i].Execution)
+	}
+	return claimed, err
+}
+
 // TestWhatCannotBeAdvancedIsStuckAndGoesOnAfterTheFix hurts the journal, or the
 // source, of a sleeping execution; another one goes on meanwhile.
 func TestWhatCannotBeAdvancedIsStuckAndGoesOnAfterTheFix(t *testing.T) {
@@ -48,9 +70,12 @@ def main():
 	for _, c := range []struct {
 		name, reason string
 		hurt         func(*damaged, bool)
+		message      bool // one waits, and keeps it in memory
 	}{
-		{"journal", "row 1: damaged journal row", func(d *damaged, on bool) { d.rows.Store(on) }},
-		{"source", "is not in the database", func(d *damaged, on bool) { d.programs.Store(on) }},
+		{"journal", "row 1: damaged journal row", func(d *damaged, on bool) { d.rows.Store(on) }, false},
+		{"source", "is not in the database", func(d *damaged, on bool) { d.programs.Store(on) }, false},
+		{"record", "damaged record: column tags: nonsense", func(d *damaged, on bool) { d.records.Store(on) }, false},
+		{"record, with a message", "damaged record: column tags: nonsense", func(d *damaged, on bool) { d.records.Store(on) }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -63,6 +88,11 @@ def main():
 				time.Sleep(time.Minute) // the bubble's clock: it is released
 				stop()
 				c.hurt(store, true)
+				if c.message {
+					if err := e.Signal(t.Context(), id, "hello", nil); err != nil {
+						t.Fatal(err)
+					}
+				}
 				e, stop = w.engineOn(store, Options{})
 				time.Sleep(90 * time.Minute)
 				x, err := e.State(t.Context(), id)

@@ -64,6 +64,10 @@ func (e *Engine) proveWatched(ctx context.Context, rec backend.Execution, digest
 		return v, err
 	}
 	rows, err := e.journalRows(ctx, rec.Run)
+	if errors.Is(err, errRow) {
+		v.Reason = err.Error()
+		return v, nil
+	}
 	if err != nil {
 		return v, err
 	}
@@ -73,6 +77,15 @@ func (e *Engine) proveWatched(ctx context.Context, rec backend.Execution, digest
 // proof replays rows on a program.
 func proof(rec backend.Execution, rows [][]byte, prog *starlark.Program, o Options, watch watcher) Verdict {
 	v := Verdict{ID: rec.ID, From: rec.Digest, To: prog.Digest()}
+	x := &execution{rec: rec, proof: true, prog: prog, watch: watch}
+	err := x.sound()
+	if err == nil {
+		err = damagedInput(&rec)
+	}
+	if err != nil {
+		v.Reason = err.Error()
+		return v
+	}
 	if len(rows) == 0 {
 		err := prog.CheckInput(rec.Function, rec.Input)
 		v.Fits = err == nil
@@ -81,9 +94,7 @@ func proof(rec backend.Execution, rows [][]byte, prog *starlark.Program, o Optio
 		}
 		return v
 	}
-	x := &execution{rec: rec, proof: true, prog: prog, watch: watch}
-	err := x.open(rows)
-	if err == nil {
+	if err = x.open(rows); err == nil {
 		err = x.replayOn(prog, o.MaxSteps, o.MaxValue)
 	}
 	var differs *NondeterminismError

@@ -35,6 +35,24 @@ var readerCases = []testCase{
 		f.must(err)
 		expect(f, "deployments", len(all), 0)
 	}},
+	{"programs by digest, page by page", func(f *fixture) {
+		f.deploy("b", "a", "c")
+		var got []string
+		for after := ""; ; after = got[len(got)-1] {
+			page, err := f.Programs(f.ctx, after, 3)
+			f.must(err)
+			for _, p := range page {
+				got = append(got, p.Digest)
+				if string(p.Sources) != `{"main.star":"pass"}` || p.Created.IsZero() {
+					f.Errorf("program %s: %s, created %v", p.Digest, p.Sources, p.Created)
+				}
+			}
+			if len(page) < 3 {
+				break
+			}
+		}
+		expect(f, "digests", got, []string{"a", "b", "c", digest})
+	}},
 	{"newest first, page by page", func(f *fixture) {
 		var want []string
 		for i := range 25 {

@@ -120,6 +120,20 @@ func (s *Store) Program(_ context.Context, digest string) (backend.Program, erro
 	return p, nil
 }
 
+// Programs returns programs by digest.
+func (s *Store) Programs(_ context.Context, after string, limit int) (list []backend.Program, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, digest := range slices.Sorted(maps.Keys(s.programs)) {
+		if digest > after && len(list) < limit {
+			p := s.programs[digest]
+			p.Sources = clone(p.Sources)
+			list = append(list, p)
+		}
+	}
+	return list, nil
+}
+
 // Deployments returns the deployments of one workflow, or the newest of each.
 func (s *Store) Deployments(_ context.Context, workflow string) ([]backend.Deployment, error) {
 	s.mu.Lock()

@@ -97,6 +97,7 @@ const slack = 64
 // ordered by due time, so what is not due yet is never looked at. When others
 // have locked so many of those it looked at that there are too few, it looks at more. The lock looks
 // again at all that makes a row claimable: since it was found it may have been claimed, run to its end and be nobody's again.
+// Tags that are none, for there is NULL among them, keep nobody from taking a row: who does finds out.
 // It says owner + 0, so that the planner takes the row by its key and not all
 // that are due, one of which it will be.
 func due(t *tx, table, live, accept string, limit int, queues, tags []string, other any, more ...any) (keys []int64, err error) {
@@ -105,7 +106,7 @@ func due(t *tx, table, live, accept string, limit int, queues, tags []string, ot
 			SELECT x.key FROM level AS l CROSS JOIN LATERAL (
 				SELECT x.key, x.priority, x.due FROM %[1]s AS x
 				WHERE x.owner = 0 AND %[2]s x.queue = l.queue AND x.priority = l.priority AND x.due <= now()
-				AND (x.tags IS NULL OR x.tags <@ $2::text[]) AND %[3]s
+				AND (x.tags IS NULL OR x.tags <@ $2::text[] OR num_nulls(VARIADIC x.tags) > 0) AND %[3]s
 				ORDER BY x.due, x.key LIMIT $3::bigint) AS x
 			WHERE l.priority IS NOT NULL ORDER BY x.priority DESC, x.due, x.key LIMIT $3::bigint)
 		SELECT (SELECT count(*) FROM best), ARRAY(

@@ -48,8 +48,11 @@ func (s *Store) Rerun(ctx context.Context, r backend.Rerun) error {
 	})
 }
 
-// fork makes a new execution like x.
+// fork makes a new execution like x, of which all must be readable.
 func fork(t *tx, r *backend.Rerun, x *backend.Execution) error {
+	if x.Damage != "" {
+		return fmt.Errorf("execution %s is damaged: %s", x.ID, x.Damage)
+	}
 	made, err := insert(t, 0, []backend.NewExecution{{
 		ID: r.ID, Workflow: x.Workflow, Digest: r.Digest, Edition: r.Edition, Function: x.Function, Input: x.Input,
 		Queue: x.Queue, Priority: x.Priority, Tags: x.Tags, Parent: x.ID, Depth: x.Depth, Extra: x.Extra,

@@ -52,7 +52,7 @@ func (k *known) claimed(all []backend.Claimed, keys []int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i := range all {
-		if x := &all[i]; x.Stuck == nil {
+		if x := &all[i]; x.Stuck == nil && x.Damage == "" {
 			r := k.get(x.Run)
 			r.owner, r.execution, r.key, r.orphan = x.Owner, x.ID, keys[i], x.Parent == ""
 			k.runs[x.Run] = r

@@ -5,7 +5,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -35,18 +34,23 @@ const page = 1000
 func execution(r pgx.Rows, more ...any) (x backend.Execution, err error) {
 	var due, expires, created, started, finished pgtype.Timestamptz
 	var failure, published, stuck, extra *string
+	var tags pgtype.FlatArray[pgtype.Text]
 	if err := r.Scan(append([]any{
 		&x.ID, (*int64)(&x.Run), &x.RunNumber, &x.Workflow, &x.Digest, &x.Edition, &x.Function, &x.Input, (*string)(&x.State), &x.Result, &failure,
-		&x.Queue, &x.Priority, &x.Tags, &x.Parent, &x.ParentStep, (*int64)(&x.Owner), &due, &expires, &created, &started, &finished, &published,
+		&x.Queue, &x.Priority, &tags, &x.Parent, &x.ParentStep, (*int64)(&x.Owner), &due, &expires, &created, &started, &finished, &published,
 		&stuck, (*int64)(&x.ParentRun), &x.Depth, &extra,
 	}, more...)...); err != nil {
 		return x, err
 	}
 	x.Due, x.Expires, x.Created, x.Started, x.Finished = instant(due), instant(expires), instant(created), instant(started), instant(finished)
 	x.Failure, x.Published, x.Extra = bytes(failure), bytes(published), bytes(extra)
+	if x.Tags, err = words(tags); err != nil {
+		x.Damaged("tags", err)
+	}
 	if stuck != nil {
 		if err := json.Unmarshal([]byte(*stuck), &x.Stuck); err != nil {
-			return x, fmt.Errorf("execution %s: stuck: %w", x.ID, err)
+			x.Stuck = nil
+			x.Damaged("stuck", err)
 		}
 	}
 	return x, nil
@@ -216,6 +220,22 @@ func (s *Store) Program(ctx context.Context, digest string) (p backend.Program, 
 		return backend.Program{}, err
 	}
 	return p, nil
+}
+
+// Programs returns programs by digest.
+func (s *Store) Programs(ctx context.Context, after string, limit int) (list []backend.Program, err error) {
+	err = s.read(ctx, func(t *tx) error {
+		return t.each(func(r pgx.Rows) error {
+			var p backend.Program
+			var sources *string
+			var created pgtype.Timestamptz
+			err := r.Scan(&p.Digest, &sources, &created)
+			p.Sources, p.Created = bytes(sources), instant(created)
+			list = append(list, p)
+			return err
+		}, "SELECT digest, sources, created FROM program WHERE digest > $1::text ORDER BY digest LIMIT $2::bigint", clean(after), int64(limit))
+	})
+	return list, err
 }
 
 // Deployments returns the deployments of one workflow, or the newest of each.

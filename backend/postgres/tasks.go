@@ -23,15 +23,22 @@ const addressee = ` CROSS JOIN LATERAL (SELECT id FROM request WHERE request.key
 func task(r pgx.Rows) (k backend.Task, err error) {
 	var due, expires, created, began pgtype.Timestamptz
 	var bounds *string
-	if err := r.Scan(&k.Key, &k.Execution, (*int64)(&k.Run), &k.Step, &k.Attempt, &k.Activity, &k.Queue, &k.Priority, &k.Tags, &due, &expires,
+	var tags pgtype.FlatArray[pgtype.Text]
+	if err := r.Scan(&k.Key, &k.Execution, (*int64)(&k.Run), &k.Step, &k.Attempt, &k.Activity, &k.Queue, &k.Priority, &tags, &due, &expires,
 		&bounds, (*int64)(&k.Owner), &created, &began, &k.Input); err != nil {
 		return k, err
 	}
 	k.Due, k.Expires, k.Created, k.Began = instant(due), instant(expires), instant(created), instant(began)
-	if bounds != nil {
-		err = json.Unmarshal([]byte(*bounds), &k.Limit)
+	if k.Tags, err = words(tags); err != nil {
+		k.Damaged("tags", err)
 	}
-	return k, err
+	if bounds != nil {
+		if err := json.Unmarshal([]byte(*bounds), &k.Limit); err != nil {
+			k.Limit = nil
+			k.Damaged("bounds", err)
+		}
+	}
+	return k, nil
 }
 
 // manyTasks is how many tasks one transaction turns into outcomes.

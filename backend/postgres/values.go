@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -68,6 +69,24 @@ func instant(t pgtype.Timestamptz) time.Time {
 		return time.Time{}
 	}
 	return t.Time.UTC()
+}
+
+// errNull is what a list of words is damaged by.
+var errNull = errors.New("NULL among its elements")
+
+// words are the elements of a text[]. The driver would give up the whole answer for one that is NULL.
+func words(elements pgtype.FlatArray[pgtype.Text]) ([]string, error) {
+	if elements == nil {
+		return nil, nil
+	}
+	list := make([]string, len(elements))
+	for i := range elements {
+		if !elements[i].Valid {
+			return nil, errNull
+		}
+		list[i] = elements[i].String
+	}
+	return list, nil
 }
 
 // array is words in the notation of a text[], for one element of an array of

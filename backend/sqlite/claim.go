@@ -26,9 +26,8 @@ const candidateColumns = executionColumns + ", key"
 func candidatesOf(found *[]candidate) func([]driver.Value) error {
 	return func(v []driver.Value) error {
 		last := len(v) - 1
-		x, err := execution(v[:last])
-		*found = append(*found, candidate{number(v[last]), x})
-		return err
+		*found = append(*found, candidate{number(v[last]), execution(v[:last])})
+		return nil
 	}
 }
 
@@ -45,7 +44,7 @@ func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Cl
 		}
 		claimed, err = claim(c, found, r.Session, at)
 		for i := range claimed {
-			if x := &claimed[i]; x.Stuck == nil {
+			if x := &claimed[i]; x.Stuck == nil && x.Damage == "" {
 				s.known.owns(x.Run, r.Session, x.ID)
 			}
 		}
@@ -93,7 +92,7 @@ func candidates(c *conn, r *backend.ClaimRequest, at time.Time) ([]candidate, er
 
 // queued adds up to limit due executions of one queue. It steps from priority
 // to priority: under a given one the index is ordered by due time, so what is
-// not due yet is never looked at.
+// not due yet is never looked at. Tags that are none keep nobody from taking it: who does finds out.
 func queued(c *conn, found []candidate, queue, editions, tags string, limit int, at time.Time) ([]candidate, error) {
 	next := `SELECT priority FROM execution WHERE owner = 0 AND due IS NOT NULL AND queue = ? ORDER BY priority DESC LIMIT 1`
 	args := []any{queue}
@@ -107,7 +106,8 @@ func queued(c *conn, found []candidate, queue, editions, tags string, limit int,
 			WHERE owner = 0 AND due IS NOT NULL AND queue = ?1 AND priority = ?2 AND due <= ?3
 			AND edition IN (SELECT value FROM json_each(?4))
 			AND (tags IS NULL OR NOT EXISTS (
-				SELECT 1 FROM json_each(execution.tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(?5))))
+				SELECT 1 FROM json_each(CASE WHEN json_valid(execution.tags) THEN execution.tags END) AS t
+				WHERE t.type = 'text' AND t.value NOT IN (SELECT value FROM json_each(?5))))
 			ORDER BY due, key LIMIT +?6`, queue, priority, at, editions, tags, limit); err != nil {
 			return found, err
 		}

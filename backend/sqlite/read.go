@@ -6,7 +6,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 
@@ -25,7 +24,8 @@ const (
 // while the caller looks at them.
 const page = 1000
 
-func execution(v []driver.Value) (backend.Execution, error) {
+// execution is a row of executionColumns.
+func execution(v []driver.Value) backend.Execution {
 	x := backend.Execution{
 		ID: word(v[0]), Run: backend.RunKey(number(v[1])), RunNumber: int(number(v[2])), Workflow: word(v[3]), Digest: word(v[4]),
 		Edition: int(number(v[5])), Function: word(v[6]), Input: bytes(v[7]), State: backend.State(word(v[8])), Result: bytes(v[9]),
@@ -36,15 +36,17 @@ func execution(v []driver.Value) (backend.Execution, error) {
 	}
 	if v[13] != nil {
 		if err := json.Unmarshal([]byte(word(v[13])), &x.Tags); err != nil {
-			return x, fmt.Errorf("execution %s: tags: %w", x.ID, err)
+			x.Tags = nil
+			x.Damaged("tags", err)
 		}
 	}
 	if v[23] != nil {
 		if err := json.Unmarshal([]byte(word(v[23])), &x.Stuck); err != nil {
-			return x, fmt.Errorf("execution %s: stuck: %w", x.ID, err)
+			x.Stuck = nil
+			x.Damaged("stuck", err)
 		}
 	}
-	return x, nil
+	return x
 }
 
 func message(v []driver.Value, addressee string) backend.Message {
@@ -69,7 +71,7 @@ func read(ctx context.Context, c *conn, id string) (x backend.Execution, err err
 	if v == nil {
 		return x, backend.ErrNotFound
 	}
-	return execution(v)
+	return execution(v), nil
 }
 
 // Execution returns one execution.
@@ -90,9 +92,8 @@ func (s *Store) List(ctx context.Context, f backend.Filter) (list []backend.Exec
 	}
 	err = s.read(ctx, func(c *conn) error {
 		return c.query(ctx, func(v []driver.Value) error {
-			x, err := execution(v)
-			list = append(list, x)
-			return err
+			list = append(list, execution(v))
+			return nil
 		}, "SELECT "+executionColumns+" FROM execution"+where+" ORDER BY created DESC, id DESC LIMIT +?", append(args, limit)...)
 	})
 	if err != nil {
@@ -120,7 +121,7 @@ func conditions(f *backend.Filter) (where string, args []any) {
 	}
 	add(f.Workflow != "", "workflow = ?", f.Workflow)
 	add(f.Queue != "", "queue = ?", f.Queue)
-	add(f.Tag != "", "EXISTS (SELECT 1 FROM json_each(execution.tags) WHERE value = ?)", f.Tag)
+	add(f.Tag != "", "EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(execution.tags) THEN execution.tags END) WHERE value = ?)", f.Tag)
 	add(f.Parent != "", "parent = ? AND parent <> ''", f.Parent)
 	add(!f.Since.IsZero(), "created >= ?", ceiling(f.Since))
 	add(f.Owner != 0, "owner = ? AND owner <> 0", int64(f.Owner))
@@ -202,6 +203,17 @@ func (s *Store) Program(ctx context.Context, digest string) (p backend.Program, 
 		return nil
 	})
 	return p, err
+}
+
+// Programs returns programs by digest.
+func (s *Store) Programs(ctx context.Context, after string, limit int) (list []backend.Program, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(v []driver.Value) error {
+			list = append(list, backend.Program{Digest: word(v[0]), Sources: bytes(v[1]), Created: instant(v[2])})
+			return nil
+		}, "SELECT digest, sources, created FROM program WHERE digest > ? ORDER BY digest LIMIT +?", after, limit)
+	})
+	return list, err
 }
 
 // Deployments returns the deployments of one workflow, or the newest of each.

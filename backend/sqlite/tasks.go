@@ -16,7 +16,7 @@ import (
 const taskColumns = `task.key, x.id, task.run, step, attempt, activity, task.queue, task.priority, task.tags, task.due, task.expires,
 	bounds, task.owner, task.created, began, task.input`
 
-func task(v []driver.Value) (backend.Task, error) {
+func task(v []driver.Value) backend.Task {
 	k := backend.Task{
 		Key: number(v[0]), Execution: word(v[1]), Run: backend.RunKey(number(v[2])), Step: word(v[3]), Attempt: int(number(v[4])),
 		Activity: word(v[5]), Queue: word(v[6]), Priority: int(number(v[7])), Due: instant(v[9]), Expires: instant(v[10]),
@@ -24,15 +24,17 @@ func task(v []driver.Value) (backend.Task, error) {
 	}
 	if v[8] != nil {
 		if err := json.Unmarshal([]byte(word(v[8])), &k.Tags); err != nil {
-			return k, err
+			k.Tags = nil
+			k.Damaged("tags", err)
 		}
 	}
 	if v[11] != nil {
 		if err := json.Unmarshal([]byte(word(v[11])), &k.Limit); err != nil {
-			return k, err
+			k.Limit = nil
+			k.Damaged("bounds", err)
 		}
 	}
-	return k, nil
+	return k
 }
 
 // putTasks writes and withdraws the tasks of a turn.
@@ -260,7 +262,8 @@ func queuedTasks(c *conn, found *[]backend.Task, queue, activities, without, tag
 		priority, before := number(v[0]), len(*found)
 		if err := c.query(nonstop, collectTasks(found), `SELECT `+taskColumns+` FROM task INDEXED BY task_due CROSS JOIN execution AS x ON x.key = task.execution
 			WHERE task.owner = 0 AND task.queue = ?1 AND task.priority = ?2 AND task.due <= ?3 AND activity IN (SELECT value FROM json_each(?4))
-			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(task.tags) AS t WHERE t.value NOT IN (SELECT value FROM json_each(?5))))
+			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(task.tags) THEN task.tags END) AS t
+				WHERE t.type = 'text' AND t.value NOT IN (SELECT value FROM json_each(?5))))
 			AND (bounds IS NULL OR activity NOT IN (SELECT value FROM json_each(?7)))
 			ORDER BY task.due, task.key LIMIT +?6`, queue, priority, at, activities, tags, limit, without); err != nil {
 			return err
@@ -275,9 +278,8 @@ func queuedTasks(c *conn, found *[]backend.Task, queue, activities, without, tag
 // collectTasks adds each row to a list.
 func collectTasks(list *[]backend.Task) func([]driver.Value) error {
 	return func(v []driver.Value) error {
-		k, err := task(v)
-		*list = append(*list, k)
-		return err
+		*list = append(*list, task(v))
+		return nil
 	}
 }
 

@@ -120,6 +120,7 @@ func params(t *testing.T) testscript.Params {
 			"exits":  exits,
 			"appear": appear,
 			"schema": schema,
+			"sql":    statements,
 			"seen":   seen,
 			"port":   port,
 			"fetch":  fetch,
@@ -207,5 +208,20 @@ func schema(ts *testscript.TestScript, neg bool, args []string) {
 	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
 	ts.Check(err)
 	_, err = db.Exec("PRAGMA user_version=" + args[1])
+	ts.Check(errors.Join(err, db.Close()))
+}
+
+// sql FILE STATEMENT... executes SQL on a database, as somebody might who damages or repairs it.
+func statements(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: sql FILE STATEMENT...")
+	}
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, s := range args[1:] {
+		if err == nil {
+			_, err = db.Exec(s)
+		}
+	}
 	ts.Check(errors.Join(err, db.Close()))
 }

@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -27,7 +26,7 @@ func (a *app) dbCommand() *cobra.Command {
 		},
 	}
 	check := &cobra.Command{
-		Use: "check", Short: "Check every invariant and every journal of the database", Example: "  senpuki db check --json", Args: cobra.NoArgs,
+		Use: "check", Short: "Check every invariant, program, record and journal of the database", Example: "  senpuki db check --json", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.dbCheck(c.Context()) },
 	}
 	backup := &cobra.Command{
@@ -49,57 +48,41 @@ func (a *app) dbCommand() *cobra.Command {
 	return groupCommand("db", "Migrate, check and back up a database", "  senpuki db check\n  senpuki db backup copy.db", migrate, check, backup)
 }
 
-// damage is one thing that is wrong with a database.
-type damage struct {
-	Execution string `json:"execution,omitempty"`
-	Problem   string `json:"problem"`
-}
-
+// dbCheck prints what it finds as it finds it; only as JSON, which is one document, it is kept.
 func (a *app) dbCheck(ctx context.Context) error {
 	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
-		found := []damage{}
-		for _, err := range store.Check(ctx) {
-			found = append(found, damage{Problem: err.Error()})
+		problems, all := 0, []engine.Problem{}
+		tell := func(p engine.Problem) error {
+			problems++
+			switch {
+			case a.json:
+				all = append(all, p)
+				return nil
+			case p.Execution != "":
+				p.Problem = p.Execution + ": " + p.Problem
+			case p.Program != "":
+				p.Problem = "program " + p.Program + ": " + p.Problem
+			}
+			_, err := fmt.Fprintln(a.out, p.Problem)
+			return err
 		}
-		f, journals := backend.Filter{Limit: 500}, 0
-		for {
-			page, err := eng.List(ctx, f)
-			if err != nil {
+		for _, err := range store.Check(ctx) {
+			if err := tell(engine.Problem{Problem: err.Error()}); err != nil {
 				return err
 			}
-			for _, x := range page {
-				h, err := eng.History(ctx, x.ID)
-				if errors.Is(err, backend.ErrNotFound) { // removed meanwhile
-					continue
-				}
-				if err != nil {
-					return err
-				}
-				journals++
-				if h.Damaged != "" {
-					found = append(found, damage{x.ID, h.Damaged})
-				}
-			}
-			if len(page) < f.Limit {
-				break
-			}
-			last := page[len(page)-1]
-			f.BeforeAt, f.BeforeID = last.Created, last.ID
+		}
+		journals, err := eng.Examine(ctx, tell)
+		if err != nil {
+			return err
 		}
 		if a.json {
-			if err := a.printDocument(found); err != nil {
+			if err := a.printDocument(all); err != nil {
 				return err
 			}
 		} else {
-			for _, d := range found {
-				if d.Execution != "" {
-					d.Problem = d.Execution + ": " + d.Problem
-				}
-				fmt.Fprintln(a.out, d.Problem)
-			}
-			fmt.Fprintf(a.err, "%s checked, %s\n", count(journals, "journal"), count(len(found), "problem"))
+			fmt.Fprintf(a.err, "%s checked, %s\n", count(journals, "journal"), count(problems, "problem"))
 		}
-		if len(found) > 0 {
+		if problems > 0 {
 			return &exitError{status: exitFailed}
 		}
 		return nil

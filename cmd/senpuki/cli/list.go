@@ -133,6 +133,8 @@ func took(x engine.Execution, now time.Time) string {
 func note(x engine.Execution) string {
 	const room = 60
 	switch {
+	case x.Damaged != "":
+		return oneLine("damaged: "+x.Damaged, room)
 	case x.Failure != nil:
 		return oneLine(failureText(x.Failure), room)
 	case x.State.Terminal():

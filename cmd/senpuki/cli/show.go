@@ -40,10 +40,10 @@ type shownExecution struct {
 	engine.Execution
 	Waiting  []waiting        `json:"waiting"`
 	Steps    []engine.Step    `json:"steps"`
-	Children []child          `json:"children"`        // the newest
-	Logs     []engine.LogLine `json:"logs"`            // the last ones
-	Tries    *engine.Tries    `json:"tries,omitempty"` // when it is tried again as a whole
-	Damaged  string           `json:"damaged,omitempty"`
+	Children []child          `json:"children"`          // the newest
+	Logs     []engine.LogLine `json:"logs"`              // the last ones
+	Tries    *engine.Tries    `json:"tries,omitempty"`   // when it is tried again as a whole
+	Damaged  string           `json:"damaged,omitempty"` // the record's columns and the journal
 }
 
 // waiting is what an unfinished execution waits for.
@@ -77,7 +77,10 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 		if err != nil {
 			return err
 		}
-		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing, len(live) > 0), Steps: h.Steps, Tries: h.Tries, Damaged: h.Damaged}
+		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing, len(live) > 0), Steps: h.Steps, Tries: h.Tries, Damaged: h.Execution.Damaged}
+		if h.Damaged != "" {
+			doc.Damaged = strings.TrimPrefix(doc.Damaged+"; "+h.Damaged, "; ")
+		}
 		if doc.Children, err = childrenOf(ctx, eng, h.Steps); err != nil {
 			return err
 		}
