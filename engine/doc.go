@@ -96,7 +96,7 @@
 //
 // An execution whose record, journal or program cannot be read is stuck, with what and where, and goes on when that was
 // repaired; it never keeps others from being claimed or listed. Its input is judged only when it fits nothing, so that
-// sound ones are read once. Engine.Examine reads everything and lists what is damaged (damage.go).
+// sound ones are read once. [Engine.Examine] reads everything and lists what is damaged.
 //
 // # Without a worker
 //
