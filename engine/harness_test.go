@@ -138,10 +138,17 @@ func (w *world) finish(e *Engine, id string) Result {
 	return r
 }
 
-// check fails the test when the store breaks an invariant.
+// check fails the test when the store breaks an invariant, or holds what Examine takes for damaged.
 func (w *world) check() {
 	w.t.Helper()
 	for _, err := range w.store.Check(context.Background()) {
+		w.t.Error(err)
+	}
+	e, err := New(w.store, nil, Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := e.Examine(context.Background(), func(p Problem) error { w.t.Errorf("%+v", p); return nil }); err != nil {
 		w.t.Error(err)
 	}
 }

@@ -257,6 +257,9 @@ func (s *soaking) verify() {
 	for _, err := range s.store.Check(ctx) {
 		t.Error(err)
 	}
+	if _, err := s.engine.Examine(ctx, func(p engine.Problem) error { t.Errorf("%+v", p); return nil }); err != nil {
+		t.Error(err)
+	}
 	states := map[backend.State]int{}
 	for n, id := range s.ids {
 		x, err := s.engine.State(ctx, id)
