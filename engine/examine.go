@@ -28,9 +28,9 @@ const (
 	examinedPrograms   = 20
 )
 
-// Examine reads every program, and every execution with the journal of its latest run, tells of all that is not what it
-// has to be, and returns how many journals there were. An error of tell ends it.
-func (e *Engine) Examine(ctx context.Context, tell func(Problem) error) (journals int, err error) {
+// Examine reads every program, and every execution with the journals of its runs, tells of all that is not what it
+// has to be, and returns how many executions there were. An error of tell ends it.
+func (e *Engine) Examine(ctx context.Context, tell func(Problem) error) (executions int, err error) {
 	if err := e.examinePrograms(ctx, tell); err != nil {
 		return 0, err
 	}
@@ -38,16 +38,16 @@ func (e *Engine) Examine(ctx context.Context, tell func(Problem) error) (journal
 	for {
 		page, err := e.store.List(ctx, f)
 		if err != nil {
-			return journals, err
+			return executions, err
 		}
 		for i := range page {
 			if err := e.examine(ctx, &page[i], tell); err != nil {
-				return journals, err
+				return executions, err
 			}
-			journals++
+			executions++
 		}
 		if len(page) < f.Limit {
-			return journals, nil
+			return executions, nil
 		}
 		last := &page[len(page)-1]
 		f.BeforeAt, f.BeforeID = last.Created, last.ID
@@ -80,33 +80,66 @@ func (e *Engine) examinePrograms(ctx context.Context, tell func(Problem) error) 
 	}
 }
 
-// examine looks at one execution and its journal.
-func (e *Engine) examine(ctx context.Context, x *backend.Execution, tell func(Problem) error) (told error) {
+// examine looks at one execution and its journals: those of earlier runs are there when it was retried.
+func (e *Engine) examine(ctx context.Context, x *backend.Execution, tell func(Problem) error) error {
+	var told error
 	say := func(problem string) {
 		if told == nil {
 			told = tell(Problem{Execution: x.ID, Problem: problem})
 		}
 	}
 	columns(x, say)
-	var next int64
-	newer := false
-	err := e.store.Journal(ctx, x.Run, 0, func(r backend.Row) error {
-		for ; next < r.Number && told == nil; next++ {
-			say(fmt.Sprintf("row %d: %v: it is missing", next, errRow))
+	if x.RunNumber > 1 && told == nil {
+		runs, err := e.store.Runs(ctx, x.ID, 1)
+		if err != nil {
+			return err
 		}
-		next = r.Number + 1
-		if told == nil && !newer {
-			var err error
-			if newer, err = checkRow(r); err != nil {
-				say(err.Error())
+		for _, r := range runs {
+			if r.Key == x.Run {
+				continue
+			}
+			earlier := func(problem string) error {
+				say(fmt.Sprintf("run %d, %s", r.Number, problem))
+				return told
+			}
+			if err := e.examineJournal(ctx, r.Key, earlier); err != nil {
+				return err
 			}
 		}
-		return told
-	})
+	}
 	if told != nil {
 		return told
 	}
-	return err
+	return e.examineJournal(ctx, x.Run, func(problem string) error {
+		say(problem)
+		return told
+	})
+}
+
+// examineJournal looks at the journal of one run.
+func (e *Engine) examineJournal(ctx context.Context, run backend.RunKey, tell func(problem string) error) error {
+	var next int64
+	newer := false
+	return e.store.Journal(ctx, run, 0, func(r backend.Row) error {
+		if last := r.Number - 1; last >= next {
+			problem := fmt.Sprintf("row %d is missing", next)
+			if last > next {
+				problem = fmt.Sprintf("rows %d to %d are missing", next, last)
+			}
+			if err := tell(problem); err != nil {
+				return err
+			}
+		}
+		next = r.Number + 1
+		if newer {
+			return nil
+		}
+		var err error
+		if newer, err = checkRow(r); err != nil {
+			return tell(err.Error())
+		}
+		return nil
+	})
 }
 
 // inRow says in which row an entry cannot be read.

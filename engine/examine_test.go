@@ -1,10 +1,15 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 
+	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 )
 
@@ -68,12 +73,12 @@ def main(n = 0):
 	if r := w.finish(e, id); r.Failure != nil {
 		t.Fatal(r.Failure)
 	}
-	journals, err := e.Examine(t.Context(), func(p Problem) error {
+	executions, err := e.Examine(t.Context(), func(p Problem) error {
 		t.Errorf("%+v", p)
 		return nil
 	})
-	if err != nil || journals != 3 {
-		t.Errorf("%d journals, %v", journals, err)
+	if err != nil || executions != 3 {
+		t.Errorf("%d executions, %v", executions, err)
 	}
 }
 
@@ -99,5 +104,82 @@ func TestExaminePrograms(t *testing.T) {
 	}
 	if len(got) != 2 || got[1] != "b: column sources: invalid character 'b' looking for beginning of object key string at byte 1" {
 		t.Errorf("%q", got)
+	}
+}
+
+// hurtRows is a store of which rows cannot be read, or are not there.
+type hurtRows struct {
+	backend.Store
+	hurt func(run backend.RunKey, r *backend.Row) (there bool)
+}
+
+func (h *hurtRows) Journal(ctx context.Context, run backend.RunKey, from int64, row func(backend.Row) error) error {
+	return h.Store.Journal(ctx, run, from, func(r backend.Row) error {
+		if !h.hurt(run, &r) {
+			return nil
+		}
+		return row(r)
+	})
+}
+
+// The journals of earlier runs are looked at, too; each row that is hurt is named, and those that are missing.
+func TestExamineNamesRunsAndRows(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e, stop := w.engine(Options{})
+	defer stop()
+	var fine atomic.Bool
+	w.register("later", func() error {
+		if fine.Load() {
+			return nil
+		}
+		return activities.Fail("NotYet", "later", activities.NotRetryable())
+	})
+	w.deploy(e, `
+add = activity("add")
+later = activity("later")
+def main():
+    for i in range(6):
+        add(i, 1)
+    later()
+`)
+	id := w.dispatch(e, Input{}, DispatchOptions{})
+	if r := w.finish(e, id); r.Failure == nil {
+		t.Fatal("it has not failed")
+	}
+	first, err := w.store.Execution(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fine.Store(true)
+	if err := e.Retry(t.Context(), id, RerunOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.finish(e, id)
+	w.check()
+	hurt := &hurtRows{w.store, func(run backend.RunKey, r *backend.Row) bool {
+		if run == first.Run && (r.Number == 1 || r.Number == 2) {
+			r.Data = r.Data[:1]
+		}
+		return run == first.Run || r.Number != 1
+	}}
+	look, err := New(hurt, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	if _, err := look.Examine(t.Context(), func(p Problem) error { got = append(got, p.Problem); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"run 1, row 1: damaged journal row: no object at byte 1", "run 1, row 2: damaged journal row: no object at byte 1",
+		"row 1 is missing",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	enough := errors.New("enough")
+	if _, err := look.Examine(t.Context(), func(Problem) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("it ends with %v", err)
 	}
 }

@@ -123,12 +123,12 @@ func damageOne(t *testing.T, store backend.Store, c hurtColumn, set func(value s
 	}
 	set(c.bad)
 	problems := func() (list []string) {
-		journals, err := e.Examine(t.Context(), func(p engine.Problem) error {
+		executions, err := e.Examine(t.Context(), func(p engine.Problem) error {
 			list = append(list, p.Execution+": "+p.Problem)
 			return nil
 		})
-		if err != nil || journals != 3 {
-			t.Fatalf("%d journals, %v", journals, err)
+		if err != nil || executions != 3 {
+			t.Fatalf("%d executions, %v", executions, err)
 		}
 		return list
 	}

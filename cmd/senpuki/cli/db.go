@@ -71,7 +71,7 @@ func (a *app) dbCheck(ctx context.Context) error {
 				return err
 			}
 		}
-		journals, err := eng.Examine(ctx, tell)
+		executions, err := eng.Examine(ctx, tell)
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func (a *app) dbCheck(ctx context.Context) error {
 				return err
 			}
 		} else {
-			fmt.Fprintf(a.err, "%s checked, %s\n", count(journals, "journal"), count(problems, "problem"))
+			fmt.Fprintf(a.err, "%s checked, %s\n", count(executions, "execution"), count(problems, "problem"))
 		}
 		if problems > 0 {
 			return &exitError{status: exitFailed}
