@@ -316,7 +316,7 @@ func neitherStarves(a, b *fixture) {
 	race(write(0, a), write(1, b))
 	x, y := counts[0].Load(), counts[1].Load()
 	a.Logf("%d and %d commits", x, y)
-	if x > 4*y || y > 4*x {
+	if x > 10*y || y > 10*x { // who starves is behind by more than a busy machine can do
 		a.Errorf("%d commits against %d", x, y)
 	}
 }
