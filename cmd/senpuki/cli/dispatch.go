@@ -53,7 +53,7 @@ which is stored without being deployed. --wait waits for the end and prints as e
 	return c
 }
 
-// dispatched is what dispatch --json prints.
+// dispatched is what dispatch, retry and fork print with --json.
 type dispatched struct {
 	ID string `json:"id"`
 }
@@ -123,17 +123,26 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 		return &exitError{exitUsage, typed(err)}
 	}
 	if !f.wait {
-		if a.json {
-			return a.printDocument(dispatched{id})
-		}
-		fmt.Fprintln(a.out, id)
-		return nil
+		return a.printID(id)
 	}
 	x, err := eng.Wait(ctx, id)
 	if err != nil {
 		return err
 	}
 	return a.outcome(ctx, store, x)
+}
+
+// printID prints the id of an execution that was begun: the way back to it, and so it is told when it cannot be printed.
+func (a *app) printID(id string) (err error) {
+	if a.json {
+		err = a.printDocument(dispatched{id})
+	} else {
+		_, err = fmt.Fprintln(a.out, id)
+	}
+	if err != nil {
+		return fmt.Errorf("execution %s is in the database, but %w", id, err)
+	}
+	return nil
 }
 
 // deployCommand is senpuki deploy.

@@ -71,16 +71,20 @@ func (a *app) execWatching(ctx context.Context, file string, f execFlags, inputG
 	if err != nil {
 		return err
 	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	again := func() {
 		if err := a.exec(ctx, file, f, inputGiven); err != nil {
 			if _, tell := status(err); tell {
 				fmt.Fprintf(a.err, "senpuki: %s\n", maskText(err.Error()))
 			}
 		}
+		if a.out.failed() != nil { // nobody would see the next results either
+			stop()
+			return
+		}
 		fmt.Fprintf(a.err, "watching %s; save it to run it again\n", s.shown(s.entry))
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	again()
 	return watchFiles(ctx, s.root, again)
 }

@@ -19,6 +19,9 @@ import (
 
 // terminal tells whether w is a terminal, and how wide it is (0: unknown or none).
 func terminal(w io.Writer) (width int, ok bool) {
+	if o, ok := w.(*output); ok {
+		w = o.to
+	}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return 0, false

@@ -24,7 +24,8 @@ import (
 type app struct {
 	registry *activities.Registry
 	in       io.Reader
-	out, err io.Writer
+	out      *output
+	err      io.Writer
 	env      func(string) string
 
 	watched map[string]string // digests that worker --watch has deployed, by workflow
@@ -68,13 +69,10 @@ func Run(ctx context.Context, registry *activities.Registry, args []string, in i
 	if in == nil {
 		in = strings.NewReader("")
 	}
-	a := &app{registry: registry, in: in, out: out, err: errw, env: os.Getenv}
+	a := &app{registry: registry, in: in, out: &output{to: out}, err: errw, env: os.Getenv}
 	root := a.root()
 	root.SetArgs(goFlags(args))
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errw)
-	err := root.ExecuteContext(ctx)
+	err := a.out.ended(root.ExecuteContext(ctx))
 	code, tell := status(err)
 	if tell {
 		fmt.Fprintf(errw, "senpuki: %s\n", maskText(err.Error()))
@@ -114,6 +112,9 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 			return a.addStock()
 		},
 	}
+	root.SetIn(a.in) // before the command completion is made, which keeps where it prints
+	root.SetOut(a.out)
+	root.SetErr(a.err)
 	root.Args = func(c *cobra.Command, args []string) error { return unknownCommand(c, args) }
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%w\nSee '%s --help'", err, c.CommandPath())

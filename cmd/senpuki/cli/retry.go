@@ -99,10 +99,9 @@ func (a *app) rerun(ctx context.Context, prefix, from, code, id string, fork boo
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.printDocument(dispatched{id})
+		if err := a.printID(id); err != nil || a.json {
+			return err
 		}
-		fmt.Fprintln(a.out, id)
 		fmt.Fprintf(a.err, "a worker or '%s' drives it\n", a.resumeHint(id))
 		return nil
 	})

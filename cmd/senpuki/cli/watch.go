@@ -120,7 +120,7 @@ func (w *watcher) look(ctx context.Context, states []backend.State, open string)
 // watchScreen shows the view until it is left.
 func (a *app) watchScreen(ctx context.Context, w *watcher, id string) error {
 	m := &watchModel{ctx: ctx, watcher: w, open: id, alone: id != "", width: 80, height: 24}
-	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(a.in), tea.WithOutput(a.out)}
+	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithInput(a.in), tea.WithOutput(a.out.to)}
 	_, err := tea.NewProgram(m, options...).Run()
 	if errors.Is(err, tea.ErrInterrupted) || errors.Is(err, tea.ErrProgramKilled) || ctx.Err() != nil {
 		return nil
@@ -157,6 +157,9 @@ func (a *app) watchLines(ctx context.Context, w *watcher, id string) error {
 				continue
 			}
 			fmt.Fprintf(a.out, "%s %s %s %s %s\n", s.at.Format("15:04:05"), x.ID, x.Workflow, stateText(x), note(x))
+		}
+		if err := a.out.failed(); err != nil {
+			return err
 		}
 		if s.one != nil && s.one.Execution.State.Terminal() {
 			return nil
