@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -54,6 +56,7 @@ func translate(err error) error {
 	if err == nil {
 		return nil
 	}
+	err = brief(err)
 	var e *pgconn.PgError
 	var network net.Error
 	var connecting *pgconn.ConnectError
@@ -69,7 +72,11 @@ func translate(err error) error {
 		return err
 	case errors.As(err, &connecting), errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.Is(err, context.DeadlineExceeded), pgconn.SafeToRetry(err), strings.Contains(err.Error(), "conn closed"):
-		return fmt.Errorf("%w: %w", backend.ErrTransient, err)
+		advice := ""
+		if unknown, ok := errors.AsType[*net.DNSError](err); ok && unknown.IsNotFound { // the network may be down as well
+			advice = " (is the name in the URL right?)"
+		}
+		return fmt.Errorf("%w: %w%s", backend.ErrTransient, err, advice)
 	}
 	return err
 }
@@ -109,7 +116,37 @@ func meaning(e *pgconn.PgError) (sentinel error, advice string) {
 	return nil, ""
 }
 
-// hidden is an error whose words are without a secret.
+// attempt is a try to connect, as the driver puts it: each address twice, with TLS and without.
+var attempt = regexp.MustCompile(`^(\S+) \(.*?\): (?:dial error: dial \S+ \S+: (?:connect: )?)?(.*)$`)
+
+// brief puts an error of connecting into fewer words: what each address came to, once.
+func brief(err error) error {
+	connecting, ok := errors.AsType[*pgconn.ConnectError](err)
+	if !ok {
+		return err
+	}
+	var tries []string
+	for line := range strings.Lines(connecting.Unwrap().Error()) {
+		line = strings.TrimPrefix(strings.TrimSpace(line), "hostname resolving error: ")
+		if m := attempt.FindStringSubmatch(line); m != nil {
+			line = m[1] + ": " + m[2]
+		}
+		if !slices.Contains(tries, line) {
+			tries = append(tries, line)
+		}
+	}
+	return &hidden{err, strings.Replace(err.Error(), connecting.Error(), strings.Join(tries, "; "), 1)}
+}
+
+// without takes some words out of an error, once.
+func without(err error, words string) error {
+	if !strings.Contains(err.Error(), words) {
+		return err
+	}
+	return &hidden{err, strings.Replace(err.Error(), words, "", 1)}
+}
+
+// hidden is an error in other words: without a secret, or fewer.
 type hidden struct {
 	error
 	words string

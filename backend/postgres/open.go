@@ -6,20 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/senpuki/senpuki/backend"
 )
-
-// patience is how long Open tries to reach a server that does not answer.
-const patience = 2 * time.Minute
 
 // settings of every transaction. A client that stopped in the middle of one lets
 // go of its locks before another one could take its session for dead. Plans are
@@ -57,7 +50,16 @@ type target struct {
 // (PgBouncer and the like) that keeps nothing between transactions. Other options go
 // to the driver: sslmode, pool_max_conns, connect_timeout and so on. A
 // server that does not answer is tried for two minutes, or as long as ctx lasts.
-func Open(ctx context.Context, url string) (*Store, error) {
+func Open(ctx context.Context, url string) (*Store, error) { return OpenWith(ctx, url, Options{}) }
+
+// Options are what else there is to say about opening a database.
+type Options struct {
+	// Waiting is called once when the server has not answered for two seconds, before OpenWith returns.
+	Waiting func(Waiting)
+}
+
+// OpenWith is Open with options.
+func OpenWith(ctx context.Context, url string, o Options) (*Store, error) {
 	at, err := parse(url)
 	if err != nil {
 		return nil, err
@@ -76,7 +78,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	for _, v := range settings {
 		s.settings += ", set_config('" + v.name + "', '" + v.value + "', true)"
 	}
-	if err := s.reach(ctx); err != nil {
+	if err := s.reach(ctx, at, o.Waiting); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", at.name, err), s.Close())
 	}
 	return s, nil
@@ -155,51 +157,3 @@ func address(c *pgx.ConnConfig) string {
 
 // quote makes a literal of a word.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-
-// reach waits for the server, with patience, and brings the schema up to date, which takes as long as it takes.
-func (s *Store) reach(migration context.Context) error {
-	ctx, cancel := context.WithTimeout(migration, patience)
-	defer cancel()
-	began, last := time.Now(), error(nil)
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
-		phase, err := s.prepare(ctx, migration)
-		if err == nil {
-			return nil
-		}
-		err = fmt.Errorf("%s: %w", phase, s.translate(err))
-		if ctx.Err() != nil && last != nil { // the last answer says more than "too late"
-			err = last
-		}
-		if ctx.Err() != nil || !errors.Is(err, backend.ErrTransient) {
-			if waited := time.Since(began); waited > time.Second {
-				return fmt.Errorf("%w (tried for %v)", err, waited.Round(time.Second))
-			}
-			return err
-		}
-		last = err
-		timer := time.NewTimer(pause/2 + rand.N(pause))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("%w (tried for %v)", last, time.Since(began).Round(time.Second))
-		}
-	}
-}
-
-// prepare connects and migrates; phase is what it was at when it failed.
-func (s *Store) prepare(ctx, migration context.Context) (phase string, err error) {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return "connect", err
-	}
-	defer conn.Release()
-	var encoding string
-	if err := conn.QueryRow(ctx, "SELECT current_setting('server_encoding')").Scan(&encoding); err != nil {
-		return "ask for the encoding", err
-	}
-	if encoding != "UTF8" {
-		return "connect", fmt.Errorf("the database's encoding is %s; make one with UTF8", encoding)
-	}
-	return "migrate", s.migrate(ctx, migration, conn.Conn())
-}

@@ -5,6 +5,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strings"
@@ -248,5 +249,47 @@ func TestOpenAtOnce(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A person is told once what is waited for, whether tries fail at once or have no answer at all.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	for _, k := range []struct{ at, database, why string }{
+		{"postgres://me:hunter2@127.0.0.1:1/d", "127.0.0.1:1/d", "connect: database unavailable: connection refused"},
+		{"postgres://me:hunter2@nothing.invalid/d", "nothing.invalid:5432/d", "is the name in the URL right?"},
+		{"postgres://me:hunter2@" + silent.Addr().String() + "/d", silent.Addr().String(), ""},
+	} {
+		t.Run(k.database, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			began := time.Now()
+			var told []postgres.Waiting
+			_, err := postgres.OpenWith(ctx, k.at, postgres.Options{Waiting: func(w postgres.Waiting) {
+				told = append(told, w)
+				if since := time.Since(began); since < 1900*time.Millisecond {
+					t.Errorf("told after %v", since)
+				}
+			}})
+			if !errors.Is(err, backend.ErrTransient) || strings.Count(err.Error(), "127.0.0.1") > 1 {
+				t.Errorf("error is %v", err)
+			}
+			if len(told) != 1 {
+				t.Fatalf("told %d times: %v", len(told), told)
+			}
+			w := told[0]
+			if until, _ := ctx.Deadline(); !strings.Contains(w.Database, k.database) || !w.Until.Equal(until) {
+				t.Errorf("waits for %s until %v", w.Database, w.Until)
+			}
+			if why := fmt.Sprint(w.Err); k.why == "" != (w.Err == nil) || !strings.Contains(why, k.why) || strings.Contains(why, "hun") {
+				t.Errorf("it is told that %s", why)
+			}
+		})
 	}
 }

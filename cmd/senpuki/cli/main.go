@@ -40,6 +40,7 @@ type app struct {
 
 	file config.File  // empty when there is none
 	log  *slog.Logger // of exec, nil unless it was asked for
+	say  sayFunc      // nil: in plain lines
 }
 
 // Main runs the command line with the process's arguments and streams and

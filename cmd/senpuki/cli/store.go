@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
@@ -100,13 +101,31 @@ func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error)
 		if err := postgres.CheckURL(db); err != nil {
 			return nil, usage("--db: %w", err)
 		}
-		store, err := postgres.Open(ctx, db)
+		store, err := postgres.OpenWith(ctx, db, postgres.Options{Waiting: a.waiting})
 		if err != nil {
 			return nil, err // it names the server
 		}
 		return store, nil
 	}
 	return nil, usage("--db %s: unknown kind of database %q; use a path, sqlite:PATH, postgres://... or memory:", mask(db), kind)
+}
+
+// waiting tells the one who started a command that the database is waited for.
+func (a *app) waiting(w postgres.Waiting) {
+	why := "it has not answered yet"
+	if w.Err != nil {
+		why = cause(w.Err)
+	}
+	text := fmt.Sprintf("waiting until %s for the database %s: %s", w.Until.Local().Format(time.TimeOnly), w.Database, why)
+	if a.say == nil {
+		a.say = a.sayer(nil, "")
+	}
+	a.say(text, "database", w.Database, "until", w.Until, "error", why)
+}
+
+// cause is why a database does not answer, without the words that only say that it does not.
+func cause(err error) string {
+	return strings.Replace(err.Error(), backend.ErrTransient.Error()+": ", "", 1)
 }
 
 // openRedis prepares wake-ups over Redis when they are asked for. It does not connect yet.

@@ -88,6 +88,7 @@ func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (
 		return err
 	}
 	say := a.sayer(log, f.log.format)
+	a.say = say
 	if f.concurrency < 0 {
 		return usage("--concurrency: %d is negative", f.concurrency)
 	}
