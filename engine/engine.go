@@ -57,14 +57,15 @@ type Engine struct {
 	heavy    sync.Map    // of what a large value was warned: see weigh
 	watched  atomic.Bool // an execution of this process has watched another one's end
 
-	mu      sync.Mutex // guards all below
-	worker  *worker    // nil when Run does not run
-	running bool
-	opened  bool
-	killed  bool
-	adopted map[string]bool                      // ids to be claimed whatever their queue; true: only when they are due
-	waiters map[string][]chan *backend.Execution // told once when something became of an id
-	newest  map[string]newest                    // by workflow: what Dispatch found
+	mu       sync.Mutex // guards all below
+	worker   *worker    // nil when Run does not run
+	running  bool
+	opened   bool
+	killed   bool
+	unopened error                                // why there is no session at the moment
+	adopted  map[string]bool                      // ids to be claimed whatever their queue; true: only when they are due
+	waiters  map[string][]chan *backend.Execution // told once when something became of an id
+	newest   map[string]newest                    // by workflow: what Dispatch found
 }
 
 // New returns an engine on a store. A nil registry is for processes that only
@@ -164,7 +165,7 @@ func (e *Engine) open(ctx context.Context) (*worker, error) {
 			w.compare(now, before)
 			e.options.Logger.Info("session opened", "session", id, "queues", e.options.Queues, "tags", e.options.Tags, "concurrency", e.options.MaxConcurrency)
 			e.mu.Lock()
-			e.worker = w
+			e.worker, e.unopened = w, nil
 			if !e.opened {
 				e.opened = true
 				close(e.ready)
@@ -173,6 +174,7 @@ func (e *Engine) open(ctx context.Context) (*worker, error) {
 			return w, nil
 		}
 		e.mu.Lock()
+		e.unopened = err
 		opened, killed := e.opened, e.killed
 		e.mu.Unlock()
 		switch {

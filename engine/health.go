@@ -14,7 +14,7 @@ import (
 type Health struct {
 	Session  backend.SessionID // zero: none stands
 	Stopping bool              // a graceful stop is under way
-	Fault    error             // the database failed at the last try; nil when it answered
+	Fault    error             // the database failed at the last try, or takes no writes; nil when it answered
 	Beat     time.Duration     // since the newest heartbeat that was acknowledged
 
 	Concurrency int   // how many attempts may run at once
@@ -30,6 +30,7 @@ func (e *Engine) Health() Health {
 	h := Health{Concurrency: e.options.MaxConcurrency}
 	e.mu.Lock()
 	w := e.worker
+	h.Fault = e.unopened
 	e.mu.Unlock()
 	if w == nil {
 		return h

@@ -365,8 +365,17 @@ def main():
 		if x, err := e.State(t.Context(), id); err != nil || x.State != backend.Running {
 			t.Errorf("reading on a full disk: %v %v", x.State, err)
 		}
+		for range 100 { // that reads work is no sign of better times
+			if h := e.Health(); !errors.Is(h.Fault, backend.ErrFull) {
+				t.Fatalf("the fault is %v", h.Fault)
+			}
+			time.Sleep(137 * time.Millisecond)
+		}
 		store.on.Store(false)
 		want(t, w.finish(e, id), "[1000,2000]")
+		if h := e.Health(); h.Fault != nil {
+			t.Errorf("the fault is still %v", h.Fault)
+		}
 		stop()
 		w.check()
 	})

@@ -133,9 +133,13 @@ func (e *Engine) offer() SessionInfo {
 	}
 }
 
+// againAfter is how soon a heartbeat that failed is followed by the next.
+const againAfter = 500 * time.Millisecond
+
 // heartbeat keeps the session alive until it is lost or the worker ends.
 func (w *worker) heartbeat() {
-	tick := time.NewTicker(w.options.SessionLife / 3)
+	every, failed := w.options.SessionLife/3, false
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
@@ -151,6 +155,10 @@ func (w *worker) heartbeat() {
 		case err == nil:
 			w.clock.set(now, before)
 			w.beaten.Store(&before)
+			if failed {
+				failed = false
+				tick.Reset(every)
+			}
 			w.compare(now, before)
 			w.answers()
 			w.watchTasks()
@@ -158,6 +166,10 @@ func (w *worker) heartbeat() {
 			w.lose()
 			return
 		default:
+			if !failed {
+				failed = true
+				tick.Reset(min(every, againAfter))
+			}
 			w.fault(err)
 		}
 	}

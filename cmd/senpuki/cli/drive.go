@@ -20,6 +20,7 @@ type driver struct {
 	store    backend.Store
 	engine   *engine.Engine
 	progress *progress
+	faults   *faults
 	signals  <-chan os.Signal
 	unheard  func()             // signals are no longer listened to
 	stop     context.CancelFunc // graceful
@@ -49,6 +50,7 @@ func (a *app) newDriver(ctx context.Context, store backend.Store, quiet bool) (*
 	runCtx, stop := context.WithCancel(ctx)
 	d.stop = stop
 	go func() { d.done <- d.engine.Run(runCtx) }()
+	d.faults = watchFaults(d.engine, d.progress.warn)
 	select {
 	case <-d.engine.Ready():
 		return d, nil
@@ -56,12 +58,16 @@ func (a *app) newDriver(ctx context.Context, store backend.Store, quiet bool) (*
 		d.done <- err
 		return d, errors.Join(err, ctx.Err())
 	case <-d.signals:
+		if why := d.faults.told(); why != "" {
+			return d, fmt.Errorf("%w: %s", errSignal, why)
+		}
 		return d, errSignal
 	}
 }
 
 // close stops the engine; it waits briefly, since nothing that runs matters any more.
 func (d *driver) close() {
+	d.faults.close()
 	d.unheard()
 	d.stop()
 	if !d.cut {
@@ -105,19 +111,30 @@ func (d *driver) wait(ctx context.Context, id string, tries int) (engine.Executi
 		return engine.Execution{}, errors.Join(errors.New("the engine stopped"), err, context.Cause(ctx))
 	case <-d.signals:
 	}
-	d.progress.say("interrupted; stopping, once more to stop at once")
-	d.stop()
-	select {
-	case err := <-d.done:
-		d.done <- err
-		if x, err := d.engine.State(ctx, id); err == nil && x.State.Terminal() {
-			return x, nil
-		}
-	case <-d.signals:
-		d.cut = true
-		d.engine.Kill()
+	if d.faults.told() == "" {
+		d.progress.say("interrupted; stopping, once more to stop at once")
 	}
-	return engine.Execution{}, errSignal
+	d.stop()
+	look := time.NewTicker(healthEvery)
+	defer look.Stop()
+	for d.faults.told() == "" { // what runs may end, while that can be recorded
+		select {
+		case err := <-d.done:
+			d.done <- err
+			if x, err := d.engine.State(ctx, id); err == nil && x.State.Terminal() {
+				return x, nil
+			}
+			return engine.Execution{}, errSignal
+		case <-d.signals:
+			d.cut = true
+			d.engine.Kill()
+			return engine.Execution{}, errSignal
+		case <-look.C:
+		}
+	}
+	d.cut = true
+	d.engine.Kill()
+	return engine.Execution{}, fmt.Errorf("%w: %s", errSignal, d.faults.told())
 }
 
 // await waits until an execution has ended, or is stuck for more than tries times.
@@ -178,7 +195,7 @@ func (a *app) run(ctx context.Context, store backend.Store, quiet bool, begin fu
 			return &exitError{exitInterrupted, err}
 		}
 		d.progress.finish("")
-		fmt.Fprintf(a.err, "interrupted; resume with: %s\n", a.resumeHint(id))
+		fmt.Fprintf(a.err, "%s; resume with: %s\n", err, a.resumeHint(id))
 		return &exitError{status: exitInterrupted}
 	}
 	if err != nil {

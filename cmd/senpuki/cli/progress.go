@@ -112,6 +112,17 @@ func (p *progress) say(line string) {
 	p.mu.Unlock()
 }
 
+// warn adds a line that is told even when it is to be quiet, and before an execution is shown.
+func (p *progress) warn(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.started.IsZero() || p.finished {
+		fmt.Fprintln(p.out, line)
+		return
+	}
+	p.add(line)
+}
+
 // add queues a line for the writer. p.mu is held.
 func (p *progress) add(line string) {
 	p.lines = append(p.lines, line)
