@@ -21,8 +21,14 @@ func (a *app) dbCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := store.Close(); err != nil {
+				return err
+			}
+			if a.json {
+				return a.printDocument(databaseView{Database: mask(a.database())})
+			}
 			fmt.Fprintf(a.err, "%s is up to date\n", mask(a.database()))
-			return store.Close()
+			return nil
 		},
 	}
 	check := &cobra.Command{
@@ -40,12 +46,21 @@ func (a *app) dbCommand() *cobra.Command {
 				if err := b.Backup(c.Context(), args[0]); err != nil {
 					return err
 				}
+				if a.json {
+					return a.printDocument(databaseView{mask(a.database()), args[0]})
+				}
 				fmt.Fprintf(a.err, "%s is a copy of %s\n", args[0], mask(a.database()))
 				return nil
 			})
 		},
 	}
 	return groupCommand("db", "Migrate, check and back up a database", "  senpuki db check\n  senpuki db backup copy.db", migrate, check, backup)
+}
+
+// databaseView is what db migrate and db backup print with --json.
+type databaseView struct {
+	Database string `json:"database"`
+	Copy     string `json:"copy,omitempty"` // the new file
 }
 
 // dbCheck prints what it finds as it finds it; only as JSON, which is one document, it is kept.

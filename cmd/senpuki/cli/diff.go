@@ -44,16 +44,36 @@ func (a *app) workflowDiffCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				doc := workflowDiff{Workflow: args[0], From: args[1], To: newest, Files: []fileDiff{}}
 				for _, name := range names(old, now) {
 					if text := diff.Diff(args[1]+"/"+name, []byte(old[name]), newest+"/"+name, []byte(now[name])); text != nil {
 						_, lines, _ := strings.Cut(string(text), "\n") // the first line names a command
-						fmt.Fprint(a.out, lines)
+						doc.Files = append(doc.Files, fileDiff{name, lines})
 					}
+				}
+				if a.json {
+					return a.printDocument(doc)
+				}
+				for _, f := range doc.Files {
+					fmt.Fprint(a.out, f.Diff)
 				}
 				return nil
 			})
 		},
 	}
+}
+
+// workflowDiff is what workflows diff --json prints.
+type workflowDiff struct {
+	Workflow string     `json:"workflow"`
+	From     string     `json:"from"` // as they were named
+	To       string     `json:"to"`
+	Files    []fileDiff `json:"files"` // those that differ
+}
+
+type fileDiff struct {
+	Path string `json:"path"`
+	Diff string `json:"diff"` // unified
 }
 
 // names lists the files of both, sorted.

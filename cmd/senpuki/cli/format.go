@@ -133,6 +133,16 @@ func (a *app) printDocument(v any) error {
 	return a.printRaw(raw)
 }
 
+// printLine prints v as a document on a line of its own, also on a terminal: one of a stream.
+func (a *app) printLine(v any) error {
+	raw, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "%s\n", raw)
+	return err
+}
+
 // oneLine is text without line breaks and control characters, cut to n characters.
 func oneLine(text string, n int) string {
 	text = strings.Map(func(r rune) rune {

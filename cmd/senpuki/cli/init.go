@@ -47,6 +47,13 @@ With --workflow-only there is no Go: the workflow calls stock activities. Nothin
 	return c
 }
 
+// begun is what init --json prints.
+type begun struct {
+	Dir   string   `json:"dir"`
+	Files []string `json:"files"`          // written
+	Kept  []string `json:"kept,omitempty"` // there already and left as they are
+}
+
 // newFile is a file of a new project.
 type newFile struct {
 	name string // with slashes
@@ -81,11 +88,18 @@ func (a *app) init(dir string, workflowOnly bool) error {
 	if len(taken) > 0 {
 		return usage("%s has %s already; nothing was written", dir, strings.Join(taken, ", "))
 	}
+	made := begun{Dir: dir, Files: []string{}, Kept: kept}
 	for _, f := range files {
 		if err := writeNew(filepath.Join(dir, filepath.FromSlash(f.name)), f.text); err != nil {
 			return err
 		}
-		fmt.Fprintln(a.out, path.Join(filepath.ToSlash(dir), f.name))
+		made.Files = append(made.Files, path.Join(filepath.ToSlash(dir), f.name))
+		if !a.json {
+			fmt.Fprintln(a.out, made.Files[len(made.Files)-1])
+		}
+	}
+	if a.json {
+		return a.printDocument(made)
 	}
 	for _, name := range kept {
 		fmt.Fprintf(a.err, "%s is left as it is; it should name senpuki.db*\n", name)

@@ -69,12 +69,7 @@ func (a *app) logs(ctx context.Context, prefix string, follow bool) error {
 // printLog prints a line, or with --json a document of its own.
 func (a *app) printLog(l engine.LogLine) error {
 	if a.json {
-		raw, err := marshal(l)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(a.out, "%s\n", raw)
-		return err
+		return a.printLine(l)
 	}
 	_, err := fmt.Fprintf(a.out, "%s  %s\n", l.At.Local().Format("15:04:05.000"), logText(l))
 	return err

@@ -194,7 +194,8 @@ func (a *app) dlqCommand() *cobra.Command {
 	replay := &cobra.Command{
 		Use: "replay ID|--all", Short: "Run dead letters again",
 		Long: `Run dead letters again. An execution that failed on one goes on from it; one whose
-failure the script has caught runs as an execution of its own, with the options of its step. The letter is discarded.`,
+failure the script has caught runs as an execution of its own, with the options of its step. The letter is discarded.
+It prints the id of the execution.`,
 		Example: "  senpuki dlq replay 3\n  senpuki dlq replay 3 --queue slow --args '[17]'\n  senpuki dlq replay --all", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, ids []string) error {
 			o := engine.ReplayOptions{Queue: queue}
@@ -209,9 +210,9 @@ failure the script has caught runs as an execution of its own, with the options 
 					return usage("--args is not a JSON array: %s", args)
 				}
 			}
-			return a.letters(c.Context(), ids, all, func(eng *engine.Engine, _ backend.Store, l engine.Letter) (string, error) {
+			return a.letters(c.Context(), ids, all, func(eng *engine.Engine, _ backend.Store, l engine.Letter) (string, string, error) {
 				id, err := eng.ReplayLetter(c.Context(), l, o)
-				return fmt.Sprintf("dead letter %d runs as %s", l.ID, id), err
+				return id, fmt.Sprintf("dead letter %d runs as %s", l.ID, id), err
 			})
 		},
 	}
@@ -221,9 +222,9 @@ failure the script has caught runs as an execution of its own, with the options 
 	discard := &cobra.Command{
 		Use: "discard ID|--all", Short: "Remove dead letters", Example: "  senpuki dlq discard 3\n  senpuki dlq discard --all", Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, ids []string) error {
-			return a.letters(c.Context(), ids, all, func(_ *engine.Engine, store backend.Store, l engine.Letter) (string, error) {
+			return a.letters(c.Context(), ids, all, func(_ *engine.Engine, store backend.Store, l engine.Letter) (string, string, error) {
 				_, err := store.Discard(c.Context(), []int64{l.ID})
-				return fmt.Sprintf("dead letter %d discarded", l.ID), err
+				return "", fmt.Sprintf("dead letter %d discarded", l.ID), err
 			})
 		},
 	}
@@ -244,6 +245,7 @@ type letterView struct {
 	Kwargs    json.RawMessage `json:"kwargs,omitempty"`
 	Pos       string          `json:"pos,omitempty"`
 	History   []engine.Step   `json:"history,omitempty"` // the step with its attempts, while the journal has it
+	RunsAs    string          `json:"runs_as,omitempty"` // of one that was replayed: the id of the execution
 }
 
 func viewLetter(l engine.Letter) letterView {
@@ -335,8 +337,8 @@ func (a *app) dlqShow(ctx context.Context, word string) error {
 	})
 }
 
-// letters does something with one dead letter or with all.
-func (a *app) letters(ctx context.Context, ids []string, all bool, do func(*engine.Engine, backend.Store, engine.Letter) (string, error)) error {
+// letters does something with one dead letter or with all: do returns the execution that it runs as, if it does, and a line about it.
+func (a *app) letters(ctx context.Context, ids []string, all bool, do func(*engine.Engine, backend.Store, engine.Letter) (id, said string, err error)) error {
 	if all == (len(ids) > 0) {
 		return usage("name one dead letter, or --all")
 	}
@@ -355,30 +357,31 @@ func (a *app) letters(ctx context.Context, ids []string, all bool, do func(*engi
 			return err
 		}
 		var left error
-		done := list[:0:0]
+		views := []letterView{}
 		for _, l := range list {
-			said, err := do(eng, store, l)
+			id, said, failed := do(eng, store, l)
 			switch {
-			case all && errors.Is(err, backend.ErrNotFound): // it went with the retry of one before
+			case all && errors.Is(failed, backend.ErrNotFound): // it went with the retry of one before
 				continue
-			case all && errors.Is(err, engine.ErrRunAgain): // no reason to leave the others
-				left = errors.Join(left, err)
+			case all && errors.Is(failed, engine.ErrRunAgain): // no reason to leave the others
+				left = errors.Join(left, failed)
 				continue
-			case err != nil:
-				return err
 			}
-			done = append(done, l)
+			if err = failed; err != nil { // those before it are done: they are told
+				break
+			}
+			v := viewLetter(l)
+			v.RunsAs = id
+			views = append(views, v)
 			fmt.Fprintln(a.err, said)
-		}
-		list = done
-		if a.json {
-			views := make([]letterView, len(list))
-			for i, l := range list {
-				views[i] = viewLetter(l)
+			if id != "" && !a.json {
+				fmt.Fprintln(a.out, id)
 			}
-			return errors.Join(left, a.printDocument(views))
 		}
-		return left
+		if a.json {
+			err = errors.Join(a.printDocument(views), err)
+		}
+		return errors.Join(left, err)
 	})
 }
 

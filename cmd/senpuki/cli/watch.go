@@ -151,7 +151,7 @@ func (a *app) watchLines(ctx context.Context, w *watcher, id string) error {
 			}
 			seen[x.ID] = state
 			if a.json {
-				if err := a.printDocument(x); err != nil {
+				if err := a.printLine(x); err != nil {
 					return err
 				}
 				continue
