@@ -36,7 +36,8 @@ which is stored without being deployed. --wait waits for the end and prints as e
   senpuki dispatch report.star --arg day=2030-01-01 --delay 1h
   senpuki dispatch order --arg id=17 --wait
   senpuki dispatch nightly --max-attempts 5`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeDispatch,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := given(c, "id", "delay", "expiry"); err != nil {
 				return err

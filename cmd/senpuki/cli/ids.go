@@ -1,4 +1,4 @@
-// Execution ids by unique prefix, and their completion.
+// Execution ids by unique prefix.
 
 package cli
 
@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/spf13/cobra"
 
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/engine"
@@ -43,23 +41,4 @@ func resolve(ctx context.Context, eng *engine.Engine, prefix string) (engine.Exe
 		fmt.Fprintf(&b, "\n  %s  %s, %s, %s", x.ID, x.Workflow, stateText(x), ago(x.Created, time.Now()))
 	}
 	return engine.Execution{}, usage("%s is the beginning of several ids:%s", prefix, b.String())
-}
-
-// completeIDs completes the one argument with execution ids.
-func (a *app) completeIDs(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var out []cobra.Completion
-	err := a.view(c.Context(), func(eng *engine.Engine, _ backend.Store) error {
-		found, err := eng.List(c.Context(), backend.Filter{IDPrefix: word, Limit: 50})
-		for _, x := range found {
-			out = append(out, cobra.CompletionWithDesc(x.ID, x.Workflow+", "+stateText(x)))
-		}
-		return err
-	})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }

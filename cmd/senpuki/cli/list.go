@@ -49,6 +49,9 @@ func (a *app) listCommand() *cobra.Command {
 	flags.StringVar(&f.since, "since", "", "created within this long, such as 2d")
 	flags.StringVar(&f.before, "before", "", "only what is listed after the execution with this id: the next page")
 	flags.IntVar(&f.limit, "limit", 50, "how many at most")
+	_ = c.RegisterFlagCompletionFunc("workflow", a.workflowNames)
+	_ = c.RegisterFlagCompletionFunc("parent", a.ids)
+	_ = c.RegisterFlagCompletionFunc("before", a.ids)
 	_ = c.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return strings.Split(stateNames(), ", "), cobra.ShellCompDirectiveNoFileComp
 	})

@@ -132,6 +132,7 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
+	completionExamples(root)
 	argsOrUsage(root)
 	return root
 }

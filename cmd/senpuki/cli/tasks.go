@@ -95,6 +95,7 @@ func (a *app) tasksCommand() *cobra.Command {
 	list.Flags().StringVar(&f.Activity, "activity", "", "activity")
 	list.Flags().StringVar(&f.Execution, "execution", "", "id of the execution")
 	list.Flags().IntVar(&f.Limit, "limit", 50, "how many at most")
+	_ = list.RegisterFlagCompletionFunc("execution", a.ids) // the flag exists
 	show := &cobra.Command{
 		Use: "show KEY", Short: "Show one task", Example: "  senpuki tasks show 17 --json", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.taskShow(c.Context(), args[0]) },
@@ -187,6 +188,7 @@ func (a *app) dlqCommand() *cobra.Command {
 	}
 	list.Flags().StringVar(&execution, "execution", "", "id of the execution")
 	list.Flags().IntVar(&limit, "limit", 50, "how many at most")
+	_ = list.RegisterFlagCompletionFunc("execution", a.ids) // the flag exists
 	show := &cobra.Command{
 		Use: "show ID", Short: "Show a dead letter: arguments, error, execution, source line", Example: "  senpuki dlq show 3", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.dlqShow(c.Context(), args[0]) },

@@ -105,22 +105,6 @@ stays as it was. Without --to it is the version before the newest.`,
 	return c
 }
 
-// completeWorkflows completes the names of deployed workflows.
-func (a *app) completeWorkflows(c *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	var names []cobra.Completion
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	_ = a.view(c.Context(), func(_ *engine.Engine, store backend.Store) error {
-		list, err := store.Deployments(c.Context(), "")
-		for _, d := range list {
-			names = append(names, d.Workflow)
-		}
-		return err
-	})
-	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
 // deployment is one deployment in JSON.
 type deployment struct {
 	Workflow string    `json:"workflow"`
