@@ -63,6 +63,9 @@ var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+):`)
 
 var errNoDatabase = errors.New("there is no database")
 
+// keyValues matches the other way to name a PostgreSQL database, which is no URL, and would be taken for the name of a file.
+var keyValues = regexp.MustCompile(`(?i)(^|\s)(host|hostaddr|port|dbname|user|password|passfile|service|sslmode)\s*=`)
+
 // openStore opens the database. Commands that only look ask for one that exists.
 func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error) {
 	db := a.database()
@@ -80,6 +83,9 @@ func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error)
 		}
 		return memory.New(), nil
 	case "sqlite":
+		if keyValues.MatchString(rest) || a.db == "" && a.env("SENPUKI_DB") == "" && keyValues.MatchString(a.file.Database) {
+			return nil, usage("--db: a PostgreSQL database is named by a URL, postgres://USER@HOST:PORT/DATABASE with :PASSWORD behind USER, and not so: %s", mask(db))
+		}
 		file, _, _ := strings.Cut(rest, "?")
 		if file == "" {
 			return nil, usage("--db %s: there is no path; use a path or sqlite:PATH", mask(db))
@@ -188,7 +194,9 @@ func (a *app) view(ctx context.Context, do func(eng *engine.Engine, store backen
 
 var (
 	// secretParam matches a query parameter that holds a secret.
-	secretParam = regexp.MustCompile(`(?i)((?:password|passwd|token|secret|key)=)[^&\s]+`)
+	secretParam = regexp.MustCompile(`(?i)((?:token|secret|key)=)[^&\s]+`)
+	// password matches one in the options of a URL, or in words of key and value, where it may be quoted.
+	password = regexp.MustCompile(`(?i)(passw(?:or)?d\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^&\s]+)`)
 	// userinfo matches the credentials of a URL inside other text.
 	userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]+://[^\s/:@]*):[^\s@]*@`)
 )
@@ -204,6 +212,7 @@ func mask(db string) string {
 // maskText takes passwords of URLs out of a message.
 func maskText(text string) string {
 	text = userinfo.ReplaceAllString(text, "$1:xxxxx@")
+	text = password.ReplaceAllString(text, "${1}xxxxx")
 	if strings.Contains(text, "://") {
 		text = secretParam.ReplaceAllString(text, "${1}xxxxx")
 	}
