@@ -24,7 +24,9 @@ func translate(err error) error {
 	switch e.Code() & 0xff {
 	case codes.SQLITE_FULL:
 		sentinel = backend.ErrFull
-	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED, codes.SQLITE_IOERR, codes.SQLITE_CANTOPEN,
+	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
+		return &busyError{err}
+	case codes.SQLITE_IOERR, codes.SQLITE_CANTOPEN,
 		codes.SQLITE_PROTOCOL, codes.SQLITE_NOMEM:
 		sentinel = backend.ErrTransient
 	case codes.SQLITE_READONLY: // also of a file system that was mounted anew after an error
@@ -35,6 +37,21 @@ func translate(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", sentinel, err)
+}
+
+// busyError says in words what the driver has a code for.
+type busyError struct{ err error }
+
+func (e *busyError) Error() string {
+	return fmt.Sprintf("%v: another program has held the database's lock for %v (a shell in a transaction, perhaps)", backend.ErrTransient, busyTimeout)
+}
+
+func (e *busyError) Unwrap() []error { return []error{backend.ErrTransient, e.err} }
+
+// locked reports whether another program holds the lock that a statement needs.
+func locked(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == codes.SQLITE_BUSY
 }
 
 // duplicate reports whether a statement met a primary key that exists.

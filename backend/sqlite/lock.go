@@ -65,6 +65,21 @@ func (t *turnstile) enter(ctx context.Context) error {
 	}
 }
 
+// tryEnter is enter for those who would rather go without than wait.
+func (t *turnstile) tryEnter() (bool, error) {
+	select {
+	case t.gate <- struct{}{}:
+	default:
+		return false, nil
+	}
+	ok, err := t.try()
+	if !ok || err != nil {
+		<-t.gate
+		return false, err
+	}
+	return true, nil
+}
+
 // try takes the locks when nobody else has them.
 func (t *turnstile) try() (bool, error) {
 	ok, err := lockFile(t.next, false)

@@ -5,6 +5,7 @@ package sqlite
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -31,7 +32,12 @@ const oldestShift = 16
 // oldestOf reads from a migration which releases can work with what it makes: "-- oldest N".
 var oldestOf = regexp.MustCompile(`(?m)^-- oldest (\d+)$`)
 
+// identify reads it as of one moment: another process may be making the file.
 func identify(c *conn) (id identity, err error) {
+	if err := c.script("BEGIN"); err != nil {
+		return id, err
+	}
+	defer func() { err = errors.Join(err, c.script("COMMIT")) }()
 	for _, q := range []struct {
 		to  *int64
 		sql string

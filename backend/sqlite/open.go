@@ -72,8 +72,9 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 		return nil, err
 	}
 	// Nothing is written, not even a lock file, beside a file that is not ours.
+	ready := false
 	if at, err := os.Stat(path); err == nil && at.Size() > 0 {
-		if err := inspect(path); err != nil {
+		if ready, err = inspect(path); err != nil {
 			return nil, err
 		}
 	}
@@ -86,10 +87,18 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 			err = errors.Join(err, turn.close())
 		}
 	}()
-	if err := turn.enter(ctx); err != nil {
+	entered := true
+	if ready { // there is nothing to write, and so no reason to wait for those who do
+		entered, err = turn.tryEnter()
+	} else {
+		err = turn.enter(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
-	defer turn.leave()
+	if entered {
+		defer turn.leave()
+	}
 	writer, err := connect(path, "journal_mode=WAL", "synchronous="+synchronous, "cache_size=-65536", "temp_store=memory",
 		fmt.Sprintf("wal_autocheckpoint=%d", logPages))
 	if err != nil {
@@ -98,23 +107,40 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 	if err := migrate(writer); err != nil {
 		return nil, errors.Join(err, writer.close())
 	}
-	// A file that can be read and not written is refused now, not at the first
-	// commit. The statement has nothing to do but must be allowed to write.
-	if _, err := writer.exec("DELETE FROM session WHERE id = 0"); err != nil {
+	if err := writable(writer); err != nil {
 		return nil, errors.Join(err, writer.close())
 	}
 	return newStore(path, synchronous, turn, writer), nil
 }
 
-// inspect refuses a file that is not a database of ours, or a newer one.
-func inspect(path string) error {
-	c, err := connect(path, "query_only=1")
-	if err != nil {
+// writable refuses a file that can be read and not written now, not at the first commit. The statement has nothing to
+// do but must be allowed to write. It does not wait: that another one writes at the moment says that one can.
+func writable(c *conn) error {
+	if err := c.script("PRAGMA busy_timeout=0"); err != nil {
 		return err
 	}
-	id, err := identify(c)
-	if err == nil {
-		_, err = judge(id)
+	_, err := c.exec("DELETE FROM session WHERE id = 0")
+	if locked(err) {
+		err = nil
 	}
-	return errors.Join(err, c.close())
+	return errors.Join(err, c.script(fmt.Sprintf("PRAGMA busy_timeout=%d", busyTimeout.Milliseconds())))
+}
+
+// inspect refuses a file that is not a database of ours, or a newer one. Ready says of one of ours that it need not be changed to be used.
+func inspect(path string) (ready bool, err error) {
+	c, err := connect(path, "query_only=1")
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	id, err := identify(c)
+	if err != nil {
+		return false, err
+	}
+	migrate, err := judge(id)
+	if err != nil {
+		return false, err
+	}
+	mode, err := c.first(context.Background(), "PRAGMA journal_mode") // that of a backup is another
+	return !migrate && err == nil && word(mode[0]) == "wal", err
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/sqlite"
@@ -298,5 +299,48 @@ func TestFileRemovedWhileOpen(t *testing.T) {
 		if _, err := s.Beat(t.Context(), id, nil); err != nil {
 			t.Errorf("it is there again: %v", err)
 		}
+	}
+}
+
+// While a stranger holds the lock, who only looks opens, reads and closes at once, and who writes is told in words.
+func TestLookWhileAStrangerWrites(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	if err := open(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec("BEGIN IMMEDIATE; DELETE FROM session"); err != nil {
+		t.Fatal(err)
+	}
+	writing := make(chan error)
+	writer := open(t, path)
+	go func() { // it waits at the turnstile, and keeps nobody else from looking
+		_, _, err := writer.Open(t.Context(), backend.Session{Host: "h"})
+		writing <- err
+	}()
+	for range 20 {
+		began := time.Now()
+		s, err := sqlite.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Sessions(t.Context())
+		if err = errors.Join(err, s.Close()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("a look took %v", took)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	err = <-writing
+	if !errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), "another program has held the database's lock for 10s") || strings.Contains(err.Error(), "SQLITE") {
+		t.Errorf("writing came to %v", err)
 	}
 }

@@ -40,6 +40,7 @@ type Store struct {
 
 	idle   chan *conn // a nil one is yet to be opened
 	closed atomic.Bool
+	wrote  atomic.Bool // or was about to
 
 	watching sync.Mutex
 	watch    *conn // for Version alone: data_version is a connection's own view
@@ -84,12 +85,20 @@ func (s *Store) Close() error {
 	if s.watch != nil {
 		errs = append(errs, s.watch.close())
 	}
-	// The writer goes last: it folds the log into the database.
-	if err := s.turn.enter(context.Background()); err != nil {
+	// The writer goes last: it folds the log into the database. Who has only looked does not wait for those who write.
+	entered, err := true, error(nil)
+	if s.wrote.Load() {
+		err = s.turn.enter(context.Background())
+	} else {
+		entered, err = s.turn.tryEnter()
+	}
+	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
 	errs = append(errs, s.log.close(), s.writer.close())
-	s.turn.leave()
+	if entered {
+		s.turn.leave()
+	}
 	return errors.Join(append(errs, s.turn.close())...)
 }
 
@@ -98,6 +107,7 @@ func (s *Store) write(ctx context.Context, fn func(c *conn, at time.Time) error)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	s.wrote.Store(true) // before the look at closed: Close looks the other way round
 	if s.closed.Load() {
 		return errShut
 	}

@@ -121,6 +121,7 @@ func params(t *testing.T) testscript.Params {
 			"appear": appear,
 			"schema": schema,
 			"sql":    statements,
+			"locked": locked,
 			"seen":   seen,
 			"port":   port,
 			"fetch":  fetch,
@@ -224,4 +225,17 @@ func statements(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(errors.Join(err, db.Close()))
+}
+
+// locked FILE holds the write lock of a database, as a shell in a transaction does, until the script ends.
+func locked(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: locked FILE")
+	}
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	db.SetMaxOpenConns(1)
+	_, err = db.Exec("BEGIN IMMEDIATE")
+	ts.Check(err)
+	ts.Defer(func() { _ = db.Close() })
 }
