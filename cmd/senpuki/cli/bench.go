@@ -33,6 +33,7 @@ are in a second, and what share that is of what the raw driver writes.
   throughput  1,000 executions of 5 steps, at once        steps/s
   fanout      one execution, 10,000 activities at once    activities/s
   latency     start to result of one step, idle           ms, median
+  sleepers    executions that wait for a signal           bytes/execution
   recovery    10,000 steps resumed in a fresh process     ms until live
   remote      10,000 steps that another process runs      steps/s
   backlog     a claim with 100,000 pending, and with 100  times as long

@@ -39,9 +39,6 @@ which is stored without being deployed. --wait waits for the end and prints as e
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeDispatch,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := given(c, "id", "delay", "expiry"); err != nil {
-				return err
-			}
 			return a.dispatch(c.Context(), args[0], f, c.Flags().Changed("input"))
 		},
 	}
@@ -179,6 +176,14 @@ type deployed struct {
 }
 
 func (a *app) deploy(ctx context.Context, paths []string, o engine.DeployOptions) (err error) {
+	if o.Name != "" { // dispatch is to find it by what is typed
+		if err := checkNames("--name", o.Name); err != nil {
+			return err
+		}
+		if strings.HasSuffix(o.Name, ".star") {
+			return usage("--name: %q would be taken for a file by dispatch; leave .star out", o.Name)
+		}
+	}
 	files, err := a.scriptsAt(ctx, paths)
 	if err != nil {
 		return err

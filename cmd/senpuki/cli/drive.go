@@ -185,7 +185,11 @@ func (a *app) run(ctx context.Context, store backend.Store, quiet bool, begin fu
 		}
 	}
 	if err == nil && (!x.State.Terminal() || d.progress.any()) {
-		d.progress.begin(x, a.resumeHint(id))
+		hint := "if it is interrupted, resume it with: " + a.resumeHint(id)
+		if a.inMemory() {
+			hint = "its database is in memory, and gone with this process"
+		}
+		d.progress.begin(x, hint)
 	}
 	if err == nil && !x.State.Terminal() {
 		x, err = d.wait(ctx, id, tries)
@@ -195,7 +199,11 @@ func (a *app) run(ctx context.Context, store backend.Store, quiet bool, begin fu
 			return &exitError{exitInterrupted, err}
 		}
 		d.progress.finish("")
-		fmt.Fprintf(a.err, "%s; resume with: %s\n", err, a.resumeHint(id))
+		next := "resume with: " + a.resumeHint(id)
+		if a.inMemory() {
+			next = "it was in memory, and is gone"
+		}
+		fmt.Fprintf(a.err, "%s; %s\n", err, next)
 		return &exitError{status: exitInterrupted}
 	}
 	if err != nil {
@@ -237,7 +245,11 @@ func (a *app) outcome(ctx context.Context, store backend.Store, x engine.Executi
 	case x.Stuck != nil:
 		fmt.Fprintf(a.err, "%s is stuck: %s\n", x.ID, x.Stuck.Reason)
 		a.printExcerpt(ctx, store, x.Digest, x.Stuck.Reason)
-		fmt.Fprintf(a.err, "when the cause is gone, go on with: %s\n", a.resumeHint(x.ID))
+		if a.inMemory() {
+			fmt.Fprintln(a.err, "it was in memory, and is gone")
+		} else {
+			fmt.Fprintf(a.err, "when the cause is gone, go on with: %s\n", a.resumeHint(x.ID))
+		}
 	default:
 		return fmt.Errorf("%s is %s; 'senpuki wait %s' waits for its end", x.ID, x.State, x.ID)
 	}

@@ -42,9 +42,6 @@ execution; with other code or input it is refused.`,
   senpuki exec order.star --fn refund --input '[17, "too late"]'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := given(c, "id", "expiry"); err != nil {
-				return err
-			}
 			if err := a.logHere(c.Flags(), f.log); err != nil {
 				return err
 			}
@@ -76,7 +73,7 @@ func (a *app) execWatching(ctx context.Context, file string, f execFlags, inputG
 	again := func() {
 		if err := a.exec(ctx, file, f, inputGiven); err != nil {
 			if _, tell := status(err); tell {
-				fmt.Fprintf(a.err, "senpuki: %s\n", maskText(err.Error()))
+				fmt.Fprintf(a.err, "senpuki: %s\n", spoken(err))
 			}
 		}
 		if a.out.failed() != nil { // nobody would see the next results either

@@ -5,6 +5,10 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
 )
 
 // The exit statuses of every command.
@@ -33,6 +37,18 @@ func (e *exitError) Unwrap() error { return e.err }
 // usage is an error of the one who typed the command.
 func usage(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// spoken is what a person reads of an error: no password, and not the sentinel at
+// its end that only tells programs what the words before it say.
+func spoken(err error) string {
+	text := err.Error()
+	for _, sentinel := range []error{engine.ErrCannotRetry, backend.ErrConflict} {
+		if errors.Is(err, sentinel) {
+			text = strings.TrimSuffix(text, ": "+sentinel.Error())
+		}
+	}
+	return maskText(text)
 }
 
 // status is the exit status that err asks for, and whether it is still to be told.

@@ -195,10 +195,13 @@ func writeFailure(w io.Writer, f *activities.Failure) {
 	}
 }
 
-// count is "1 step" or "2 steps".
+// count is "1 step" or "2 steps", "1 try" or "2 tries".
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
+	}
+	if stem, ok := strings.CutSuffix(noun, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -161,7 +161,7 @@ func TestProgressLines(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	p := newProgress(&out, false)
-	p.begin(engine.Execution{ID: "x1", Workflow: "w"}, "senpuki resume x1")
+	p.begin(engine.Execution{ID: "x1", Workflow: "w"}, "if it is interrupted, resume it with: senpuki resume x1")
 	at := func(kind engine.EventKind, step, name string) engine.Event {
 		return engine.Event{Kind: kind, Step: step, Name: name, Attempt: 1}
 	}

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/senpuki/senpuki/engine"
 	"github.com/senpuki/senpuki/starlark"
@@ -29,7 +31,7 @@ func (a *app) readInput(input string, given bool, args []string) (raw []byte, er
 		}
 	}()
 	if given {
-		if raw, err = a.inputText(input); err != nil {
+		if raw, err = a.inputText("--input", input); err != nil {
 			return nil, err
 		}
 		if err := checkJSON(raw); err != nil {
@@ -42,19 +44,19 @@ func (a *app) readInput(input string, given bool, args []string) (raw []byte, er
 	return mergeArgs(raw, args)
 }
 
-// inputText is the text that --input names: itself, @file, or - for standard input.
-func (a *app) inputText(input string) ([]byte, error) {
+// inputText is the text that --input, or what else it is called, names: itself, @file, or - for standard input.
+func (a *app) inputText(what, input string) ([]byte, error) {
 	switch {
 	case input == "-":
 		raw, err := io.ReadAll(a.in)
 		if err != nil {
-			return nil, fmt.Errorf("read --input from standard input: %w", err)
+			return nil, fmt.Errorf("read %s from standard input: %w", what, err)
 		}
 		return raw, nil
 	case strings.HasPrefix(input, "@"):
 		raw, err := os.ReadFile(input[1:])
 		if err != nil {
-			return nil, usage("--input: %w", err)
+			return nil, usage("%s: %w", what, err)
 		}
 		return raw, nil
 	}
@@ -163,14 +165,21 @@ func checkNames(flag string, names ...string) error {
 	return nil
 }
 
-// given refuses flags that were given and are empty, as a variable of the shell that is not set makes them.
-func given(c *cobra.Command, flags ...string) error {
-	for _, name := range flags {
-		if f := c.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
-			return usage("--%s is empty", name)
+// emptyFlags are the flags of which nothing is a value, or that have words of their own about it.
+var emptyFlags = []string{"allow", "arg", "child-arg", "input", "note", "reason"}
+
+// refuseEmpty refuses flags that were given and are empty, as a variable of the shell that is not set makes them.
+func refuseEmpty(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		empty := f.Value.String() == ""
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			empty = len(list.GetSlice()) == 0
 		}
-	}
-	return nil
+		if empty && err == nil && !slices.Contains(emptyFlags, f.Name) {
+			err = usage("--%s is empty", f.Name)
+		}
+	})
+	return err
 }
 
 // checkInput refuses input that a function of a script does not take; nil is none.

@@ -11,9 +11,11 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend/redis"
@@ -76,7 +78,7 @@ func Run(ctx context.Context, registry *activities.Registry, args []string, in i
 	err := a.out.ended(root.ExecuteContext(ctx))
 	code, tell := status(err)
 	if tell {
-		fmt.Fprintf(errw, "senpuki: %s\n", maskText(err.Error()))
+		fmt.Fprintf(errw, "senpuki: %s\n", spoken(err))
 	}
 	return code
 }
@@ -104,6 +106,9 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 		SilenceUsage:  true,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := refuseEmpty(c); err != nil {
+				return err
+			}
 			if err := a.configure(c); err != nil {
 				return err
 			}
@@ -118,7 +123,7 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	root.SetErr(a.err)
 	root.Args = func(c *cobra.Command, args []string) error { return unknownCommand(c, args) }
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage("%w\nSee '%s --help'", err, c.CommandPath())
+		return usage("%w\nSee '%s --help'", flagError(err), c.CommandPath())
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.db, "db", "", "database: a path, sqlite:PATH, postgres://... or memory: (default $SENPUKI_DB, else senpuki.db)")
@@ -135,6 +140,23 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	completionExamples(root)
 	argsOrUsage(root)
 	return root
+}
+
+// flagError puts a value that a flag cannot take into words.
+func flagError(err error) error {
+	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
+	number, numeric := errors.AsType[*strconv.NumError](err)
+	if !ok || !numeric {
+		return err
+	}
+	what := "a whole number"
+	switch {
+	case errors.Is(number, strconv.ErrRange):
+		what = "a number in reach"
+	case number.Func == "ParseBool":
+		what = "true or false"
+	}
+	return fmt.Errorf("--%s: %q is not %s", invalid.GetFlag().Name, invalid.GetValue(), what)
 }
 
 // argsOrUsage makes wrong arguments of all commands below c usage errors.

@@ -91,7 +91,7 @@ func (p *progress) begin(x engine.Execution, hint string) {
 		p.fraction, p.shown = shownParts(x.Shown)
 	}
 	if !p.quiet { // it has run for a moment already, but this comes first
-		first := fmt.Sprintf("%s %s; if it is interrupted, resume it with: %s", x.Workflow, x.ID, hint)
+		first := fmt.Sprintf("%s %s; %s", x.Workflow, x.ID, hint)
 		p.lines = append([]string{first}, p.lines...)
 	}
 	p.mu.Unlock()

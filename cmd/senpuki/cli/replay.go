@@ -33,9 +33,6 @@ under way there.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := given(c, "code", "until"); err != nil {
-				return err
-			}
 			return a.replay(c.Context(), args[0], code, o)
 		},
 	}

@@ -28,9 +28,6 @@ A worker, or 'senpuki resume ID', drives it.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := given(c, "from", "code"); err != nil {
-				return err
-			}
 			return a.rerun(c.Context(), args[0], from, code, "", false)
 		},
 	}
@@ -53,9 +50,6 @@ and print its id. A worker, or 'senpuki resume ID', drives it.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if from == "" {
 				return usage("--from STEP is missing; 'senpuki show %s' lists the steps", args[0])
-			}
-			if err := given(c, "code", "id"); err != nil {
-				return err
 			}
 			if err := checkID(id); err != nil {
 				return err

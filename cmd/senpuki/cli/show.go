@@ -162,6 +162,9 @@ func (a *app) showHead(x shownExecution, now time.Time) {
 	if x.Queue != "default" {
 		line("queue", x.Queue)
 	}
+	if x.Priority != 0 {
+		line("priority", fmt.Sprint(x.Priority))
+	}
 	line("tags", strings.Join(x.Tags, ", "))
 	line("parent", x.Parent)
 	line("created", at(x.Created))
@@ -265,6 +268,8 @@ func waitsFor(h engine.History, missing map[string]string, workers bool) []waiti
 	}
 	due := !x.Due.IsZero() && !x.Due.After(time.Now())
 	switch {
+	case x.State == backend.Pending && x.Owner == 0 && x.Stuck == nil && x.Due.After(time.Now()):
+		out = append(out, waiting{For: "its time to begin", Due: x.Due})
 	case x.Owner == 0 && x.Edition > starlark.Edition:
 		out = append(out, waiting{For: fmt.Sprintf("a worker of a release that knows edition %d of the language", x.Edition)})
 	case x.Owner == 0 && workers && due:

@@ -40,7 +40,7 @@ type sentSignal struct {
 }
 
 func (a *app) signal(ctx context.Context, prefix, name, payload string) error {
-	raw, err := a.inputText(payload)
+	raw, err := a.inputText("the payload", payload)
 	if err != nil {
 		return err
 	}

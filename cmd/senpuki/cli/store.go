@@ -219,6 +219,9 @@ func maskText(text string) string {
 	return text
 }
 
+// inMemory reports whether the database is gone when this process ends.
+func (a *app) inMemory() bool { return strings.EqualFold(a.database(), "memory:") }
+
 // resumeHint is the command that resumes an execution.
 func (a *app) resumeHint(id string) string {
 	if db := a.database(); db != defaultDB && a.db != "" {

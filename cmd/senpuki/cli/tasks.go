@@ -559,9 +559,6 @@ func (a *app) gcCommand() *cobra.Command {
 shared results whose time is up, and source that nothing uses. Running executions are never touched.`,
 		Example: "  senpuki gc --older-than 30d --dry-run", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := given(c, "older-than"); err != nil {
-				return err
-			}
 			return a.gc(c.Context(), older, dry)
 		},
 	}

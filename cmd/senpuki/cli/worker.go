@@ -44,9 +44,6 @@ Work is taken only when the worker has all its tags. Stock activities are offere
   senpuki worker --listen :9090 --log-format json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if c.Flags().Changed("queue") && len(f.queues) == 0 {
-				f.queues = []string{""}
-			}
 			return a.worker(c.Context(), c.Flags(), f)
 		},
 	}

@@ -220,7 +220,9 @@ func (a *app) workflowRollback(ctx context.Context, workflow string, to int) err
 			return unknownWorkflow(ctx, store, workflow)
 		}
 		if to == 0 {
-			to = found[0].Version - 1
+			if to = found[0].Version - 1; to == 0 {
+				return fmt.Errorf("workflow %s has one version only; there is none before it", workflow)
+			}
 		}
 		i := slices.IndexFunc(found, func(d backend.Deployment) bool { return d.Version == to })
 		if i < 0 {
