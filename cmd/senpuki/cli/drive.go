@@ -70,7 +70,7 @@ func (d *driver) close() {
 	d.faults.close()
 	d.unheard()
 	d.stop()
-	if !d.cut {
+	if d.app.cut = d.cut; !d.cut {
 		d.drain(time.Second)
 	}
 	d.sent()

@@ -142,7 +142,7 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, a.shut(store)) }()
 	if f.id != "" {
 		if err := sameCode(ctx, store, f.id, prog); err != nil {
 			return err

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -13,6 +14,14 @@ import (
 
 // healthEvery is how often the engine is asked. What is over by the next time is not worth telling.
 const healthEvery = 300 * time.Millisecond
+
+const (
+	// silence is after how long without an acknowledged heartbeat a database is said not to answer: two are late by then.
+	// A server that hangs gives no error for much longer.
+	silence = 8 * time.Second
+	// closePatience is how long the end of a run that was cut waits for the database to be closed.
+	closePatience = 500 * time.Millisecond
+)
 
 // faults watches how an engine stands with its database.
 type faults struct {
@@ -40,7 +49,7 @@ func (f *faults) watch(eng *engine.Engine) {
 		case <-f.stop:
 			return
 		}
-		fault := eng.Health().Fault
+		fault := faultOf(eng.Health())
 		switch told := f.told(); {
 		case fault != nil && before && told == "":
 			why, next := faultText(fault)
@@ -51,6 +60,29 @@ func (f *faults) watch(eng *engine.Engine) {
 			f.tell("the database answers again")
 		}
 		before = fault != nil
+	}
+}
+
+// faultOf is what is wrong by an engine's health, nil when all is well.
+func faultOf(h engine.Health) error {
+	if h.Fault == nil && h.Session != 0 && h.Beat > silence {
+		return fmt.Errorf("nothing has come from it for %v", h.Beat.Round(time.Second))
+	}
+	return h.Fault
+}
+
+// shut closes a database. When what ran on it was cut nothing of it matters, and a server that hangs holds nobody up.
+func (a *app) shut(store backend.Store) error {
+	if !a.cut {
+		return store.Close()
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- store.Close() }() // ends with the process at the latest
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closePatience):
+		return nil
 	}
 }
 

@@ -122,3 +122,25 @@ func TestFullDiskIsTold(t *testing.T) {
 		})
 	}
 }
+
+func TestSilentServerIsAFault(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	for _, k := range []struct {
+		h    engine.Health
+		want string
+	}{
+		{engine.Health{Session: 1, Beat: 4 * time.Second}, ""},
+		{engine.Health{Session: 1, Beat: 9 * time.Second}, "nothing has come from it for 9s"},
+		{engine.Health{Session: 1, Beat: 9 * time.Second, Fault: broken}, "broken"},
+		{engine.Health{Beat: 9 * time.Second}, ""}, // no session: it is not asked for anything
+	} {
+		got := ""
+		if err := faultOf(k.h); err != nil {
+			got = err.Error()
+		}
+		if got != k.want {
+			t.Errorf("%+v: %q, want %q", k.h, got, k.want)
+		}
+	}
+}

@@ -43,6 +43,7 @@ type app struct {
 	file config.File  // empty when there is none
 	log  *slog.Logger // of exec, nil unless it was asked for
 	say  sayFunc      // nil: in plain lines
+	cut  bool         // what ran here was stopped at once
 }
 
 // Main runs the command line with the process's arguments and streams and

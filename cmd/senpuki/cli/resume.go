@@ -35,7 +35,7 @@ func (a *app) resume(ctx context.Context, prefix string, quiet bool) (err error)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = errors.Join(err, a.shut(store)) }()
 	viewer, err := a.newEngine(store, a.registry, engine.Options{Hold: true})
 	if err != nil {
 		return err
