@@ -9,6 +9,7 @@
 // stuck or is interrupted in drive.go; how things look in format.go, table.go
 // and progress*.go.
 //
-// Results go to standard output, everything else to standard error. Exit
-// statuses are those of exit.go.
+// Results go to standard output, everything else to standard error. output.go
+// remembers what could not be written, so that nobody looks at the error of each
+// line. Exit statuses are those of exit.go.
 package cli
