@@ -26,11 +26,15 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
 
 func TestMain(m *testing.M) {
+	_ = os.Setenv(quick, quickly)
 	testscript.Main(m, map[string]func(){
 		"senpuki": func() { cli.Main(nil) },
 		"mine":    func() { cli.Main(registry()) },
 	})
 }
+
+// A command with the race detector waits a second at its end, unless it is told not to: https://go.dev/doc/articles/race_detector#Options
+const quick, quickly = "GORACE", "atexit_sleep_ms=0"
 
 // registry is the Go activities of the binary "mine".
 func registry() *activities.Registry {
@@ -111,6 +115,7 @@ func params(t *testing.T) testscript.Params {
 		UpdateScripts: *update,
 		Condition:     on("sqlite"),
 		Setup: func(env *testscript.Env) error {
+			env.Setenv(quick, quickly)
 			env.Setenv("EXAMPLES", examples)
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("DB", "senpuki.db")
