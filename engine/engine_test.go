@@ -72,9 +72,9 @@ def main():
 	{"unknown and wrong", `
 def main():
     a = attempt(activity("ad" + "d"), "x", 1)
-    b = attempt(activity("ad" + "x", start_timeout = "1s"))
+    b = attempt(activity("ad" + "x"))
     return [a.error.kind, b.error.kind]
-`, `["BadArguments","Timeout"]`},
+`, `["BadArguments","UnknownActivity"]`},
 	{"logs", `
 echo = activity("echo")
 def main():

@@ -39,6 +39,7 @@ type execution struct {
 
 	birth        *birth  // not stored yet; nil: it is
 	newborn      bool    // never claimed before: there is no journal
+	firstborn    bool    // likewise, when this worker came to hold it
 	unborn       bool    // the first row may be there, of a birth that was not heard of; see neverBegan
 	live         bool    // the journal is used up: what is asked now is new
 	resumed      bool    // goLive found the journal of an earlier life
@@ -101,7 +102,7 @@ var errLost = fmt.Errorf("%w: ownership lost", starlark.ErrEvicted)
 
 func newExecution(w *worker, c backend.Claimed) *execution {
 	x := &execution{
-		w: w, rec: c.Execution, newborn: c.Fresh, carried: &nothingCarried, since: w.clock.now(),
+		w: w, rec: c.Execution, newborn: c.Fresh, firstborn: c.Fresh, carried: &nothingCarried, since: w.clock.now(),
 		wake: make(chan struct{}, 1),
 	}
 	for i := range c.Inbox {

@@ -155,6 +155,9 @@ func (x *execution) refuse(st *step) *activities.Failure {
 		if failure := st.bind(); failure != nil {
 			return failure
 		}
+	} else if x.madeUp(c.Name) {
+		_, failure := x.w.lookup(c.Name)
+		return failure
 	}
 	if st.shares() {
 		return x.reserve(st)

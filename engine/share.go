@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
 )
 
 // sharing is what a worker knows of others, and of tasks that wait for it.
@@ -52,6 +53,20 @@ func (w *worker) meet(sessions []backend.Session) {
 	if len(offers) > 0 && (old == nil || len(*old) < len(offers)) {
 		w.pokeAll()
 	}
+}
+
+// madeUp reports whether a script has computed the name of an activity that nobody has. What it says in so many words was looked
+// for when it was loaded. Whoever began the execution and runs it is told at once, as of a name that is misspelt; elsewhere, and in
+// an execution that goes on after its process has ended, such a step waits for a worker that has the activity.
+func (x *execution) madeUp(name string) bool {
+	if !x.firstborn || !x.w.engine.isAdopted(x.rec.ID) || slices.ContainsFunc(x.prog.Calls(), func(c starlark.Call) bool { return c.Declaration && c.Activity == name }) {
+		return false
+	}
+	sessions, err := x.w.store.Sessions(x.w.ctx)
+	return err == nil && !slices.ContainsFunc(sessions, func(s backend.Session) bool {
+		var o SessionInfo
+		return s.ID != x.w.session && json.Unmarshal(s.Info, &o) == nil && !o.Hold && slices.Contains(o.Activities, name)
+	})
 }
 
 // yields reports whether a step's attempt must not begin here now: tasks that
