@@ -290,8 +290,9 @@ func neitherStarves(a, b *fixture) {
 		a.Skip("one store: there is nobody to be fair to")
 	}
 	// Long enough for what else the processors do meanwhile to be the same for both: where writers do
-	// not queue for each other, that alone decides.
-	const enough = 1500
+	// not queue for each other, that alone decides. A quarter of this takes half a second, in which the
+	// system was seen to leave one of them beside other work all the time.
+	const enough = 6000
 	var counts [2]atomic.Int64
 	write := func(n int, f *fixture) func() {
 		s, id := f.session(), fmt.Sprint("x", n)
@@ -316,7 +317,7 @@ func neitherStarves(a, b *fixture) {
 	race(write(0, a), write(1, b))
 	x, y := counts[0].Load(), counts[1].Load()
 	a.Logf("%d and %d commits", x, y)
-	if x > 10*y || y > 10*x { // who starves is behind by more than a busy machine can do
+	if x > 4*y || y > 4*x {
 		a.Errorf("%d commits against %d", x, y)
 	}
 }
