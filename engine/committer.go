@@ -296,10 +296,13 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Repl
 		}
 	}
 	begun, delay := time.Now(), 10*time.Millisecond
-	failed := false
+	failed, over := false, false
 	defer func() {
 		if failed {
 			c.retrying.Add(-1)
+		}
+		if failed && over {
+			c.onAnswer()
 		}
 	}()
 	for {
@@ -318,12 +321,7 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Repl
 		}
 		switch {
 		case landed, answered(err):
-			if failed {
-				failed = false
-				c.retrying.Add(-1)
-				c.onAnswer()
-			}
-			if landed {
+			if over = true; landed {
 				c.announce(&b)
 			}
 			return reply, err

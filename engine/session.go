@@ -181,10 +181,10 @@ const maxSkew = 5 * time.Second
 // compare warns of a clock that is far from the database's, once. Nothing here depends on it, but logs and what activities
 // write bear its time.
 func (w *worker) compare(database, before time.Time) {
-	skew := before.Add(time.Since(before) / 2).Round(0).Sub(database).Round(time.Second)
 	if database.IsZero() {
 		return
 	}
+	skew := before.Add(time.Since(before) / 2).Round(0).Sub(database).Round(time.Second)
 	if far := skew.Abs() > maxSkew; far && !w.skewed {
 		w.log.Warn("the clock of this machine is far from the database's; timers follow the database", "ahead", skew)
 		w.skewed = true

@@ -40,15 +40,20 @@ func (o *SessionInfo) serves(queue, activity string, tags []string) bool {
 // Serves reports whether a worker that offers o takes a task.
 func (o *SessionInfo) Serves(k *backend.Task) bool { return o.serves(k.Queue, k.Activity, k.Tags) }
 
-// meet notes who else is there. Attempts that wait for a slot may go to a newcomer.
-func (w *worker) meet(sessions []backend.Session) {
-	var offers []SessionInfo
+// others is what other live workers can do.
+func (w *worker) others(sessions []backend.Session) (offers []SessionInfo) {
 	for _, s := range sessions {
 		var o SessionInfo
 		if s.ID != w.session && json.Unmarshal(s.Info, &o) == nil && !o.Hold {
 			offers = append(offers, o)
 		}
 	}
+	return offers
+}
+
+// meet notes who else is there. Attempts that wait for a slot may go to a newcomer.
+func (w *worker) meet(sessions []backend.Session) {
+	offers := w.others(sessions)
 	old := w.sharing.offers.Swap(&offers)
 	if len(offers) > 0 && (old == nil || len(*old) < len(offers)) {
 		w.pokeAll()
@@ -63,10 +68,7 @@ func (x *execution) madeUp(name string) bool {
 		return false
 	}
 	sessions, err := x.w.store.Sessions(x.w.ctx)
-	return err == nil && !slices.ContainsFunc(sessions, func(s backend.Session) bool {
-		var o SessionInfo
-		return s.ID != x.w.session && json.Unmarshal(s.Info, &o) == nil && !o.Hold && slices.Contains(o.Activities, name)
-	})
+	return err == nil && !slices.ContainsFunc(x.w.others(sessions), func(o SessionInfo) bool { return slices.Contains(o.Activities, name) })
 }
 
 // yields reports whether a step's attempt must not begin here now: tasks that

@@ -229,3 +229,17 @@ func far(n int) time.Time { return time.Date(2100, 1, 1, 0, 0, n, 0, time.UTC) }
 
 // past is a time before any test.
 func past(n int) time.Time { return time.Date(2001, 1, 1, 0, 0, n, 0, time.UTC) }
+
+// Works takes an execution of a store from its making to its end.
+func Works(t *testing.T, s backend.Store) {
+	t.Helper()
+	f := newFixture(t, s)
+	f.deploy("d1")
+	session := f.session()
+	made := f.commit(backend.Batch{Session: session, Create: []backend.NewExecution{{ID: "works", Digest: "d1", Claim: true}}})
+	f.turn(session, backend.Turn{
+		Execution: "works", Run: made.Created[0].Run, Rows: rows("all"), Then: backend.Finish, State: backend.Completed,
+	})
+	expect(f, "state", f.execution("works").State, backend.Completed)
+	f.check()
+}

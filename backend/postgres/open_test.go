@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/backendtest"
 	"github.com/senpuki/senpuki/backend/postgres"
 	"github.com/senpuki/senpuki/backend/servertest"
 )
@@ -142,26 +143,7 @@ func TestNotOurs(t *testing.T) {
 
 	exec("UPDATE senpuki_migration SET oldest = 2 WHERE version = 4711") // made by a release beside which this one works
 	exec("ALTER TABLE execution ADD COLUMN of_the_next_release text")
-	s := open(t, base)
-	if _, err := s.Deploy(t.Context(), []backend.Program{{Digest: "d"}}, nil); err != nil {
-		t.Fatal(err)
-	}
-	session, _, err := s.Open(t.Context(), backend.Session{Host: "h"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	reply, err := s.Commit(t.Context(), backend.Batch{Session: session, Create: []backend.NewExecution{{ID: "x", Digest: "d", Claim: true}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Commit(t.Context(), backend.Batch{Session: session, Turns: []backend.Turn{{
-		Execution: "x", Run: reply.Created[0].Run, Rows: [][]byte{[]byte("[]")}, Then: backend.Finish, State: backend.Completed,
-	}}}); err != nil {
-		t.Fatal(err)
-	}
-	if x, err := s.Execution(t.Context(), "x"); err != nil || x.State != backend.Completed {
-		t.Errorf("%+v %v", x, err)
-	}
+	backendtest.Works(t, open(t, base))
 
 	latin := schema + "_ascii"
 	exec("CREATE DATABASE " + latin + " ENCODING 'SQL_ASCII' TEMPLATE template0")

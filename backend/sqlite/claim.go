@@ -94,29 +94,43 @@ func candidates(c *conn, r *backend.ClaimRequest, at time.Time) ([]candidate, er
 // to priority: under a given one the index is ordered by due time, so what is
 // not due yet is never looked at. Tags that are none keep nobody from taking it: who does finds out.
 func queued(c *conn, found []candidate, queue, editions, tags string, limit int, at time.Time) ([]candidate, error) {
-	next := `SELECT priority FROM execution WHERE owner = 0 AND due IS NOT NULL AND queue = ? ORDER BY priority DESC LIMIT 1`
-	args := []any{queue}
-	for limit > 0 {
-		v, err := c.first(nonstop, next, args...)
-		if err != nil || v == nil {
-			return found, err
-		}
-		priority, before := number(v[0]), len(found)
-		if err := c.query(nonstop, candidatesOf(&found), "SELECT "+candidateColumns+` FROM execution INDEXED BY execution_due
+	err := liveExecutions.each(nonstop, c, queue, func(priority int64) (bool, error) {
+		before := len(found)
+		err := c.query(nonstop, candidatesOf(&found), "SELECT "+candidateColumns+` FROM execution INDEXED BY execution_due
 			WHERE owner = 0 AND due IS NOT NULL AND queue = ?1 AND priority = ?2 AND due <= ?3
 			AND edition IN (SELECT value FROM json_each(?4))
 			AND (tags IS NULL OR NOT EXISTS (
 				SELECT 1 FROM json_each(CASE WHEN json_valid(execution.tags) THEN execution.tags END) AS t
 				WHERE t.type = 'text' AND t.value NOT IN (SELECT value FROM json_each(?5))))
-			ORDER BY due, key LIMIT +?6`, queue, priority, at, editions, tags, limit); err != nil {
-			return found, err
-		}
+			ORDER BY due, key LIMIT +?6`, queue, priority, at, editions, tags, limit)
 		limit -= len(found) - before
-		next = `SELECT priority FROM execution WHERE owner = 0 AND due IS NOT NULL AND queue = ? AND priority < ?
-			ORDER BY priority DESC LIMIT 1`
-		args = []any{queue, priority}
+		return limit > 0, err
+	})
+	return found, err
+}
+
+// waiting is the rows of a table that nobody owns, and the index that they are in, by queue, priority and due time.
+type waiting struct{ table, live, index string }
+
+var (
+	liveExecutions = waiting{"execution", "owner = 0 AND due IS NOT NULL", "execution_due"}
+	liveTasks      = waiting{"task", "owner = 0", "task_due"}
+)
+
+// each visits the priorities that there are in a queue, the highest first, while visit wants more.
+func (w waiting) each(ctx context.Context, c *conn, queue string, visit func(priority int64) (more bool, err error)) error {
+	sql, args := "", []any{queue}
+	for more := true; more; {
+		v, err := c.first(ctx, "SELECT priority FROM "+w.table+" WHERE "+w.live+" AND queue = ?"+sql+" ORDER BY priority DESC LIMIT 1", args...)
+		if err != nil || v == nil {
+			return err
+		}
+		if more, err = visit(number(v[0])); err != nil {
+			return err
+		}
+		sql, args = " AND priority < ?", []any{queue, number(v[0])}
 	}
-	return found, nil
+	return nil
 }
 
 // named finds the executions that a request names.
@@ -207,26 +221,16 @@ func (s *Store) Receive(ctx context.Context, id backend.SessionID) (messages []b
 func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, err error) {
 	err = s.read(ctx, func(c *conn) error {
 		at := now()
-		for _, table := range []struct{ name, live string }{{"execution", "owner = 0 AND due IS NOT NULL"}, {"task", "owner = 0"}} {
+		for _, w := range []waiting{liveExecutions, liveTasks} {
 			for _, q := range queues {
-				sql, args := "", []any{q}
-				for {
-					v, err := c.first(ctx, "SELECT priority FROM "+table.name+" WHERE "+table.live+" AND queue = ?"+sql+" ORDER BY priority DESC LIMIT 1", args...)
-					if err != nil {
-						return err
-					}
-					if v == nil {
-						break
-					}
-					priority := number(v[0])
-					sql, args = " AND priority < ?", []any{q, priority}
-					v, err = c.first(ctx, "SELECT due FROM "+table.name+" WHERE "+table.live+" AND queue = ? AND priority = ? AND due > ? ORDER BY due LIMIT 1", q, priority, at)
-					if err != nil {
-						return err
-					}
+				if err := w.each(ctx, c, q, func(priority int64) (bool, error) {
+					v, err := c.first(ctx, "SELECT due FROM "+w.table+" INDEXED BY "+w.index+" WHERE "+w.live+" AND queue = ? AND priority = ? AND due > ? ORDER BY due LIMIT 1", q, priority, at)
 					if v != nil && (next.IsZero() || instant(v[0]).Before(next)) {
 						next = instant(v[0])
 					}
+					return true, err
+				}); err != nil {
+					return err
 				}
 			}
 		}

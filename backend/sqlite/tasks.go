@@ -252,27 +252,17 @@ func waitingTasks(c *conn, r *backend.TaskRequest, full []string, limit int, at 
 // queuedTasks adds up to limit due tasks of one queue. As with executions it
 // steps from priority to priority, so that nothing is sorted.
 func queuedTasks(c *conn, found *[]backend.Task, queue, activities, without, tags string, limit int, at time.Time) error {
-	next := "SELECT priority FROM task WHERE owner = 0 AND queue = ? ORDER BY priority DESC LIMIT 1"
-	args := []any{queue}
-	for limit > 0 {
-		v, err := c.first(nonstop, next, args...)
-		if err != nil || v == nil {
-			return err
-		}
-		priority, before := number(v[0]), len(*found)
-		if err := c.query(nonstop, collectTasks(found), `SELECT `+taskColumns+` FROM task INDEXED BY task_due CROSS JOIN execution AS x ON x.key = task.execution
+	return liveTasks.each(nonstop, c, queue, func(priority int64) (bool, error) {
+		before := len(*found)
+		err := c.query(nonstop, collectTasks(found), `SELECT `+taskColumns+` FROM task INDEXED BY task_due CROSS JOIN execution AS x ON x.key = task.execution
 			WHERE task.owner = 0 AND task.queue = ?1 AND task.priority = ?2 AND task.due <= ?3 AND activity IN (SELECT value FROM json_each(?4))
 			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(task.tags) THEN task.tags END) AS t
 				WHERE t.type = 'text' AND t.value NOT IN (SELECT value FROM json_each(?5))))
 			AND (bounds IS NULL OR activity NOT IN (SELECT value FROM json_each(?7)))
-			ORDER BY task.due, task.key LIMIT +?6`, queue, priority, at, activities, tags, limit, without); err != nil {
-			return err
-		}
+			ORDER BY task.due, task.key LIMIT +?6`, queue, priority, at, activities, tags, limit, without)
 		limit -= len(*found) - before
-		next = "SELECT priority FROM task WHERE owner = 0 AND queue = ? AND priority < ? ORDER BY priority DESC LIMIT 1"
-		args = []any{queue, priority}
-	}
-	return nil
+		return limit > 0, err
+	})
 }
 
 // collectTasks adds each row to a list.
