@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -307,12 +308,12 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	}
 }
 
-// watchTasks cancels the tasks that run here and were withdrawn.
+// watchTasks cancels the tasks that run here and were withdrawn. One that is claimed while it looks is not among those.
 func (w *worker) watchTasks() {
 	w.mu.Lock()
-	n := len(w.tasks)
+	running := maps.Clone(w.tasks)
 	w.mu.Unlock()
-	if n == 0 {
+	if len(running) == 0 {
 		return
 	}
 	owned, err := w.store.Tasks(w.ctx, backend.TaskFilter{Owner: w.session, Limit: 1 << 20})
@@ -323,9 +324,7 @@ func (w *worker) watchTasks() {
 	for i := range owned {
 		mine[owned[i].Key] = true
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for key, r := range w.tasks {
+	for key, r := range running {
 		if !mine[key] {
 			r.cancel()
 		}
