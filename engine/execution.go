@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -458,12 +460,26 @@ func (x *execution) stuck(cause error) (again bool) {
 	if !r.kept {
 		return false
 	}
+	x.unread()
 	select {
 	case <-time.After(backoff):
 		return true
 	case <-x.w.ctx.Done():
 		return false
 	}
+}
+
+// unread has all messages posted again that no turn has taken: also those that a turn took which did not land, and in their order.
+func (x *execution) unread() {
+	x.upgrading = nil
+	fromInbox := func(ev event) bool { return ev.kind == evMessage }
+	x.mailbox, x.absorbed = slices.DeleteFunc(x.mailbox[x.absorbed:], fromInbox), 0
+	x.mu.Lock()
+	x.mail = slices.DeleteFunc(x.mail, fromInbox)
+	maps.DeleteFunc(x.seen, func(_, taken int64) bool { return taken == 0 })
+	x.mu.Unlock()
+	x.w.engine.mailed.Store(true)
+	x.w.hint()
 }
 
 // keep journals a consumed event without delivering it.
