@@ -28,9 +28,15 @@ type attempt struct {
 	traced       func(*activities.Failure)
 }
 
-// start runs the attempt of a step whose row is durable.
+// start runs the attempt of a step whose row is durable, unless the script has cancelled the step since.
 func (x *execution) start(st *step) {
 	id := st.cmd.Step
+	if st.dropped {
+		st.running, st.call = false, nil
+		x.slots++
+		x.post(event{kind: evDropped, run: x.rec.RunNumber, step: id})
+		return
+	}
 	a := &attempt{x: x, number: st.begun, measured: x.w.options.Metrics.clock(), call: st.call, args: st.cmd.Args, kwargs: st.cmd.Kwargs}
 	st.call = nil
 	a.Identity = activities.AttemptInfo{
@@ -43,9 +49,6 @@ func (x *execution) start(st *step) {
 		return
 	}
 	a.act = st.act
-	if st.dropped {
-		a.Cancel()
-	}
 	a.ctx = &a.Context
 	if st.timeout > 0 {
 		failure := timedOut(st.cmd.Name, st.timeout)
