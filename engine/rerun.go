@@ -237,6 +237,9 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 		if string(e.step) == again && again != "" && e.forgettable() {
 			continue
 		}
+		if e.is(entryHeld) && under[string(e.step)] != nil { // a reservation ends with its run: the new one asks again
+			continue
+		}
 		if e.is(entryAsk) && string(e.step) == again && string(e.command) == string(starlark.CallActivity) {
 			e.attempt, e.task = 0, 0
 		}
