@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -78,12 +79,11 @@ func (x *execution) endCut() error {
 		x.attempts.Delete(id)
 		x.slots++
 	}
-	if !x.live { // the journal may not be readable: only its length is needed
-		rows, err := x.w.journal(x.rec.Run)
-		if err != nil {
+	if !x.live {
+		var err error
+		if children, err = x.childrenLeft(); err != nil {
 			return err
 		}
-		x.nextRow = int64(len(rows))
 		x.now = max(x.now, x.w.clock.now())
 	}
 	x.orders = children
@@ -98,6 +98,28 @@ func (x *execution) endCut() error {
 	x.put(&entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure})
 	t.Rows = x.closeRows()
 	return x.ended(t)
+}
+
+// childrenLeft is openChildren of an execution whose script has not been replayed: it is now, in memory, as far as its journal
+// and its code go. Neither has to be sound: what is needed to end the execution is the number of the next row.
+func (x *execution) childrenLeft() ([]backend.Order, error) {
+	var rows [][]byte
+	err := retryRead(x.w.ctx, func() error {
+		rows, x.nextRow = rows[:0], 0
+		return x.w.store.Journal(x.w.ctx, x.rec.Run, 0, func(r backend.Row) error {
+			rows, x.nextRow = append(rows, bytes.Clone(r.Data)), r.Number+1
+			return nil
+		})
+	})
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	prog, unknown := x.w.engine.program(x.w.ctx, x.rec.Digest)
+	was := &execution{rec: x.rec, proof: true, prog: prog}
+	if unknown == nil && was.open(rows) == nil {
+		_ = was.replayOn(prog, x.w.options.MaxSteps, x.w.options.MaxValue)
+	}
+	return was.openChildren(), nil
 }
 
 // openChildren are orders that cancel the children which do not outlive the execution.

@@ -3,9 +3,12 @@
 package engine
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/senpuki/senpuki/backend"
 )
 
 const stuckOnSignal = `
@@ -42,6 +45,75 @@ func TestAMessageOfATurnThatFailsIsDeliveredAgain(t *testing.T) {
 			want(t, w.finish(e, id), `["A","B","C"]`)
 			stop()
 			w.check()
+		})
+	}
+}
+
+// holed is a store whose journals have lost row 1.
+type holed struct{ backend.Store }
+
+func (h holed) Journal(ctx context.Context, run backend.RunKey, from int64, row func(backend.Row) error) error {
+	return h.Store.Journal(ctx, run, from, func(r backend.Row) error {
+		if r.Number == 1 {
+			return nil
+		}
+		return row(r)
+	})
+}
+
+// An execution that nobody holds is ended with its children, also when its journal is damaged: then with those that
+// are known of.
+func TestEndingWhatIsNotInMemory(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		store func(backend.Store) backend.Store
+		late  backend.State // of the child that the hole hides
+	}{
+		{"sound", func(s backend.Store) backend.Store { return s }, backend.Cancelled},
+		{"a row is missing", func(s backend.Store) backend.Store { return holed{s} }, backend.Running},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e, stop := w.engine(Options{})
+				w.deploy(e, `
+def child():
+    wait_signal("never")
+def main():
+    workflow(child, id = "early").start()
+    workflow(child, id = "left", on_parent_close = "abandon").start()
+    brief = workflow(child, id = "ended").start()
+    wait_signal("go")
+    workflow(child, id = "late").start()
+    sleep("100h")
+`)
+				w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
+				time.Sleep(time.Second)
+				if err := e.End(t.Context(), "ended", "enough"); err != nil {
+					t.Fatal(err)
+				}
+				if err := e.Signal(t.Context(), "x", "go", nil); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute) // it is released
+				stop()
+				e, stop = w.engineOn(c.store(w.store), Options{})
+				if err := e.End(t.Context(), "x", "enough"); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				for id, state := range map[string]backend.State{
+					"x": backend.Cancelled, "early": backend.Cancelled, "left": backend.Running, "ended": backend.Cancelled, "late": c.late,
+				} {
+					if x, err := e.State(t.Context(), id); err != nil || x.State != state {
+						t.Errorf("%s is %s, want %s; %v", id, x.State, state, err)
+					}
+				}
+				stop()
+				w.check()
+			})
 		})
 	}
 }
