@@ -14,12 +14,13 @@ import (
 
 // extra is what the engine keeps with an execution: the JSON of backend.Execution.Extra.
 type extra struct {
-	Retry *activities.RetryPolicy `json:"retry,omitempty"` // of the execution as a whole
+	Retry     *activities.RetryPolicy `json:"retry,omitempty"`      // of the execution as a whole
+	NotBefore int64                   `json:"not_before,omitempty"` // the first run does not begin before; microseconds since 1970
 }
 
 // encode is nil when there is nothing to keep.
 func (e extra) encode() []byte {
-	if e.Retry == nil {
+	if e == (extra{}) {
 		return nil
 	}
 	b, _ := json.Marshal(e) // plain fields: never fails
@@ -94,22 +95,34 @@ func (x *execution) received() ([]carriedSignal, error) {
 	return list, nil
 }
 
-// waitsToTry lets an execution go until its next attempt may begin. One that
-// has messages is kept: they are for the attempt, but for a cancel, which ends it at once.
+// notBefore is when the script may begin, microseconds since 1970: its first run after the delay it was dispatched with, each
+// later attempt of the execution as a whole after that between the two. 0: now, or it has begun.
+func (x *execution) notBefore() int64 {
+	switch t := x.carried.Tried; {
+	case t != nil && x.nextRow == 1:
+		return t.Due
+	case x.extra != nil && x.nextRow == 0 && x.rec.RunNumber == 1:
+		return x.extra.NotBefore
+	}
+	return 0
+}
+
+// waitsToTry lets an execution go until its script may begin. One that
+// has messages is kept: they are for the script, but for a cancel, which ends it at once.
 func (x *execution) waitsToTry() error {
-	t := x.carried.Tried
-	for t != nil && x.nextRow == 1 && x.w.clock.until(t.Due) > 0 {
+	due := x.notBefore()
+	for due > 0 && x.w.clock.until(due) > 0 {
 		if x.toBeCancelled() {
 			return errCut
 		}
 		turn := x.turn(backend.Release)
-		turn.Due = fromMicro(t.Due)
+		turn.Due = fromMicro(due)
 		r, err := x.landing(turn)
 		if err != nil {
 			return err
 		}
 		if !r.kept {
-			x.w.dues.add(t.Due)
+			x.w.dues.add(due)
 			return starlark.ErrEvicted
 		}
 		if x.w.stopping.Load() { // revoking the session frees it
@@ -122,7 +135,7 @@ func (x *execution) waitsToTry() error {
 		if x.toBeCancelled() { // it came while the turn was on its way, which has heard the knock
 			return errCut
 		}
-		timer := time.NewTimer(x.w.clock.until(t.Due))
+		timer := time.NewTimer(x.w.clock.until(due))
 		select {
 		case <-timer.C:
 		case <-x.wake:
@@ -130,6 +143,10 @@ func (x *execution) waitsToTry() error {
 		case <-x.w.ctx.Done():
 			timer.Stop()
 			return errLost
+		}
+		if x.nextRow == 0 { // it begins when the time has come
+			x.discard()
+			x.begin()
 		}
 	}
 	return nil

@@ -113,7 +113,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 		return err
 	}
 	slot := w.slots.tryTake()
-	n.Claim = here || slot && w.mayKeep(n)
+	n.Claim = here && n.Due.IsZero() || slot && w.mayKeep(n)
 	if slot && !n.Claim {
 		w.slots.give(1)
 	}
@@ -257,8 +257,9 @@ func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o 
 		if err := o.Retry.Validate(); err != nil {
 			return nil, err
 		}
-		n.Extra = extra{Retry: o.Retry}.encode()
 	}
+	kept := extra{Retry: o.Retry}
+	n.Extra = kept.encode()
 	if o.Delay <= 0 && o.Expiry <= 0 {
 		return n, nil
 	}
@@ -266,8 +267,10 @@ func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o 
 	if err != nil {
 		return nil, err
 	}
-	if o.Delay > 0 {
+	if o.Delay > 0 { // whoever sends it a message makes it due
 		n.Due = now.Add(o.Delay)
+		kept.NotBefore = n.Due.UnixMicro()
+		n.Extra = kept.encode()
 	}
 	if o.Expiry > 0 {
 		n.Expires = now.Add(o.Delay + o.Expiry)

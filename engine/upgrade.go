@@ -278,17 +278,16 @@ func (e *Engine) upgradeOwnerless(ctx context.Context, rec backend.Execution, di
 		return false, err
 	}
 	t := backend.Turn{Execution: c.ID, Run: c.Run, Then: backend.Release, Due: rec.Due, Digest: digest}
-	if !c.Fresh {
+	if !c.Fresh { // it may have run since its record was read: who takes it next knows when it is due
+		if t.Due, err = e.now(ctx); err != nil {
+			return false, err
+		}
 		rows, err := e.journalRows(ctx, c.Run)
 		if err != nil {
 			return false, err
 		}
 		t.First = int64(len(rows))
 		t.Rows = [][]byte{append((&entry{kind: []byte(entryUpgrade), digest: []byte(digest)}).append(nil), ']')}
-	} else {
-		if t.Due, err = e.now(ctx); err != nil { // it was pending
-			return false, err
-		}
 	}
 	_, err = e.store.Commit(ctx, backend.Batch{Session: session, Turns: []backend.Turn{t}})
 	return err == nil, err
