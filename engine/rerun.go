@@ -133,9 +133,17 @@ func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step stri
 		return j.cutFrom(x, o.From, end)
 	}
 	for i := range j[:end] { // cancelled or expired: before it was told
-		if j[i].is(entryCancel) {
-			return i, "", nil
+		if !j[i].is(entryCancel) {
+			continue
 		}
+		if later := j.begunAfter(i, end); len(later) > 0 && o.Code == nil {
+			why := "was cancelled"
+			if string(j[i].name) == expiredName {
+				why = "had expired"
+			}
+			return 0, "", fmt.Errorf("execution %s began other steps after it %s: %s; --from STEP says where to go on: %w", x.ID, why, strings.Join(later, ", "), ErrCannotRetry)
+		}
+		return i, "", nil
 	}
 	if x.State != backend.Failed { // ended without being told
 		return end, "", nil

@@ -2,12 +2,15 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
 )
 
 // A step that shares its result and was under way where a retry, or a fork, goes on reserves it anew: nobody else runs it meanwhile.
@@ -67,5 +70,67 @@ def other():
 				w.check()
 			})
 		}
+	}
+}
+
+// What was undone when an execution was cancelled, or had expired, is not taken to be done.
+func TestRetryRefusesWhenStepsWereBegunAfterTheCancel(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		function, words string
+		expiry          time.Duration
+		state           backend.State
+	}{
+		{"main", "began other steps after it was cancelled: 3 (echo);", 0, backend.Cancelled},
+		{"main", "began other steps after it had expired: 3 (echo);", time.Minute, backend.TimedOut},
+		{"caught", "began other steps after it was cancelled: 3 (echo), 4 (boom);", 0, backend.Failed},
+		{"plain", "", 0, backend.Cancelled},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(Options{})
+			w.deploy(e, `
+echo = activity("echo")
+boom = activity("boom", retry = retry_policy(max_attempts = 1))
+def main():
+    echo("reserve")
+    defer(echo, "release")
+    sleep("10m")
+def caught():
+    echo("reserve")
+    if not attempt(sleep, "10m").ok:
+        shield(lambda: [echo("release"), boom("Bad")])
+def plain():
+    echo("reserve")
+    sleep("10m")
+    return "done"
+`)
+			id := w.dispatch(e, Input{}, DispatchOptions{Function: c.function, Expiry: c.expiry})
+			time.Sleep(2 * time.Second)
+			if c.expiry == 0 {
+				if err := e.Cancel(t.Context(), id, "enough"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if x := w.finish(e, id).Execution; x.State != c.state {
+				t.Errorf("%s is %s", c.function, x.State)
+			}
+			err := e.Retry(t.Context(), id, RerunOptions{})
+			switch {
+			case c.words == "":
+				if err != nil {
+					t.Fatal(err)
+				}
+				want(t, w.finish(e, id), `"done"`)
+			case !errors.Is(err, ErrCannotRetry) || !strings.Contains(err.Error(), c.words):
+				t.Errorf("%s: %v", c.function, err)
+			default:
+				if err := e.Retry(t.Context(), id, RerunOptions{From: "2"}); err != nil {
+					t.Error(err)
+				}
+			}
+			stop()
+			w.check()
+		})
 	}
 }
