@@ -39,7 +39,7 @@ func (x *execution) start(st *step) {
 	a.Origin, a.First = x.keyRun(st)
 	x.attempts.Put(id, a)
 	if failure := x.w.resolve(st); failure != nil {
-		x.post(event{kind: evAttempt, step: id, attempt: a.number, failure: failure})
+		x.post(event{kind: evAttempt, run: x.rec.RunNumber, step: id, attempt: a.number, failure: failure})
 		return
 	}
 	a.act = st.act
@@ -70,13 +70,13 @@ func (a *attempt) run() {
 	defer a.end()
 	value, failure := a.x.w.invoke(a.ctx, a.act, a.call, a.args, a.kwargs)
 	a.traced(failure)
-	a.x.post(event{kind: evAttempt, step: a.Identity.Step, attempt: a.number, value: value, failure: failure})
+	a.x.post(event{kind: evAttempt, run: a.Identity.Run, step: a.Identity.Step, attempt: a.number, value: value, failure: failure})
 	a.Cancel()
 }
 
 // late says that the attempt is out of time.
 func (a *attempt) late(failure *activities.Failure) {
-	a.x.post(event{kind: evTimeout, step: a.Identity.Step, attempt: a.number, failure: failure})
+	a.x.post(event{kind: evTimeout, run: a.Identity.Run, step: a.Identity.Step, attempt: a.number, failure: failure})
 }
 
 // invoke calls an activity with stored arguments, which call has decoded unless it is nil, and returns a stored value.
@@ -126,7 +126,7 @@ func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
 		return x.cancel(expiredName, x.expiredFailure()), true
 	}
 	st := x.steps.At(ev.step)
-	if st == nil {
+	if st == nil || ev.run != x.rec.RunNumber { // late: the step is over, or its run is
 		return d, false
 	}
 	switch ev.kind {
@@ -137,6 +137,9 @@ func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
 	case evLate:
 		return x.absorbLate(st)
 	case evDropped:
+		if !st.dropped {
+			return d, false
+		}
 		return x.failed(st, cancelledFailure()), true
 	case evTimeout:
 		return x.absorbTimeout(st, ev)
@@ -144,6 +147,7 @@ func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
 	if !st.running || ev.attempt != st.begun {
 		return d, false // late: the attempt was given up
 	}
+	x.consumed = append(x.consumed, *ev)
 	x.over(st, x.w.outcome(ev.failure, st.dropped))
 	if ev.failure == nil {
 		return x.stepDone(st, ev.value), true
@@ -182,6 +186,10 @@ func (x *execution) over(st *step, outcome AttemptOutcome) {
 func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 	switch {
 	case st.running || st.dropped || st.due == 0:
+		return d, false
+	case x.w.clock.until(st.due) > 0: // of an earlier wait, or the clock was corrected
+		st.unwait()
+		x.schedule(st)
 		return d, false
 	case st.cmd.Kind == starlark.StartChild:
 		x.beginChild(st)

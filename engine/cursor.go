@@ -325,10 +325,11 @@ func (x *execution) goLive() error {
 		switch {
 		case st.got != nil:
 			st.running, st.begun = true, st.got.attempt
+			st.got.run = x.rec.RunNumber
 			x.post(*st.got)
 		case st.dropped && st.remote:
 			x.withdrawn = append(x.withdrawn, backend.TaskRef{Step: id, Attempt: st.begun})
-			x.post(event{kind: evDropped, step: id})
+			x.post(event{kind: evDropped, run: x.rec.RunNumber, step: id})
 		case st.memo != "" && !st.held && !st.dropped && begins: // what an earlier run had reserved is free
 			x.w.configure(st)
 			x.reserveAgain(st)
@@ -350,14 +351,14 @@ func (x *execution) goLive() error {
 			st.running = false
 			x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: st.begun})
 			if st.dropped {
-				x.post(event{kind: evDropped, step: id})
+				x.post(event{kind: evDropped, run: x.rec.RunNumber, step: id})
 			} else {
 				x.enqueue(st)
 			}
 		case st.running:
 			x.crashed(st)
 		case st.dropped:
-			x.post(event{kind: evDropped, step: id})
+			x.post(event{kind: evDropped, run: x.rec.RunNumber, step: id})
 		case st.cmd.Kind == starlark.StartTimer, st.due > 0:
 			x.schedule(st)
 		default:
@@ -399,7 +400,7 @@ func (x *execution) crashed(st *step) {
 	x.w.options.Metrics.attempt(st.cmd.Name, AttemptCrashed, time.Time{})
 	if st.dropped {
 		x.put(&entry{kind: []byte(entryCrash), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun})
-		x.post(event{kind: evDropped, step: st.cmd.Step})
+		x.post(event{kind: evDropped, run: x.rec.RunNumber, step: st.cmd.Step})
 		return
 	}
 	x.w.configure(st)
@@ -417,7 +418,7 @@ func (x *execution) crashed(st *step) {
 	}
 	x.put(&entry{kind: []byte(entryCrash), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, retry: st.due})
 	if failure != nil {
-		x.post(event{kind: evFinal, step: st.cmd.Step, failure: failure})
+		x.post(event{kind: evFinal, run: x.rec.RunNumber, step: st.cmd.Step, failure: failure})
 		return
 	}
 	x.schedule(st)

@@ -56,7 +56,7 @@ type execution struct {
 	attempts     few.Map[*attempt] // that run here, by step
 	slots        int               // in hand
 	queued       bool              // waits for slots
-	consumed     []event           // outcomes that the turn under way delivered
+	consumed     []event           // outcomes that the turn under way took
 	ahead        ahead             // of the journal, with pure steps
 	flight       flight
 	rows         [][]byte

@@ -33,6 +33,7 @@ const expiredName = "expired"
 // event is one thing that came for an execution.
 type event struct {
 	kind    eventKind
+	run     int // number of the step's run: the next one names its steps alike
 	step    string
 	attempt int
 	value   []byte
@@ -226,8 +227,8 @@ func (x *execution) queueUp(st *step) {
 		st.due = 0
 		x.ready = append(x.ready, st)
 		if st.startTimeout > 0 {
-			id := st.cmd.Step
-			st.timer = time.AfterFunc(max(0, x.w.clock.until(x.startBy(st))), func() { x.post(event{kind: evLate, step: id}) })
+			ev := event{kind: evLate, run: x.rec.RunNumber, step: st.cmd.Step}
+			st.timer = time.AfterFunc(max(0, x.w.clock.until(x.startBy(st))), func() { x.post(ev) })
 		}
 	}
 }
@@ -276,7 +277,7 @@ func (x *execution) drop(st *step) {
 		x.withdrawn = append(x.withdrawn, backend.TaskRef{Step: st.cmd.Step, Attempt: st.begun})
 	}
 	if other(st.cmd.Kind) || st.remote || !st.running { // else it begins with this turn, and start finds it dropped
-		x.post(event{kind: evDropped, step: st.cmd.Step})
+		x.post(event{kind: evDropped, run: x.rec.RunNumber, step: st.cmd.Step})
 	}
 }
 
@@ -352,9 +353,6 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 			x.evict.Store(false)
 			if ev.kind == evCut || ev.kind == evMessage && ends(ev.message) {
 				return starlark.Delivery{}, x.cutBy(&ev)
-			}
-			if ev.kind == evAttempt {
-				x.consumed = append(x.consumed, ev)
 			}
 			if d, ok := x.absorb(&ev); ok {
 				x.fresh = false

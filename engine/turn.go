@@ -326,13 +326,13 @@ func (x *execution) stands(st *step) bool { return x.steps.At(st.cmd.Step) == st
 
 // schedule posts evDue for a step when its time has come.
 func (x *execution) schedule(st *step) {
-	id := st.cmd.Step
+	ev := event{kind: evDue, run: x.rec.RunNumber, step: st.cmd.Step}
 	wait := x.w.clock.until(st.due)
 	if wait <= 0 {
-		x.post(event{kind: evDue, step: id})
+		x.post(ev)
 		return
 	}
-	st.timer = time.AfterFunc(wait, func() { x.post(event{kind: evDue, step: id}) })
+	st.timer = time.AfterFunc(wait, func() { x.post(ev) })
 }
 
 // scheduleExpiry posts evExpire when the execution's time is up.
