@@ -137,15 +137,11 @@ func (x *execution) waitsToTry() error {
 
 // toBeCancelled looks for a cancel in the mailbox.
 func (x *execution) toBeCancelled() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for i := range x.mail {
-		if m := x.mail[i].message; m != nil && m.Kind == backend.Cancel {
-			x.cutFor(m)
-			return true
-		}
+	m := x.posted(cancels)
+	if m != nil {
+		x.cutFor(m)
 	}
-	return false
+	return m != nil
 }
 
 // Tries tells how an execution that is tried again as a whole stands.

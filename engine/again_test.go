@@ -95,3 +95,29 @@ def main(kind):
 		w.check()
 	})
 }
+
+// A cancel that came together with what made the attempt fail does not wait for the next one.
+func TestACancelBehindASignalEndsTheWaitForTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, thirdTime)
+		id := w.dispatch(e, Input{Args: []any{3}}, DispatchOptions{Retry: &activities.RetryPolicy{InitialDelay: time.Hour, MaxDelay: time.Hour}})
+		synctest.Wait()
+		stop()
+		if err := e.Signal(t.Context(), id, "go", []byte("7")); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Cancel(t.Context(), id, "enough"); err != nil {
+			t.Fatal(err)
+		}
+		e, stop = w.engine(Options{})
+		time.Sleep(time.Minute)
+		if x, err := e.State(t.Context(), id); err != nil || x.State != backend.Cancelled || x.Failure.Message != "enough" {
+			t.Errorf("%s %v %v", x.State, x.Failure, err)
+		}
+		stop()
+		w.check()
+	})
+}

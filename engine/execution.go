@@ -480,12 +480,7 @@ func (x *execution) keep(ev *event) {
 
 // leave gives back what the execution holds of the worker.
 func (x *execution) leave() {
-	if x.expiry != nil {
-		x.expiry.Stop()
-	}
-	if x.cleanup != nil {
-		x.cleanup.Stop()
-	}
+	x.stopTimers()
 	for _, st := range x.steps.All() {
 		if st.timer != nil {
 			st.timer.Stop()

@@ -33,7 +33,7 @@ const expiredName = "expired"
 // event is one thing that came for an execution.
 type event struct {
 	kind    eventKind
-	run     int // number of the step's run: the next one names its steps alike
+	run     int // number of the step's run, or of the run to be cut: the next one names its steps alike
 	step    string
 	attempt int
 	value   []byte
@@ -351,7 +351,7 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 				break
 			}
 			x.evict.Store(false)
-			if ev.kind == evCut || ev.kind == evMessage && ends(ev.message) {
+			if ev.kind == evCut && ev.run == x.rec.RunNumber || ev.kind == evMessage && ends(ev.message) {
 				return starlark.Delivery{}, x.cutBy(&ev)
 			}
 			if d, ok := x.absorb(&ev); ok {
