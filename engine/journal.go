@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/senpuki/senpuki/activities"
 )
 
 // journalVersion is written into the first entry of a run.
@@ -33,6 +35,13 @@ const (
 	entrySignal  = "signal"  // D: a signal
 	entryEnd     = "end"     // last entry of a run
 )
+
+// persisted is a failure's form in the journal, and the failure as it is read from there: what the script gets, live or
+// replayed. A text that is not UTF-8 is another one then.
+func persisted(f *activities.Failure) (stored []byte, read *activities.Failure) {
+	stored = encodeFailure(f)
+	return stored, decodeFailure(stored)
+}
 
 // entry is one decoded journal entry. Its slices point into the row.
 type entry struct {
