@@ -94,11 +94,14 @@ func (x *execution) received() ([]carriedSignal, error) {
 	return list, nil
 }
 
-// waitsToTry lets an execution go until its next attempt may begin. One that
-// has messages is kept: they are for the attempt, but for a cancel, which ends it at once.
+// waitsToTry lets an execution go until its next attempt may begin, and notes when it does: its clock and its timers
+// count from there. One that has messages is kept: they are for the attempt, but for a cancel, which ends it at once.
 func (x *execution) waitsToTry() error {
 	t := x.carried.Tried
-	for t != nil && x.nextRow == 1 && x.w.clock.until(t.Due) > 0 {
+	if t == nil || !x.live { // its script has run
+		return nil
+	}
+	for x.w.clock.until(t.Due) > 0 {
 		if x.toBeCancelled() {
 			return errCut
 		}
@@ -132,6 +135,8 @@ func (x *execution) waitsToTry() error {
 			return errLost
 		}
 	}
+	x.started = x.stamp()
+	x.put(&entry{kind: []byte(entryTry), at: x.started})
 	return nil
 }
 

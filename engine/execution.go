@@ -357,8 +357,13 @@ func (x *execution) open(rows [][]byte) error {
 			}
 		case e.is(entryUpgrade):
 			x.moved = x.moved || e.failure == nil
+		case e.is(entryTry):
+			x.started = e.at
 		default:
 			return nil
+		}
+		if e.at != 0 {
+			x.now = e.at
 		}
 		x.journal.advance()
 	}

@@ -21,6 +21,7 @@ const (
 	entryAsk     = "ask"     // S: a command
 	entryRefused = "refused" // S: a command that was refused, with the failure raised
 	entryDrop    = "drop"    // S: the script cancels a step
+	entryTry     = "try"     // an attempt of the execution as a whole, but for the first, begins
 	entryBegin   = "begin"   // the attempt may begin once this row is durable
 	entryHeld    = "held"    // the step computes the result that it shares with others
 	entryFail    = "fail"    // an attempt failed; the next is due at retry

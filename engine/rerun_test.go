@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -592,4 +593,32 @@ func TestNondeterminismTellsTheIDOfAChild(t *testing.T) {
 		stop()
 		w.check()
 	})
+}
+
+// A rerun of a script that had not come to its first step has one clock, live and on replay: that of its own begin.
+func TestTheClockOfARerunFromTheFirstLine(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(Options{ReplayAlways: always})
+			w.deploy(e, "def main():\n    error(\"Early\")\n")
+			id := w.dispatch(e, Input{}, DispatchOptions{})
+			w.finish(e, id)
+			time.Sleep(time.Hour)
+			code, err := e.Load(t.Context(), fstest.MapFS{"test.star": {Data: []byte("def main():\n    now = time.now()\n    activity(\"echo\")(now.unix)\n    sleep(1)\n    return now.unix\n")}}, "test.star")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Retry(t.Context(), id, RerunOptions{Code: &code}); err != nil {
+				t.Fatal(err)
+			}
+			want(t, w.finish(e, id), fmt.Sprint(time.Now().Unix()-1))
+			if v, err := e.Replay(t.Context(), id, ""); err != nil || !v.Fits {
+				t.Errorf("replay: %s %v", v.Reason, err)
+			}
+			stop()
+			w.check()
+		})
+	}
 }
