@@ -99,7 +99,7 @@ func (x *execution) received() ([]carriedSignal, error) {
 // later attempt of the execution as a whole after that between the two. 0: now, or it has begun.
 func (x *execution) notBefore() int64 {
 	switch t := x.carried.Tried; {
-	case t != nil && x.nextRow == 1:
+	case t != nil && x.live:
 		return t.Due
 	case x.extra != nil && x.nextRow == 0 && x.rec.RunNumber == 1:
 		return x.extra.NotBefore
@@ -107,8 +107,8 @@ func (x *execution) notBefore() int64 {
 	return 0
 }
 
-// waitsToTry lets an execution go until its script may begin. One that
-// has messages is kept: they are for the script, but for a cancel, which ends it at once.
+// waitsToTry lets an execution go until its script may begin, and notes when an attempt of the whole does: its clock and its
+// timers count from there. One that has messages is kept: they are for the script, but for a cancel, which ends it at once.
 func (x *execution) waitsToTry() error {
 	due := x.notBefore()
 	for due > 0 && x.w.clock.until(due) > 0 {
@@ -149,20 +149,20 @@ func (x *execution) waitsToTry() error {
 			x.begin()
 		}
 	}
+	if x.carried.Tried != nil && x.live {
+		x.started = x.stamp()
+		x.put(&entry{kind: []byte(entryTry), at: x.started})
+	}
 	return nil
 }
 
 // toBeCancelled looks for a cancel in the mailbox.
 func (x *execution) toBeCancelled() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for i := range x.mail {
-		if m := x.mail[i].message; m != nil && m.Kind == backend.Cancel {
-			x.cutFor(m)
-			return true
-		}
+	m := x.posted(cancels)
+	if m != nil {
+		x.cutFor(m)
 	}
-	return false
+	return m != nil
 }
 
 // Tries tells how an execution that is tried again as a whole stands.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,4 +95,74 @@ def main(kind):
 		stop()
 		w.check()
 	})
+}
+
+// A cancel that came together with what made the attempt fail does not wait for the next one.
+func TestACancelBehindASignalEndsTheWaitForTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, thirdTime)
+		id := w.dispatch(e, Input{Args: []any{3}}, DispatchOptions{Retry: &activities.RetryPolicy{InitialDelay: time.Hour, MaxDelay: time.Hour}})
+		synctest.Wait()
+		stop()
+		if err := e.Signal(t.Context(), id, "go", []byte("7")); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Cancel(t.Context(), id, "enough"); err != nil {
+			t.Fatal(err)
+		}
+		e, stop = w.engine(Options{})
+		time.Sleep(time.Minute)
+		if x, err := e.State(t.Context(), id); err != nil || x.State != backend.Cancelled || x.Failure.Message != "enough" {
+			t.Errorf("%s %v %v", x.State, x.Failure, err)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// The clock of an attempt, and what counts by it, begin with the attempt: after the delay, and when a worker is there.
+func TestTheClockOfALaterAttempt(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		for _, away := range []time.Duration{0, 30 * time.Minute} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e, stop := w.engine(Options{ReplayAlways: always})
+				w.deploy(e, `
+echo = activity("echo")
+def child():
+    sleep("30s")
+    return "in time"
+def main():
+    begun = time.now()
+    sleep("0.9s")
+    slept = time.now() - begun
+    said = workflow(child, expiry = "1m")()
+    echo(begun.unix)
+    if info.run < 3:
+        error("NotYet")
+    return [slept.milliseconds, said, (begun - info.started_at).seconds, begun.unix]
+`)
+				begun := time.Now()
+				id := w.dispatch(e, Input{}, DispatchOptions{Retry: &activities.RetryPolicy{InitialDelay: 10 * time.Minute, BackoffFactor: 1, MaxDelay: time.Hour, Jitter: -1}})
+				time.Sleep(15 * time.Minute)
+				if away > 0 {
+					stop()
+					time.Sleep(away)
+					e, stop = w.engine(Options{ReplayAlways: always})
+				}
+				r := w.finish(e, id)
+				last := begun.Unix() + int64(max(20*time.Minute+61*time.Second, away+15*time.Minute)/time.Second)
+				want(t, r, fmt.Sprintf(`[900,"in time",0.0,%d]`, last))
+				if v, err := e.Replay(t.Context(), id, ""); err != nil || !v.Fits {
+					t.Errorf("replay: %s %v", v.Reason, err)
+				}
+				stop()
+				w.check()
+			})
+		}
+	}
 }

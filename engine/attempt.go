@@ -258,10 +258,11 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 		c.Activity = st.cmd.Name
 	}
 	c.Attempts = max(st.failed, c.Attempts)
-	x.put(&entry{kind: []byte(entryFailed), at: x.stamp(), step: []byte(st.cmd.Step), failure: encodeFailure(&c)})
+	stored, f := persisted(&c)
+	x.put(&entry{kind: []byte(entryFailed), at: x.stamp(), step: []byte(st.cmd.Step), failure: stored})
 	if !st.dropped {
 		x.concludeMemo(st, nil)
-		x.bury(st, &c)
+		x.bury(st, f)
 	}
 	x.steps.Delete(st.cmd.Step)
 	if st.timer != nil {
@@ -271,8 +272,8 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 	if st.dropped {
 		kind = StepCancelled
 	}
-	x.observe(Event{Kind: kind, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd), Failure: &c})
-	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: scriptFailure(&c)}
+	x.observe(Event{Kind: kind, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd), Failure: f})
+	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: scriptFailure(f)}
 }
 
 func cancelledFailure() *activities.Failure {
@@ -310,9 +311,10 @@ func (x *execution) absorbMessage(ev *event) (d starlark.Delivery, ok bool) {
 
 // cancel delivers the cancelling of the execution.
 func (x *execution) cancel(name string, f *activities.Failure) starlark.Delivery {
+	stored, f := persisted(f)
 	x.cancelled, x.expired = f, name == expiredName
 	x.scheduleCut(x.stamp())
-	e := entry{kind: []byte(entryCancel), at: x.stamp(), failure: encodeFailure(f)}
+	e := entry{kind: []byte(entryCancel), at: x.stamp(), failure: stored}
 	if name != "" {
 		e.name = []byte(name)
 	}

@@ -111,6 +111,14 @@ def main():
 	{name: "tried_again", script: thirdTime, signals: []string{"go"}, dispatch: DispatchOptions{
 		Retry: &activities.RetryPolicy{MaxAttempts: 3, InitialDelay: time.Second},
 	}},
+	{name: "tried_later", script: `
+def main():
+    begun = time.now()
+    sleep("2s")
+    activity("echo")([info.run, begun, time.now(), info.started_at])
+    if info.run < 3:
+        error("NotYet")
+`, dispatch: DispatchOptions{Retry: &activities.RetryPolicy{MaxAttempts: 3, InitialDelay: 5 * time.Second}}},
 }
 
 // languageScript shows an activity what the language says: its arguments are compared on replay.

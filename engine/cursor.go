@@ -131,10 +131,7 @@ func (x *execution) replayIssue(c starlark.Command) error {
 		return differs()
 	}
 	if !sameValue(e.args, c.Args) || !sameValue(e.kwargs, c.Kwargs) {
-		if !x.askedByThis() {
-			return differs()
-		}
-		c.Args, c.Kwargs = bytes.Clone(e.args), bytes.Clone(e.kwargs)
+		return differs()
 	}
 	x.journal.advance()
 	if e.is(entryRefused) {
@@ -184,7 +181,7 @@ func describeCommand(c starlark.Command) string {
 	case starlark.AwaitResult:
 		return fmt.Sprintf("the result of execution %s as step %s", c.Target, c.Step)
 	case starlark.StartChild:
-		return fmt.Sprintf("workflow %s(%s) as step %s", strings.TrimSuffix(childName(&c), "()"), callText(c.Args, c.Kwargs), c.Step)
+		return fmt.Sprintf("workflow %s(%s) with the id %s as step %s", strings.TrimSuffix(childName(&c), "()"), callText(c.Args, c.Kwargs), c.Target, c.Step)
 	case starlark.StartTimer:
 		return fmt.Sprintf("a timer of %v as step %s", c.Delay, c.Step)
 	}
@@ -381,9 +378,16 @@ func (x *execution) readOn(e *entry) error {
 	return nil
 }
 
-// askedByThis reports whether the journal is where the same code asked for what an earlier run did. Only what a script
-// knows of its run, such as info.run, may be another now; what was asked for stays what it was.
-func (x *execution) askedByThis() bool { return x.source != nil && x.source.Digest == x.prog.Digest() }
+// Known implements starlark.OriginHost: while the journal has what an earlier run asked for, the script knows what
+// it knew then. So it asks for the same again, and takes the same ways.
+func (x *execution) Known(i *starlark.Info) {
+	if o := x.source; o != nil {
+		i.ID, i.Run, i.Parent = o.ID, o.Run, o.Parent
+		if o.Digest != "" {
+			i.Digest = o.Digest
+		}
+	}
+}
 
 // keyRun is the execution and run in a step's idempotency key: those in which it was first asked for.
 func (x *execution) keyRun(st *step) (id string, run int) {

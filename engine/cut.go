@@ -19,13 +19,27 @@ var errCut = errors.New("ended without its script")
 // ends reports whether a message ends an execution without asking its script.
 func ends(m *backend.Message) bool { return m.Kind == backend.Cancel && m.Name == atOnce }
 
+// cancels reports whether a message asks for the end of an execution.
+func cancels(m *backend.Message) bool { return m.Kind == backend.Cancel }
+
 // scheduleCut bounds the clean-up of a script that was cancelled at a time.
 func (x *execution) scheduleCut(at int64) {
 	if x.cleanup == nil {
 		x.cutAt = at + x.w.options.CleanupTimeout.Microseconds()
-		wait := x.w.clock.until(x.cutAt)
-		x.cleanup = time.AfterFunc(max(wait, 0), func() { x.post(event{kind: evCut}) })
+		ev := event{kind: evCut, run: x.rec.RunNumber}
+		x.cleanup = time.AfterFunc(max(0, x.w.clock.until(x.cutAt)), func() { x.post(ev) })
 	}
+}
+
+// stopTimers takes away what bounds the run: it has ended. The next one has its own.
+func (x *execution) stopTimers() {
+	if x.expiry != nil {
+		x.expiry.Stop()
+	}
+	if x.cleanup != nil {
+		x.cleanup.Stop()
+	}
+	x.expiry, x.cleanup, x.cutAt = nil, nil, 0
 }
 
 // cutBy notes why the execution ends.
@@ -51,19 +65,56 @@ func (x *execution) cutFor(m *backend.Message) {
 // cutFirst looks, before the script is replayed, for a message that ends the
 // execution without it: the script may be what keeps it from going on.
 func (x *execution) cutFirst() error {
-	if x.newborn && !x.rec.Expires.IsZero() && x.w.clock.until(x.rec.Expires.UnixMicro()) <= 0 {
+	if x.newborn && x.outOfTime() {
 		x.cancelled, x.expired = x.expiredFailure(), true
 		return errCut
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for i := range x.mail {
-		if m := x.mail[i].message; m != nil && ends(m) {
-			x.cutFor(m)
-			return errCut
-		}
+	if m := x.posted(ends); m != nil {
+		x.cutFor(m)
+		return errCut
 	}
 	return nil
+}
+
+// outOfTime reports whether the execution's expiry has passed.
+func (x *execution) outOfTime() bool {
+	return !x.rec.Expires.IsZero() && x.w.clock.until(x.rec.Expires.UnixMicro()) <= 0
+}
+
+// posted finds a message that has come and that nobody has looked at; nil when there is none of that kind.
+func (x *execution) posted(is func(*backend.Message) bool) *backend.Message {
+	find := func(list []event) *backend.Message {
+		for i := range list {
+			if m := list[i].message; m != nil && is(m) {
+				return m
+			}
+		}
+		return nil
+	}
+	if m := find(x.mailbox[x.absorbed:]); m != nil {
+		return m
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return find(x.mail)
+}
+
+// overtaken ends an execution that is about to continue as new, and reports whether it did: when its script has caught that the
+// time is up, what it does then comes too late. A cancel that has come since the script last waited is for the next run, which
+// has its own clean-up; but a run that has not waited at all may be one of many that never do.
+func (x *execution) overtaken() (bool, error) {
+	waited := x.nextRow > 1
+	if m := x.posted(cancels); m != nil && !waited {
+		x.cutFor(m)
+		return true, x.end(nil, scriptFailure(x.cancelled))
+	}
+	if !waited && x.outOfTime() {
+		x.cancelled, x.expired = x.expiredFailure(), true
+	}
+	if x.expired {
+		return true, x.end(nil, nil)
+	}
+	return false, nil
 }
 
 // endCut ends the execution without its script. Its children are cancelled,

@@ -180,7 +180,7 @@ func (e *entry) check(first bool) error {
 		if len(e.step) == 0 {
 			return fmt.Errorf("entry %q without a step", kind)
 		}
-	case entryStart, entryRerun, entryUpgrade, entryCancel, entrySignal, entryEnd:
+	case entryStart, entryTry, entryRerun, entryUpgrade, entryCancel, entrySignal, entryEnd:
 	default:
 		return fmt.Errorf("entry of unknown kind %q", kind)
 	}

@@ -359,8 +359,13 @@ func (x *execution) open(rows [][]byte) error {
 			}
 		case e.is(entryUpgrade):
 			x.moved = x.moved || e.failure == nil
+		case e.is(entryTry):
+			x.started = e.at
 		default:
 			return nil
+		}
+		if e.at != 0 {
+			x.now = e.at
 		}
 		x.journal.advance()
 	}
@@ -496,12 +501,7 @@ func (x *execution) keep(ev *event) {
 
 // leave gives back what the execution holds of the worker.
 func (x *execution) leave() {
-	if x.expiry != nil {
-		x.expiry.Stop()
-	}
-	if x.cleanup != nil {
-		x.cleanup.Stop()
-	}
+	x.stopTimers()
 	for _, st := range x.steps.All() {
 		if st.timer != nil {
 			st.timer.Stop()

@@ -33,7 +33,7 @@ const expiredName = "expired"
 // event is one thing that came for an execution.
 type event struct {
 	kind    eventKind
-	run     int // number of the step's run: the next one names its steps alike
+	run     int // number of the step's run, or of the run to be cut: the next one names its steps alike
 	step    string
 	attempt int
 	value   []byte
@@ -73,9 +73,7 @@ func (x *execution) Issue(c starlark.Command) error {
 	case starlark.CallActivity:
 		st = x.newStep(&c)
 		if failure := x.refuse(st); failure != nil {
-			e.kind, e.failure = []byte(entryRefused), encodeFailure(failure)
-			x.put(&e)
-			return scriptFailure(failure)
+			return x.refused(&e, failure)
 		}
 		x.asks(st)
 		switch {
@@ -98,9 +96,7 @@ func (x *execution) Issue(c starlark.Command) error {
 	case starlark.StartChild:
 		st = x.newStep(&c)
 		if failure := x.refuseChild(st); failure != nil {
-			e.kind, e.failure = []byte(entryRefused), encodeFailure(failure)
-			x.put(&e)
-			return scriptFailure(failure)
+			return x.refused(&e, failure)
 		}
 		x.asks(st)
 		st.asked = x.now
@@ -117,6 +113,14 @@ func (x *execution) Issue(c starlark.Command) error {
 	x.put(&e)
 	x.observeAsk(&c)
 	return nil
+}
+
+// refused journals a command that cannot be asked for; the failure is raised at its call.
+func (x *execution) refused(e *entry, f *activities.Failure) error {
+	e.kind = []byte(entryRefused)
+	e.failure, f = persisted(f)
+	x.put(e)
+	return scriptFailure(f)
 }
 
 func (x *execution) observeAsk(c *starlark.Command) {
@@ -351,7 +355,7 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 				break
 			}
 			x.evict.Store(false)
-			if ev.kind == evCut || ev.kind == evMessage && ends(ev.message) {
+			if ev.kind == evCut && ev.run == x.rec.RunNumber || ev.kind == evMessage && ends(ev.message) {
 				return starlark.Delivery{}, x.cutBy(&ev)
 			}
 			if d, ok := x.absorb(&ev); ok {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/senpuki/senpuki/activities"
 )
 
 // journalVersion is written into the first entry of a run.
@@ -19,6 +21,7 @@ const (
 	entryAsk     = "ask"     // S: a command
 	entryRefused = "refused" // S: a command that was refused, with the failure raised
 	entryDrop    = "drop"    // S: the script cancels a step
+	entryTry     = "try"     // an attempt of the execution as a whole, but for the first, begins
 	entryBegin   = "begin"   // the attempt may begin once this row is durable
 	entryHeld    = "held"    // the step computes the result that it shares with others
 	entryFail    = "fail"    // an attempt failed; the next is due at retry
@@ -33,6 +36,13 @@ const (
 	entrySignal  = "signal"  // D: a signal
 	entryEnd     = "end"     // last entry of a run
 )
+
+// persisted is a failure's form in the journal, and the failure as it is read from there: what the script gets, live or
+// replayed. A text that is not UTF-8 is another one then.
+func persisted(f *activities.Failure) (stored []byte, read *activities.Failure) {
+	stored = encodeFailure(f)
+	return stored, decodeFailure(stored)
+}
 
 // entry is one decoded journal entry. Its slices point into the row.
 type entry struct {

@@ -63,15 +63,16 @@ func (x *execution) reserveAgain(st *step) {
 	x.reservations = append(x.reservations, backend.Reservation{Step: st.cmd.Step, Hash: st.memo, Activity: st.cmd.Name, Key: callText(st.cmd.Args, st.cmd.Kwargs)})
 }
 
-// concludeMemo ends a step's reservation, or its waiting for one; nil frees the key.
+// concludeMemo ends a step's reservation, or its waiting for one; nil frees the key. It does not stamp:
+// no entry of its own would tell a replay of that time.
 func (x *execution) concludeMemo(st *step, result []byte) {
 	if st.memo == "" {
 		return
 	}
 	x.w.configure(st)
 	r := backend.MemoResult{Step: st.cmd.Step, Hash: st.memo, Result: result}
-	if st.cacheTTL > 0 && !st.permanent {
-		r.Expires = fromMicro(x.stamp() + st.cacheTTL.Microseconds())
+	if result != nil && st.cacheTTL > 0 && !st.permanent {
+		r.Expires = fromMicro(x.now + st.cacheTTL.Microseconds())
 	}
 	x.memos = append(x.memos, r)
 }

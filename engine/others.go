@@ -319,6 +319,9 @@ func (c *carried) deliveries() (list []starlark.Delivery) {
 
 // continueAs ends the run and begins the next, which takes over what c says.
 func (x *execution) continueAs(c *starlark.Continuation) error {
+	if ended, err := x.overtaken(); ended {
+		return err
+	}
 	take := carried{Input: c.Input, Shown: c.Shown}
 	if string(c.Shown) == "{}" {
 		take.Shown = nil
@@ -347,6 +350,7 @@ func (x *execution) next(take carried, digest string) error {
 		return err
 	}
 	x.traceRun(nil)
+	x.stopTimers()
 	x.rec.Run, x.rec.RunNumber = r.run, x.rec.RunNumber+1
 	x.rec.Digest = t.Next.Digest
 	x.observe(Event{Kind: ExecutionContinued, Execution: x.rec.ID, Name: x.rec.Workflow, Attempt: x.rec.RunNumber})

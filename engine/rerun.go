@@ -289,9 +289,8 @@ func origin(e entry, x *backend.Execution) (entry, error) {
 		}
 	}
 	if c.Origin == nil {
-		c.Origin = &originRun{ID: x.ID, Run: x.RunNumber}
+		c.Origin = originOf(x)
 	}
-	c.Origin.Digest = x.Digest
 	c.Rerun = true
 	value, err := json.Marshal(c)
 	e.value = value
@@ -300,23 +299,28 @@ func origin(e entry, x *backend.Execution) (entry, error) {
 
 // source notes in a rerun entry the run that asked for what follows: x, unless it is older.
 func source(e entry, x *backend.Execution) (entry, error) {
-	o := originRun{ID: x.ID, Run: x.RunNumber}
+	o := originOf(x)
 	if e.value != nil {
-		if err := json.Unmarshal(e.value, &o); err != nil {
+		*o = originRun{}
+		if err := json.Unmarshal(e.value, o); err != nil {
 			return e, fmt.Errorf("%w: the run that the journal was copied from: %w", errRow, err)
 		}
 	}
-	o.Digest = x.Digest
 	value, err := json.Marshal(o)
 	e.value = value
 	return e, err
 }
 
-// originRun names a run in which a part of the journal of a rerun was first written, and the code that has since replayed it.
+// originRun names a run in which a part of the journal of a rerun was first written, and has what its script knew of itself.
 type originRun struct {
 	ID     string `json:"id"`
 	Run    int    `json:"run"`
+	Parent string `json:"parent,omitempty"`
 	Digest string `json:"digest,omitempty"`
+}
+
+func originOf(x *backend.Execution) *originRun {
+	return &originRun{ID: x.ID, Run: x.RunNumber, Parent: x.Parent, Digest: x.Digest}
 }
 
 // lettersAfter are the dead letters of steps whose failures are forgotten where a journal is cut: they are run again.

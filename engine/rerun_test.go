@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -496,4 +497,128 @@ def main():
 		stop()
 		w.check()
 	})
+}
+
+// What a script makes of its names up to where a rerun goes on is what it made of them then, whatever it is.
+func TestARerunKnowsWhatItKnewThen(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			broken := true
+			w.register("fragile", func(text string) (string, error) {
+				if broken {
+					return "", activities.Fail("Broken", "not now")
+				}
+				return text, nil
+			}, activities.Options{Retry: activities.RetryPolicy{MaxAttempts: 1}})
+			e, stop := w.engine(Options{ReplayAlways: always})
+			script := `
+echo = activity("echo")
+fragile = activity("fragile")
+def child(n):
+    return n
+def parent():
+    return workflow(main, id = "x")()
+def main():
+    kept = info.id
+    a = workflow(child, id = "%s-child-%d" % (info.id, info.run))(1)
+    sleep(info.run)
+    send_signal(info.parent, "hello")
+    echo.options(key = "k-" + info.id)(info.digest) if info.run == 1 else sleep(5)
+    b = wait_signal("reply-" + info.id, timeout = "1m", default = "none")
+    c = fragile("%s %d" % (info.id, info.run))
+    d = workflow(child, id = "%s-last-%d" % (info.id, info.run)).start(2)
+    return [kept, a, b, c, d.id, info.id, info.run, info.parent]
+`
+			w.deploy(e, script)
+			top := w.dispatch(e, Input{}, DispatchOptions{ID: "p", Function: "parent"})
+			w.finish(e, top)
+			id := "x"
+			retry := func(o RerunOptions) Result {
+				t.Helper()
+				if err := e.Retry(t.Context(), id, o); err != nil {
+					t.Fatal(err)
+				}
+				return w.finish(e, id)
+			}
+			if r := retry(RerunOptions{}); r.Failure == nil || r.Failure.Kind != "Broken" {
+				t.Errorf("%s %v", r.Value, r.Failure)
+			}
+			broken = false
+			want(t, retry(RerunOptions{}), `["x",1,"none","x 1","x-last-3","x",3,"p"]`)
+			fork := func(id, from, as, result string, code *Program) {
+				t.Helper()
+				if _, err := e.Fork(t.Context(), id, RerunOptions{From: from, ID: as, Code: code}); err != nil {
+					t.Fatal(err)
+				}
+				want(t, w.finish(e, as), result)
+				if v, err := e.Replay(t.Context(), as, ""); err != nil || !v.Fits {
+					t.Errorf("replay: %s %v", v.Reason, err)
+				}
+			}
+			fork(id, "7", "y", `["x",1,"none","x 1","y-last-1","y",1,"x"]`, nil)
+			fork("y", "7", "z", `["x",1,"none","x 1","z-last-1","z",1,"y"]`, nil)
+			other, err := e.Load(t.Context(), fstest.MapFS{"test.star": {Data: []byte(script + "# more\n")}}, "test.star")
+			if err != nil {
+				t.Fatal(err)
+			}
+			fork("y", "7", "o", `["x",1,"none","x 1","o-last-1","o",1,"y"]`, &other)
+			// It goes on behind the last line here.
+			fork("o", "8", "q", `["x",1,"none","x 1","o-last-1","o",1,"y"]`, nil)
+			stop()
+			w.check()
+		})
+	}
+}
+
+// What differs of a child is told, also when it is the id.
+func TestNondeterminismTellsTheIDOfAChild(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		script := "def child():\n    return 1\ndef main():\n    workflow(child, id = \"one\")()\n    wait_signal(\"go\")\n"
+		w.deploy(e, script)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(time.Minute)
+		other, err := e.Load(t.Context(), fstest.MapFS{"test.star": {Data: []byte(strings.Replace(script, "one", "two", 1))}}, "test.star")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := e.Replay(t.Context(), id, other.Digest)
+		if err != nil || v.Fits || !strings.Contains(v.Asks, "with the id two") || !strings.Contains(v.Has, "with the id one") {
+			t.Errorf("%+v %v", v, err)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// A rerun of a script that had not come to its first step has one clock, live and on replay: that of its own begin.
+func TestTheClockOfARerunFromTheFirstLine(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(Options{ReplayAlways: always})
+			w.deploy(e, "def main():\n    error(\"Early\")\n")
+			id := w.dispatch(e, Input{}, DispatchOptions{})
+			w.finish(e, id)
+			time.Sleep(time.Hour)
+			code, err := e.Load(t.Context(), fstest.MapFS{"test.star": {Data: []byte("def main():\n    now = time.now()\n    activity(\"echo\")(now.unix)\n    sleep(1)\n    return now.unix\n")}}, "test.star")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Retry(t.Context(), id, RerunOptions{Code: &code}); err != nil {
+				t.Fatal(err)
+			}
+			want(t, w.finish(e, id), fmt.Sprint(time.Now().Unix()-1))
+			if v, err := e.Replay(t.Context(), id, ""); err != nil || !v.Fits {
+				t.Errorf("replay: %s %v", v.Reason, err)
+			}
+			stop()
+			w.check()
+		})
+	}
 }

@@ -41,11 +41,18 @@ func register(thread *star.Thread, what string, args star.Tuple, kwargs []star.T
 // cleanup runs what was registered, the last first, shielded, in main's branch
 // when its scope has closed. err is how the execution ended, nil when it succeeded or
 // continues; what is returned is how it ends now: the first failure of a cleanup makes a
-// success one. The failures of the others are logged.
-func (s *script) cleanup(err error) error {
+// success one. The failures of the others are logged. A run that was to be continued, and is cancelled where nothing
+// can see it any more, ends with that.
+func (s *script) cleanup(err error, continues bool) error {
 	b := s.main
 	s.cleaning = true
-	for len(s.last) > 0 && s.fatal == nil {
+	for s.fatal == nil {
+		if continues && err == nil && b.cancel != nil {
+			err, b.cancel = &raised{b.cancel}, nil
+		}
+		if len(s.last) == 0 {
+			break
+		}
 		c := s.last[len(s.last)-1]
 		s.last = s.last[:len(s.last)-1]
 		if c.onFailure && err == nil {

@@ -48,7 +48,11 @@ func (infoValue) CallInternal(thread *star.Thread, args star.Tuple, kwargs []sta
 	if field != "" && !slices.Contains(infoFields, field) {
 		return nil, fmt.Errorf("info has no field %s%s", field, didYouMean(field, infoFields))
 	}
-	return b.s.opts.Info.value(), nil
+	i := b.s.opts.Info
+	if h, ok := b.s.host.(OriginHost); ok {
+		h.Known(&i)
+	}
+	return i.value(), nil
 }
 
 func (i Info) value() star.Value {

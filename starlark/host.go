@@ -42,6 +42,12 @@ type FanOutHost interface {
 	FanOut(group string, tasks int)
 }
 
+// OriginHost is a host whose script may repeat what another run has done before it goes on.
+type OriginHost interface {
+	// Known changes what a script may know of its execution, if it repeats where it stands: to what that run knew.
+	Known(i *Info)
+}
+
 // ErrEvicted is what a host's Wait or Issue returns to unwind a script that is
 // to be run again later.
 var ErrEvicted = errors.New("evicted")

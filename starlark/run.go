@@ -88,7 +88,7 @@ func (p *Program) Run(h Host, o *Options) ([]byte, error) {
 	if continues {
 		err = nil
 	}
-	err = s.cleanup(err)
+	err = s.cleanup(err, continues)
 	s.finish()
 	if s.fatal != nil {
 		return nil, s.fatal

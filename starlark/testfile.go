@@ -116,7 +116,7 @@ func (t *tester) call(h *testHost, fn star.Callable, args star.Tuple, kwargs []s
 	s.main = s.newBranch("", 0)
 	s.main.got()
 	v, err := s.main.run(fn, args, kwargs)
-	err = s.cleanup(err)
+	err = s.cleanup(err, false)
 	s.finish()
 	if s.fatal != nil {
 		return nil, s.fatal

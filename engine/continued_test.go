@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// What ends an execution also ends one that is about to go on in another run.
+func TestACancelEndsWhatIsContinued(t *testing.T) {
+	t.Parallel()
+	const clean = `
+nap = activity("nap")
+echo = activity("echo")
+def main(n = 0):
+    on_failure(echo, "failed")
+    defer(nap, 2000)
+    if n > 100:
+        return n
+    continue_as_new(n + 1)
+`
+	const shielded = `
+nap = activity("nap")
+echo = activity("echo")
+def main(n = 0):
+    on_failure(echo, "failed")
+    if n > 100:
+        return n
+    def more():
+        nap(2000)
+        continue_as_new(n + 1)
+    shield(more)
+`
+	const caught = `
+nap = activity("nap")
+echo = activity("echo")
+def main(n = 0):
+    on_failure(echo, "failed")
+    attempt(nap, 2000)
+    if n > 100:
+        return n
+    continue_as_new(n + 1)
+`
+	twice := strings.Replace(caught, "nap, 2000)", "nap, 2000)\n    attempt(nap, 2000)", 1)
+	for name, c := range map[string]struct {
+		script string
+		expiry time.Duration
+		state  backend.State
+		undone int
+	}{
+		"cancelled in its clean-up":   {script: clean, state: backend.Cancelled, undone: 1},
+		"expired in its clean-up":     {script: clean, expiry: 3 * time.Second, state: backend.TimedOut, undone: 1},
+		"cancelled in a shield":       {script: shielded, state: backend.Cancelled, undone: 1},
+		"expired in a shield":         {script: shielded, expiry: 3 * time.Second, state: backend.TimedOut, undone: 1},
+		"cancelled, and it is caught": {script: caught, state: backend.Completed},
+		"expired, and it is caught":   {script: caught, expiry: 3 * time.Second, state: backend.TimedOut},
+		"expired later":               {script: twice, expiry: 5 * time.Second, state: backend.TimedOut},
+	} {
+		for _, always := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " ", always), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					e, stop := w.engine(Options{ReplayAlways: always})
+					w.deploy(e, c.script)
+					id := w.dispatch(e, Input{}, DispatchOptions{Expiry: c.expiry})
+					time.Sleep(3 * time.Second)
+					if c.expiry != 3*time.Second {
+						if err := e.Cancel(t.Context(), id, "enough"); err != nil {
+							t.Fatal(err)
+						}
+					}
+					r := w.finish(e, id)
+					if r.Execution.State != c.state {
+						t.Errorf("%s after run %d: %v", r.Execution.State, r.Execution.Run, r.Failure)
+					}
+					if c.state != backend.Completed && (r.Execution.Run > 3 || r.Failure == nil || r.Failure.Message == "") {
+						t.Errorf("run %d: %+v", r.Execution.Run, r.Failure)
+					}
+					if c.state == backend.Cancelled && r.Failure.Message != "enough" {
+						t.Errorf("%v", r.Failure)
+					}
+					if n := w.called("echo"); n != c.undone {
+						t.Errorf("on_failure ran %d times", n)
+					}
+					if v, err := e.Replay(t.Context(), id, ""); err != nil || !v.Fits {
+						t.Errorf("replay: %s %v", v.Reason, err)
+					}
+					stop()
+					w.check()
+				})
+			})
+		}
+	}
+}
+
+// A run that never waits sees no message; the execution is cancelled between two of them.
+func TestACancelBetweenRuns(t *testing.T) {
+	t.Parallel()
+	for _, expiry := range []time.Duration{0, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engineOn(&slowCommits{Store: w.store}, Options{})
+			w.deploy(e, "def main(n = 0):\n    continue_as_new(n + 1)\n")
+			id := w.dispatch(e, Input{}, DispatchOptions{Expiry: expiry})
+			time.Sleep(10 * time.Second)
+			if expiry == 0 {
+				if err := e.Cancel(t.Context(), id, "enough"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := w.finish(e, id)
+			if expiry == 0 && (r.Execution.State != backend.Cancelled || r.Failure.Message != "enough") || expiry > 0 && r.Execution.State != backend.TimedOut {
+				t.Errorf("%s %v", r.Execution.State, r.Failure)
+			}
+			stop()
+			w.check()
+		})
+	}
+}
