@@ -24,6 +24,7 @@ type cursor struct {
 	opened bool
 	e      entry
 	loaded bool // e is the next entry
+	passed int  // entries before it
 }
 
 // peek returns the next entry without passing it, nil at the end. A nil cursor is at its end.
@@ -54,7 +55,7 @@ func (c *cursor) peek() (*entry, error) {
 }
 
 // advance passes the entry that peek returned.
-func (c *cursor) advance() { c.loaded = false }
+func (c *cursor) advance() { c.loaded, c.passed = false, c.passed+1 }
 
 // describe says what the journal has next, in the words of a script author.
 func (c *cursor) describe() string {
@@ -104,9 +105,18 @@ func callText(args, kwargs []byte) string {
 
 // replayIssue answers a command from the journal.
 func (x *execution) replayIssue(c starlark.Command) error {
+	if err := x.goOn(); err != nil {
+		return err
+	}
+	if x.live {
+		return x.Issue(c)
+	}
 	e, err := x.journal.peek()
 	if err != nil {
 		return err
+	}
+	if e == nil && x.proof && x.source != nil { // a rerun goes on here
+		return errProven
 	}
 	differs := func() error {
 		return &NondeterminismError{Pos: c.Pos, Want: "asks for " + describeCommand(c), Have: x.journal.describe()}
@@ -213,7 +223,8 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 			x.now = e.at
 		}
 		if e.delivered() {
-			return x.redeliver(e), true, nil
+			d := x.redeliver(e)
+			return d, true, x.goOn()
 		}
 		switch string(e.kind) {
 		case entryRerun:
@@ -233,6 +244,37 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 			return d, false, err
 		}
 	}
+}
+
+// goOn makes what follows new where a rerun has come to the end of what it has copied, also in the middle of a turn: the
+// run before may have failed by what its script did there.
+func (x *execution) goOn() error {
+	for x.source != nil {
+		e, err := x.journal.peek()
+		switch {
+		case err != nil:
+			return err
+		case e == nil && x.proof:
+			return nil
+		case e == nil:
+			err := x.goLive()
+			x.fresh = false
+			return err
+		case e.is(entryRerun):
+			x.now = e.at
+			if err := x.readOn(e); err != nil {
+				return err
+			}
+		case e.is(entryBack) && x.steps.At(string(e.step)) != nil:
+			if err := x.steps.At(string(e.step)).note(e); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+		x.journal.advance()
+	}
+	return nil
 }
 
 // note applies a bookkeeping entry to its step.

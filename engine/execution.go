@@ -209,6 +209,11 @@ func (x *execution) runScript() error {
 	value, err := x.prog.Run(x, x.options(x.w.options.MaxSteps, x.w.options.MaxValue))
 	var failure *starlark.Failure
 	var next *starlark.Continuation
+	if err == nil || errors.As(err, &next) || errors.As(err, &failure) {
+		if err := x.goOn(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case errors.As(err, &next):
 		if !x.live {

@@ -17,7 +17,7 @@ import (
 // RerunOptions say from where an execution goes on. The zero value means the failed step, and the code that it has.
 type RerunOptions struct {
 	From  string   // step to be run again; what came after its outcome is forgotten
-	Code  *Program // other code, which must ask for what the journal has up to there
+	Code  *Program // other code; it must ask for what the journal has up to there, but may ask otherwise for the step to be run again
 	ID    string   // of a fork; default: a new one
 	Queue string   // default: as before
 }
@@ -65,10 +65,15 @@ func (e *Engine) rerun(ctx context.Context, id string, o RerunOptions, fork bool
 	}
 	r := backend.Rerun{Execution: id, Run: x.Run, ID: o.ID, Digest: x.Digest, Edition: x.Edition, Queue: o.Queue}
 	if o.Code != nil {
+		r.Digest, r.Edition = o.Code.Digest, starlark.Edition
+	}
+	if o.Code != nil {
+		if cut, err = e.refit(&x, j, cut, step, &r, o.Code); err != nil {
+			return "", err
+		}
 		if err := e.Store(ctx, *o.Code); err != nil {
 			return "", err
 		}
-		r.Digest, r.Edition = o.Code.Digest, starlark.Edition
 	}
 	if r.Rows, r.Messages, err = j.prefix(&x, cut, step); err != nil {
 		return "", err
@@ -209,18 +214,7 @@ func (j entryList) begunAfter(i, end int) (steps []string) {
 // prefix makes the rows of the new run's journal: what is before the cut, with steps that have no
 // outcome there as if their attempts had been handed back. Signals delivered after it are messages again.
 func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []backend.Row, messages []backend.Message, err error) {
-	under := make(map[string]*entry) // asked for and without an outcome
-	var order []string
-	for i := range j[:cut] {
-		e := &j[i].entry
-		switch {
-		case e.is(entryAsk) && string(e.command) != string(starlark.AwaitSignal):
-			under[string(e.step)] = e
-			order = append(order, string(e.step))
-		case e.is(entryDone), e.is(entryFailed):
-			delete(under, string(e.step))
-		}
-	}
+	under, order := j.underWay(cut)
 	var row []byte
 	flush := func(of *journalled) {
 		if row != nil {
@@ -242,10 +236,7 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 		if err != nil {
 			return nil, nil, err
 		}
-		if string(e.step) == again && again != "" && e.forgettable() {
-			continue
-		}
-		if e.is(entryHeld) && under[string(e.step)] != nil { // a reservation ends with its run: the new one asks again
+		if e.left(again, under) {
 			continue
 		}
 		if e.is(entryAsk) && string(e.step) == again && string(e.command) == string(starlark.CallActivity) {
@@ -269,6 +260,124 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 		}
 	}
 	return rows, messages, nil
+}
+
+// refit finds where an execution goes on with other code: at the cut, or before it where the code parts from the journal,
+// unless steps were begun between the two. That it asks for what is before is proven. The step
+// that is run again is asked for as the code does: what it was called with may be what has to be mended.
+func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string, r *backend.Rerun, code *Program) (int, error) {
+	rec := *x
+	rec.Digest, rec.Edition, rec.RunNumber = r.Digest, r.Edition, x.RunNumber+1
+	if r.ID != "" {
+		rec.ID, rec.RunNumber, rec.Parent = r.ID, 1, ""
+	}
+	prove := func(watch watcher) (Verdict, error) {
+		rows, _, err := j.prefix(x, cut, again)
+		if err != nil {
+			return Verdict{}, err
+		}
+		data := make([][]byte, len(rows))
+		for i := range rows {
+			data[i] = rows[i].Data
+		}
+		return proof(rec, data, code.Compiled, e.options, watch), nil
+	}
+	var found *starlark.Command
+	v, err := prove(func(c starlark.Command, _ func() []starlark.Frame) error {
+		if c.Step != again || c.Kind == starlark.CancelStep {
+			return nil
+		}
+		found = &c
+		return errProven
+	})
+	if err == nil && found != nil {
+		if err = e.askAs(j.asked(again, cut), found); err == nil {
+			v, err = prove(nil)
+		}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("execution %s: %w", x.ID, err)
+	}
+	if v.parts > 0 && again == "" {
+		at := j.position(v.parts, cut)
+		if len(j.begunAfter(at-1, cut)) == 0 {
+			return at, nil
+		}
+	}
+	if !v.Fits {
+		return 0, fmt.Errorf("execution %s cannot go on with other code: %s: %w", x.ID, v.Reason, ErrCannotRetry)
+	}
+	return cut, nil
+}
+
+// asked is the entry that asks for a step.
+func (j entryList) asked(step string, cut int) *entry {
+	for i := range j[:cut] {
+		if j[i].is(entryAsk) && string(j[i].step) == step {
+			return &j[i].entry
+		}
+	}
+	return nil
+}
+
+// position is the index of the entry behind so many of a prefix.
+func (j entryList) position(n, cut int) int {
+	under, _ := j.underWay(cut)
+	for i := range j[:cut] {
+		if n == 0 {
+			return i
+		}
+		if !j[i].left("", under) {
+			n--
+		}
+	}
+	return cut
+}
+
+// askAs makes an entry ask for what a command does, if one may take the place of the other: both are calls of activities, or of
+// one workflow.
+func (e *Engine) askAs(to *entry, c *starlark.Command) error {
+	if to == nil || string(to.command) != string(c.Kind) || c.Kind != starlark.CallActivity && (c.Kind != starlark.StartChild || string(to.name) != entryName(c)) {
+		return nil
+	}
+	same := string(to.name) == entryName(c) && sameValue(to.args, c.Args) && sameValue(to.kwargs, c.Kwargs)
+	to.name, to.args, to.kwargs, to.pos = []byte(entryName(c)), c.Args, c.Kwargs, []byte(c.Pos)
+	if c.Kind != starlark.CallActivity || same {
+		return nil
+	}
+	st := &step{cmd: *c}
+	if e.registry != nil {
+		st.configure(e.registry, 0)
+	}
+	to.memo = nil
+	if !st.shares() {
+		return nil
+	}
+	hash, _, err := memoKey(st)
+	to.memo = []byte(hash)
+	return err
+}
+
+// underWay are the steps that are asked for before the cut and have no outcome there, and the order of all.
+func (j entryList) underWay(cut int) (under map[string]*entry, order []string) {
+	under = make(map[string]*entry)
+	for i := range j[:cut] {
+		e := &j[i].entry
+		switch {
+		case e.is(entryAsk) && string(e.command) != string(starlark.AwaitSignal):
+			under[string(e.step)] = e
+			order = append(order, string(e.step))
+		case e.is(entryDone), e.is(entryFailed):
+			delete(under, string(e.step))
+		}
+	}
+	return under, order
+}
+
+// left reports whether an entry is left out of a rerun's journal: attempts of the step that is run again, and reservations of
+// steps under way, which end with their run.
+func (e *entry) left(again string, under map[string]*entry) bool {
+	return again != "" && string(e.step) == again && e.forgettable() || e.is(entryHeld) && under[string(e.step)] != nil
 }
 
 // forgettable reports whether an entry tells of the attempts of a step.

@@ -89,19 +89,22 @@ func (w *worker) resolve(st *step) *activities.Failure {
 // configure finds the step's activity and merges its options: what the script
 // said wins over the registration.
 func (w *worker) configure(st *step) {
-	if st.resolved {
-		return
+	if !st.resolved {
+		st.configure(w.registry, w.options.MaxCrashes)
 	}
+}
+
+func (st *step) configure(registry *activities.Registry, maxCrashes int) {
 	st.resolved = true
 	var o activities.Options
-	if act, ok := w.registry.Lookup(st.cmd.Name); ok {
+	if act, ok := registry.Lookup(st.cmd.Name); ok {
 		st.act, o = act, act.Options()
 	}
 	st.retry, st.timeout, st.startTimeout, st.heartbeat = o.Retry, o.Timeout, o.StartTimeout, o.Heartbeat
 	st.queue, st.priority, st.tags = o.Queue, o.Priority, o.Tags
 	st.permanent, st.cached, st.cacheTTL, st.version = o.Idempotent, o.Cached, o.CacheTTL, o.Version
 	st.pure = o.Pure
-	st.maxCrashes = w.options.MaxCrashes
+	st.maxCrashes = maxCrashes
 	if o.MaxCrashes != nil {
 		st.maxCrashes = *o.MaxCrashes
 	}

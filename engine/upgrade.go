@@ -24,6 +24,8 @@ type Verdict struct {
 	Asks   string `json:"asks,omitempty"`   // what the code does there
 	Has    string `json:"has,omitempty"`    // what the journal has there
 	Reason string `json:"reason,omitempty"` // one line of it, or why it was not moved
+
+	parts int // how many entries hold, when it parts from the journal
 }
 
 // errProven ends a proof: the journal is used up.
@@ -102,7 +104,7 @@ func proof(rec backend.Execution, rows [][]byte, prog *starlark.Program, o Optio
 	case err == nil:
 		v.Fits = true
 	case errors.As(err, &differs):
-		v.Pos, v.Asks, v.Has = differs.Pos, differs.Want, differs.Have
+		v.Pos, v.Asks, v.Has, v.parts = differs.Pos, differs.Want, differs.Have, x.journal.passed
 		v.Reason = differs.Error()
 	default:
 		v.Reason = err.Error()
