@@ -77,7 +77,7 @@ func Data(data map[string]any) FailOption {
 	}
 }
 
-// NotRetryable makes the failure final, whatever the retry policy says.
+// NotRetryable makes the failure final, unless the retry policy names its kind in RetryFor.
 func NotRetryable() FailOption {
 	return func(f *Failure) { f.NoRetry = true }
 }

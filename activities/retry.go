@@ -67,16 +67,14 @@ func (p RetryPolicy) Validate() error {
 }
 
 // Next says, after the n-th failed attempt (n counts from 1), how long to wait
-// and whether to try again at all. random is in [0, 1).
+// and whether to try again at all: a failure that is not retryable only when RetryFor names its kind. random is in [0, 1).
 func (p RetryPolicy) Next(n int, f *Failure, random float64) (delay time.Duration, again bool) {
 	if n >= p.WithDefaults().MaxAttempts {
 		return 0, false
 	}
 	if f != nil {
-		if f.NoRetry || slices.Contains(p.NoRetryFor, f.Kind) {
-			return 0, false
-		}
-		if len(p.RetryFor) > 0 && !slices.Contains(p.RetryFor, f.Kind) {
+		named := slices.Contains(p.RetryFor, f.Kind)
+		if slices.Contains(p.NoRetryFor, f.Kind) || !named && (f.NoRetry || len(p.RetryFor) > 0) {
 			return 0, false
 		}
 	}

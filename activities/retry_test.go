@@ -48,6 +48,8 @@ func TestNext(t *testing.T) {
 		{"excluded", RetryPolicy{NoRetryFor: []string{"A"}}, 1, &Failure{Kind: "A"}, false},
 		{"excluded wins", RetryPolicy{RetryFor: []string{"A"}, NoRetryFor: []string{"A"}}, 1, &Failure{Kind: "A"}, false},
 		{"unknown failure", RetryPolicy{RetryFor: []string{"A"}}, 1, nil, true},
+		{"named, though not retryable", RetryPolicy{RetryFor: []string{"A"}}, 1, &Failure{Kind: "A", NoRetry: true}, true},
+		{"not retryable", RetryPolicy{RetryFor: []string{"B"}}, 1, &Failure{Kind: "A", NoRetry: true}, false},
 	} {
 		delay, again := c.policy.Next(c.n, c.f, 0.5)
 		if again != c.again || again != (delay > 0) {

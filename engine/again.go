@@ -16,19 +16,29 @@ import (
 type extra struct {
 	Retry     *activities.RetryPolicy `json:"retry,omitempty"`      // of the execution as a whole
 	NotBefore int64                   `json:"not_before,omitempty"` // the first run does not begin before; microseconds since 1970
+	Own       bool                    `json:"own,omitempty"`        // dispatched with code of its own, a file that was executed say: later runs keep it
 }
+
+// own is the form of the most frequent one.
+const own = `{"own":true}`
 
 // encode is nil when there is nothing to keep.
 func (e extra) encode() []byte {
-	if e == (extra{}) {
+	switch e {
+	case extra{}:
 		return nil
+	case extra{Own: true}:
+		return []byte(own)
 	}
 	b, _ := json.Marshal(e) // plain fields: never fails
 	return b
 }
 
 func decodeExtra(b []byte) (e extra, err error) {
-	if len(b) > 0 {
+	switch {
+	case string(b) == own:
+		e.Own = true
+	case len(b) > 0:
 		err = json.Unmarshal(b, &e)
 	}
 	return e, err

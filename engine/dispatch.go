@@ -258,7 +258,7 @@ func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o 
 			return nil, err
 		}
 	}
-	kept := extra{Retry: o.Retry}
+	kept := extra{Retry: o.Retry, Own: o.Digest != ""}
 	n.Extra = kept.encode()
 	if o.Delay <= 0 && o.Expiry <= 0 {
 		return n, nil

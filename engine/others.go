@@ -357,10 +357,10 @@ func (x *execution) next(take carried, digest string) error {
 	return errRestart
 }
 
-// nextDigest is the code of the next run: the newest deployed, when what runs
-// now was deployed and the newest can take the input.
+// nextDigest is the code of the next run: the newest deployed, when the execution was not dispatched with code of its own, what
+// runs now was deployed and the newest can take the input.
 func (x *execution) nextDigest(c *starlark.Continuation) string {
-	if c.Pin {
+	if c.Pin || x.extra != nil && x.extra.Own {
 		return x.rec.Digest
 	}
 	newest, err := x.w.engine.newestDigest(x.w.ctx, x.rec.Workflow)

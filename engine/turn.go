@@ -92,6 +92,9 @@ func (x *execution) took(t *backend.Turn, at time.Time) {
 	if len(t.Rows) > 0 && t.Stuck == nil {
 		x.rec.Stuck = nil
 	}
+	if t.Published != nil {
+		x.rec.Published = t.Published
+	}
 	x.landed(t.Taken)
 	if len(t.Rows) == 1 && cap(t.Rows[0]) <= 64<<10 {
 		x.row = t.Rows[0][:0] // its buffer serves the next turn

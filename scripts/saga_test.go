@@ -36,7 +36,7 @@ def main():
     plain = attempt(saga, lambda s: s.step(bad, [], "x")).error
     err = attempt(saga, lambda s: Err("Own", "returned")).error
     return [good, before, done, e.kind, e.message, e.data, plain.data, err.kind]
-`, `[["a",["c","d"],5],["a","c","d"],["a","b","c","undo b","undo a"],"Bad","c",{"code":7,"compensation_errors":[{"kind":"Bad","message":"undo a"}]},{"code":7},"Own"]`)
+`, `[["a",["c","d"],5],["a","c","d"],["a","b","c","undo b","undo a"],"Bad","c",{"code":7,"compensation_errors":[{"kind":"Bad","message":"undo a"}]},{"code":7,"compensation_errors":[]},"Own"]`)
 }
 
 func TestSagaIsUndoneWhenItIsCancelled(t *testing.T) {

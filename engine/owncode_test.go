@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+)
+
+// What was dispatched with code of its own keeps it when it continues as new, also when the same code was deployed.
+func TestContinuesOnItsOwnCode(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		script := "def main(n = 0):\n    if n:\n        return \"first\"\n    wait_signal(\"go\")\n    continue_as_new(1)\n"
+		w.deploy(e, script)
+		prog, err := e.Load(t.Context(), fstest.MapFS{"test.star": {Data: []byte(script)}}, "test.star")
+		if err != nil {
+			t.Fatal(err)
+		}
+		own := w.dispatch(e, Input{}, DispatchOptions{Digest: prog.Digest})
+		named := w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(time.Minute)
+		w.deploy(e, "def main(n = 0):\n    return \"second\"\n")
+		for id, result := range map[string]string{own: `"first"`, named: `"second"`} {
+			if err := e.Signal(t.Context(), id, "go", nil); err != nil {
+				t.Fatal(err)
+			}
+			want(t, w.finish(e, id), result)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// Who waits in the process that runs an execution gets what it last published.
+func TestWaitHasWhatWasPublished(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, "def main():\n    sleep(1)\n    status(\"almost\")\n    sleep(1)\n    progress(1.0)\n")
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		x, err := e.Wait(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, err := e.State(t.Context(), id)
+		if err != nil || len(stored.Shown) == 0 || string(x.Shown) != string(stored.Shown) {
+			t.Errorf("%s, stored %s, %v", x.Shown, stored.Shown, err)
+		}
+		stop()
+		w.check()
+	})
+}
