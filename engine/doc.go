@@ -128,11 +128,19 @@
 //	Engine.Run            the caller's; owns the worker
 //	worker.loop           Run's own goroutine: claims, inboxes, dead neighbours, sweep
 //	worker.heartbeat      worker.wg; ends with worker.ctx
-//	committer.run         worker.wg; ends with worker.ctx; one more than there are transactions in flight
+//	worker.watchVersion   likewise, where the store tells of changes
+//	worker.retain         likewise, where the worker claims: removes what ended long ago
+//	committer.run         likewise; one more than there are transactions in flight
 //	execution.drive       worker.wg; ends when the execution ends, is released or lost
+//	worker.runTask        worker.wg; ends when the task's outcome is written, or given up
 //	branches of a script  starlark.Program.Run waits for them
+//	Engine.hearing        who has called listen waits for it when he is done: the worker, or those who wait
+//	Engine.sendHints      ends when no hint is left; Run waits for it (flush), as short programs do, unless nobody hears
 //	merger.run            ends when nobody waits for what it asks
 //	activity bodies       nobody waits for one that ignores its context; it is counted (strays)
+//
+// Timers post into a mailbox and nothing else. Whoever has the committer store an execution does not wait for it: the
+// committer's goroutine does what follows (bear).
 //
 // Two contexts: Run's ends the taking of work, worker.ctx ends work itself.
 package engine

@@ -153,14 +153,7 @@ func (w *worker) reconcileOne(id string, left *execution) error {
 	return nil
 }
 
-// creates notes that an execution is on its way into the store, which gives it to this session.
-func (w *worker) creates(id string) {
-	w.mu.Lock()
-	w.creating[id]++
-	w.mu.Unlock()
-}
-
-// created notes that it has arrived, or has failed to.
+// created notes that an execution which was on its way into the store has arrived, or has failed to.
 func (w *worker) created(id string) {
 	w.mu.Lock()
 	if w.creating[id]--; w.creating[id] <= 0 {

@@ -44,12 +44,13 @@ type worker struct {
 	pass   atomic.Int64  // number of the newest look at the inboxes
 	clear  atomic.Bool   // the last claim left no backlog
 
-	mu       sync.Mutex // guards held, again, creating and tasks
+	mu       sync.Mutex // guards held, again, creating, tasks and ended
 	held     map[string]*execution
 	most     int                        // entries that held has had
 	again    map[string]backend.Claimed // claimed while their former selves are leaving
 	creating map[string]int             // executions on their way into the store that it gives to this session
 	tasks    map[int64]*runningTask     // of other executions
+	ended    bool                       // nothing is begun any more: run waits for what was
 	wg       sync.WaitGroup             // executions and loops
 
 	skewed    bool                          // this machine's clock is far off; owned by the heartbeat
@@ -159,6 +160,9 @@ func (w *worker) run(ctx context.Context) bool {
 		w.drain()
 	}
 	w.cancel()
+	w.mu.Lock()
+	w.ended = true
+	w.mu.Unlock()
 	w.wg.Wait()
 	if w.lost.Load() {
 		w.revokeSelf()
