@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/starlark"
 )
@@ -54,11 +53,7 @@ func (x *execution) cutFor(m *backend.Message) {
 	if x.cancelled != nil {
 		return
 	}
-	reason := string(m.Payload)
-	if reason == "" {
-		reason = "cancelled"
-	}
-	x.cancelled = &activities.Failure{Kind: "Cancelled", Message: reason, NoRetry: true}
+	x.cancelled = cancelledFor(m.Payload)
 }
 
 // cutFirst looks, before the script is replayed, for a message that ends the

@@ -443,7 +443,7 @@ func (x *execution) stuck(cause error) (again bool) {
 		x.keep(&x.consumed[i])
 	}
 	for _, id := range x.attempts.Keys() {
-		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: x.attempts.At(id).number})
+		x.handedBack(x.attempts.At(id))
 		x.attempts.Delete(id)
 		x.slots++
 	}
