@@ -120,8 +120,7 @@ func (x *execution) waitsToTry() error {
 		}
 		x.w.slots.give(x.slots)
 		x.slots = 0
-		x.w.engine.mailed.Store(true)
-		x.w.hint()
+		x.w.look()
 		if x.toBeCancelled() { // it came while the turn was on its way, which has heard the knock
 			return errCut
 		}

@@ -143,7 +143,7 @@ func (w *worker) reconcileOne(id string, left *execution) error {
 		rec, err := w.store.Execution(w.ctx, id)
 		if err == nil && rec.Owner == w.session {
 			w.log.Info("the reply of a claim was lost: execution found by its owner", "execution", id)
-			w.engine.mailed.Store(true) // for its inbox
+			w.engine.mailed.Store(true) // for its inbox: the loop, which calls this, looks at once
 			w.take(backend.Claimed{Execution: rec}, w.slots.tryTake())
 		} else if err != nil && !errors.Is(err, backend.ErrNotFound) {
 			w.doubts.executions.Store(true)

@@ -53,7 +53,7 @@ type Engine struct {
 	wakeups  wakeups
 	looks    merger[string, looked]
 	makes    merger[backend.NewExecution, madeOne]
-	mailed   atomic.Bool // a message was sent from this process
+	mailed   atomic.Bool // the worker is to look at its inboxes and for tasks; see look
 	heavy    sync.Map    // of what a large value was warned: see weigh
 	watched  atomic.Bool // an execution of this process has watched another one's end
 

@@ -462,8 +462,7 @@ func (x *execution) release() error {
 		return err
 	case r.kept && !x.w.cut.Load():
 		x.evict.Store(false)
-		x.w.engine.mailed.Store(true)
-		x.w.hint()
+		x.w.look()
 		if x.hasMail() { // it came while the turn was on its way, which has heard the knock
 			return nil
 		}

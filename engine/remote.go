@@ -204,8 +204,7 @@ func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
 // slotFreed makes the loop claim tasks that had to wait for a slot.
 func (w *worker) slotFreed() {
 	if w.sharing.behind.Load() != noBacklog {
-		w.engine.mailed.Store(true)
-		w.hint()
+		w.look()
 	}
 }
 
@@ -228,8 +227,7 @@ func (w *worker) runTask(k *backend.Task) {
 			w.mu.Lock()
 			delete(w.tasks, k.Key)
 			w.mu.Unlock()
-			w.engine.mailed.Store(true)
-			w.hint()
+			w.look()
 		}()
 		if w.cut.Load() && ctx.Err() != nil { // handed back: it counts as nothing
 			w.committer.submit(context.Background(), &write{back: k.Key})

@@ -81,15 +81,14 @@ func (e *Engine) rerun(ctx context.Context, id string, o RerunOptions, fork bool
 	if err := e.store.Rerun(ctx, r); err != nil {
 		return "", err
 	}
-	e.mailed.Store(true)
+	e.Look()
 	queue := x.Queue
 	if o.Queue != "" {
 		queue = o.Queue
 	}
 	e.tellNow(ctx, backend.Hint{Queues: []string{queue}})
 	if w := e.current(); w != nil {
-		w.clear.Store(false)
-		w.hint()
+		w.newWork()
 	}
 	if o.ID != "" {
 		return o.ID, nil

@@ -188,7 +188,7 @@ func (x *execution) refusedTurn(t *backend.Turn, err error) error {
 // executions, or to the inbox of its own.
 func (x *execution) told(t *backend.Turn) {
 	if len(t.Children) > 0 {
-		x.w.clear.Store(false)
+		x.w.newWork()
 		for i := range t.Children {
 			x.w.engine.adoptWith(x.rec.ID, t.Children[i].ID)
 		}
@@ -200,8 +200,7 @@ func (x *execution) told(t *backend.Turn) {
 	if len(t.Watches) > 0 {
 		x.w.engine.watched.Store(true)
 	}
-	x.w.engine.mailed.Store(true)
-	x.w.hint()
+	x.w.look()
 }
 
 // keepChild looks after a child that a resumed execution waits for.
