@@ -15,8 +15,8 @@ import (
 // execution is stored without it: a script may compute for long before its first step.
 const bearing = 20 * time.Millisecond
 
-// birth is what an execution still lacks that is not stored yet. Its script
-// runs, up to the end of its first turn: nothing has begun by then, and nobody is told of anything.
+// birth belongs to an execution that is not stored yet. Its script runs to the end of its first turn. Until
+// the execution is stored no attempt begins and no observer is told.
 type birth struct {
 	n      *backend.NewExecution
 	sent   atomic.Bool   // somebody writes it; who sets this does

@@ -30,8 +30,9 @@
 //
 // A row is a JSON array of entries. Those that the script asked for (ask,
 // refused, drop) must come again on replay, in order; those delivered to it
-// (done, failed, cancel, signal) are handed to it again, in order; the rest
-// (begin, fail, crash, back, got) is how attempts stand. A call that is
+// (done, failed, cancel, signal) are handed to it again, in order. Others say how
+// attempts stand (begin, held, fail, crash, back, got), and the rest what the run is: where it begins and ends (start, end), when an
+// attempt of the execution as a whole begins (try), what was copied (rerun), and a change of code (upgrade). A call that is
 // refused (wrong arguments, a name that cannot be stored) is an entry, too, because the
 // registry of the process that replays may be another one. An attempt found begun without an
 // outcome when the replay ends died with its process: that is a crash, counted

@@ -123,8 +123,9 @@ func (w *worker) reconcileExecutions() error {
 	}
 }
 
-// reconcileOne drives an execution that the session owned a moment ago, unless it is seen to
-// here. About one that is leaving this cannot be said before it has left: left is who was.
+// reconcileOne drives an execution that the session owned a moment ago, unless this worker holds it or is storing it. One that
+// is leaving may be owned because its last turn has not landed yet. It is noted, and the loop calls again with it as
+// left: when it has gone and the session still owns the execution, nobody holds it.
 func (w *worker) reconcileOne(id string, left *execution) error {
 	w.mu.Lock()
 	x, held := w.held[id]

@@ -28,7 +28,7 @@ type History struct {
 type Entry struct {
 	Row     int64               `json:"row"`
 	At      time.Time           `json:"at"`
-	Kind    string              `json:"kind"` // start ask refused drop begin fail crash back got done failed cancel signal end
+	Kind    string              `json:"kind"` // start try ask refused drop begin held fail crash back got rerun upgrade done failed cancel signal end
 	Step    string              `json:"step,omitempty"`
 	Command string              `json:"command,omitempty"` // of an ask: activity, timer, wait_signal, signal, cancel_execution, result, workflow
 	Name    string              `json:"name,omitempty"`    // activity, signal, workflow, final state

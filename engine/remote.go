@@ -125,9 +125,9 @@ type runningTask struct {
 	what   string
 }
 
-// claimTasks takes due tasks while there are free slots: those of the worker's
-// queues, and those of the executions that it was told to run. Tasks that nobody began in time end with that; a
-// worker that cannot claim any ends them by itself, at once when it has made them.
+// claimTasks takes due tasks while there are free slots: those of the worker's queues, and those of the executions that it was
+// told to run. The loop calls it. The store also ends tasks that nobody began in time when tasks are claimed. When the time
+// of a task that this worker has made is up and nothing was claimed, sweepTasks has the store do so.
 func (w *worker) claimTasks() (more bool, err error) {
 	if w.stopping.Load() {
 		return false, nil

@@ -335,8 +335,8 @@ func (e *Engine) lettersAfter(ctx context.Context, x *backend.Execution, j entry
 	return ids, err
 }
 
-// runsOf are the runs whose steps have the names that they have in a journal, that of the latest: itself, and those that it
-// goes on from. A run that another one continued as new is none of them.
+// runsOf finds the runs that share the journal j of the latest run: the latest, and those whose entries were copied into it.
+// In these a step's name means the same step. A run that ended with continue_as_new has a journal of its own and is not among them.
 func (e *Engine) runsOf(ctx context.Context, x *backend.Execution, j entryList) (map[backend.RunKey]bool, error) {
 	first := x.RunNumber
 	if len(j) > 0 && j[0].is(entryStart) && j[0].value != nil {

@@ -79,7 +79,7 @@ func (x *execution) closeRows() [][]byte {
 	return x.rows
 }
 
-// turns are records of turns that have landed, for others.
+// turns keeps the records of turns that have landed; turn() uses them again.
 var turns = sync.Pool{New: func() any { return new(backend.Turn) }}
 
 // turn begins the record of the turn under way.
