@@ -76,15 +76,9 @@ func (x *execution) received() ([]carriedSignal, error) {
 	}
 	list := x.carried.Signals
 	for _, row := range append(rows, x.closeRows()...) {
-		reader := rowReader{data: row}
-		for {
-			var e entry
-			ok, err := reader.next(&e)
+		for e, err := range entriesOf(row) {
 			if err != nil {
 				return nil, err
-			}
-			if !ok {
-				break
 			}
 			if e.is(entrySignal) {
 				list = append(list, carriedSignal{string(e.name), json.RawMessage(e.value)})

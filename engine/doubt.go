@@ -105,22 +105,16 @@ const reconciled = 1000
 // reconcileExecutions drives the executions that the session owns and that are not held here.
 func (w *worker) reconcileExecutions() error {
 	w.doubts.executions.Store(false)
-	f := backend.Filter{Owner: w.session, Limit: reconciled}
-	for {
-		owned, err := w.store.List(w.ctx, f)
-		for i := 0; i < len(owned) && err == nil; i++ {
-			err = w.reconcileOne(owned[i].ID, nil)
+	for owned, err := range w.engine.each(w.ctx, backend.Filter{Owner: w.session, Limit: reconciled}) {
+		if err == nil {
+			err = w.reconcileOne(owned.ID, nil)
 		}
 		if err != nil {
 			w.doubts.executions.Store(true)
 			return err
 		}
-		if len(owned) < f.Limit {
-			return nil
-		}
-		last := &owned[len(owned)-1]
-		f.BeforeAt, f.BeforeID = last.Created, last.ID
 	}
+	return nil
 }
 
 // reconcileOne drives an execution that the session owned a moment ago, unless this worker holds it or is storing it. One that

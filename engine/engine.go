@@ -302,20 +302,5 @@ func retryRead(ctx context.Context, read func() error) error {
 	}
 }
 
-// journal reads all rows of a run.
-func (w *worker) journal(run backend.RunKey) (rows [][]byte, err error) {
-	err = retryRead(w.ctx, func() error {
-		rows = rows[:0]
-		return w.store.Journal(w.ctx, run, 0, func(r backend.Row) error {
-			if r.Number != int64(len(rows)) {
-				return fmt.Errorf("%w: row %d is missing", errRow, len(rows))
-			}
-			rows = append(rows, append([]byte(nil), r.Data...))
-			return nil
-		})
-	})
-	return rows, err
-}
-
 // encodeSources is how a program's sources are stored.
 func encodeSources(s *starlark.Sources) ([]byte, error) { return json.Marshal(s) }

@@ -109,15 +109,13 @@ type entryList []journalled
 // entries reads the journal of a run.
 func (e *Engine) entries(ctx context.Context, run backend.RunKey) (list entryList, err error) {
 	err = e.store.Journal(ctx, run, 0, func(r backend.Row) error {
-		reader := rowReader{data: bytes.Clone(r.Data)}
-		for {
-			j := journalled{row: r.Number, session: r.Session}
-			ok, err := reader.next(&j.entry)
-			if err != nil || !ok {
-				return err
+		for en, err := range entriesOf(bytes.Clone(r.Data)) {
+			if err != nil {
+				return inRow(r.Number, err)
 			}
-			list = append(list, j)
+			list = append(list, journalled{en, r.Number, r.Session})
 		}
+		return nil
 	})
 	return list, err
 }
