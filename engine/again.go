@@ -135,7 +135,7 @@ func (x *execution) waitsToTry() error {
 
 // toBeCancelled looks for a cancel in the mailbox.
 func (x *execution) toBeCancelled() bool {
-	m := x.posted(cancels)
+	m := x.inMail(cancels)
 	if m != nil {
 		x.cutFor(m)
 	}

@@ -63,7 +63,7 @@ func (x *execution) cutFirst() error {
 		x.cancelled, x.expired = x.expiredFailure(), true
 		return errCut
 	}
-	if m := x.posted(ends); m != nil {
+	if m := x.inMail(ends); m != nil {
 		x.cutFor(m)
 		return errCut
 	}
@@ -75,8 +75,8 @@ func (x *execution) outOfTime() bool {
 	return !x.rec.Expires.IsZero() && x.w.clock.until(x.rec.Expires.UnixMicro()) <= 0
 }
 
-// posted finds a message that has come and that nobody has looked at; nil when there is none of that kind.
-func (x *execution) posted(is func(*backend.Message) bool) *backend.Message {
+// inMail finds a message that has come and that no turn has looked at; nil when there is none of that kind.
+func (x *execution) inMail(is func(*backend.Message) bool) *backend.Message {
 	find := func(list []event) *backend.Message {
 		for i := range list {
 			if m := list[i].message; m != nil && is(m) {
@@ -98,7 +98,7 @@ func (x *execution) posted(is func(*backend.Message) bool) *backend.Message {
 // has its own clean-up; but a run that has not waited at all may be one of many that never do.
 func (x *execution) overtaken() (bool, error) {
 	waited := x.nextRow > 1
-	if m := x.posted(cancels); m != nil && !waited {
+	if m := x.inMail(cancels); m != nil && !waited {
 		x.cutFor(m)
 		return true, x.end(nil, scriptFailure(x.cancelled))
 	}
