@@ -87,15 +87,9 @@ func (x *execution) received() ([]carriedSignal, error) {
 	}
 	list := x.carried.Signals
 	for _, row := range append(rows, x.closeRows()...) {
-		reader := rowReader{data: row}
-		for {
-			var e entry
-			ok, err := reader.next(&e)
+		for e, err := range entriesOf(row) {
 			if err != nil {
 				return nil, err
-			}
-			if !ok {
-				break
 			}
 			if e.is(entrySignal) {
 				list = append(list, carriedSignal{string(e.name), json.RawMessage(e.value)})
@@ -140,8 +134,7 @@ func (x *execution) waitsToTry() error {
 		}
 		x.w.slots.give(x.slots)
 		x.slots = 0
-		x.w.engine.mailed.Store(true)
-		x.w.hint()
+		x.w.look()
 		if x.toBeCancelled() { // it came while the turn was on its way, which has heard the knock
 			return errCut
 		}
@@ -168,7 +161,7 @@ func (x *execution) waitsToTry() error {
 
 // toBeCancelled looks for a cancel in the mailbox.
 func (x *execution) toBeCancelled() bool {
-	m := x.posted(cancels)
+	m := x.inMail(cancels)
 	if m != nil {
 		x.cutFor(m)
 	}

@@ -30,8 +30,8 @@ type ahead struct {
 	outrun *outrun // on its way; nil: none
 	steps  int     // begun in the turn under way
 	landed int     // turns landed since the execution was claimed
-	row    int     // up to here the row under way, and up to lines its log lines, are of turns that are over
-	lines  int
+	row    int     // bytes of the row under way that earlier turns have written, while another turn was on its way
+	lines  int     // log lines, likewise
 }
 
 // mayRunAhead reports whether the turn under way need not have landed for what comes next.

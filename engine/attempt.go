@@ -158,17 +158,12 @@ func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
 	return x.attemptFailed(st, ev.failure)
 }
 
-// stepDone records the value of a step.
+// stepDone records the value of an activity.
 func (x *execution) stepDone(st *step, value []byte) starlark.Delivery {
-	id := st.cmd.Step
-	x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), value: value})
+	d := x.done(st, "", value)
 	x.concludeMemo(st, value)
-	x.steps.Delete(id)
-	if x.w.options.Observer != nil {
-		x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
-	}
 	x.spent(st)
-	return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: value}
+	return d
 }
 
 func (x *execution) expiredFailure() *activities.Failure {
@@ -196,18 +191,15 @@ func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 		return d, false
 	case st.cmd.Kind == starlark.StartChild:
 		x.beginChild(st)
-		x.put(&entry{kind: []byte(entryBegin), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun})
+		x.note(entryBegin, st, nil)
 		return d, false
 	case st.cmd.Kind != starlark.StartTimer:
 		st.asked = st.due
 		x.enqueue(st)
 		return d, false
 	}
-	x.steps.Delete(st.cmd.Step)
 	x.now = max(x.now, st.due)
-	x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(st.cmd.Step), value: []byte("null")})
-	x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: st.cmd.Step, Name: "sleep"})
-	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Value: []byte("null")}, true
+	return x.done(st, "", []byte("null")), true
 }
 
 // absorbTimeout gives up an attempt that ran out of time. Its context is cancelled, its
@@ -230,7 +222,7 @@ func (x *execution) attemptFailed(st *step, f *activities.Failure) (d starlark.D
 	case st.dropped:
 		return x.failed(st, cancelledFailure()), true
 	case x.w.cut.Load() && x.w.attempts.Err() != nil:
-		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun})
+		x.note(entryBack, st, nil)
 		x.enqueue(st)
 		return d, false
 	}
@@ -240,15 +232,20 @@ func (x *execution) attemptFailed(st *step, f *activities.Failure) (d starlark.D
 	if !again {
 		return x.failed(st, f), true
 	}
-	st.due = x.stamp() + delay.Microseconds()
-	x.put(&entry{kind: []byte(entryFail), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, failure: encodeFailure(f), retry: st.due})
+	x.retry(st, f, delay)
 	x.w.log.Info("attempt failed; another follows", "execution", x.rec.ID, "step", st.cmd.Step, "activity", st.cmd.Name, "attempt", st.begun, "failure", f.Error(), "retry", fromMicro(st.due))
+	return d, false
+}
+
+// retry records that an attempt of a step has failed, and that the next is due after a delay.
+func (x *execution) retry(st *step, f *activities.Failure, delay time.Duration) {
+	st.due = x.stamp() + delay.Microseconds()
+	x.note(entryFail, st, encodeFailure(f))
 	x.observe(Event{
-		Kind: AttemptFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: st.cmd.Name,
+		Kind: AttemptFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd),
 		Attempt: st.begun, Failure: f, Retry: fromMicro(st.due),
 	})
 	x.schedule(st)
-	return d, false
 }
 
 // failed records a step's final failure.
@@ -276,8 +273,14 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: scriptFailure(f)}
 }
 
-func cancelledFailure() *activities.Failure {
-	return &activities.Failure{Kind: "Cancelled", Message: "cancelled", NoRetry: true}
+func cancelledFailure() *activities.Failure { return cancelledFor(nil) }
+
+// cancelledFor is the failure of what was cancelled, with the reason that was given, if any.
+func cancelledFor(reason []byte) *activities.Failure {
+	if len(reason) == 0 {
+		return &activities.Failure{Kind: "Cancelled", Message: "cancelled", NoRetry: true}
+	}
+	return &activities.Failure{Kind: "Cancelled", Message: string(reason), NoRetry: true}
 }
 
 // absorbMessage takes an inbox message.
@@ -299,11 +302,7 @@ func (x *execution) absorbMessage(ev *event) (d starlark.Delivery, ok bool) {
 		if x.cancelled != nil {
 			return d, false
 		}
-		reason := string(m.Payload)
-		if reason == "" {
-			reason = "cancelled"
-		}
-		return x.cancel("", &activities.Failure{Kind: "Cancelled", Message: reason, NoRetry: true}), true
+		return x.cancel("", cancelledFor(m.Payload)), true
 	}
 	x.w.log.Warn("message of an unknown kind dropped", "execution", x.rec.ID, "kind", m.Kind)
 	return d, false

@@ -15,8 +15,8 @@ import (
 // execution is stored without it: a script may compute for long before its first step.
 const bearing = 20 * time.Millisecond
 
-// birth is what an execution still lacks that is not stored yet. Its script
-// runs, up to the end of its first turn: nothing has begun by then, and nobody is told of anything.
+// birth belongs to an execution that is not stored yet. Its script runs to the end of its first turn. Until
+// the execution is stored no attempt begins and no observer is told.
 type birth struct {
 	n      *backend.NewExecution
 	sent   atomic.Bool   // somebody writes it; who sets this does
@@ -30,15 +30,22 @@ type birth struct {
 func (b *birth) stored() bool { return b.r.err == nil && b.r.created.Existing == nil }
 
 // begin makes an execution that begins here, and waits until it is stored. When ctx ends first it may be stored all the same.
+// A worker that has ended begins nothing: nobody would wait for it.
 func (w *worker) begin(ctx context.Context, n *backend.NewExecution, slot bool) wrote {
-	w.creates(n.ID)
 	b := &birth{n: n, done: make(chan struct{})}
 	x := newExecution(w, backend.Claimed{Fresh: true, Execution: born(n, 0, w.session, time.Time{})})
 	x.birth = b
 	if slot {
 		x.slots = 1
 	}
+	w.mu.Lock()
+	if w.ended {
+		w.mu.Unlock()
+		return wrote{err: backend.ErrFenced}
+	}
+	w.creating[n.ID]++
 	w.wg.Go(x.drive)
+	w.mu.Unlock()
 	timer := time.NewTimer(bearing)
 	defer timer.Stop()
 	for {
@@ -46,29 +53,31 @@ func (w *worker) begin(ctx context.Context, n *backend.NewExecution, slot bool) 
 		case <-b.done:
 			return b.r
 		case <-timer.C:
-			go w.bear(x, b, nil)
+			w.bear(x, b, nil)
 		case <-ctx.Done():
-			go w.bear(x, b, nil) // it was asked for
+			w.bear(x, b, nil) // it was asked for
 			return wrote{err: ctx.Err()}
 		}
 	}
 }
 
-// bear stores an execution with the row of its first turn, nil when it has none yet, unless somebody else does.
-// It reports whether it did.
+// bear has the committer store an execution with the row of its first turn, nil when it has none yet, and does not wait.
+// It reports false, and does nothing, when that was asked for already.
 func (w *worker) bear(x *execution, b *birth, row []byte) bool {
 	if b.sent.Swap(true) {
 		return false
 	}
 	n := *b.n
 	n.First = row
-	b.r = w.committer.submit(context.Background(), &write{create: &n})
-	w.mu.Lock()
-	if b.stored() {
-		w.held[n.ID] = x
-	}
-	w.mu.Unlock()
-	w.decided(b)
+	w.committer.send(&write{create: &n, done: func(r wrote) {
+		b.r = r
+		w.mu.Lock()
+		if b.stored() {
+			w.held[n.ID] = x
+		}
+		w.mu.Unlock()
+		w.decided(b)
+	}})
 	return true
 }
 

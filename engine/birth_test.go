@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -200,4 +201,43 @@ func (s *refusing) Commit(ctx context.Context, b backend.Batch) (backend.Reply, 
 		return backend.Reply{}, err
 	}
 	return s.Store.Commit(ctx, b)
+}
+
+// closable is a store that nobody may use once it is closed.
+type closable struct {
+	backend.Store
+	closed, used atomic.Bool
+}
+
+func (s *closable) Program(ctx context.Context, digest string) (backend.Program, error) {
+	if s.closed.Load() {
+		s.used.Store(true)
+	}
+	return s.Store.Program(ctx, digest)
+}
+
+// A dispatch that comes as the worker ends begins nothing behind its back: the store may be closed by then.
+func TestNothingBeginsWhenTheWorkerHasEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, "def main():\n    sleep(1)\n")
+		digest := w.digestOf(e, "def main():\n    sleep(1)\n")
+		stop()
+		store := &closable{Store: w.store}
+		e, stop = w.engineOn(store, Options{})
+		worker := e.current()
+		stop()
+		store.closed.Store(true)
+		n := &backend.NewExecution{ID: "x", Workflow: "test", Digest: digest, Edition: 1, Function: "main", Input: []byte("[]"), Queue: "default", Claim: true}
+		if r := worker.begin(t.Context(), n, false); !errors.Is(r.err, backend.ErrFenced) {
+			t.Errorf("%v", r.err)
+		}
+		synctest.Wait()
+		if store.used.Load() {
+			t.Error("the store was used")
+		}
+		w.check()
+	})
 }

@@ -283,11 +283,8 @@ func (e *Engine) send(ctx context.Context, m backend.Message) error {
 	if err != nil {
 		return err
 	}
-	e.mailed.Store(true)
+	e.Look()
 	e.tellNow(ctx, backend.Hint{Executions: []string{m.Execution}})
-	if w := e.current(); w != nil {
-		w.hint()
-	}
 	if err := reply.Sent[0]; err != nil {
 		return fmt.Errorf("execution %s: %w", m.Execution, err)
 	}

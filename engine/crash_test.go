@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 )
 
@@ -87,13 +88,32 @@ def main(round = 0):
 
 const crashOthersWant = `[[0,1],[10,11],"over",2,"NotFound"]`
 
+// crashTries is a script that is tried again as a whole.
+const crashTries = `
+add = activity("add")
+def main():
+    begun = time.now()
+    print("try", info.run)
+    sleep("500ms")
+    slept = time.now() - begun
+    n = add(add(info.run, 1), 1)
+    defer(add, 1, 1)
+    if info.run < 3:
+        error("NotYet")
+    return [n, slept.milliseconds, begun == info.started_at]
+`
+
+const crashTriesWant = `[5,500,true]`
+
 // crashes are the scripts that are killed at every commit.
 var crashes = []struct {
 	name, script, want string
-	lines              int // of the last run
+	lines              int // of all runs
+	dispatch           DispatchOptions
 }{
-	{"steps", crashScript, crashWant, 3},
-	{"others", crashOthers, crashOthersWant, 2},
+	{"steps", crashScript, crashWant, 3, DispatchOptions{ID: "x"}},
+	{"others", crashOthers, crashOthersWant, 2, DispatchOptions{ID: "x"}},
+	{"tries", crashTries, crashTriesWant, 3, DispatchOptions{ID: "x", Retry: &activities.RetryPolicy{MaxAttempts: 3, InitialDelay: time.Second}}},
 }
 
 func TestCrashAtEveryCommit(t *testing.T) {
@@ -129,7 +149,7 @@ func crashAt(t *testing.T, which, at int, after, always bool) bool {
 	w.deploy(e, script)
 	started := make(chan error, 1)
 	go func() {
-		_, err := e.Dispatch(context.Background(), "test", Input{}, DispatchOptions{ID: "x"})
+		_, err := e.Dispatch(context.Background(), "test", Input{}, crashes[which].dispatch)
 		started <- err
 	}()
 	ended := make(chan struct{})
@@ -151,7 +171,7 @@ func crashAt(t *testing.T, which, at int, after, always bool) bool {
 	stop()
 	if died { // another process takes over when the session has lapsed
 		e, stop = w.engine(Options{ReplayAlways: always})
-		if _, err := e.Dispatch(context.Background(), "test", Input{}, DispatchOptions{ID: "x"}); err != nil {
+		if _, err := e.Dispatch(context.Background(), "test", Input{}, crashes[which].dispatch); err != nil {
 			t.Fatalf("commit %d: %v", at, err)
 		}
 		r := w.finish(e, "x")

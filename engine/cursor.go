@@ -382,13 +382,13 @@ func (x *execution) goLive() error {
 			x.keepChild(st)
 		case st.cmd.Kind == starlark.StartChild && st.due == 0 && !st.dropped:
 			x.beginChild(st)
-			x.put(&entry{kind: []byte(entryBegin), at: x.stamp(), step: []byte(id), attempt: st.begun})
+			x.note(entryBegin, st, nil)
 		case other(st.cmd.Kind) && st.due == 0 && !st.dropped && begins:
 			x.askOther(st)
 		case other(st.cmd.Kind) && st.due == 0 && !st.dropped: // its answer comes as a message
 		case st.running && unbegun:
 			st.running = false
-			x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: st.begun})
+			x.note(entryBack, st, nil)
 			if st.dropped {
 				x.post(event{kind: evDropped, run: x.rec.RunNumber, step: id})
 			} else {
@@ -445,7 +445,7 @@ func (x *execution) crashed(st *step) {
 	st.crashes++
 	x.w.options.Metrics.attempt(st.cmd.Name, AttemptCrashed, time.Time{})
 	if st.dropped {
-		x.put(&entry{kind: []byte(entryCrash), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun})
+		x.note(entryCrash, st, nil)
 		x.post(event{kind: evDropped, run: x.rec.RunNumber, step: st.cmd.Step})
 		return
 	}
@@ -462,7 +462,7 @@ func (x *execution) crashed(st *step) {
 	if failure == nil {
 		st.due = x.stamp() + st.retry.Delay(st.crashes, x.w.random()).Microseconds()
 	}
-	x.put(&entry{kind: []byte(entryCrash), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, retry: st.due})
+	x.note(entryCrash, st, nil)
 	if failure != nil {
 		x.post(event{kind: evFinal, run: x.rec.RunNumber, step: st.cmd.Step, failure: failure})
 		return

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/starlark"
 )
@@ -55,11 +54,7 @@ func (x *execution) cutFor(m *backend.Message) {
 	if x.cancelled != nil {
 		return
 	}
-	reason := string(m.Payload)
-	if reason == "" {
-		reason = "cancelled"
-	}
-	x.cancelled = &activities.Failure{Kind: "Cancelled", Message: reason, NoRetry: true}
+	x.cancelled = cancelledFor(m.Payload)
 }
 
 // cutFirst looks, before the script is replayed, for a message that ends the
@@ -69,7 +64,7 @@ func (x *execution) cutFirst() error {
 		x.cancelled, x.expired = x.expiredFailure(), true
 		return errCut
 	}
-	if m := x.posted(ends); m != nil {
+	if m := x.inMail(ends); m != nil {
 		x.cutFor(m)
 		return errCut
 	}
@@ -81,8 +76,8 @@ func (x *execution) outOfTime() bool {
 	return !x.rec.Expires.IsZero() && x.w.clock.until(x.rec.Expires.UnixMicro()) <= 0
 }
 
-// posted finds a message that has come and that nobody has looked at; nil when there is none of that kind.
-func (x *execution) posted(is func(*backend.Message) bool) *backend.Message {
+// inMail finds a message that has come and that no turn has looked at; nil when there is none of that kind.
+func (x *execution) inMail(is func(*backend.Message) bool) *backend.Message {
 	find := func(list []event) *backend.Message {
 		for i := range list {
 			if m := list[i].message; m != nil && is(m) {
@@ -104,7 +99,7 @@ func (x *execution) posted(is func(*backend.Message) bool) *backend.Message {
 // has its own clean-up; but a run that has not waited at all may be one of many that never do.
 func (x *execution) overtaken() (bool, error) {
 	waited := x.nextRow > 1
-	if m := x.posted(cancels); m != nil && !waited {
+	if m := x.inMail(cancels); m != nil && !waited {
 		x.cutFor(m)
 		return true, x.end(nil, scriptFailure(x.cancelled))
 	}

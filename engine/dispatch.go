@@ -127,8 +127,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 		r = w.begin(patient, n, slot)
 	} else {
 		r = w.committer.submit(patient, &write{create: n})
-		w.clear.Store(false)
-		w.hint()
+		w.newWork()
 	}
 	if fault := w.lastFault(); r.err != nil && errors.Is(r.err, patient.Err()) && ctx.Err() == nil && fault != nil {
 		return fmt.Errorf("execution %s was not acknowledged within %v and may still begin: %w", n.ID, patience, fault)

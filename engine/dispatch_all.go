@@ -47,8 +47,7 @@ func (e *Engine) DispatchAll(ctx context.Context, workflow string, jobs []Job) (
 		}
 		e.tellNow(ctx, hintOf(chunk))
 		if w := e.current(); w != nil {
-			w.clear.Store(false)
-			w.hint()
+			w.newWork()
 		}
 	}
 	return ids, nil

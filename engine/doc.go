@@ -30,8 +30,9 @@
 //
 // A row is a JSON array of entries. Those that the script asked for (ask,
 // refused, drop) must come again on replay, in order; those delivered to it
-// (done, failed, cancel, signal) are handed to it again, in order; the rest
-// (begin, fail, crash, back, got) is how attempts stand. A call that is
+// (done, failed, cancel, signal) are handed to it again, in order. Others say how
+// attempts stand (begin, held, fail, crash, back, got), and the rest what the run is: where it begins and ends (start, end), when an
+// attempt of the execution as a whole begins (try), what was copied (rerun), and a change of code (upgrade). A call that is
 // refused (wrong arguments, a name that cannot be stored) is an entry, too, because the
 // registry of the process that replays may be another one. An attempt found begun without an
 // outcome when the replay ends died with its process: that is a crash, counted
@@ -128,11 +129,19 @@
 //	Engine.Run            the caller's; owns the worker
 //	worker.loop           Run's own goroutine: claims, inboxes, dead neighbours, sweep
 //	worker.heartbeat      worker.wg; ends with worker.ctx
-//	committer.run         worker.wg; ends with worker.ctx; one more than there are transactions in flight
+//	worker.watchVersion   likewise, where the store tells of changes
+//	worker.retain         likewise, where the worker claims: removes what ended long ago
+//	committer.run         likewise; one more than there are transactions in flight
 //	execution.drive       worker.wg; ends when the execution ends, is released or lost
+//	worker.runTask        worker.wg; ends when the task's outcome is written, or given up
 //	branches of a script  starlark.Program.Run waits for them
+//	Engine.hearing        who has called listen waits for it when he is done: the worker, or those who wait
+//	Engine.sendHints      ends when no hint is left; Run waits for it (flush), as short programs do, unless nobody hears
 //	merger.run            ends when nobody waits for what it asks
 //	activity bodies       nobody waits for one that ignores its context; it is counted (strays)
+//
+// Timers post into a mailbox and nothing else. Whoever has the committer store an execution does not wait for it: the
+// committer's goroutine does what follows (bear).
 //
 // Two contexts: Run's ends the taking of work, worker.ctx ends work itself.
 package engine

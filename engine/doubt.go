@@ -105,26 +105,21 @@ const reconciled = 1000
 // reconcileExecutions drives the executions that the session owns and that are not held here.
 func (w *worker) reconcileExecutions() error {
 	w.doubts.executions.Store(false)
-	f := backend.Filter{Owner: w.session, Limit: reconciled}
-	for {
-		owned, err := w.store.List(w.ctx, f)
-		for i := 0; i < len(owned) && err == nil; i++ {
-			err = w.reconcileOne(owned[i].ID, nil)
+	for owned, err := range w.engine.each(w.ctx, backend.Filter{Owner: w.session, Limit: reconciled}) {
+		if err == nil {
+			err = w.reconcileOne(owned.ID, nil)
 		}
 		if err != nil {
 			w.doubts.executions.Store(true)
 			return err
 		}
-		if len(owned) < f.Limit {
-			return nil
-		}
-		last := &owned[len(owned)-1]
-		f.BeforeAt, f.BeforeID = last.Created, last.ID
 	}
+	return nil
 }
 
-// reconcileOne drives an execution that the session owned a moment ago, unless it is seen to
-// here. About one that is leaving this cannot be said before it has left: left is who was.
+// reconcileOne drives an execution that the session owned a moment ago, unless this worker holds it or is storing it. One that
+// is leaving may be owned because its last turn has not landed yet. It is noted, and the loop calls again with it as
+// left: when it has gone and the session still owns the execution, nobody holds it.
 func (w *worker) reconcileOne(id string, left *execution) error {
 	w.mu.Lock()
 	x, held := w.held[id]
@@ -143,7 +138,7 @@ func (w *worker) reconcileOne(id string, left *execution) error {
 		rec, err := w.store.Execution(w.ctx, id)
 		if err == nil && rec.Owner == w.session {
 			w.log.Info("the reply of a claim was lost: execution found by its owner", "execution", id)
-			w.engine.mailed.Store(true) // for its inbox
+			w.engine.mailed.Store(true) // for its inbox: the loop, which calls this, looks at once
 			w.take(backend.Claimed{Execution: rec}, w.slots.tryTake())
 		} else if err != nil && !errors.Is(err, backend.ErrNotFound) {
 			w.doubts.executions.Store(true)
@@ -153,14 +148,7 @@ func (w *worker) reconcileOne(id string, left *execution) error {
 	return nil
 }
 
-// creates notes that an execution is on its way into the store, which gives it to this session.
-func (w *worker) creates(id string) {
-	w.mu.Lock()
-	w.creating[id]++
-	w.mu.Unlock()
-}
-
-// created notes that it has arrived, or has failed to.
+// created notes that an execution which was on its way into the store has arrived, or has failed to.
 func (w *worker) created(id string) {
 	w.mu.Lock()
 	if w.creating[id]--; w.creating[id] <= 0 {

@@ -53,7 +53,7 @@ type Engine struct {
 	wakeups  wakeups
 	looks    merger[string, looked]
 	makes    merger[backend.NewExecution, madeOne]
-	mailed   atomic.Bool // a message was sent from this process
+	mailed   atomic.Bool // the worker is to look at its inboxes and for tasks; see look
 	heavy    sync.Map    // of what a large value was warned: see weigh
 	watched  atomic.Bool // an execution of this process has watched another one's end
 
@@ -300,21 +300,6 @@ func retryRead(ctx context.Context, read func() error) error {
 			return errLost
 		}
 	}
-}
-
-// journal reads all rows of a run.
-func (w *worker) journal(run backend.RunKey) (rows [][]byte, err error) {
-	err = retryRead(w.ctx, func() error {
-		rows = rows[:0]
-		return w.store.Journal(w.ctx, run, 0, func(r backend.Row) error {
-			if r.Number != int64(len(rows)) {
-				return fmt.Errorf("%w: row %d is missing", errRow, len(rows))
-			}
-			rows = append(rows, append([]byte(nil), r.Data...))
-			return nil
-		})
-	})
-	return rows, err
 }
 
 // encodeSources is how a program's sources are stored.

@@ -20,7 +20,7 @@ var (
 	ErrNoStep = errors.New("no such step")
 	// ErrUnfinished is what Result returns of an execution that has not ended.
 	ErrUnfinished = errors.New("execution has not ended")
-	// ErrStopped is what waiters get when the engine stops.
+	// ErrStopped is what Run returns after Kill.
 	ErrStopped = errors.New("engine has stopped")
 )
 

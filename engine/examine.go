@@ -34,24 +34,16 @@ func (e *Engine) Examine(ctx context.Context, tell func(Problem) error) (executi
 	if err := e.examinePrograms(ctx, tell); err != nil {
 		return 0, err
 	}
-	f := backend.Filter{Limit: examinedExecutions}
-	for {
-		page, err := e.store.List(ctx, f)
+	for x, err := range e.each(ctx, backend.Filter{Limit: examinedExecutions}) {
+		if err == nil {
+			err = e.examine(ctx, x, tell)
+		}
 		if err != nil {
 			return executions, err
 		}
-		for i := range page {
-			if err := e.examine(ctx, &page[i], tell); err != nil {
-				return executions, err
-			}
-			executions++
-		}
-		if len(page) < f.Limit {
-			return executions, nil
-		}
-		last := &page[len(page)-1]
-		f.BeforeAt, f.BeforeID = last.Created, last.ID
+		executions++
 	}
+	return executions, nil
 }
 
 func (e *Engine) examinePrograms(ctx context.Context, tell func(Problem) error) error {

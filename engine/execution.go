@@ -246,7 +246,7 @@ func (x *execution) options(maxSteps uint64, maxValue int) *starlark.Options {
 	}
 }
 
-// origin is the run in which the steps were first asked for, "" when it is this one.
+// origin names the run on which the script's random numbers depend: of a rerun the one whose journal was copied first. "" is this run.
 func (x *execution) origin() string {
 	if o := x.carried.Origin; o != nil {
 		return starlark.Origin(o.ID, o.Run)
@@ -450,7 +450,7 @@ func (x *execution) stuck(cause error) (again bool) {
 		x.keep(&x.consumed[i])
 	}
 	for _, id := range x.attempts.Keys() {
-		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: x.attempts.At(id).number})
+		x.handedBack(x.attempts.At(id))
 		x.attempts.Delete(id)
 		x.slots++
 	}

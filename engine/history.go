@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +29,7 @@ type History struct {
 type Entry struct {
 	Row     int64               `json:"row"`
 	At      time.Time           `json:"at"`
-	Kind    string              `json:"kind"` // start ask refused drop begin fail crash back got done failed cancel signal end
+	Kind    string              `json:"kind"` // start try ask refused drop begin held fail crash back got rerun upgrade done failed cancel signal end
 	Step    string              `json:"step,omitempty"`
 	Command string              `json:"command,omitempty"` // of an ask: activity, timer, wait_signal, signal, cancel_execution, result, workflow
 	Name    string              `json:"name,omitempty"`    // activity, signal, workflow, final state
@@ -84,21 +85,16 @@ func (e *Engine) History(ctx context.Context, id string) (History, error) {
 	h := History{Execution: x, Entries: []Entry{}, Steps: []Step{}}
 	var at int64
 	err = e.store.Journal(ctx, x.run, 0, func(r backend.Row) error {
-		reader := rowReader{data: append([]byte(nil), r.Data...)}
-		for {
-			var j entry
-			ok, err := reader.next(&j)
+		for j, err := range entriesOf(bytes.Clone(r.Data)) {
 			if err != nil {
 				return inRow(r.Number, err)
-			}
-			if !ok {
-				return nil
 			}
 			if j.at != 0 {
 				at = j.at
 			}
 			h.Entries = append(h.Entries, j.public(r.Number, at))
 		}
+		return nil
 	})
 	if errors.Is(err, errRow) {
 		h.Damaged, err = err.Error(), nil

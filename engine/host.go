@@ -258,7 +258,7 @@ func (x *execution) absorbLate(st *step) (d starlark.Delivery, ok bool) {
 // taskLater makes the next attempt of a step that was asked for earlier a task.
 func (x *execution) taskLater(st *step) {
 	x.beginTask(st)
-	x.put(&entry{kind: []byte(entryBegin), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, task: 1})
+	x.note(entryBegin, st, nil)
 }
 
 // drop cancels a step: a running attempt is told and awaited, anything else ends at once.
@@ -462,8 +462,7 @@ func (x *execution) release() error {
 		return err
 	case r.kept && !x.w.cut.Load():
 		x.evict.Store(false)
-		x.w.engine.mailed.Store(true)
-		x.w.hint()
+		x.w.look()
 		if x.hasMail() { // it came while the turn was on its way, which has heard the knock
 			return nil
 		}
@@ -480,7 +479,7 @@ func (x *execution) handBack() error {
 		a.stop()
 		a.giveUp()
 		x.w.options.Metrics.attempt(a.Identity.Activity, AttemptReturned, a.measured)
-		x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(id), attempt: a.number})
+		x.handedBack(a)
 		if st := x.steps.At(id); st != nil {
 			st.running = false
 			st.begun = a.number

@@ -83,11 +83,7 @@ func (x *execution) absorbMemo(st *step, m *backend.Message) (d starlark.Deliver
 	case st.memo == "" || st.held || st.dropped:
 		return d, false
 	case m.Name == backend.Hit:
-		id := st.cmd.Step
-		x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), name: []byte(backend.Hit), value: m.Payload})
-		x.steps.Delete(id)
-		x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: st.cmd.Name})
-		return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: m.Payload}, true
+		return x.done(st, backend.Hit, m.Payload), true
 	}
 	st.held, st.asked = true, x.stamp()
 	x.put(&entry{kind: []byte(entryHeld), at: st.asked, step: []byte(st.cmd.Step)})

@@ -163,9 +163,8 @@ func (e *Engine) heard(h *backend.Hint) {
 		if !h.Due.IsZero() {
 			w.dues.add(h.Due.UnixMicro())
 		}
-		w.clear.Store(false)
-		e.mailed.Store(true)
-		w.hint()
+		w.newWork()
+		w.look()
 	}
 }
 

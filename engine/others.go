@@ -174,7 +174,7 @@ func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bo
 	switch m.Name {
 	case backend.Closed:
 		if st.cmd.Kind == starlark.CancelOther {
-			return x.answered(st, []byte("null")), true
+			return x.done(st, "", []byte("null")), true
 		}
 		return x.failed(st, &activities.Failure{Kind: "Closed", Message: fmt.Sprintf("execution %s has ended", id), NoRetry: true}), true
 	case backend.NotFound:
@@ -184,23 +184,14 @@ func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bo
 			Kind: "ChildFailed", Message: fmt.Sprintf("the id %s belongs to another execution", st.childID(st.begun)), NoRetry: true,
 		}), true
 	}
-	return x.answered(st, []byte("null")), true
-}
-
-// answered records a step's value.
-func (x *execution) answered(st *step, value []byte) starlark.Delivery {
-	id := st.cmd.Step
-	x.put(&entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), value: value})
-	x.steps.Delete(id)
-	x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: stepName(&st.cmd)})
-	return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: value}
+	return x.done(st, "", []byte("null")), true
 }
 
 // absorbEnd takes the end of a child or of an execution that is watched.
 func (x *execution) absorbEnd(st *step, m *backend.Message) (d starlark.Delivery, ok bool) {
 	state := backend.State(m.Name)
 	if state == backend.Completed {
-		return x.answered(st, m.Payload), true
+		return x.done(st, "", m.Payload), true
 	}
 	id := st.cmd.Target
 	if st.cmd.Kind == starlark.StartChild {
@@ -236,13 +227,7 @@ func (x *execution) absorbEnd(st *step, m *backend.Message) (d starlark.Delivery
 	if !again || state == backend.Cancelled {
 		return x.failed(st, f), true
 	}
-	st.due = x.stamp() + delay.Microseconds()
-	x.put(&entry{kind: []byte(entryFail), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, failure: encodeFailure(f), retry: st.due})
-	x.observe(Event{
-		Kind: AttemptFailed, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd),
-		Attempt: st.begun, Failure: f, Retry: fromMicro(st.due),
-	})
-	x.schedule(st)
+	x.retry(st, f, delay)
 	return d, false
 }
 

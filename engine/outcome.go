@@ -8,7 +8,7 @@ import (
 	"github.com/senpuki/senpuki/activities"
 )
 
-// outcome is how an attempt ended whose body has returned.
+// outcome says how an attempt ended, once its code has returned: f is its failure, dropped that the script had cancelled the step.
 func (w *worker) outcome(f *activities.Failure, dropped bool) AttemptOutcome {
 	switch {
 	case f == nil:

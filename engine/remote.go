@@ -126,9 +126,9 @@ type runningTask struct {
 	what   string
 }
 
-// claimTasks takes due tasks while there are free slots: those of the worker's
-// queues, and those of the executions that it was told to run. Tasks that nobody began in time end with that; a
-// worker that cannot claim any ends them by itself, at once when it has made them.
+// claimTasks takes due tasks while there are free slots: those of the worker's queues, and those of the executions that it was
+// told to run. The loop calls it. The store also ends tasks that nobody began in time when tasks are claimed. When the time
+// of a task that this worker has made is up and nothing was claimed, sweepTasks has the store do so.
 func (w *worker) claimTasks() (more bool, err error) {
 	if w.stopping.Load() {
 		return false, nil
@@ -205,8 +205,7 @@ func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
 // slotFreed makes the loop claim tasks that had to wait for a slot.
 func (w *worker) slotFreed() {
 	if w.sharing.behind.Load() != noBacklog {
-		w.engine.mailed.Store(true)
-		w.hint()
+		w.look()
 	}
 }
 
@@ -229,8 +228,7 @@ func (w *worker) runTask(k *backend.Task) {
 			w.mu.Lock()
 			delete(w.tasks, k.Key)
 			w.mu.Unlock()
-			w.engine.mailed.Store(true)
-			w.hint()
+			w.look()
 		}()
 		if w.cut.Load() && ctx.Err() != nil { // handed back: it counts as nothing
 			w.committer.submit(context.Background(), &write{back: k.Key})

@@ -86,15 +86,14 @@ func (e *Engine) rerun(ctx context.Context, id string, o RerunOptions, fork bool
 	if err := e.store.Rerun(ctx, r); err != nil {
 		return "", err
 	}
-	e.mailed.Store(true)
+	e.Look()
 	queue := x.Queue
 	if o.Queue != "" {
 		queue = o.Queue
 	}
 	e.tellNow(ctx, backend.Hint{Queues: []string{queue}})
 	if w := e.current(); w != nil {
-		w.clear.Store(false)
-		w.hint()
+		w.newWork()
 	}
 	if o.ID != "" {
 		return o.ID, nil
@@ -115,15 +114,13 @@ type entryList []journalled
 // entries reads the journal of a run.
 func (e *Engine) entries(ctx context.Context, run backend.RunKey) (list entryList, err error) {
 	err = e.store.Journal(ctx, run, 0, func(r backend.Row) error {
-		reader := rowReader{data: bytes.Clone(r.Data)}
-		for {
-			j := journalled{row: r.Number, session: r.Session}
-			ok, err := reader.next(&j.entry)
-			if err != nil || !ok {
-				return err
+		for en, err := range entriesOf(bytes.Clone(r.Data)) {
+			if err != nil {
+				return inRow(r.Number, err)
 			}
-			list = append(list, j)
+			list = append(list, journalled{en, r.Number, r.Session})
 		}
+		return nil
 	})
 	return list, err
 }
@@ -456,8 +453,8 @@ func (e *Engine) lettersAfter(ctx context.Context, x *backend.Execution, j entry
 	return ids, err
 }
 
-// runsOf are the runs whose steps have the names that they have in a journal, that of the latest: itself, and those that it
-// goes on from. A run that another one continued as new is none of them.
+// runsOf finds the runs that share the journal j of the latest run: the latest, and those whose entries were copied into it.
+// In these a step's name means the same step. A run that ended with continue_as_new has a journal of its own and is not among them.
 func (e *Engine) runsOf(ctx context.Context, x *backend.Execution, j entryList) (map[backend.RunKey]bool, error) {
 	first := x.RunNumber
 	if len(j) > 0 && j[0].is(entryStart) && j[0].value != nil {

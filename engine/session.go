@@ -193,7 +193,7 @@ func (w *worker) compare(database, before time.Time) {
 	}
 }
 
-// watch is what this worker knows of another session.
+// watched is what this worker knows of another session.
 type watched struct {
 	beat  int64
 	since time.Time // when the counter was last seen to change, on our own clock

@@ -60,9 +60,9 @@ func (w *worker) meet(sessions []backend.Session) {
 	}
 }
 
-// madeUp reports whether a script has computed the name of an activity that nobody has. What it says in so many words was looked
-// for when it was loaded. Whoever began the execution and runs it is told at once, as of a name that is misspelt; elsewhere, and in
-// an execution that goes on after its process has ended, such a step waits for a worker that has the activity.
+// madeUp reports whether the call of an activity that this process does not have is to be refused, as a misspelt name. It is when
+// the script has computed the name (a name in its text was looked up when it was loaded), when no live worker has such
+// an activity, and when the execution was begun by this process, which runs it. In all other cases the step waits for a worker.
 func (x *execution) madeUp(name string) bool {
 	if !x.firstborn || !x.w.engine.isAdopted(x.rec.ID) || slices.ContainsFunc(x.prog.Calls(), func(c starlark.Call) bool { return c.Declaration && c.Activity == name }) {
 		return false

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/starlark"
 )
 
 // maxRow is the size at which a turn goes on in another row of the same transaction.
@@ -27,6 +28,35 @@ func (x *execution) put(e *entry) {
 		x.turnAt = x.w.options.clock()
 	}
 	x.row = e.append(x.row)
+}
+
+// note journals how the newest attempt of a step stands.
+func (x *execution) note(kind string, st *step, failure []byte) {
+	e := entry{kind: []byte(kind), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, failure: failure, retry: st.due}
+	if kind == entryBegin && st.remote {
+		e.task = 1
+	}
+	x.put(&e)
+}
+
+// handedBack journals that an attempt which runs here counts as nothing.
+func (x *execution) handedBack(a *attempt) {
+	x.put(&entry{kind: []byte(entryBack), at: x.stamp(), step: []byte(a.Identity.Step), attempt: a.number})
+}
+
+// done journals the value of a step, and of a shared result that another step computed it (backend.Hit). The step is over.
+func (x *execution) done(st *step, name string, value []byte) starlark.Delivery {
+	id := st.cmd.Step
+	e := entry{kind: []byte(entryDone), at: x.stamp(), step: []byte(id), value: value}
+	if name != "" {
+		e.name = []byte(name)
+	}
+	x.put(&e)
+	x.steps.Delete(id)
+	if x.w.options.Observer != nil {
+		x.observe(Event{Kind: StepDone, Execution: x.rec.ID, Step: id, Name: stepName(&st.cmd)})
+	}
+	return starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: value}
 }
 
 // stamp is the time of a new entry: database time, never before the entry last delivered.
@@ -49,7 +79,7 @@ func (x *execution) closeRows() [][]byte {
 	return x.rows
 }
 
-// turns are records of turns that have landed, for others.
+// turns keeps the records of turns that have landed; turn() uses them again.
 var turns = sync.Pool{New: func() any { return new(backend.Turn) }}
 
 // turn begins the record of the turn under way.
@@ -161,7 +191,7 @@ func (x *execution) refusedTurn(t *backend.Turn, err error) error {
 // executions, or to the inbox of its own.
 func (x *execution) told(t *backend.Turn) {
 	if len(t.Children) > 0 {
-		x.w.clear.Store(false)
+		x.w.newWork()
 		for i := range t.Children {
 			x.w.engine.adoptWith(x.rec.ID, t.Children[i].ID)
 		}
@@ -173,8 +203,7 @@ func (x *execution) told(t *backend.Turn) {
 	if len(t.Watches) > 0 {
 		x.w.engine.watched.Store(true)
 	}
-	x.w.engine.mailed.Store(true)
-	x.w.hint()
+	x.w.look()
 }
 
 // keepChild looks after a child that a resumed execution waits for.

@@ -140,26 +140,19 @@ func (x *execution) replayOn(prog *starlark.Program, maxSteps uint64, maxValue i
 // code, and tells of each. An error of tell ends it.
 func (e *Engine) ReplayRunning(ctx context.Context, workflow, digest string, tell func(Verdict) error) error {
 	f := backend.Filter{Workflow: workflow, States: []backend.State{backend.Pending, backend.Running}, Limit: 1000}
-	for {
-		page, err := e.store.List(ctx, f)
+	for rec, err := range e.each(ctx, f) {
 		if err != nil {
 			return err
 		}
-		for _, rec := range page {
-			v, err := e.prove(ctx, rec, digest)
-			if err == nil {
-				err = tell(v)
-			}
-			if err != nil {
-				return err
-			}
+		v, err := e.prove(ctx, *rec, digest)
+		if err == nil {
+			err = tell(v)
 		}
-		if len(page) < f.Limit {
-			return nil
+		if err != nil {
+			return err
 		}
-		last := page[len(page)-1]
-		f.BeforeAt, f.BeforeID = last.Created, last.ID
 	}
+	return nil
 }
 
 // IncompatibleError says which running executions new code does not fit.
@@ -197,18 +190,6 @@ func (e *Engine) compatible(ctx context.Context, deployments []backend.Deploymen
 		}
 	}
 	return nil
-}
-
-// journalRows reads the journal of a run.
-func (e *Engine) journalRows(ctx context.Context, run backend.RunKey) (rows [][]byte, err error) {
-	err = e.store.Journal(ctx, run, 0, func(r backend.Row) error {
-		if r.Number != int64(len(rows)) {
-			return fmt.Errorf("%w: row %d is missing", errRow, len(rows))
-		}
-		rows = append(rows, append([]byte(nil), r.Data...))
-		return nil
-	})
-	return rows, err
 }
 
 // upgradePatience is how long Upgrade waits for the owner of an execution.

@@ -42,14 +42,15 @@ type worker struct {
 	bodies bodies        // of activities that run here
 	beats  atomic.Int64  // heartbeats
 	pass   atomic.Int64  // number of the newest look at the inboxes
-	clear  atomic.Bool   // the last claim left no backlog
+	clear  atomic.Bool   // the last claim left no backlog, and nothing new is known of; see newWork
 
-	mu       sync.Mutex // guards held, again, creating and tasks
+	mu       sync.Mutex // guards held, again, creating, tasks and ended
 	held     map[string]*execution
 	most     int                        // entries that held has had
 	again    map[string]backend.Claimed // claimed while their former selves are leaving
 	creating map[string]int             // executions on their way into the store that it gives to this session
 	tasks    map[int64]*runningTask     // of other executions
+	ended    bool                       // nothing is begun any more: run waits for what was
 	wg       sync.WaitGroup             // executions and loops
 
 	skewed    bool                          // this machine's clock is far off; owned by the heartbeat
@@ -125,12 +126,25 @@ func (w *worker) lastFault() error {
 	return nil
 }
 
-// hint makes the loop look around now.
+// hint makes the loop go round now: it claims what it has room for, and ends when it is to end.
 func (w *worker) hint() {
 	select {
 	case w.hints <- struct{}{}:
 	default:
 	}
+}
+
+// look makes the loop look at the inboxes of what is held, and for tasks: something may have come.
+func (w *worker) look() {
+	w.engine.mailed.Store(true)
+	w.hint()
+}
+
+// newWork makes the loop claim, because an execution waits in a queue. One that is dispatched here in the
+// meantime does not overtake it: it is stored and claimed as others are (mayKeep).
+func (w *worker) newWork() {
+	w.clear.Store(false)
+	w.hint()
 }
 
 // lose drops everything: the session was revoked, or cannot be relied on any more. It is
@@ -159,6 +173,9 @@ func (w *worker) run(ctx context.Context) bool {
 		w.drain()
 	}
 	w.cancel()
+	w.mu.Lock()
+	w.ended = true
+	w.mu.Unlock()
 	w.wg.Wait()
 	if w.lost.Load() {
 		w.revokeSelf()
@@ -293,8 +310,7 @@ func (w *worker) watchVersion(v backend.Versioner) {
 				foreign, interval = looked, versionInterval
 			}
 			last, ours = now, own
-			w.engine.mailed.Store(true)
-			w.hint()
+			w.look()
 		}
 	}
 }
