@@ -99,9 +99,10 @@ func (x *execution) received() ([]carriedSignal, error) {
 // later attempt of the execution as a whole after that between the two. 0: now, or it has begun.
 func (x *execution) notBefore() int64 {
 	switch t := x.carried.Tried; {
-	case t != nil && x.nextRow == 1:
+	case !x.unbegun:
+	case t != nil:
 		return t.Due
-	case x.extra != nil && x.nextRow == 0 && x.rec.RunNumber == 1:
+	case x.extra != nil && x.rec.RunNumber == 1:
 		return x.extra.NotBefore
 	}
 	return 0
@@ -112,8 +113,8 @@ func (x *execution) notBefore() int64 {
 func (x *execution) waitsToTry() error {
 	due := x.notBefore()
 	for due > 0 && x.w.clock.until(due) > 0 {
-		if x.toBeCancelled() {
-			return errCut
+		if err := x.called(); err != nil {
+			return err
 		}
 		turn := x.turn(backend.Release)
 		turn.Due = fromMicro(due)
@@ -132,8 +133,8 @@ func (x *execution) waitsToTry() error {
 		x.slots = 0
 		x.w.engine.mailed.Store(true)
 		x.w.hint()
-		if x.toBeCancelled() { // it came while the turn was on its way, which has heard the knock
-			return errCut
+		if err := x.called(); err != nil { // it came while the turn was on its way, which has heard the knock
+			return err
 		}
 		timer := time.NewTimer(x.w.clock.until(due))
 		select {
@@ -152,17 +153,16 @@ func (x *execution) waitsToTry() error {
 	return nil
 }
 
-// toBeCancelled looks for a cancel in the mailbox.
-func (x *execution) toBeCancelled() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for i := range x.mail {
-		if m := x.mail[i].message; m != nil && m.Kind == backend.Cancel {
-			x.cutFor(m)
-			return true
-		}
+// called looks in the mailbox for a cancel, and for other code that somebody asks for: neither waits for the script.
+func (x *execution) called() error {
+	if m := x.inMail(func(m *backend.Message) bool { return m.Kind == backend.Cancel }); m != nil {
+		x.cutFor(m)
+		return errCut
 	}
-	return false
+	if x.inMail(upgrades) != nil {
+		return errRestart
+	}
+	return nil
 }
 
 // Tries tells how an execution that is tried again as a whole stands.

@@ -55,13 +55,9 @@ func (x *execution) cutFirst() error {
 		x.cancelled, x.expired = x.expiredFailure(), true
 		return errCut
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for i := range x.mail {
-		if m := x.mail[i].message; m != nil && ends(m) {
-			x.cutFor(m)
-			return errCut
-		}
+	if m := x.inMail(ends); m != nil {
+		x.cutFor(m)
+		return errCut
 	}
 	return nil
 }
