@@ -59,7 +59,7 @@ func (x *execution) tryAgain(f *starlark.Failure) (again bool, err error) {
 	if !again || !x.rec.Expires.IsZero() && due >= x.rec.Expires.UnixMicro() {
 		return false, nil
 	}
-	take := carried{Input: x.carried.Input, Tried: &tried{attempt + 1, due, failure}}
+	take := carried{Input: x.carried.Input, Shown: x.carried.Shown, Tried: &tried{attempt + 1, due, failure}}
 	if take.Signals, err = x.received(); err != nil {
 		return false, err
 	}
