@@ -69,7 +69,7 @@ func (x *execution) tryAgain(f *starlark.Failure) (again bool, err error) {
 	if !again || !x.rec.Expires.IsZero() && due >= x.rec.Expires.UnixMicro() {
 		return false, nil
 	}
-	take := carried{Input: x.carried.Input, Tried: &tried{attempt + 1, due, failure}}
+	take := carried{Input: x.carried.Input, Shown: x.carried.Shown, Tried: &tried{attempt + 1, due, failure}}
 	if take.Signals, err = x.received(); err != nil {
 		return false, err
 	}
@@ -103,9 +103,10 @@ func (x *execution) received() ([]carriedSignal, error) {
 // later attempt of the execution as a whole after that between the two. 0: now, or it has begun.
 func (x *execution) notBefore() int64 {
 	switch t := x.carried.Tried; {
-	case t != nil && x.live:
+	case !x.unbegun:
+	case t != nil:
 		return t.Due
-	case x.extra != nil && x.nextRow == 0 && x.rec.RunNumber == 1:
+	case x.extra != nil && x.rec.RunNumber == 1:
 		return x.extra.NotBefore
 	}
 	return 0
@@ -116,8 +117,8 @@ func (x *execution) notBefore() int64 {
 func (x *execution) waitsToTry() error {
 	due := x.notBefore()
 	for due > 0 && x.w.clock.until(due) > 0 {
-		if x.toBeCancelled() {
-			return errCut
+		if err := x.called(); err != nil {
+			return err
 		}
 		turn := x.turn(backend.Release)
 		turn.Due = fromMicro(due)
@@ -135,8 +136,8 @@ func (x *execution) waitsToTry() error {
 		x.w.slots.give(x.slots)
 		x.slots = 0
 		x.w.look()
-		if x.toBeCancelled() { // it came while the turn was on its way, which has heard the knock
-			return errCut
+		if err := x.called(); err != nil { // it came while the turn was on its way, which has heard the knock
+			return err
 		}
 		timer := time.NewTimer(x.w.clock.until(due))
 		select {
@@ -152,20 +153,23 @@ func (x *execution) waitsToTry() error {
 			x.begin()
 		}
 	}
-	if x.carried.Tried != nil && x.live {
+	if x.carried.Tried != nil && x.unbegun {
 		x.started = x.stamp()
 		x.put(&entry{kind: []byte(entryTry), at: x.started})
 	}
 	return nil
 }
 
-// toBeCancelled looks for a cancel in the mailbox.
-func (x *execution) toBeCancelled() bool {
-	m := x.inMail(cancels)
-	if m != nil {
+// called looks in the mailbox for a cancel, and for other code that somebody asks for: neither waits for the script.
+func (x *execution) called() error {
+	if m := x.inMail(cancels); m != nil {
 		x.cutFor(m)
+		return errCut
 	}
-	return m != nil
+	if x.inMail(upgrades) != nil {
+		return errRestart
+	}
+	return nil
 }
 
 // Tries tells how an execution that is tried again as a whole stands.

@@ -166,3 +166,28 @@ def main():
 		}
 	}
 }
+
+// Each attempt begins with the state and the counters that its run was begun with.
+func TestWhatAContinuedRunTookOverIsThereForEachAttempt(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(Options{ReplayAlways: always})
+			w.deploy(e, `
+def main(first = True):
+    n = counter("runs").add()
+    if first:
+        state.set("kept", "s")
+        continue_as_new(first = False)
+    if info.run < 4:
+        error("NotYet", "run %d" % info.run)
+    return [info.run, state.get("kept"), n]
+`)
+			id := w.dispatch(e, Input{}, DispatchOptions{Retry: &activities.RetryPolicy{MaxAttempts: 3, InitialDelay: time.Second}})
+			want(t, w.finish(e, id), `[4,"s",2]`)
+			stop()
+			w.check()
+		})
+	}
+}

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,4 +117,105 @@ def main():
 			})
 		})
 	}
+}
+
+// An execution that is stuck and has messages heeds what needs no script while it waits for its next try.
+func TestWhatIsStuckIsNotDeaf(t *testing.T) {
+	t.Parallel()
+	repaired := strings.Replace(stuckOnSignal, "range(1000000)", "range(1)", 1)
+	for name, c := range map[string]struct {
+		do   func(t *testing.T, w *world, e *Engine, id string, stop func())
+		want backend.State
+	}{
+		"cancel --now": {func(t *testing.T, _ *world, e *Engine, id string, _ func()) {
+			if err := e.End(t.Context(), id, "enough"); err != nil {
+				t.Error(err)
+			}
+		}, backend.Cancelled},
+		"an upgrade": {func(t *testing.T, w *world, e *Engine, id string, stop func()) {
+			v, err := e.Upgrade(t.Context(), id, w.digestOf(e, repaired))
+			if err != nil || !v.Moved {
+				t.Errorf("%+v, %v", v, err)
+			}
+		}, backend.Completed},
+		"an upgrade that does not fit": {func(t *testing.T, w *world, e *Engine, id string, stop func()) {
+			digest := w.digestOf(e, "def main():\n    activity(\"add\")(1, 2)\n")
+			if err := e.send(t.Context(), backend.Message{Execution: id, Kind: backend.Upgrade, Payload: []byte(digest)}); err != nil {
+				t.Error(err)
+			}
+		}, backend.Running},
+		"the end of its worker": {func(t *testing.T, w *world, e *Engine, id string, stop func()) {
+			begun := time.Now()
+			stop()
+			if took := time.Since(begun); took > time.Second {
+				t.Errorf("stopping took %v", took)
+			}
+		}, backend.Running},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e, stop := w.engine(Options{MaxSteps: 100_000})
+				w.deploy(e, stuckOnSignal)
+				id := w.dispatch(e, Input{}, DispatchOptions{})
+				synctest.Wait()
+				for _, payload := range []string{`"A"`, `"B"`, `"C"`} {
+					if err := e.Signal(t.Context(), id, "s", []byte(payload)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(10 * time.Minute) // the next try is minutes away
+				before, err := e.State(t.Context(), id)
+				if err != nil || before.Stuck == nil || before.Owner == 0 {
+					t.Fatalf("%+v, %v", before, err)
+				}
+				c.do(t, w, e, id, stop)
+				time.Sleep(3 * time.Second)
+				x, err := e.State(t.Context(), id)
+				if err != nil || x.State != c.want {
+					t.Errorf("%s %+v, %v", x.State, x.Stuck, err)
+				}
+				if x.State == backend.Running && (x.Stuck == nil || !x.Stuck.Since.Equal(before.Stuck.Since)) {
+					t.Errorf("stuck %+v, was %+v", x.Stuck, before.Stuck)
+				}
+				if x.State == backend.Completed && string(x.Result) != `["A","B","C"]` {
+					t.Errorf("%s", x.Result)
+				}
+				stop()
+				w.check()
+			})
+		})
+	}
+}
+
+// An upgrade does not help one whose journal is damaged, and is no reason to try it over and over.
+func TestAnUpgradeOfWhatIsDamagedIsTriedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+add = activity("add")
+def main():
+    n = add(add(1, 2), 3)
+    sleep("100h")
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(time.Minute) // it is released
+		stop()
+		for _, digest := range []string{"one", "another"} {
+			if err := e.send(t.Context(), backend.Message{Execution: id, Kind: backend.Upgrade, Payload: []byte(digest)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e, stop = w.engineOn(holed{w.store}, Options{})
+		time.Sleep(30 * time.Minute)
+		x, err := e.State(t.Context(), id)
+		if err != nil || x.Stuck == nil || x.Stuck.Tries < 3 || x.Stuck.Tries > 20 {
+			t.Errorf("%+v, %v", x.Stuck, err)
+		}
+		stop()
+		w.check()
+	})
 }

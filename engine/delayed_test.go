@@ -4,10 +4,12 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 )
 
@@ -40,6 +42,17 @@ def main():
 			}
 			return e
 		}, want: `[true,"none","none"]`},
+		"an upgrade of what a worker holds": {touch: func(t *testing.T, w *world, e *Engine, id string) *Engine {
+			if err := e.Signal(t.Context(), id, "go", []byte("1")); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			next := w.digestOf(e, strings.Replace(script, "none", "nothing", 2)+"\n# repaired\n")
+			if v, err := e.Upgrade(t.Context(), id, next); err != nil || !v.Moved {
+				t.Errorf("%+v, %v", v, err)
+			}
+			return e
+		}, want: `[true,1,"nothing"]`},
 		"here": {options: DispatchOptions{Here: true}, touch: func(t *testing.T, _ *world, e *Engine, id string) *Engine {
 			return e
 		}, want: `[true,"none","none"]`},
@@ -159,4 +172,41 @@ def main():
 		stop()
 		w.check()
 	})
+}
+
+// An upgrade between two attempts of an execution as a whole does not begin the next one.
+func TestAnUpgradeBetweenTwoAttempts(t *testing.T) {
+	t.Parallel()
+	for _, held := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(Options{})
+			const script = `
+def main():
+    if info.run == 1:
+        error("NotYet", "run 1")
+    return [info.run, "old"]
+`
+			w.deploy(e, script)
+			id := w.dispatch(e, Input{}, DispatchOptions{Retry: &activities.RetryPolicy{InitialDelay: 8 * time.Minute, MaxDelay: time.Hour, Jitter: -1}})
+			begun := time.Now()
+			time.Sleep(time.Minute)
+			if held {
+				if err := e.Signal(t.Context(), id, "go", nil); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+			}
+			next := w.digestOf(e, strings.Replace(script, "old", "new", 1))
+			if v, err := e.Upgrade(t.Context(), id, next); err != nil || !v.Moved {
+				t.Errorf("%+v, %v", v, err)
+			}
+			want(t, w.finish(e, id), `[2,"new"]`)
+			if took := time.Since(begun); took < 8*time.Minute {
+				t.Errorf("took %v", took)
+			}
+			stop()
+			w.check()
+		})
+	}
 }

@@ -43,6 +43,7 @@ type execution struct {
 	newborn      bool    // never claimed before: there is no journal
 	firstborn    bool    // likewise, when this worker came to hold it
 	unborn       bool    // the first row may be there, of a birth that was not heard of; see neverBegan
+	unbegun      bool    // the journal has nothing yet that the script asked for or was told
 	live         bool    // the journal is used up: what is asked now is new
 	resumed      bool    // goLive found the journal of an earlier life
 	fresh        bool    // replayed and nothing delivered since (ReplayAlways)
@@ -79,6 +80,7 @@ type execution struct {
 	dead         []backend.DeadLetter
 	reservations []backend.Reservation
 	upgrading    *backend.Message // asks for other code
+	heeded       int64            // message for which an execution that is stuck was tried before its time
 	moved        bool             // the journal says that the code was replaced
 	proof        bool             // only replayed, in memory
 	watch        watcher          // of a proof, may be nil
@@ -262,13 +264,23 @@ func (x *execution) input() []byte {
 	return x.rec.Input
 }
 
-// prepare gets the journal and the program.
+// prepare gets the journal and the program. Other code that somebody asks for comes first: this may be what cannot go on.
 func (x *execution) prepare() error {
 	first := x.prog == nil
-	if !x.newborn || !first {
+	asked := x.inMail(upgrades)
+	if !x.newborn || !first || asked != nil {
 		if err := x.rewind(); err != nil {
 			return err
 		}
+	}
+	if asked != nil {
+		found := func(ev event) bool { return ev.message == asked }
+		x.mailbox, x.absorbed = slices.DeleteFunc(x.mailbox[x.absorbed:], found), 0
+		x.mu.Lock()
+		x.mail = slices.DeleteFunc(x.mail, found)
+		x.mu.Unlock()
+		x.upgrading, x.newborn = asked, false
+		return errUpgrade
 	}
 	prog, err := x.w.engine.program(x.w.ctx, x.rec.Digest)
 	if err != nil {
@@ -289,7 +301,7 @@ func (x *execution) prepare() error {
 
 // begin opens the journal of a new run.
 func (x *execution) begin() {
-	x.live = true
+	x.live, x.unbegun = true, true
 	x.now = x.w.clock.now()
 	x.started = x.now
 	x.put(&entry{kind: []byte(entryStart), at: x.now, version: journalVersion, edition: starlark.Edition})
@@ -301,7 +313,7 @@ func (x *execution) rewind() error {
 	if err := x.caughtUp(); err != nil {
 		return err
 	}
-	x.live, x.resumed, x.ahead = false, true, ahead{}
+	x.live, x.unbegun, x.resumed, x.ahead = false, false, true, ahead{}
 	x.replayAt = x.w.options.Metrics.clock()
 	x.steps = few.Map[*step]{}
 	x.seq, x.lines, x.now = 0, 0, 0
@@ -324,6 +336,7 @@ func (x *execution) rewind() error {
 	}
 	e, err := x.journal.peek()
 	if err == nil && e == nil { // a run that has only begun
+		x.unbegun = true
 		return x.goLive()
 	}
 	return err
@@ -471,11 +484,24 @@ func (x *execution) stuck(cause error) (again bool) {
 		return false
 	}
 	x.unread()
-	select {
-	case <-time.After(backoff):
-		return true
-	case <-x.w.ctx.Done():
-		return false
+	timer := time.NewTimer(backoff)
+	defer timer.Stop()
+	for {
+		if x.w.stopping.Load() { // revoking the session frees it
+			return false
+		}
+		// What needs no script need not wait. An upgrade may find the journal damaged, too: then once is enough.
+		if m := x.inMail(func(m *backend.Message) bool { return ends(m) || upgrades(m) && m.ID > x.heeded }); m != nil {
+			x.heeded = m.ID
+			return true
+		}
+		select {
+		case <-timer.C:
+			return true
+		case <-x.wake:
+		case <-x.w.ctx.Done():
+			return false
+		}
 	}
 }
 
@@ -488,8 +514,7 @@ func (x *execution) unread() {
 	x.mail = slices.DeleteFunc(x.mail, fromInbox)
 	maps.DeleteFunc(x.seen, func(_, taken int64) bool { return taken == 0 })
 	x.mu.Unlock()
-	x.w.engine.mailed.Store(true)
-	x.w.hint()
+	x.w.look()
 }
 
 // keep journals a consumed event without delivering it.

@@ -133,9 +133,12 @@ func (w *worker) claimTasks() (more bool, err error) {
 	if w.stopping.Load() {
 		return false, nil
 	}
-	since, late := w.sharing.swept, w.sharing.late.passed(w.clock)
+	since, late, rated := w.sharing.swept, w.sharing.late.passed(w.clock), w.sharing.rated.passed(w.clock)
 	if len(w.registry.Names()) > 0 {
 		more, err = w.claimAny()
+	}
+	if rated && err == nil { // what waits for the rate may be for others to run, and nobody else tells them
+		w.engine.tell(anybodys)
 	}
 	if late {
 		if err == nil && w.sharing.swept.Equal(since) {
@@ -188,7 +191,13 @@ func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
 		w.sharing.behind.Store(noBacklog)
 	}
 	w.slots.give(r.Limit - len(tasks))
+	var last int64
 	for i := range tasks {
+		if at := rateGoesOn(&tasks[i]); at > 0 && at != last {
+			last = at
+			w.sharing.rated.add(at)
+			w.dues.add(at)
+		}
 		w.options.Metrics.claimedTask()
 		w.runTask(&tasks[i])
 	}
@@ -200,6 +209,14 @@ func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
 		return false, nil
 	}
 	return true, w.leftOver()
+}
+
+// rateGoesOn is when a task that has begun counts no more toward the rate of its activity, 0 when it has none.
+func rateGoesOn(k *backend.Task) int64 {
+	if k.Limit == nil || k.Limit.Rate == 0 {
+		return 0
+	}
+	return k.Began.Add(k.Limit.Per).UnixMicro() + lateness
 }
 
 // slotFreed makes the loop claim tasks that had to wait for a slot.

@@ -21,6 +21,7 @@ type sharing struct {
 	looked time.Time                     // owned by the loop
 
 	late  dues      // when tasks that were made here must have begun
+	rated dues      // when the rates of tasks that have begun here go on
 	swept time.Time // when those that had not were last ended; owned by the loop
 	turns bool      // whose turn it is in claimExpired; owned by the loop
 }

@@ -76,6 +76,7 @@ def main():
 		{"source", "is not in the database", func(d *damaged, on bool) { d.programs.Store(on) }, false},
 		{"record", "damaged record: column tags: nonsense", func(d *damaged, on bool) { d.records.Store(on) }, false},
 		{"record, with a message", "damaged record: column tags: nonsense", func(d *damaged, on bool) { d.records.Store(on) }, true},
+		{"journal, with a message", "row 1: damaged journal row", func(d *damaged, on bool) { d.rows.Store(on) }, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -90,6 +91,9 @@ def main():
 				c.hurt(store, true)
 				if c.message {
 					if err := e.Signal(t.Context(), id, "hello", nil); err != nil {
+						t.Fatal(err)
+					}
+					if err := e.send(t.Context(), backend.Message{Execution: id, Kind: backend.Upgrade, Payload: []byte("unknown")}); err != nil {
 						t.Fatal(err)
 					}
 				}

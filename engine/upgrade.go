@@ -276,7 +276,10 @@ func (e *Engine) upgradeOwnerless(ctx context.Context, rec backend.Execution, di
 	return err == nil, err
 }
 
-// upgrade moves the execution, whose script is at rest, to the code that a
+// upgrades reports whether a message asks for other code.
+func upgrades(m *backend.Message) bool { return m.Kind == backend.Upgrade }
+
+// upgrade moves the execution, whose script is at rest or yet to be replayed, to the code that a
 // message asks for, or says why it does not fit. The script is replayed after it.
 func (x *execution) upgrade() error {
 	m := x.upgrading
@@ -291,11 +294,17 @@ func (x *execution) upgrade() error {
 	if !v.Fits {
 		e.failure = encodeFailure(&activities.Failure{Kind: "Nondeterminism", Message: v.Reason})
 	}
-	x.put(&e)
+	if x.nextRow > 0 {
+		x.put(&e)
+	} else { // it has yet to begin
+		x.row = nil
+	}
 	t := x.turn(backend.Hold)
 	t.Rows = x.closeRows()
 	if v.Fits {
 		t.Digest = digest
+	} else {
+		t.Stuck = x.rec.Stuck
 	}
 	if err := x.land(t); err != nil {
 		return err
