@@ -217,7 +217,7 @@ func activityBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 	}
 	name, ok := star.AsString(args[0])
 	if !ok || name == "" {
-		return nil, fmt.Errorf("activity: the name is a string, got %s", args[0].String())
+		return nil, fmt.Errorf("activity: the name is a string, got %s", repr(args[0]))
 	}
 	h := &handle{name: name, options: &ActivityOptions{}, pos: position(thread, 1)}
 	if err := h.apply(kwargs); err != nil {
@@ -294,7 +294,7 @@ func (h *handle) set(name string, v star.Value) (err error) {
 func textOption(v star.Value) (*string, error) {
 	s, ok := star.AsString(v)
 	if !ok || s == "" {
-		return nil, fmt.Errorf("wants text, got %s", v.String())
+		return nil, fmt.Errorf("wants text, got %s", repr(v))
 	}
 	return &s, nil
 }
@@ -316,7 +316,7 @@ func rateOption(v star.Value) (*string, error) {
 func boolOption(v star.Value) (*bool, error) {
 	b, ok := v.(star.Bool)
 	if !ok {
-		return nil, fmt.Errorf("wants True or False, got %s", v.String())
+		return nil, fmt.Errorf("wants True or False, got %s", repr(v))
 	}
 	t := bool(b)
 	return &t, nil
@@ -325,7 +325,7 @@ func boolOption(v star.Value) (*bool, error) {
 func intOption(v star.Value, least int) (*int, error) {
 	i, ok := v.(star.Int)
 	if !ok {
-		return nil, fmt.Errorf("wants an int, got %s", v.String())
+		return nil, fmt.Errorf("wants an int, got %s", repr(v))
 	}
 	n, err := star.AsInt32(i)
 	switch {

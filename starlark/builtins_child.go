@@ -184,7 +184,7 @@ func workflowBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star
 		}
 	}
 	if h.fn == nil && h.name == "" {
-		return nil, fmt.Errorf("workflow: wants the name of a deployed workflow or a function, got %s", args[0].String())
+		return nil, fmt.Errorf("workflow: wants the name of a deployed workflow or a function, got %s", repr(args[0]))
 	}
 	return h, h.apply(kwargs)
 }
@@ -233,7 +233,7 @@ func (h *childHandle) set(name string, v star.Value) (err error) {
 	case "on_parent_close":
 		text, _ := star.AsString(v)
 		if !slices.Contains([]string{closeCancel, closeAbandon, closeWait}, text) {
-			return fmt.Errorf("wants \"cancel\", \"abandon\" or \"wait\", got %s", v.String())
+			return fmt.Errorf("wants \"cancel\", \"abandon\" or \"wait\", got %s", repr(v))
 		}
 		o.OnParentClose = text
 	}

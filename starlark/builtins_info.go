@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	star "go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 )
 
 // infoFields are what info has, sorted.
@@ -60,7 +59,7 @@ func (i Info) value() star.Value {
 	for n, t := range i.Tags {
 		tags[n] = star.String(t)
 	}
-	return starlarkstruct.FromStringDict(star.String("info"), star.StringDict{
+	return structNamed(star.String("info"), star.StringDict{
 		"id": star.String(i.ID), "run": star.MakeInt(i.Run), "workflow": star.String(i.Workflow), "digest": star.String(i.Digest),
 		"started_at": momentOf(i.StartedAt), "parent": parent, "tags": tags,
 	})

@@ -343,7 +343,7 @@ func (o *groupOptions) parse(what string, kwargs []star.Tuple) error {
 	if limit != nil {
 		n, err := star.AsInt32(limit)
 		if err != nil || n < 1 {
-			return fmt.Errorf("%s: limit is an int of at least 1, got %s", what, limit)
+			return fmt.Errorf("%s: limit is an int of at least 1, got %s", what, repr(limit))
 		}
 		o.limit = n
 	}

@@ -184,7 +184,7 @@ func signalTimeout(what string, v star.Value) (*time.Duration, error) {
 func signalName(what string, v star.Value) (string, error) {
 	name, ok := star.AsString(v)
 	if !ok || name == "" {
-		return "", fmt.Errorf("%s: the name of a signal is text, got %s", what, v.String())
+		return "", fmt.Errorf("%s: the name of a signal is text, got %s", what, repr(v))
 	}
 	return name, nil
 }
@@ -380,7 +380,7 @@ func executionID(what string, v star.Value) (string, error) {
 			return string(v), nil
 		}
 	}
-	return "", fmt.Errorf("%s: the id of an execution is text, got %s", what, v.String())
+	return "", fmt.Errorf("%s: the id of an execution is text, got %s", what, repr(v))
 }
 
 func executionBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {

@@ -142,7 +142,7 @@ func progressBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 	if fraction != star.None {
 		f, ok := star.AsFloat(fraction)
 		if !ok || math.IsNaN(f) || f < 0 || f > 1 {
-			return nil, fmt.Errorf("progress: the fraction is a number from 0 to 1, got %s", fraction.String())
+			return nil, fmt.Errorf("progress: the fraction is a number from 0 to 1, got %s", repr(fraction))
 		}
 	}
 	doc := star.NewDict(2)

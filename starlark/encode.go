@@ -14,7 +14,6 @@ import (
 
 	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 )
 
 // The tags of the stored form: an object with one of these as its only key says
@@ -144,7 +143,7 @@ func (e *encoder) container(v star.Value) *payloadError {
 		return e.tag(tagSet, func() *payloadError { return e.set(v) })
 	case *star.Dict:
 		return e.dict(v)
-	case *starlarkstruct.Struct:
+	case structure:
 		return e.tag(tagStruct, func() *payloadError { return e.fields(v) })
 	case *Result:
 		return e.tag(tagResult, func() *payloadError { return e.result(v) })
@@ -278,7 +277,7 @@ func (e *encoder) dict(d *star.Dict) *payloadError {
 		}
 		key, ok := kv[0].(star.String)
 		if !ok {
-			key = star.String(kv[0].String()) // plain: as Python's str
+			key = star.String(repr(kv[0])) // plain: as Python's str
 		}
 		e.b = appendString(e.b, string(key))
 		e.b = append(e.b, ':')
@@ -297,11 +296,11 @@ func (e *encoder) pairs(items []star.Tuple) *payloadError {
 		inner := encoder{form: e.form, depth: e.depth, limit: e.limit}
 		inner.b = append(inner.b, '[')
 		if err := inner.value(kv[0]); err != nil {
-			return err.in(fmt.Sprintf(" key %s", kv[0].String()))
+			return err.in(fmt.Sprintf(" key %s", repr(kv[0])))
 		}
 		inner.b = append(inner.b, ',')
 		if err := inner.value(kv[1]); err != nil {
-			return err.in("[" + kv[0].String() + "]")
+			return err.in("[" + repr(kv[0]) + "]")
 		}
 		texts[i] = string(append(inner.b, ']'))
 		if total += len(texts[i]); e.limit > 0 && total > e.limit {
@@ -315,7 +314,7 @@ func (e *encoder) pairs(items []star.Tuple) *payloadError {
 	return nil
 }
 
-func (e *encoder) fields(s *starlarkstruct.Struct) *payloadError {
+func (e *encoder) fields(s structure) *payloadError {
 	e.b = append(e.b, '{')
 	for i, name := range s.AttrNames() { // sorted
 		if i > 0 {

@@ -245,12 +245,7 @@ func (r *Result) get() star.Value {
 	return r.value
 }
 
-func (r *Result) String() string {
-	if r.err != nil {
-		return "Err(" + r.err.String() + ")"
-	}
-	return "Ok(" + r.get().String() + ")"
-}
+func (r *Result) String() string        { return repr(r) }
 func (r *Result) Type() string          { return "Result" }
 func (r *Result) Freeze()               { r.get().Freeze() }
 func (r *Result) Truth() star.Bool      { return r.err == nil }

@@ -62,7 +62,7 @@ func (n *fileNames) value(e syntax.Expr) star.Value {
 		return n.loaded[b.First]
 	case *syntax.DotExpr:
 		switch x := n.value(e.X).(type) {
-		case *starlarkstruct.Module, *starlarkstruct.Struct:
+		case *starlarkstruct.Module, structure:
 			if v, err := x.(star.HasAttrs).Attr(e.Name.Name); err == nil {
 				return v
 			}
