@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -147,6 +148,9 @@ func (h *handle) keyed(b *branch, args star.Tuple, kwargs []star.Tuple) (*Activi
 	if !ok {
 		return nil, fmt.Errorf("%s: the key function returned %s, want a string", h.name, v.Type())
 	}
+	if err := wellFormed(h.name+": the key", key); err != nil {
+		return nil, err
+	}
 	o := *h.options
 	o.Key = &key
 	return &o, nil
@@ -218,6 +222,9 @@ func activityBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 	name, ok := star.AsString(args[0])
 	if !ok || name == "" {
 		return nil, fmt.Errorf("activity: the name is a string, got %s", repr(args[0]))
+	}
+	if err := wellFormed("activity: the name", name); err != nil {
+		return nil, err
 	}
 	h := &handle{name: name, options: &ActivityOptions{}, pos: position(thread, 1)}
 	if err := h.apply(kwargs); err != nil {
@@ -296,7 +303,15 @@ func textOption(v star.Value) (*string, error) {
 	if !ok || s == "" {
 		return nil, fmt.Errorf("wants text, got %s", repr(v))
 	}
-	return &s, nil
+	return &s, wellFormed("the text", s)
+}
+
+// wellFormed refuses text that names something and is not UTF-8: what is stored of it would be another name.
+func wellFormed(what, text string) error {
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("%s is not UTF-8: %q", what, text)
+	}
+	return nil
 }
 
 // rateOption takes a number per duration, "100/1m".
@@ -349,6 +364,9 @@ func textList(v star.Value) ([]string, error) {
 		s, ok := star.AsString(item)
 		if !ok {
 			return nil, fmt.Errorf("wants a list of texts, got %s in it", item.Type())
+		}
+		if err := wellFormed("a text", s); err != nil {
+			return nil, err
 		}
 		list = append(list, s)
 	}

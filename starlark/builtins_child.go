@@ -186,6 +186,9 @@ func workflowBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star
 	if h.fn == nil && h.name == "" {
 		return nil, fmt.Errorf("workflow: wants the name of a deployed workflow or a function, got %s", repr(args[0]))
 	}
+	if err := wellFormed("workflow: the name", h.name); err != nil {
+		return nil, err
+	}
 	return h, h.apply(kwargs)
 }
 

@@ -186,7 +186,7 @@ func signalName(what string, v star.Value) (string, error) {
 	if !ok || name == "" {
 		return "", fmt.Errorf("%s: the name of a signal is text, got %s", what, repr(v))
 	}
-	return name, nil
+	return name, wellFormed(what+": the name of a signal", name)
 }
 
 func waitSignalBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
@@ -377,7 +377,7 @@ func executionID(what string, v star.Value) (string, error) {
 		}
 	case star.String:
 		if v != "" {
-			return string(v), nil
+			return string(v), wellFormed(what+": the id of an execution", string(v))
 		}
 	}
 	return "", fmt.Errorf("%s: the id of an execution is text, got %s", what, repr(v))
@@ -427,6 +427,7 @@ func (o *other) Attr(name string) (star.Value, error) {
 			if err := star.UnpackArgs("cancel", args, kwargs, "reason?", &reason); err != nil {
 				return nil, err
 			}
+			reason = string([]rune(reason)) // what is no UTF-8 becomes U+FFFD, as in the journal
 			return b.step(Command{Kind: CancelOther, Step: b.next(), Target: o.id, Name: reason, Pos: position(thread, 1)})
 		}), nil
 	case "result":

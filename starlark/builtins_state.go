@@ -187,6 +187,9 @@ func statusBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (s
 
 // keep sets one key of the state.
 func (b *branch) keep(what, key string, v star.Value) error {
+	if err := wellFormed(what+": the key", key); err != nil {
+		return err
+	}
 	raw, err := b.payload(fmt.Sprintf("%s %q", what, key), v)
 	if err != nil {
 		return err
@@ -259,7 +262,7 @@ func counterBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (
 	if err := star.UnpackArgs("counter", args, kwargs, "name", &name); err != nil {
 		return nil, err
 	}
-	return &counter{s: b.s, name: name}, nil
+	return &counter{s: b.s, name: name}, wellFormed("counter: the name", name)
 }
 
 // counter is the value counter(name).
