@@ -24,10 +24,16 @@ type handle struct {
 
 func (h *handle) String() string        { return "activity(" + h.name + ")" }
 func (h *handle) Type() string          { return "activity" }
-func (h *handle) Freeze()               {}
 func (h *handle) Truth() star.Bool      { return true }
 func (h *handle) Hash() (uint32, error) { return hashText(h.name), nil }
 func (h *handle) Name() string          { return h.name }
+
+// Freeze freezes what the key function closes over: a handle at the top of a file is shared by all executions.
+func (h *handle) Freeze() {
+	if h.key != nil {
+		h.key.Freeze()
+	}
+}
 
 // CallInternal runs the activity as a durable step and waits.
 func (h *handle) CallInternal(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
@@ -167,7 +173,7 @@ func (h *handle) Attr(name string) (star.Value, error) {
 	case "name":
 		return star.String(h.name), nil
 	case "start":
-		return method(h.name+".start", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(h, h.name+".start", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			b, err := branchOf(thread, h.name+".start")
 			if err != nil {
 				return nil, err
@@ -180,7 +186,7 @@ func (h *handle) Attr(name string) (star.Value, error) {
 			return &Future{f: f}, nil
 		}), nil
 	case "attempt":
-		return method(h.name+".attempt", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(h, h.name+".attempt", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			b, err := branchOf(thread, h.name+".attempt")
 			if err != nil {
 				return nil, err
@@ -188,11 +194,11 @@ func (h *handle) Attr(name string) (star.Value, error) {
 			return b.attempt(h, args, kwargs)
 		}), nil
 	case "map", "starmap":
-		return method(h.name+"."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(h, h.name+"."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			return mapOver(thread, h.name+"."+name, h, args, kwargs, name == "starmap")
 		}), nil
 	case "options":
-		return method(h.name+".options", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(h, h.name+".options", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			if len(args) > 0 {
 				return nil, fmt.Errorf("%s.options: options are keyword arguments", h.name)
 			}

@@ -33,9 +33,15 @@ type childHandle struct {
 
 func (h *childHandle) String() string        { return "workflow(" + h.Name() + ")" }
 func (h *childHandle) Type() string          { return "workflow" }
-func (h *childHandle) Freeze()               {}
 func (h *childHandle) Truth() star.Bool      { return true }
 func (h *childHandle) Hash() (uint32, error) { return hashText(h.Name()), nil }
+
+// Freeze freezes the function.
+func (h *childHandle) Freeze() {
+	if h.fn != nil {
+		h.fn.Freeze()
+	}
+}
 
 // Name is the workflow's or the function's.
 func (h *childHandle) Name() string {
@@ -127,7 +133,7 @@ func (h *childHandle) Attr(name string) (star.Value, error) {
 	case "name":
 		return star.String(h.Name()), nil
 	case "start":
-		return method(h.Name()+".start", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(h, h.Name()+".start", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			b, err := branchOf(thread, h.Name()+".start")
 			if err != nil {
 				return nil, err
@@ -139,7 +145,7 @@ func (h *childHandle) Attr(name string) (star.Value, error) {
 			return &Future{f: f}, nil
 		}), nil
 	case "attempt":
-		return method(h.Name()+".attempt", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(h, h.Name()+".attempt", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			b, err := branchOf(thread, h.Name()+".attempt")
 			if err != nil {
 				return nil, err
@@ -147,11 +153,11 @@ func (h *childHandle) Attr(name string) (star.Value, error) {
 			return b.attempt(h, args, kwargs)
 		}), nil
 	case "map", "starmap":
-		return method(h.Name()+"."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(h, h.Name()+"."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			return mapOver(thread, h.Name()+"."+name, h, args, kwargs, name == "starmap")
 		}), nil
 	case "options":
-		return method(h.Name()+".options", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(h, h.Name()+".options", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			if len(args) > 0 {
 				return nil, fmt.Errorf("%s.options: options are keyword arguments", h.Name())
 			}

@@ -285,7 +285,7 @@ func (r *Result) Attr(name string) (star.Value, error) {
 	case "error":
 		return r.Index(1), nil
 	case "unwrap":
-		return method(name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(r, name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			if err := star.UnpackArgs(name, args, kwargs); err != nil {
 				return nil, err
 			}
@@ -295,7 +295,7 @@ func (r *Result) Attr(name string) (star.Value, error) {
 			return r.get(), nil
 		}), nil
 	case "unwrap_or":
-		return method(name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(r, name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			var def star.Value
 			if err := star.UnpackArgs(name, args, kwargs, "default", &def); err != nil {
 				return nil, err
@@ -306,9 +306,9 @@ func (r *Result) Attr(name string) (star.Value, error) {
 			return r.get(), nil
 		}), nil
 	case "map":
-		return method(name, r.mapped), nil
+		return methodOf(r, name, r.mapped), nil
 	case "only":
-		return method(name, r.only), nil
+		return methodOf(r, name, r.only), nil
 	}
 	return nil, nil
 }
@@ -352,6 +352,11 @@ func method(name string, fn func(*star.Thread, star.Tuple, []star.Tuple) (star.V
 	return star.NewBuiltin(name, func(thread *star.Thread, _ *star.Builtin, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 		return fn(thread, args, kwargs)
 	})
+}
+
+// methodOf is a built-in function of a value, which is frozen with it.
+func methodOf(v star.Value, name string, fn func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error)) *star.Builtin {
+	return method(name, fn).BindReceiver(v)
 }
 
 var (
