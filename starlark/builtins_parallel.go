@@ -412,6 +412,9 @@ func tasksOf(what string, args star.Tuple) (tasks []task, dict bool, err error) 
 			args = nil
 			var item star.Value
 			for it.Next(&item) {
+				if _, err := taskOf(what, item); err != nil { // now: there may be no end of them
+					return nil, false, err
+				}
 				args = append(args, item)
 			}
 		}
@@ -452,6 +455,9 @@ func mapOver(thread *star.Thread, what string, fn star.Callable, args star.Tuple
 	if len(args) != 1 {
 		return nil, fmt.Errorf("%s: wants the items, got %d arguments", what, len(args))
 	}
+	if err := countItems(thread, what, args[0]); err != nil {
+		return nil, err
+	}
 	it := star.Iterate(args[0])
 	if it == nil {
 		return nil, fmt.Errorf("%s: the items are a list, got %s", what, args[0].Type())
@@ -461,7 +467,7 @@ func mapOver(thread *star.Thread, what string, fn star.Callable, args star.Tuple
 	for it.Next(&item) {
 		t := task{fn: fn, args: star.Tuple{item}}
 		if spread {
-			if t.args, err = spreadArgs(what, item); err != nil {
+			if t.args, err = spreadArgs(thread, what, item); err != nil {
 				break
 			}
 		}
@@ -479,7 +485,10 @@ func mapOver(thread *star.Thread, what string, fn star.Callable, args star.Tuple
 	return star.NewList(g.results(o.settle)), nil
 }
 
-func spreadArgs(what string, item star.Value) (star.Tuple, error) {
+func spreadArgs(thread *star.Thread, what string, item star.Value) (star.Tuple, error) {
+	if err := countItems(thread, what, item); err != nil {
+		return nil, err
+	}
 	it := star.Iterate(item)
 	if it == nil {
 		return nil, fmt.Errorf("%s: each item is a tuple of arguments, got %s", what, item.Type())

@@ -25,6 +25,31 @@ func (b *branch) generator() *generator {
 	return b.random
 }
 
+// some are k different ints below n, in random order.
+func (g *generator) some(n, k int) []int {
+	if n <= maxItems { // as it always was: what was recorded draws the same again
+		return g.Perm(n)[:k]
+	}
+	return g.few(n, k)
+}
+
+// few is some in the memory of k ints.
+func (g *generator) few(n, k int) []int {
+	some := make([]int, k)
+	moved := make(map[int]int) // a permutation, as far as it is not the identity
+	at := func(i int) int {
+		if j, ok := moved[i]; ok {
+			return j
+		}
+		return i
+	}
+	for i := range some {
+		j := i + g.IntN(n-i)
+		some[i], moved[j] = at(j), at(i)
+	}
+	return some
+}
+
 func uuid4Builtin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	b, err := branchOf(thread, "uuid4")
 	if err != nil {
@@ -97,8 +122,11 @@ func randomModule() *starlarkstruct.Module {
 		if k < 0 || k > seq.Len() {
 			return nil, fmt.Errorf("sample: cannot take %d of %d", k, seq.Len())
 		}
+		if k > maxItems {
+			return nil, fmt.Errorf("sample: %d items, more than %d", k, maxItems)
+		}
 		vs := make([]star.Value, 0, k)
-		for _, i := range g.Perm(seq.Len())[:k] {
+		for _, i := range g.some(seq.Len(), k) {
 			vs = append(vs, seq.Index(i))
 		}
 		return star.NewList(vs), nil
