@@ -13,6 +13,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -99,6 +100,9 @@ func (*MissingFile) Is(target error) bool { return target == fs.ErrNotExist }
 func Gather(entry string, read func(path string) (string, error)) (*Sources, error) {
 	g := &gatherer{read: read, texts: make(map[string]string)}
 	entry = path.Clean(entry)
+	if !utf8.ValidString(entry) {
+		return nil, Problems{{File: entry, Severity: SeverityError, Message: "its path is not UTF-8: rename it"}}
+	}
 	text, err := read(entry)
 	if err != nil {
 		return nil, Problems{{File: entry, Severity: SeverityError, Message: "cannot be read: " + reason(err)}}
@@ -134,6 +138,10 @@ type gatherer struct {
 
 func (g *gatherer) visit(name, text string, stack []string) {
 	g.texts[name] = text
+	if p, bad := notUTF8(name, text); bad {
+		g.problems = append(g.problems, p)
+		return
+	}
 	if strings.HasSuffix(name, ".json") {
 		if p, bad := jsonProblem(name, text); bad {
 			g.problems = append(g.problems, p)
@@ -176,6 +184,25 @@ func (g *gatherer) text(name string) (string, error) {
 		return text, nil
 	}
 	return g.read(name)
+}
+
+// notUTF8 says where a text ceases to be UTF-8. A store keeps the sources as JSON, which
+// could not give them back, so that their digest would be another one.
+func notUTF8(name, text string) (Problem, bool) {
+	p := Problem{File: name, Severity: SeverityError, Line: 1, Col: 1}
+	if utf8.ValidString(text) {
+		return p, false
+	}
+	for i, r := range text {
+		if r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)) {
+			p.Message = fmt.Sprintf("is not UTF-8: here is the byte 0x%02x; save the file as UTF-8", text[i])
+			return p, true
+		}
+		if p.Col++; r == '\n' {
+			p.Line, p.Col = p.Line+1, 1
+		}
+	}
+	return p, false
 }
 
 // jsonProblem says where a text ceases to be JSON.
