@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,6 +60,26 @@ func (e *NondeterminismError) Error() string {
 		where = "the script"
 	}
 	return fmt.Sprintf("nondeterminism: %s %s, the journal has %s", where, e.Want, e.Have)
+}
+
+// fromActivity brings the data of a failure that an activity returned, plain JSON, into its stored form, which is an object.
+func fromActivity(f *activities.Failure) *activities.Failure {
+	if f == nil {
+		return nil
+	}
+	c := *f
+	c.Cause = fromActivity(f.Cause)
+	data, err := starlark.FromPlain(bytes.TrimSpace(f.Data))
+	switch {
+	case err != nil:
+		data, _ = json.Marshal(map[string]string{"unstorable": err.Error()})
+	case string(data) == "null":
+		data = nil
+	case data[0] != '{':
+		data = fmt.Appendf(nil, `{"value":%s}`, data)
+	}
+	c.Data = data
+	return &c
 }
 
 // scriptFailure turns an activity's failure into the script's form.

@@ -195,14 +195,33 @@ func (e *Error) Attr(name string) (star.Value, error) {
 		}
 		return &Error{f: e.f.Cause}, nil
 	case "data":
-		if e.f.Data == nil {
-			return star.NewDict(0), nil
-		}
-		return decodeStored(e.f.Data)
+		return e.data()
 	case "reraise":
 		return method("reraise", e.reraise), nil
 	}
 	return nil, nil
+}
+
+// data is what the error carries. An activity's may have been recorded as it came, so that it looks like a tag.
+func (e *Error) data() (*star.Dict, error) {
+	if e.f.Data == nil {
+		return star.NewDict(0), nil
+	}
+	for _, read := range []func([]byte) (star.Value, error){decodeStored, decodePlain} {
+		v, err := read(e.f.Data)
+		if err != nil {
+			return nil, err
+		}
+		if d, ok := v.(*star.Dict); ok {
+			return d, nil
+		}
+	}
+	v, err := decodeStored(e.f.Data)
+	if err != nil {
+		return nil, err
+	}
+	d := star.NewDict(1)
+	return d, d.SetKey(star.String("value"), v)
 }
 
 // reraise raises the error again; keyword arguments are added to its data.
@@ -213,11 +232,10 @@ func (e *Error) reraise(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (s
 	if len(kwargs) == 0 {
 		return nil, &raised{e.f}
 	}
-	data, err := e.Attr("data")
+	d, err := e.data()
 	if err != nil {
 		return nil, err
 	}
-	d := data.(*star.Dict)
 	for _, kv := range kwargs {
 		if err := d.SetKey(kv[0], kv[1]); err != nil {
 			return nil, err

@@ -159,3 +159,17 @@ func FuzzFromPlain(f *testing.F) {
 		}
 	})
 }
+
+func TestDataThatLooksLikeATagIsStillADict(t *testing.T) {
+	t.Parallel()
+	for data, want := range map[string]string{
+		`{"$tuple":[7]}`: `{"$tuple": [7]}`,
+		`[1]`:            `{"value": [1]}`,
+		`{"a":1}`:        `{"a": 1}`,
+	} {
+		d, err := (&Error{f: &Failure{Kind: "K", Data: []byte(data)}}).data()
+		if err != nil || d.String() != want {
+			t.Errorf("%s: %v, %v, want %s", data, d, err, want)
+		}
+	}
+}
