@@ -132,5 +132,10 @@ func failureOf(err error) *activities.Failure {
 	if errors.As(err, &f) {
 		return f
 	}
-	return &activities.Failure{Kind: "BadArguments", Message: err.Error()}
+	kind := activities.KindBadArguments
+	var kinded interface{ Kind() string } // as what JSON cannot say
+	if errors.As(err, &kinded) {
+		kind = kinded.Kind()
+	}
+	return &activities.Failure{Kind: kind, Message: err.Error()}
 }

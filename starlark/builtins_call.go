@@ -124,14 +124,24 @@ func encodeCall(what string, limit int, args star.Tuple, kwargs []star.Tuple) (p
 	if perr := e.sequence(len(args), func(i int) star.Value { return args[i] }); perr != nil {
 		return nil, nil, refused("argument", perr)
 	}
-	if len(kwargs) > 0 {
+	switch {
+	case special(kwargs):
+		k := encoder{form: stored, limit: limit}
+		if perr := k.object(kwargs); perr != nil {
+			return nil, nil, refused("argument", perr)
+		}
+		kw = k.b
+	case len(kwargs) > 0:
 		k := encoder{form: stored, limit: limit, b: []byte{'{'}}
 		for i, kv := range kwargs {
 			if i > 0 {
 				k.b = append(k.b, ',')
 			}
 			name := string(kv[0].(star.String))
-			k.b = append(appendString(k.b, name), ':')
+			if perr := k.name(name); perr != nil {
+				return nil, nil, refused("the name of an argument:", perr)
+			}
+			k.b = append(k.b, ':')
 			if perr := k.value(kv[1]); perr != nil {
 				return nil, nil, refused("argument "+name, perr)
 			}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"slices"
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -194,6 +193,9 @@ func (b *branch) keep(what, key string, v star.Value) error {
 	if err != nil {
 		return err
 	}
+	if _, err := ToPlain(raw); err != nil { // as clients will see it
+		return raise("PayloadError", "%s %q: the value is no JSON: %v", what, key, err)
+	}
 	s := &b.s.shown
 	size := s.size + len(raw) - len(s.state.values[key])
 	if limit := b.s.opts.MaxValue; size > limit {
@@ -320,7 +322,25 @@ func PlainShown(published []byte) ([]byte, error) {
 	if len(published) == 0 {
 		return nil, nil
 	}
-	return ToPlain(slices.Clone(published))
+	var s shown
+	err := s.restore(published)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range []*[]byte{&s.progress, &s.status} {
+		if *v == nil {
+			continue
+		}
+		if *v, err = ToPlain(*v); err != nil {
+			return nil, err
+		}
+	}
+	for key, v := range s.state.values {
+		if s.state.values[key], err = ToPlain(v); err != nil {
+			return nil, err
+		}
+	}
+	return s.encode(), nil
 }
 
 var _ star.HasAttrs = (*counter)(nil)

@@ -124,5 +124,8 @@ func (s *script) result(fn *star.Function, v star.Value) ([]byte, error) {
 	if perr != nil {
 		return nil, raise("PayloadError", "the result of %s() (%s) cannot be stored: %v", fn.Name(), fn.Position(), perr)
 	}
+	if _, err := ToPlain(b); err != nil { // as clients will see it
+		return nil, raise("PayloadError", "the result of %s() (%s) is no JSON: %v", fn.Name(), fn.Position(), err)
+	}
 	return b, nil
 }
