@@ -309,6 +309,9 @@ func (x *execution) ChildID(step string) string {
 	return starlark.Origin(x.rec.ID, x.rec.RunNumber) + "." + step
 }
 
+// Origin implements starlark.CopyHost.
+func (x *execution) Origin() string { return x.draws }
+
 // Publish implements starlark.Host. What is shown on replay is stored already.
 func (x *execution) Publish(shown []byte) {
 	if !x.live {

@@ -34,6 +34,9 @@ const (
 	entryEnd     = "end"     // last entry of a run
 )
 
+// forkName marks the rerun entry of a fork: from there on the script draws random numbers of its own.
+const forkName = "fork"
+
 // entry is one decoded journal entry. Its slices point into the row.
 type entry struct {
 	kind    []byte

@@ -15,14 +15,29 @@ import (
 // generator is a branch's source of random numbers: ChaCha8 (math/rand/v2)
 // keyed by the SHA-256 of execution, run and branch. No journal entry is
 // needed: a replay draws the same numbers.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	origin string
+}
 
+// generator is the branch's. A fork draws what its original drew as far as it is a copy, then its own.
 func (b *branch) generator() *generator {
-	if b.random == nil {
-		key := sha256.Sum256([]byte(b.s.opts.Info.origin() + "\x00" + b.path))
-		b.random = &generator{rand.New(rand.NewChaCha8(key))}
+	origin := b.s.origin()
+	if b.random == nil || b.random.origin != origin {
+		key := sha256.Sum256([]byte(origin + "\x00" + b.path))
+		b.random = &generator{rand.New(rand.NewChaCha8(key)), origin}
 	}
 	return b.random
+}
+
+// origin names what random numbers depend on.
+func (s *script) origin() string {
+	if h, ok := s.host.(CopyHost); ok {
+		if origin := h.Origin(); origin != "" {
+			return origin
+		}
+	}
+	return s.opts.Info.origin()
 }
 
 // some are k different ints below n, in random order.
@@ -58,9 +73,10 @@ func uuid4Builtin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 	if err := star.UnpackArgs("uuid4", args, kwargs); err != nil {
 		return nil, err
 	}
+	g := b.generator()
 	var u [16]byte
 	for i := range u {
-		u[i] = byte(b.generator().Uint32())
+		u[i] = byte(g.Uint32())
 	}
 	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80 // RFC 9562, version 4
 	h := hex.EncodeToString(u[:])

@@ -10,7 +10,7 @@ import (
 
 func TestSamplesOfManyAreAsGood(t *testing.T) {
 	t.Parallel()
-	g := &generator{rand.New(rand.NewPCG(1, 2))}
+	g := &generator{Rand: rand.New(rand.NewPCG(1, 2))}
 	const n = 20_000_000_000
 	a, b := g.some(n, 1000), g.some(n, 1000)
 	if slices.Equal(a, b) {
@@ -33,7 +33,7 @@ func TestSamplesOfFewAreThoseOfBefore(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 2, 10, 1000} {
 		g, h := rand.New(rand.NewPCG(1, 2)), rand.New(rand.NewPCG(1, 2))
-		if k := (n + 1) / 2; !slices.Equal((&generator{g}).some(n, k), h.Perm(n)[:k]) {
+		if k := (n + 1) / 2; !slices.Equal((&generator{Rand: g}).some(n, k), h.Perm(n)[:k]) {
 			t.Errorf("of %d others are taken than were recorded", n)
 		}
 		if g.Uint64() != h.Uint64() {

@@ -42,6 +42,13 @@ type FanOutHost interface {
 	FanOut(group string, tasks int)
 }
 
+// CopyHost is a host whose run may have begun as a copy of another one.
+type CopyHost interface {
+	// Origin names the run whose random numbers are drawn from now on, "" when it is that of Info. It
+	// changes between two deliveries, on replay between the same ones.
+	Origin() string
+}
+
 // ErrEvicted is what a host's Wait or Issue returns to unwind a script that is
 // to be run again later.
 var ErrEvicted = errors.New("evicted")

@@ -22,7 +22,7 @@ type Info struct {
 	Origin    string // execution and run in which the steps of a rerun were first asked for; default: of this run
 }
 
-// origin names what random numbers depend on.
+// origin is Origin, or its default.
 func (i *Info) origin() string {
 	if i.Origin != "" {
 		return i.Origin
