@@ -107,7 +107,7 @@ func randomModule() *starlarkstruct.Module {
 		if !ok1 || !ok2 {
 			return nil, fmt.Errorf("uniform: wants two numbers, got %s and %s", x.Type(), y.Type())
 		}
-		return star.Float(a + (b-a)*g.Float64()), nil
+		return star.Float(a + float64((b-a)*g.Float64())), nil // in two steps on every machine: some fuse them
 	})
 	add("randint", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 		var a, b int64

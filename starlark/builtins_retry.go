@@ -108,7 +108,7 @@ func duration(v star.Value) (time.Duration, error) {
 			if err != nil {
 				return 0, fmt.Errorf("%q is not a duration", text)
 			}
-			seconds += n * units[m[2]].Seconds()
+			seconds += float64(n * units[m[2]].Seconds()) // in two steps on every machine: some fuse them
 		}
 	default:
 		return 0, fmt.Errorf("a duration is a number of seconds or text like \"1h 30m\", got %s", v.Type())
