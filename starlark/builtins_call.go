@@ -173,52 +173,16 @@ func (h *handle) keyed(b *branch, args star.Tuple, kwargs []star.Tuple) (*Activi
 }
 
 // AttrNames lists the attributes.
-func (h *handle) AttrNames() []string {
-	return []string{"attempt", "map", "name", "options", "start", "starmap"}
-}
+func (h *handle) AttrNames() []string { return slices.Clone(handleAttrs) }
 
 // Attr returns an attribute.
-func (h *handle) Attr(name string) (star.Value, error) {
-	switch name {
-	case "name":
-		return star.String(h.name), nil
-	case "start":
-		return methodOf(h, h.name+".start", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			b, err := branchOf(thread, h.name+".start")
-			if err != nil {
-				return nil, err
-			}
-			b.prune()
-			f, err := h.begin(b, b.next(), args, kwargs, position(thread, 1))
-			if err != nil {
-				return nil, err
-			}
-			return &Future{f: f}, nil
-		}), nil
-	case "attempt":
-		return methodOf(h, h.name+".attempt", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			b, err := branchOf(thread, h.name+".attempt")
-			if err != nil {
-				return nil, err
-			}
-			return b.attempt(h, args, kwargs)
-		}), nil
-	case "map", "starmap":
-		return methodOf(h, h.name+"."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			return mapOver(thread, h.name+"."+name, h, args, kwargs, name == "starmap")
-		}), nil
-	case "options":
-		return methodOf(h, h.name+".options", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			if len(args) > 0 {
-				return nil, fmt.Errorf("%s.options: options are keyword arguments", h.name)
-			}
-			c := *h
-			o := *h.options
-			c.options = &o
-			return &c, c.apply(kwargs)
-		}), nil
-	}
-	return nil, nil
+func (h *handle) Attr(name string) (star.Value, error) { return handleAttr(h, name) }
+
+func (h *handle) with(kwargs []star.Tuple) (star.Value, error) {
+	c := *h
+	o := *h.options
+	c.options = &o
+	return &c, c.apply(kwargs)
 }
 
 // optionNames are the options of activity, in the order of its documentation.
@@ -251,19 +215,7 @@ func activityBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 
 // apply sets options given as keyword arguments.
 func (h *handle) apply(kwargs []star.Tuple) error {
-	for _, kv := range kwargs {
-		name := string(kv[0].(star.String))
-		if !slices.Contains(optionNames, name) {
-			return fmt.Errorf("activity %s: there is no option %s%s", h.name, name, didYouMean(name, optionNames))
-		}
-		if kv[1] == star.None {
-			continue
-		}
-		if err := h.set(name, kv[1]); err != nil {
-			return fmt.Errorf("activity %s: option %s: %w", h.name, name, err)
-		}
-	}
-	return nil
+	return applyOptions("activity "+h.name, optionNames, kwargs, h.set)
 }
 
 func (h *handle) set(name string, v star.Value) (err error) {
@@ -427,6 +379,6 @@ func editDistance(a, b string) int {
 }
 
 var (
-	_ star.Callable = (*handle)(nil)
+	_ stepHandle    = (*handle)(nil)
 	_ star.HasAttrs = (*handle)(nil)
 )

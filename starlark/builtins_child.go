@@ -123,51 +123,16 @@ func (f *future) close() (await bool, err error) {
 }
 
 // AttrNames lists the attributes.
-func (h *childHandle) AttrNames() []string {
-	return []string{"attempt", "map", "name", "options", "start", "starmap"}
-}
+func (h *childHandle) AttrNames() []string { return slices.Clone(handleAttrs) }
 
 // Attr returns an attribute.
-func (h *childHandle) Attr(name string) (star.Value, error) {
-	switch name {
-	case "name":
-		return star.String(h.Name()), nil
-	case "start":
-		return methodOf(h, h.Name()+".start", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			b, err := branchOf(thread, h.Name()+".start")
-			if err != nil {
-				return nil, err
-			}
-			f, err := h.begin(b, b.next(), args, kwargs, position(thread, 1))
-			if err != nil {
-				return nil, err
-			}
-			return &Future{f: f}, nil
-		}), nil
-	case "attempt":
-		return methodOf(h, h.Name()+".attempt", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			b, err := branchOf(thread, h.Name()+".attempt")
-			if err != nil {
-				return nil, err
-			}
-			return b.attempt(h, args, kwargs)
-		}), nil
-	case "map", "starmap":
-		return methodOf(h, h.Name()+"."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			return mapOver(thread, h.Name()+"."+name, h, args, kwargs, name == "starmap")
-		}), nil
-	case "options":
-		return methodOf(h, h.Name()+".options", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			if len(args) > 0 {
-				return nil, fmt.Errorf("%s.options: options are keyword arguments", h.Name())
-			}
-			c := *h
-			o := *h.options
-			c.options = &o
-			return &c, c.apply(kwargs)
-		}), nil
-	}
-	return nil, nil
+func (h *childHandle) Attr(name string) (star.Value, error) { return handleAttr(h, name) }
+
+func (h *childHandle) with(kwargs []star.Tuple) (star.Value, error) {
+	c := *h
+	o := *h.options
+	c.options = &o
+	return &c, c.apply(kwargs)
 }
 
 // childOptions are the options of workflow, in the order of its documentation.
@@ -200,19 +165,7 @@ func workflowBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star
 
 // apply sets options given as keyword arguments.
 func (h *childHandle) apply(kwargs []star.Tuple) error {
-	for _, kv := range kwargs {
-		name := string(kv[0].(star.String))
-		if !slices.Contains(childOptions, name) {
-			return fmt.Errorf("workflow %s: there is no option %s%s", h.Name(), name, didYouMean(name, childOptions))
-		}
-		if kv[1] == star.None {
-			continue
-		}
-		if err := h.set(name, kv[1]); err != nil {
-			return fmt.Errorf("workflow %s: option %s: %w", h.Name(), name, err)
-		}
-	}
-	return nil
+	return applyOptions("workflow "+h.Name(), childOptions, kwargs, h.set)
 }
 
 func (h *childHandle) set(name string, v star.Value) (err error) {
@@ -263,6 +216,6 @@ func (p *Program) nameOf(fn *star.Function) (string, error) {
 }
 
 var (
-	_ star.Callable = (*childHandle)(nil)
+	_ stepHandle    = (*childHandle)(nil)
 	_ star.HasAttrs = (*childHandle)(nil)
 )

@@ -93,10 +93,7 @@ func (b *branch) launch(path string, t *task, pos string) (*future, error) {
 		}
 		fn, args, kwargs = p.flat(args, kwargs)
 	}
-	switch h := fn.(type) {
-	case *handle:
-		return h.begin(b, path, args, kwargs, pos)
-	case *childHandle:
+	if h, ok := fn.(stepHandle); ok {
 		return h.begin(b, path, args, kwargs, pos)
 	}
 	return b.spawn(path, fn, args, kwargs, pos)
