@@ -457,7 +457,11 @@ func mapOver(thread *star.Thread, what string, fn star.Callable, args star.Tuple
 	}
 	it := star.Iterate(args[0])
 	if it == nil {
-		return nil, fmt.Errorf("%s: the items are a list, got %s", what, args[0].Type())
+		hint := ""
+		if _, text := args[0].(star.String); text {
+			hint = "; " + splitText
+		}
+		return nil, fmt.Errorf("%s: the items are a list, got %s%s", what, args[0].Type(), hint)
 	}
 	var tasks []task
 	var item star.Value

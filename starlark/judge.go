@@ -114,18 +114,19 @@ func (n *fileNames) judge(call *syntax.CallExpr) Problems {
 	if s == nil || args.open {
 		return nil
 	}
-	what, i := s.misfit(args.places, args.names)
-	if what == "" {
+	wrong := s.judge(args.places, args.names)
+	if wrong == nil {
 		return nil
 	}
 	pos, _ := call.Span()
-	if i >= 0 {
-		pos = args.at[i]
-		if name := args.names[i]; what == unknownParameter(name) {
-			what += s.suggest(name)
-		}
+	if wrong.name >= 0 {
+		pos = args.at[wrong.name]
 	}
-	return Problems{problemAt(pos, "%s() %s", written(call.Fn), what)}
+	hint := ""
+	if wrong.unknown {
+		hint = s.suggest(args.names[wrong.name])
+	}
+	return Problems{problemAt(pos, "%s() %s%s", written(call.Fn), wrong.what, hint)}
 }
 
 // arguments are what a call gives.

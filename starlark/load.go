@@ -219,17 +219,22 @@ func jsonProblem(name, text string) (Problem, bool) {
 	}
 	end := len(text)
 	var bad *json.SyntaxError
-	if errors.As(err, &bad) && bad.Offset > 0 {
+	if errors.As(err, &bad) && bad.Offset > 0 && !endsEarly(text) {
 		end = min(int(bad.Offset)-1, len(text))
-		if strings.HasPrefix(bad.Error(), "unexpected end") {
-			end = len(text)
-		}
 	}
 	before := text[:end]
 	p.Line = strings.Count(before, "\n") + 1
 	p.Col = len(before) - strings.LastIndexByte(before, '\n')
 	p.Message = "is not JSON: " + err.Error()
 	return p, true
+}
+
+// endsEarly tells whether a text is the beginning of a JSON value. The offset of the error does not: it
+// is the length also where the last character is wrong.
+func endsEarly(text string) bool {
+	var v json.RawMessage
+	err := json.NewDecoder(strings.NewReader(text)).Decode(&v)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // jsonNames refuses to load anything but the value of a JSON file.
