@@ -46,16 +46,7 @@ func (h *handle) CallInternal(thread *star.Thread, args star.Tuple, kwargs []sta
 	if err != nil {
 		return nil, err
 	}
-	if err := b.wait(f); err != nil {
-		if err != errUnwind {
-			if unwound := f.abandon(); unwound != nil {
-				return nil, unwound
-			}
-		}
-		return nil, err
-	}
-	b.scope = b.scope[:kept]
-	return f.outcome()
+	return b.await(f, kept)
 }
 
 // position is where the caller at a depth of the stack stands; of one that is a
@@ -339,43 +330,6 @@ func textList(v star.Value) ([]string, error) {
 		list = append(list, s)
 	}
 	return list, nil
-}
-
-// didYouMean suggests the nearest of names.
-func didYouMean(name string, names []string) string {
-	best, distance := "", 3
-	for _, n := range names {
-		if d := editDistance(name, n); d < distance || d == distance && strings.HasPrefix(n, name) {
-			best, distance = n, d
-		}
-	}
-	switch {
-	case best == "" && len(names) == 1:
-		return "; there is only " + names[0]
-	case best == "":
-		return "; there are " + strings.Join(names, ", ")
-	}
-	return "; did you mean " + best + "?"
-}
-
-// editDistance is the Levenshtein distance.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 var (

@@ -62,17 +62,7 @@ func (h *childHandle) CallInternal(thread *star.Thread, args star.Tuple, kwargs 
 	if err != nil {
 		return nil, err
 	}
-	if err := b.wait(f); err != nil {
-		if err == errUnwind {
-			return nil, err
-		}
-		if _, unwound := f.close(); unwound != nil {
-			return nil, unwound
-		}
-		return nil, err
-	}
-	b.scope = b.scope[:kept]
-	return f.outcome()
+	return b.await(f, kept)
 }
 
 // begin starts the child as the step of that name.

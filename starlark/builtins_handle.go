@@ -5,8 +5,11 @@ package starlark
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	star "go.starlark.net/starlark"
+
+	"github.com/senpuki/senpuki/internal/spelling"
 )
 
 // stepHandle is a callable each of whose calls is a step.
@@ -79,4 +82,21 @@ func applyOptions(what string, have []string, kwargs []star.Tuple, set func(name
 		}
 	}
 	return nil
+}
+
+// didYouMean suggests the nearest of names.
+func didYouMean(name string, names []string) string {
+	best, distance := "", 3
+	for _, n := range names {
+		if d := spelling.Distance(name, n); d < distance || d == distance && strings.HasPrefix(n, name) {
+			best, distance = n, d
+		}
+	}
+	switch {
+	case best == "" && len(names) == 1:
+		return "; there is only " + names[0]
+	case best == "":
+		return "; there are " + strings.Join(names, ", ")
+	}
+	return "; did you mean " + best + "?"
 }

@@ -145,10 +145,9 @@ func (b *branch) receive(what, name string, limit, otherwise star.Value, pos str
 		return nil, err
 	}
 	if d == nil {
-		err = b.wait(f)
-	} else {
-		err = b.waitSome([]*future{f}, d, pos)
+		return b.await(f, kept)
 	}
+	err = b.waitSome([]*future{f}, d, pos)
 	switch {
 	case err == errUnwind:
 		return nil, err
@@ -316,16 +315,7 @@ func (b *branch) step(c Command) (star.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.wait(f); err != nil {
-		if err != errUnwind {
-			if unwound := f.abandon(); unwound != nil {
-				return nil, unwound
-			}
-		}
-		return nil, err
-	}
-	b.scope = b.scope[:kept]
-	return f.outcome()
+	return b.await(f, kept)
 }
 
 // payload is a value that goes to another execution, in stored form.

@@ -17,6 +17,8 @@ import (
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/senpuki/senpuki/internal/spelling"
 )
 
 // dialect names the settings of the language that a digest covers.
@@ -257,7 +259,7 @@ func nearestFile(from, target string, err error) string {
 	}
 	best, distance := "", 4
 	for _, have := range missing.Have {
-		d := editDistance(target, have)
+		d := spelling.Distance(target, have)
 		switch {
 		case have == from:
 			continue
