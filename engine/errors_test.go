@@ -53,3 +53,21 @@ def other(data):
 		w.check()
 	})
 }
+
+func TestArgumentsThatJSONCannotSayAreAPayloadError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{ReplayAlways: true})
+		w.deploy(e, `
+def main():
+    e = activity("echo").attempt({1: "a", "1": "b"}).error
+    sleep(1)
+    return [e.kind, e.message]
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		want(t, w.finish(e, id), `["PayloadError","at [0]: the keys 1 and \"1\" are one in JSON"]`)
+		stop()
+		w.check()
+	})
+}
