@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/senpuki/senpuki/internal/spelling"
 )
 
 // nearest returns at most limit of names that resemble name, best first.
@@ -18,7 +20,7 @@ func nearest(name string, names []string, limit int) []string {
 	low := strings.ToLower(name)
 	for _, n := range names {
 		other := strings.ToLower(n)
-		d := distance(low, other)
+		d := spelling.Distance(low, other)
 		if low != "" && (strings.HasSuffix(other, "."+low) || strings.HasPrefix(other, low+".")) {
 			d = 1 // "run" is meant for "shell.run" though most letters are missing
 		}
@@ -35,31 +37,6 @@ func nearest(name string, names []string, limit int) []string {
 		out = append(out, m.name)
 	}
 	return out
-}
-
-// distance counts the insertions, deletions, replacements and swaps of
-// neighbours that turn a into b.
-func distance(a, b string) int {
-	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }
 
 // meant is "; did you mean x or y?" or nothing.

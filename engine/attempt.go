@@ -99,7 +99,7 @@ func (w *worker) invoke(ctx context.Context, act *activities.Activity, call *act
 	}
 	result, failure := call.Invoke(ctx)
 	if failure != nil {
-		return nil, failure
+		return nil, fromActivity(failure)
 	}
 	limit := w.options.MaxValue
 	w.engine.weigh("the result of", act.Name(), len(result))

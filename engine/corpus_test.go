@@ -59,6 +59,7 @@ type recording struct {
 	signals      []string
 	act          func(t *testing.T, w *world, e *Engine, id string) // after a minute
 	dispatch     DispatchOptions
+	export       string // of another execution, whose journal is kept in its place
 }
 
 var recordings = []recording{
@@ -100,6 +101,9 @@ def main():
 			t.Fatal(err)
 		}
 	}},
+	// forked_before is of a release whose forks drew the same random numbers as their originals to the end.
+	{name: "forked_before", script: drawingScript, act: forkOf, export: "recorded-fork"},
+	{name: "forked", script: drawingScript, act: forkOf, export: "recorded-fork"},
 	{name: "upgraded", script: upgradeOld, act: func(t *testing.T, w *world, e *Engine, id string) {
 		if v, err := e.Upgrade(t.Context(), id, w.digestOf(e, upgradeNew)); err != nil || !v.Moved {
 			t.Fatal(v, err)
@@ -119,6 +123,24 @@ def main():
     if info.run < 3:
         error("NotYet")
 `, dispatch: DispatchOptions{Retry: &activities.RetryPolicy{MaxAttempts: 3, InitialDelay: 5 * time.Second}}},
+}
+
+// drawingScript tells an activity what random numbers it draws.
+const drawingScript = `
+echo = activity("echo")
+def leg(n):
+    return echo([n, random.random()])
+def main():
+    a = echo([uuid4(), random.random()])
+    b = echo(uuid4())
+    return [a, b, parallel.map(leg, [1, 2]), echo(uuid4())]
+`
+
+func forkOf(t *testing.T, _ *world, e *Engine, id string) {
+	t.Helper()
+	if _, err := e.Fork(t.Context(), id, RerunOptions{From: "2", ID: "recorded-fork"}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // languageScript shows an activity what the language says: its arguments are compared on replay.
@@ -209,6 +231,9 @@ func recordJournals(t *testing.T) {
 			if r.act != nil {
 				r.act(t, w, e, id)
 				time.Sleep(5 * time.Minute)
+			}
+			if r.export != "" {
+				id = r.export
 			}
 			x, err := e.Export(t.Context(), id)
 			stop()

@@ -342,7 +342,11 @@ func (x *execution) goLive() error {
 	begins := x.source != nil // a rerun goes on for the first time
 	unbegun := x.neverBegan()
 	if begins {
-		x.put(&entry{kind: []byte(entryRerun), at: x.stamp()})
+		e := &entry{kind: []byte(entryRerun), at: x.stamp()}
+		if x.source.ID != x.rec.ID {
+			e.name, x.draws = []byte(forkName), starlark.Origin(x.rec.ID, x.rec.RunNumber)
+		}
+		x.put(e)
 		x.source = nil
 	}
 	x.journal = nil
@@ -410,17 +414,20 @@ func (x *execution) goLive() error {
 // readOn notes that what follows in the journal was asked for in a later run than what is before.
 func (x *execution) readOn(e *entry) error {
 	x.source = nil
-	if e.value == nil {
-		return nil
+	by := originRun{ID: x.rec.ID, Run: x.rec.RunNumber}
+	if e.value != nil {
+		if err := json.Unmarshal(e.value, &by); err != nil {
+			return fmt.Errorf("%w: the run that the journal was copied from: %w", errRow, err)
+		}
+		x.source = &by
 	}
-	x.source = new(originRun)
-	if err := json.Unmarshal(e.value, x.source); err != nil {
-		return fmt.Errorf("%w: the run that the journal was copied from: %w", errRow, err)
+	if string(e.name) == forkName {
+		x.draws = starlark.Origin(by.ID, by.Run)
 	}
 	return nil
 }
 
-// Known implements starlark.OriginHost: while the journal has what an earlier run asked for, the script knows what
+// Known implements starlark.CopyHost: while the journal has what an earlier run asked for, the script knows what
 // it knew then. So it asks for the same again, and takes the same ways.
 func (x *execution) Known(i *starlark.Info) {
 	if o := x.source; o != nil {
@@ -428,6 +435,9 @@ func (x *execution) Known(i *starlark.Info) {
 		if o.Digest != "" {
 			i.Digest = o.Digest
 		}
+	}
+	if x.draws != "" {
+		i.Origin = x.draws
 	}
 }
 

@@ -79,8 +79,8 @@
 //
 // Retry and Fork begin a run with the entries of an earlier one up to a cut.
 // What was under way there is as if it had been handed back; an entry says
-// where the copy ends. Upgrade replays the journal on other code, in memory,
-// and only when that holds changes the digest, with a turn of its owner.
+// where the copy ends, and of a fork that its random numbers are its own from there on. Upgrade replays the
+// journal on other code, in memory, and only when that holds changes the digest, with a turn of its owner.
 //
 // Export takes a journal out of its store as a document, and Export.Replay proves it in the same way
 // on the code of a directory. Package enginetest runs engines in virtual time.

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,6 +62,26 @@ func (e *NondeterminismError) Error() string {
 	return fmt.Sprintf("nondeterminism: %s %s, the journal has %s", where, e.Want, e.Have)
 }
 
+// fromActivity brings the data of a failure that an activity returned, plain JSON, into its stored form, which is an object.
+func fromActivity(f *activities.Failure) *activities.Failure {
+	if f == nil {
+		return nil
+	}
+	c := *f
+	c.Cause = fromActivity(f.Cause)
+	data, err := starlark.FromPlain(bytes.TrimSpace(f.Data))
+	switch {
+	case err != nil:
+		data, _ = json.Marshal(map[string]string{"unstorable": err.Error()})
+	case string(data) == "null":
+		data = nil
+	case data[0] != '{':
+		data = fmt.Appendf(nil, `{"value":%s}`, data)
+	}
+	c.Data = data
+	return &c
+}
+
 // scriptFailure turns an activity's failure into the script's form.
 func scriptFailure(f *activities.Failure) *starlark.Failure {
 	if f == nil {
@@ -111,5 +132,10 @@ func failureOf(err error) *activities.Failure {
 	if errors.As(err, &f) {
 		return f
 	}
-	return &activities.Failure{Kind: "BadArguments", Message: err.Error()}
+	kind := activities.KindBadArguments
+	var kinded interface{ Kind() string } // as what JSON cannot say
+	if errors.As(err, &kinded) {
+		kind = kinded.Kind()
+	}
+	return &activities.Failure{Kind: kind, Message: err.Error()}
 }

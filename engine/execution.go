@@ -85,6 +85,7 @@ type execution struct {
 	proof        bool             // only replayed, in memory
 	watch        watcher          // of a proof, may be nil
 	source       *originRun       // that asked for the entries which are read now, and whose journal was copied; nil: this run
+	draws        string           // the run whose random numbers are drawn, when it is not origin
 	carried      *carried         // what the run took over from the one before
 	listening    []listening      // in the order in which they were asked for
 	lines        int64
@@ -319,7 +320,7 @@ func (x *execution) rewind() error {
 	x.seq, x.lines, x.now = 0, 0, 0
 	x.slots += len(x.starting) // of a turn that did not land
 	x.ready, x.starting, x.consumed, x.listening = nil, nil, nil, nil
-	x.cancelled, x.expired, x.source, x.moved = nil, false, nil, false
+	x.cancelled, x.expired, x.source, x.moved, x.draws = nil, false, nil, false, ""
 	x.discard()
 	rows, err := x.w.journal(x.rec.Run)
 	if err != nil {

@@ -44,6 +44,9 @@ func persisted(f *activities.Failure) (stored []byte, read *activities.Failure) 
 	return stored, decodeFailure(stored)
 }
 
+// forkName marks the rerun entry of a fork: from there on the script draws random numbers of its own.
+const forkName = "fork"
+
 // entry is one decoded journal entry. Its slices point into the row.
 type entry struct {
 	kind    []byte

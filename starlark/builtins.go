@@ -5,7 +5,6 @@ package starlark
 import (
 	starmath "go.starlark.net/lib/math"
 	star "go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 )
 
 // predeclared are the names that every file sees beside the language's own.
@@ -35,7 +34,6 @@ func builtins() star.StringDict {
 		"hashlib":  hashlibModule(),
 		"log":      logModule(),
 		"state":    stateModule(),
-		"struct":   star.NewBuiltin("struct", starlarkstruct.Make),
 		"info":     infoValue{},
 	}
 	for name, fn := range map[string]func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error){
@@ -75,12 +73,16 @@ func builtins() star.StringDict {
 		"sum":             sumBuiltin,
 		"round":           roundBuiltin,
 		"isinstance":      isinstanceBuiltin,
+		"struct":          structBuiltin,
 		"fmt":             fmtBuiltin,
 	} {
 		d[name] = method(name, fn)
 	}
 	for _, name := range bounded {
 		d[name] = withBounds(name)
+	}
+	for _, name := range showing {
+		d[name] = withText(name)
 	}
 	d.Freeze()
 	return d

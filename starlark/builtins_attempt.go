@@ -89,7 +89,7 @@ func newFailure(what string, args star.Tuple, kwargs []star.Tuple) (*Failure, er
 		case name == "kind":
 			return nil, fmt.Errorf("%s: the kind is text, got %s", what, kv[1].Type())
 		case name == "message":
-			f.Message = cut(kv[1].String(), maxMessage)
+			f.Message = cut(repr(kv[1]), maxMessage)
 		case name == "retryable":
 			retryable, err := boolOption(kv[1])
 			if err != nil {
@@ -126,11 +126,7 @@ func failBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Val
 	}
 	texts := make([]string, len(args))
 	for i, a := range args {
-		if s, ok := star.AsString(a); ok {
-			texts[i] = s
-		} else {
-			texts[i] = a.String()
-		}
+		texts[i] = text(a)
 	}
 	return nil, &raised{&Failure{Kind: "Fail", Message: cut(strings.Join(texts, sep), maxMessage)}}
 }

@@ -24,6 +24,13 @@ func withBounds(name string) *star.Builtin {
 				return nil, err
 			}
 		}
+		for _, kv := range kwargs { // dict's are its entries
+			if kv[0] == star.String("iterable") && name != "dict" {
+				if err := countItems(thread, name, kv[1]); err != nil {
+					return nil, err
+				}
+			}
+		}
 		return star.Call(thread, inner, args, kwargs)
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -23,10 +24,16 @@ type handle struct {
 
 func (h *handle) String() string        { return "activity(" + h.name + ")" }
 func (h *handle) Type() string          { return "activity" }
-func (h *handle) Freeze()               {}
 func (h *handle) Truth() star.Bool      { return true }
 func (h *handle) Hash() (uint32, error) { return hashText(h.name), nil }
 func (h *handle) Name() string          { return h.name }
+
+// Freeze freezes what the key function closes over: a handle at the top of a file is shared by all executions.
+func (h *handle) Freeze() {
+	if h.key != nil {
+		h.key.Freeze()
+	}
+}
 
 // CallInternal runs the activity as a durable step and waits.
 func (h *handle) CallInternal(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
@@ -39,16 +46,7 @@ func (h *handle) CallInternal(thread *star.Thread, args star.Tuple, kwargs []sta
 	if err != nil {
 		return nil, err
 	}
-	if err := b.wait(f); err != nil {
-		if err != errUnwind {
-			if unwound := f.abandon(); unwound != nil {
-				return nil, unwound
-			}
-		}
-		return nil, err
-	}
-	b.scope = b.scope[:kept]
-	return f.outcome()
+	return b.await(f, kept)
 }
 
 // position is where the caller at a depth of the stack stands; of one that is a
@@ -117,14 +115,24 @@ func encodeCall(what string, limit int, args star.Tuple, kwargs []star.Tuple) (p
 	if perr := e.sequence(len(args), func(i int) star.Value { return args[i] }); perr != nil {
 		return nil, nil, refused("argument", perr)
 	}
-	if len(kwargs) > 0 {
+	switch {
+	case special(kwargs):
+		k := encoder{form: stored, limit: limit}
+		if perr := k.object(kwargs); perr != nil {
+			return nil, nil, refused("argument", perr)
+		}
+		kw = k.b
+	case len(kwargs) > 0:
 		k := encoder{form: stored, limit: limit, b: []byte{'{'}}
 		for i, kv := range kwargs {
 			if i > 0 {
 				k.b = append(k.b, ',')
 			}
 			name := string(kv[0].(star.String))
-			k.b = append(appendString(k.b, name), ':')
+			if perr := k.name(name); perr != nil {
+				return nil, nil, refused("the name of an argument:", perr)
+			}
+			k.b = append(k.b, ':')
 			if perr := k.value(kv[1]); perr != nil {
 				return nil, nil, refused("argument "+name, perr)
 			}
@@ -147,58 +155,25 @@ func (h *handle) keyed(b *branch, args star.Tuple, kwargs []star.Tuple) (*Activi
 	if !ok {
 		return nil, fmt.Errorf("%s: the key function returned %s, want a string", h.name, v.Type())
 	}
+	if err := wellFormed(h.name+": the key", key); err != nil {
+		return nil, err
+	}
 	o := *h.options
 	o.Key = &key
 	return &o, nil
 }
 
 // AttrNames lists the attributes.
-func (h *handle) AttrNames() []string {
-	return []string{"attempt", "map", "name", "options", "start", "starmap"}
-}
+func (h *handle) AttrNames() []string { return slices.Clone(handleAttrs) }
 
 // Attr returns an attribute.
-func (h *handle) Attr(name string) (star.Value, error) {
-	switch name {
-	case "name":
-		return star.String(h.name), nil
-	case "start":
-		return method(h.name+".start", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			b, err := branchOf(thread, h.name+".start")
-			if err != nil {
-				return nil, err
-			}
-			b.prune()
-			f, err := h.begin(b, b.next(), args, kwargs, position(thread, 1))
-			if err != nil {
-				return nil, err
-			}
-			return &Future{f: f}, nil
-		}), nil
-	case "attempt":
-		return method(h.name+".attempt", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			b, err := branchOf(thread, h.name+".attempt")
-			if err != nil {
-				return nil, err
-			}
-			return b.attempt(h, args, kwargs)
-		}), nil
-	case "map", "starmap":
-		return method(h.name+"."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			return mapOver(thread, h.name+"."+name, h, args, kwargs, name == "starmap")
-		}), nil
-	case "options":
-		return method(h.name+".options", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			if len(args) > 0 {
-				return nil, fmt.Errorf("%s.options: options are keyword arguments", h.name)
-			}
-			c := *h
-			o := *h.options
-			c.options = &o
-			return &c, c.apply(kwargs)
-		}), nil
-	}
-	return nil, nil
+func (h *handle) Attr(name string) (star.Value, error) { return handleAttr(h, name) }
+
+func (h *handle) with(kwargs []star.Tuple) (star.Value, error) {
+	c := *h
+	o := *h.options
+	c.options = &o
+	return &c, c.apply(kwargs)
 }
 
 // optionNames are the options of activity, in the order of its documentation.
@@ -217,7 +192,10 @@ func activityBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 	}
 	name, ok := star.AsString(args[0])
 	if !ok || name == "" {
-		return nil, fmt.Errorf("activity: the name is a string, got %s", args[0].String())
+		return nil, fmt.Errorf("activity: the name is a string, got %s", repr(args[0]))
+	}
+	if err := wellFormed("activity: the name", name); err != nil {
+		return nil, err
 	}
 	h := &handle{name: name, options: &ActivityOptions{}, pos: position(thread, 1)}
 	if err := h.apply(kwargs); err != nil {
@@ -228,19 +206,7 @@ func activityBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 
 // apply sets options given as keyword arguments.
 func (h *handle) apply(kwargs []star.Tuple) error {
-	for _, kv := range kwargs {
-		name := string(kv[0].(star.String))
-		if !slices.Contains(optionNames, name) {
-			return fmt.Errorf("activity %s: there is no option %s%s", h.name, name, didYouMean(name, optionNames))
-		}
-		if kv[1] == star.None {
-			continue
-		}
-		if err := h.set(name, kv[1]); err != nil {
-			return fmt.Errorf("activity %s: option %s: %w", h.name, name, err)
-		}
-	}
-	return nil
+	return applyOptions("activity "+h.name, optionNames, kwargs, h.set)
 }
 
 func (h *handle) set(name string, v star.Value) (err error) {
@@ -294,9 +260,17 @@ func (h *handle) set(name string, v star.Value) (err error) {
 func textOption(v star.Value) (*string, error) {
 	s, ok := star.AsString(v)
 	if !ok || s == "" {
-		return nil, fmt.Errorf("wants text, got %s", v.String())
+		return nil, fmt.Errorf("wants text, got %s", repr(v))
 	}
-	return &s, nil
+	return &s, wellFormed("the text", s)
+}
+
+// wellFormed refuses text that names something and is not UTF-8: what is stored of it would be another name.
+func wellFormed(what, text string) error {
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("%s is not UTF-8: %q", what, text)
+	}
+	return nil
 }
 
 // rateOption takes a number per duration, "100/1m".
@@ -316,7 +290,7 @@ func rateOption(v star.Value) (*string, error) {
 func boolOption(v star.Value) (*bool, error) {
 	b, ok := v.(star.Bool)
 	if !ok {
-		return nil, fmt.Errorf("wants True or False, got %s", v.String())
+		return nil, fmt.Errorf("wants True or False, got %s", repr(v))
 	}
 	t := bool(b)
 	return &t, nil
@@ -325,7 +299,7 @@ func boolOption(v star.Value) (*bool, error) {
 func intOption(v star.Value, least int) (*int, error) {
 	i, ok := v.(star.Int)
 	if !ok {
-		return nil, fmt.Errorf("wants an int, got %s", v.String())
+		return nil, fmt.Errorf("wants an int, got %s", repr(v))
 	}
 	n, err := star.AsInt32(i)
 	switch {
@@ -350,49 +324,15 @@ func textList(v star.Value) ([]string, error) {
 		if !ok {
 			return nil, fmt.Errorf("wants a list of texts, got %s in it", item.Type())
 		}
+		if err := wellFormed("a text", s); err != nil {
+			return nil, err
+		}
 		list = append(list, s)
 	}
 	return list, nil
 }
 
-// didYouMean suggests the nearest of names.
-func didYouMean(name string, names []string) string {
-	best, distance := "", 3
-	for _, n := range names {
-		if d := editDistance(name, n); d < distance || d == distance && strings.HasPrefix(n, name) {
-			best, distance = n, d
-		}
-	}
-	switch {
-	case best == "" && len(names) == 1:
-		return "; there is only " + names[0]
-	case best == "":
-		return "; there are " + strings.Join(names, ", ")
-	}
-	return "; did you mean " + best + "?"
-}
-
-// editDistance is the Levenshtein distance.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
-}
-
 var (
-	_ star.Callable = (*handle)(nil)
+	_ stepHandle    = (*handle)(nil)
 	_ star.HasAttrs = (*handle)(nil)
 )

@@ -33,9 +33,15 @@ type childHandle struct {
 
 func (h *childHandle) String() string        { return "workflow(" + h.Name() + ")" }
 func (h *childHandle) Type() string          { return "workflow" }
-func (h *childHandle) Freeze()               {}
 func (h *childHandle) Truth() star.Bool      { return true }
 func (h *childHandle) Hash() (uint32, error) { return hashText(h.Name()), nil }
+
+// Freeze freezes the function.
+func (h *childHandle) Freeze() {
+	if h.fn != nil {
+		h.fn.Freeze()
+	}
+}
 
 // Name is the workflow's or the function's.
 func (h *childHandle) Name() string {
@@ -56,17 +62,7 @@ func (h *childHandle) CallInternal(thread *star.Thread, args star.Tuple, kwargs 
 	if err != nil {
 		return nil, err
 	}
-	if err := b.wait(f); err != nil {
-		if err == errUnwind {
-			return nil, err
-		}
-		if _, unwound := f.close(); unwound != nil {
-			return nil, unwound
-		}
-		return nil, err
-	}
-	b.scope = b.scope[:kept]
-	return f.outcome()
+	return b.await(f, kept)
 }
 
 // begin starts the child as the step of that name.
@@ -117,51 +113,16 @@ func (f *future) close() (await bool, err error) {
 }
 
 // AttrNames lists the attributes.
-func (h *childHandle) AttrNames() []string {
-	return []string{"attempt", "map", "name", "options", "start", "starmap"}
-}
+func (h *childHandle) AttrNames() []string { return slices.Clone(handleAttrs) }
 
 // Attr returns an attribute.
-func (h *childHandle) Attr(name string) (star.Value, error) {
-	switch name {
-	case "name":
-		return star.String(h.Name()), nil
-	case "start":
-		return method(h.Name()+".start", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			b, err := branchOf(thread, h.Name()+".start")
-			if err != nil {
-				return nil, err
-			}
-			f, err := h.begin(b, b.next(), args, kwargs, position(thread, 1))
-			if err != nil {
-				return nil, err
-			}
-			return &Future{f: f}, nil
-		}), nil
-	case "attempt":
-		return method(h.Name()+".attempt", func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			b, err := branchOf(thread, h.Name()+".attempt")
-			if err != nil {
-				return nil, err
-			}
-			return b.attempt(h, args, kwargs)
-		}), nil
-	case "map", "starmap":
-		return method(h.Name()+"."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			return mapOver(thread, h.Name()+"."+name, h, args, kwargs, name == "starmap")
-		}), nil
-	case "options":
-		return method(h.Name()+".options", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			if len(args) > 0 {
-				return nil, fmt.Errorf("%s.options: options are keyword arguments", h.Name())
-			}
-			c := *h
-			o := *h.options
-			c.options = &o
-			return &c, c.apply(kwargs)
-		}), nil
-	}
-	return nil, nil
+func (h *childHandle) Attr(name string) (star.Value, error) { return handleAttr(h, name) }
+
+func (h *childHandle) with(kwargs []star.Tuple) (star.Value, error) {
+	c := *h
+	o := *h.options
+	c.options = &o
+	return &c, c.apply(kwargs)
 }
 
 // childOptions are the options of workflow, in the order of its documentation.
@@ -184,26 +145,17 @@ func workflowBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star
 		}
 	}
 	if h.fn == nil && h.name == "" {
-		return nil, fmt.Errorf("workflow: wants the name of a deployed workflow or a function, got %s", args[0].String())
+		return nil, fmt.Errorf("workflow: wants the name of a deployed workflow or a function, got %s", repr(args[0]))
+	}
+	if err := wellFormed("workflow: the name", h.name); err != nil {
+		return nil, err
 	}
 	return h, h.apply(kwargs)
 }
 
 // apply sets options given as keyword arguments.
 func (h *childHandle) apply(kwargs []star.Tuple) error {
-	for _, kv := range kwargs {
-		name := string(kv[0].(star.String))
-		if !slices.Contains(childOptions, name) {
-			return fmt.Errorf("workflow %s: there is no option %s%s", h.Name(), name, didYouMean(name, childOptions))
-		}
-		if kv[1] == star.None {
-			continue
-		}
-		if err := h.set(name, kv[1]); err != nil {
-			return fmt.Errorf("workflow %s: option %s: %w", h.Name(), name, err)
-		}
-	}
-	return nil
+	return applyOptions("workflow "+h.Name(), childOptions, kwargs, h.set)
 }
 
 func (h *childHandle) set(name string, v star.Value) (err error) {
@@ -233,7 +185,7 @@ func (h *childHandle) set(name string, v star.Value) (err error) {
 	case "on_parent_close":
 		text, _ := star.AsString(v)
 		if !slices.Contains([]string{closeCancel, closeAbandon, closeWait}, text) {
-			return fmt.Errorf("wants \"cancel\", \"abandon\" or \"wait\", got %s", v.String())
+			return fmt.Errorf("wants \"cancel\", \"abandon\" or \"wait\", got %s", repr(v))
 		}
 		o.OnParentClose = text
 	}
@@ -254,6 +206,6 @@ func (p *Program) nameOf(fn *star.Function) (string, error) {
 }
 
 var (
-	_ star.Callable = (*childHandle)(nil)
+	_ stepHandle    = (*childHandle)(nil)
 	_ star.HasAttrs = (*childHandle)(nil)
 )

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	star "go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 )
 
 // infoFields are what info has, sorted.
@@ -48,11 +47,16 @@ func (infoValue) CallInternal(thread *star.Thread, args star.Tuple, kwargs []sta
 	if field != "" && !slices.Contains(infoFields, field) {
 		return nil, fmt.Errorf("info has no field %s%s", field, didYouMean(field, infoFields))
 	}
-	i := b.s.opts.Info
-	if h, ok := b.s.host.(OriginHost); ok {
+	return b.s.info().value(), nil
+}
+
+// info is what the script knows of its execution where it stands.
+func (s *script) info() Info {
+	i := s.opts.Info
+	if h, ok := s.host.(CopyHost); ok {
 		h.Known(&i)
 	}
-	return i.value(), nil
+	return i
 }
 
 func (i Info) value() star.Value {
@@ -64,7 +68,7 @@ func (i Info) value() star.Value {
 	for n, t := range i.Tags {
 		tags[n] = star.String(t)
 	}
-	return starlarkstruct.FromStringDict(star.String("info"), star.StringDict{
+	return structNamed(star.String("info"), star.StringDict{
 		"id": star.String(i.ID), "run": star.MakeInt(i.Run), "workflow": star.String(i.Workflow), "digest": star.String(i.Digest),
 		"started_at": momentOf(i.StartedAt), "parent": parent, "tags": tags,
 	})

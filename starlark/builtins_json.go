@@ -119,7 +119,7 @@ func (w *jsonWalk) data(v star.Value, depth int) (_ star.Value, other bool, err 
 		return p, true, err
 	case *star.Dict:
 		return w.dict(v, depth)
-	case *starlarkstruct.Struct:
+	case structure:
 		return w.fields(v, depth)
 	case *completion: // it would wait for its futures
 	case star.Iterable:
@@ -133,7 +133,7 @@ func (w *jsonWalk) dict(d *star.Dict, depth int) (star.Value, bool, error) {
 	for k, v := range d.Entries() {
 		p, changed, err := w.data(v, depth+1)
 		if err != nil {
-			return nil, false, inJSON(err, "in dict key %s", k)
+			return nil, false, inJSON(err, "in dict key %s", repr(k))
 		}
 		if !changed {
 			continue
@@ -153,7 +153,7 @@ func (w *jsonWalk) dict(d *star.Dict, depth int) (star.Value, bool, error) {
 	return out, other, nil
 }
 
-func (w *jsonWalk) fields(s *starlarkstruct.Struct, depth int) (star.Value, bool, error) {
+func (w *jsonWalk) fields(s structure, depth int) (star.Value, bool, error) {
 	fields, other := make(star.StringDict), false
 	for _, name := range s.AttrNames() {
 		v, err := s.Attr(name)
@@ -169,7 +169,7 @@ func (w *jsonWalk) fields(s *starlarkstruct.Struct, depth int) (star.Value, bool
 	if !other {
 		return s, false, nil
 	}
-	return starlarkstruct.FromStringDict(s.Constructor(), fields), true, nil
+	return structNamed(s.Constructor(), fields), true, nil
 }
 
 func (w *jsonWalk) sequence(s star.Iterable, depth int) (star.Value, bool, error) {

@@ -55,7 +55,7 @@ func roundBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Va
 	}
 	n, err := star.AsInt32(digits)
 	if err != nil || n < -300 || n > 300 {
-		return nil, fmt.Errorf("round: ndigits is an int between -300 and 300, got %s", digits)
+		return nil, fmt.Errorf("round: ndigits is an int between -300 and 300, got %s", repr(digits))
 	}
 	if i, ok := x.(star.Int); ok {
 		return roundInt(i, n), nil

@@ -93,10 +93,7 @@ func (b *branch) launch(path string, t *task, pos string) (*future, error) {
 		}
 		fn, args, kwargs = p.flat(args, kwargs)
 	}
-	switch h := fn.(type) {
-	case *handle:
-		return h.begin(b, path, args, kwargs, pos)
-	case *childHandle:
+	if h, ok := fn.(stepHandle); ok {
 		return h.begin(b, path, args, kwargs, pos)
 	}
 	return b.spawn(path, fn, args, kwargs, pos)
@@ -343,7 +340,7 @@ func (o *groupOptions) parse(what string, kwargs []star.Tuple) error {
 	if limit != nil {
 		n, err := star.AsInt32(limit)
 		if err != nil || n < 1 {
-			return fmt.Errorf("%s: limit is an int of at least 1, got %s", what, limit)
+			return fmt.Errorf("%s: limit is an int of at least 1, got %s", what, repr(limit))
 		}
 		o.limit = n
 	}
@@ -412,6 +409,9 @@ func tasksOf(what string, args star.Tuple) (tasks []task, dict bool, err error) 
 			args = nil
 			var item star.Value
 			for it.Next(&item) {
+				if _, err := taskOf(what, item); err != nil { // now: there may be no end of them
+					return nil, false, err
+				}
 				args = append(args, item)
 			}
 		}
@@ -452,16 +452,23 @@ func mapOver(thread *star.Thread, what string, fn star.Callable, args star.Tuple
 	if len(args) != 1 {
 		return nil, fmt.Errorf("%s: wants the items, got %d arguments", what, len(args))
 	}
+	if err := countItems(thread, what, args[0]); err != nil {
+		return nil, err
+	}
 	it := star.Iterate(args[0])
 	if it == nil {
-		return nil, fmt.Errorf("%s: the items are a list, got %s", what, args[0].Type())
+		hint := ""
+		if _, text := args[0].(star.String); text {
+			hint = "; " + splitText
+		}
+		return nil, fmt.Errorf("%s: the items are a list, got %s%s", what, args[0].Type(), hint)
 	}
 	var tasks []task
 	var item star.Value
 	for it.Next(&item) {
 		t := task{fn: fn, args: star.Tuple{item}}
 		if spread {
-			if t.args, err = spreadArgs(what, item); err != nil {
+			if t.args, err = spreadArgs(thread, what, item); err != nil {
 				break
 			}
 		}
@@ -479,7 +486,10 @@ func mapOver(thread *star.Thread, what string, fn star.Callable, args star.Tuple
 	return star.NewList(g.results(o.settle)), nil
 }
 
-func spreadArgs(what string, item star.Value) (star.Tuple, error) {
+func spreadArgs(thread *star.Thread, what string, item star.Value) (star.Tuple, error) {
+	if err := countItems(thread, what, item); err != nil {
+		return nil, err
+	}
 	it := star.Iterate(item)
 	if it == nil {
 		return nil, fmt.Errorf("%s: each item is a tuple of arguments, got %s", what, item.Type())

@@ -15,14 +15,45 @@ import (
 // generator is a branch's source of random numbers: ChaCha8 (math/rand/v2)
 // keyed by the SHA-256 of execution, run and branch. No journal entry is
 // needed: a replay draws the same numbers.
-type generator struct{ *rand.Rand }
+type generator struct {
+	*rand.Rand
+	origin string
+}
 
+// generator is the branch's. A fork draws what its original drew as far as it is a copy, then its own.
 func (b *branch) generator() *generator {
-	if b.random == nil {
-		key := sha256.Sum256([]byte(b.s.opts.Info.origin() + "\x00" + b.path))
-		b.random = &generator{rand.New(rand.NewChaCha8(key))}
+	known := b.s.info()
+	origin := known.origin()
+	if b.random == nil || b.random.origin != origin {
+		key := sha256.Sum256([]byte(origin + "\x00" + b.path))
+		b.random = &generator{rand.New(rand.NewChaCha8(key)), origin}
 	}
 	return b.random
+}
+
+// some are k different ints below n, in random order.
+func (g *generator) some(n, k int) []int {
+	if n <= maxItems { // as it always was: what was recorded draws the same again
+		return g.Perm(n)[:k]
+	}
+	return g.few(n, k)
+}
+
+// few is some in the memory of k ints.
+func (g *generator) few(n, k int) []int {
+	some := make([]int, k)
+	moved := make(map[int]int) // a permutation, as far as it is not the identity
+	at := func(i int) int {
+		if j, ok := moved[i]; ok {
+			return j
+		}
+		return i
+	}
+	for i := range some {
+		j := i + g.IntN(n-i)
+		some[i], moved[j] = at(j), at(i)
+	}
+	return some
 }
 
 func uuid4Builtin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
@@ -33,9 +64,10 @@ func uuid4Builtin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 	if err := star.UnpackArgs("uuid4", args, kwargs); err != nil {
 		return nil, err
 	}
+	g := b.generator()
 	var u [16]byte
 	for i := range u {
-		u[i] = byte(b.generator().Uint32())
+		u[i] = byte(g.Uint32())
 	}
 	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80 // RFC 9562, version 4
 	h := hex.EncodeToString(u[:])
@@ -66,7 +98,7 @@ func randomModule() *starlarkstruct.Module {
 		if !ok1 || !ok2 {
 			return nil, fmt.Errorf("uniform: wants two numbers, got %s and %s", x.Type(), y.Type())
 		}
-		return star.Float(a + (b-a)*g.Float64()), nil
+		return star.Float(a + float64((b-a)*g.Float64())), nil // in two steps on every machine: some fuse them
 	})
 	add("randint", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 		var a, b int64
@@ -97,8 +129,11 @@ func randomModule() *starlarkstruct.Module {
 		if k < 0 || k > seq.Len() {
 			return nil, fmt.Errorf("sample: cannot take %d of %d", k, seq.Len())
 		}
+		if k > maxItems {
+			return nil, fmt.Errorf("sample: %d items, more than %d", k, maxItems)
+		}
 		vs := make([]star.Value, 0, k)
-		for _, i := range g.Perm(seq.Len())[:k] {
+		for _, i := range g.some(seq.Len(), k) {
 			vs = append(vs, seq.Index(i))
 		}
 		return star.NewList(vs), nil

@@ -11,9 +11,6 @@ import (
 	"go.starlark.net/starlarkstruct"
 )
 
-// maxText is how large a text may be that re.sub makes: a few short texts can describe an endless one.
-const maxText = 64 << 20
-
 // reOperation is a function of the module that is also a method of a pattern.
 type reOperation struct {
 	params int // how many the method has; the function has the pattern before and flags behind them

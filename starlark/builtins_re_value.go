@@ -72,7 +72,7 @@ func flagBits(v star.Value) (int, error) {
 		bits &^= f.bit
 	}
 	if err != nil || bits != 0 {
-		return 0, fmt.Errorf("flags are re.I, re.M and re.S, joined like re.I | re.M, got %s", v)
+		return 0, fmt.Errorf("flags are re.I, re.M and re.S, joined like re.I | re.M, got %s", repr(v))
 	}
 	return star.AsInt32(v)
 }

@@ -50,14 +50,14 @@ func retryPolicyBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (s
 	if factor != nil {
 		f, ok := star.AsFloat(factor)
 		if !ok || f < 1 || math.IsInf(f, 0) || math.IsNaN(f) {
-			return nil, fmt.Errorf("retry_policy: backoff_factor is at least 1, got %s", factor)
+			return nil, fmt.Errorf("retry_policy: backoff_factor is at least 1, got %s", repr(factor))
 		}
 		p.BackoffFactor = f
 	}
 	if jitter != nil {
 		f, ok := star.AsFloat(jitter)
 		if !ok || !(f >= 0 && f <= 1) {
-			return nil, fmt.Errorf("retry_policy: jitter is between 0 and 1, got %s", jitter)
+			return nil, fmt.Errorf("retry_policy: jitter is between 0 and 1, got %s", repr(jitter))
 		}
 		p.Jitter = f
 	}
@@ -108,7 +108,7 @@ func duration(v star.Value) (time.Duration, error) {
 			if err != nil {
 				return 0, fmt.Errorf("%q is not a duration", text)
 			}
-			seconds += n * units[m[2]].Seconds()
+			seconds += float64(n * units[m[2]].Seconds()) // in two steps on every machine: some fuse them
 		}
 	default:
 		return 0, fmt.Errorf("a duration is a number of seconds or text like \"1h 30m\", got %s", v.Type())

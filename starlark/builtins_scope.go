@@ -85,7 +85,7 @@ func semaphoreBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple)
 	}
 	n, err := star.AsInt32(v)
 	if err != nil || n < 1 {
-		return nil, fmt.Errorf("semaphore: n is an int of at least 1, got %s", v)
+		return nil, fmt.Errorf("semaphore: n is an int of at least 1, got %s", repr(v))
 	}
 	return &semaphore{s: b.s, n: n, free: n}, nil
 }

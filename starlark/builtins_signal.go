@@ -145,10 +145,9 @@ func (b *branch) receive(what, name string, limit, otherwise star.Value, pos str
 		return nil, err
 	}
 	if d == nil {
-		err = b.wait(f)
-	} else {
-		err = b.waitSome([]*future{f}, d, pos)
+		return b.await(f, kept)
 	}
+	err = b.waitSome([]*future{f}, d, pos)
 	switch {
 	case err == errUnwind:
 		return nil, err
@@ -184,9 +183,9 @@ func signalTimeout(what string, v star.Value) (*time.Duration, error) {
 func signalName(what string, v star.Value) (string, error) {
 	name, ok := star.AsString(v)
 	if !ok || name == "" {
-		return "", fmt.Errorf("%s: the name of a signal is text, got %s", what, v.String())
+		return "", fmt.Errorf("%s: the name of a signal is text, got %s", what, repr(v))
 	}
-	return name, nil
+	return name, wellFormed(what+": the name of a signal", name)
 }
 
 func waitSignalBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
@@ -316,16 +315,7 @@ func (b *branch) step(c Command) (star.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.wait(f); err != nil {
-		if err != errUnwind {
-			if unwound := f.abandon(); unwound != nil {
-				return nil, unwound
-			}
-		}
-		return nil, err
-	}
-	b.scope = b.scope[:kept]
-	return f.outcome()
+	return b.await(f, kept)
 }
 
 // payload is a value that goes to another execution, in stored form.
@@ -377,10 +367,10 @@ func executionID(what string, v star.Value) (string, error) {
 		}
 	case star.String:
 		if v != "" {
-			return string(v), nil
+			return string(v), wellFormed(what+": the id of an execution", string(v))
 		}
 	}
-	return "", fmt.Errorf("%s: the id of an execution is text, got %s", what, v.String())
+	return "", fmt.Errorf("%s: the id of an execution is text, got %s", what, repr(v))
 }
 
 func executionBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
@@ -427,6 +417,7 @@ func (o *other) Attr(name string) (star.Value, error) {
 			if err := star.UnpackArgs("cancel", args, kwargs, "reason?", &reason); err != nil {
 				return nil, err
 			}
+			reason = string([]rune(reason)) // what is no UTF-8 becomes U+FFFD, as in the journal
 			return b.step(Command{Kind: CancelOther, Step: b.next(), Target: o.id, Name: reason, Pos: position(thread, 1)})
 		}), nil
 	case "result":

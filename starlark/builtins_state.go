@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"slices"
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -142,7 +141,7 @@ func progressBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 	if fraction != star.None {
 		f, ok := star.AsFloat(fraction)
 		if !ok || math.IsNaN(f) || f < 0 || f > 1 {
-			return nil, fmt.Errorf("progress: the fraction is a number from 0 to 1, got %s", fraction.String())
+			return nil, fmt.Errorf("progress: the fraction is a number from 0 to 1, got %s", repr(fraction))
 		}
 	}
 	doc := star.NewDict(2)
@@ -187,9 +186,15 @@ func statusBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (s
 
 // keep sets one key of the state.
 func (b *branch) keep(what, key string, v star.Value) error {
+	if err := wellFormed(what+": the key", key); err != nil {
+		return err
+	}
 	raw, err := b.payload(fmt.Sprintf("%s %q", what, key), v)
 	if err != nil {
 		return err
+	}
+	if _, err := ToPlain(raw); err != nil { // as clients will see it
+		return raise("PayloadError", "%s %q: the value is no JSON: %v", what, key, err)
 	}
 	s := &b.s.shown
 	size := s.size + len(raw) - len(s.state.values[key])
@@ -259,7 +264,7 @@ func counterBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (
 	if err := star.UnpackArgs("counter", args, kwargs, "name", &name); err != nil {
 		return nil, err
 	}
-	return &counter{s: b.s, name: name}, nil
+	return &counter{s: b.s, name: name}, wellFormed("counter: the name", name)
 }
 
 // counter is the value counter(name).
@@ -317,7 +322,25 @@ func PlainShown(published []byte) ([]byte, error) {
 	if len(published) == 0 {
 		return nil, nil
 	}
-	return ToPlain(slices.Clone(published))
+	var s shown
+	err := s.restore(published)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range []*[]byte{&s.progress, &s.status} {
+		if *v == nil {
+			continue
+		}
+		if *v, err = ToPlain(*v); err != nil {
+			return nil, err
+		}
+	}
+	for key, v := range s.state.values {
+		if s.state.values[key], err = ToPlain(v); err != nil {
+			return nil, err
+		}
+	}
+	return s.encode(), nil
 }
 
 var _ star.HasAttrs = (*counter)(nil)

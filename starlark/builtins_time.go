@@ -145,16 +145,7 @@ func sleepFor(thread *star.Thread, d time.Duration) (star.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.wait(f); err != nil {
-		if err != errUnwind {
-			if unwound := f.abandon(); unwound != nil {
-				return nil, unwound
-			}
-		}
-		return nil, err
-	}
-	b.scope = b.scope[:kept]
-	_, err = f.outcome()
+	_, err = b.await(f, kept)
 	return star.None, err
 }
 

@@ -239,7 +239,7 @@ func TestLoadProblems(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{
 		"lib/util.star": "u = 1\n", "lib/other.star": "", "data.json": "{}", "bad.json": "{\"a\": 1,\n  \"b\": }\n",
-		"short.json": "[1,\n2", "@std/saga.star": "", "deep.json": strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
+		"short.json": "[1,\n2", "last.json": "[1,]", "empty.json": "", "latin.json": "[\"\uFFFDé\",\n \"caf\xe9\"]", "latin.star": "# caf\xe9\nx = 1\n", "@std/saga.star": "", "deep.json": strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
 	}
 	for text, want := range map[string]string{
 		`load("./lib/utli.star", "u")`:          "main.star:1:6: cannot load lib/utli.star: there is no such file; did you mean ./lib/util.star?",
@@ -250,7 +250,12 @@ func TestLoadProblems(t *testing.T) {
 		`load("data.json", "data")`:             `main.star:1:20: a JSON file has one name, "json": write load("data.json", data = "json")`,
 		`load("bad.json", data = "json")`:       "bad.json:2:8: is not JSON: invalid character '}' looking for beginning of value",
 		`load("short.json", data = "json")`:     "short.json:2:2: is not JSON: unexpected end of JSON input",
+		`load("last.json", data = "json")`:      "last.json:1:4: is not JSON: invalid character ']' looking for beginning of value",
+		`load("empty.json", data = "json")`:     "empty.json:1:1: is not JSON: unexpected end of JSON input",
 		`load("deep.json", data = "json")`:      "deep.json: nested deeper than 1000",
+		`load("latin.json", data = "json")`:     "latin.json:2:6: is not UTF-8: here is the byte 0xe9; save the file as UTF-8",
+		`load("latin.star", "x")`:               "latin.star:1:6: is not UTF-8: here is the byte 0xe9; save the file as UTF-8",
+		"é = \"\xff\"":                          "main.star:1:6: is not UTF-8: here is the byte 0xff; save the file as UTF-8",
 		`load("../../x.star", "x")`:             "main.star:1:6: cannot load ../../x.star: it is outside the root of the workspace",
 		`load("//../x.star", "x")`:              "outside the root",
 		`load("./lib/../../x.star", "x")`:       "outside the root",

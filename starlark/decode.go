@@ -16,7 +16,6 @@ import (
 
 	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 
 	"github.com/senpuki/senpuki/internal/zones"
 )
@@ -447,7 +446,7 @@ func untagStruct(body star.Value) star.Value {
 			return nil
 		}
 	}
-	return starlarkstruct.FromKeywords(starlarkstruct.Default, dict.Items())
+	return structOf(dict.Items())
 }
 
 func untagSet(list *star.List) star.Value {

@@ -52,6 +52,6 @@
 //
 // The package does not know whether it replays: a host answers a command from
 // a journal or for the first time, and the script cannot tell. What a script can see is its input, the
-// deliveries in their order, and Host.Now. Package hosttest has a host for tests that
-// keeps a journal and can replay it at every wait.
+// deliveries in their order, and Host.Now; a [CopyHost] also says what it knows of its run and whose random numbers it draws. Package
+// hosttest has a host for tests that keeps a journal and can replay it at every wait.
 package starlark

@@ -14,7 +14,6 @@ import (
 
 	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
-	"go.starlark.net/starlarkstruct"
 )
 
 // The tags of the stored form: an object with one of these as its only key says
@@ -55,6 +54,9 @@ func (e *payloadError) Error() string {
 	return "at " + e.path + ": " + e.what
 }
 
+// Kind is the kind of the failure that it becomes.
+func (*payloadError) Kind() string { return "PayloadError" }
+
 // in says where the value is within another one; a long path keeps its outer end.
 func (e *payloadError) in(segment string) *payloadError {
 	if len(e.path) > 200 {
@@ -69,7 +71,8 @@ type encoder struct {
 	b     []byte
 	form  form
 	depth int
-	limit int // stop beyond so many bytes; 0: never
+	limit int  // stop beyond so many bytes; 0: never
+	key   bool // what is written is a key or in a set: two of them must not become one
 }
 
 // encodeValue returns a value in a form, refusing more than limit bytes (0: any).
@@ -108,6 +111,9 @@ func (e *encoder) value(v star.Value) *payloadError {
 	case star.Float:
 		return e.float(float64(v))
 	case star.String:
+		if e.key {
+			return e.name(string(v))
+		}
 		e.b = appendString(e.b, string(v))
 	case star.Bytes:
 		return e.tag(tagBytes, func() *payloadError {
@@ -115,7 +121,7 @@ func (e *encoder) value(v star.Value) *payloadError {
 			return nil
 		})
 	case moment:
-		e.time(time.Time(v.Time))
+		return e.time(time.Time(v.Time))
 	case startime.Duration:
 		if e.form == plain {
 			return e.float(time.Duration(v).Seconds())
@@ -144,7 +150,7 @@ func (e *encoder) container(v star.Value) *payloadError {
 		return e.tag(tagSet, func() *payloadError { return e.set(v) })
 	case *star.Dict:
 		return e.dict(v)
-	case *starlarkstruct.Struct:
+	case structure:
 		return e.tag(tagStruct, func() *payloadError { return e.fields(v) })
 	case *Result:
 		return e.tag(tagResult, func() *payloadError { return e.result(v) })
@@ -202,9 +208,25 @@ func (e *encoder) float(f float64) *payloadError {
 	return nil
 }
 
-func (e *encoder) time(t time.Time) {
-	text := t.Format(time.RFC3339Nano)
-	_ = e.tag(tagTime, func() *payloadError {
+// name writes a text that must come back as it was.
+func (e *encoder) name(text string) *payloadError {
+	if !utf8.ValidString(text) {
+		return &payloadError{what: fmt.Sprintf("%q is not UTF-8", text)}
+	}
+	e.b = appendString(e.b, text)
+	return nil
+}
+
+func (e *encoder) time(t time.Time) *payloadError {
+	at := t
+	if _, offset := t.Zone(); offset%60 != 0 { // as before there were time zones: RFC 3339 has no seconds in it
+		at = t.UTC()
+	}
+	if at.Year() < 0 || at.Year() > 9999 {
+		return &payloadError{what: fmt.Sprintf("a time in the year %d cannot be stored, only in 0 to 9999", at.Year())}
+	}
+	text := at.Format(time.RFC3339Nano)
+	return e.tag(tagTime, func() *payloadError {
 		if e.form == plain {
 			e.b = appendString(e.b, text)
 			return nil
@@ -250,21 +272,29 @@ func (e *encoder) set(s *star.Set) *payloadError {
 		e.b = append(e.b, "["+strings.Join(texts, ",")+"]"...)
 		return nil
 	}
+	defer func(before bool) { e.key = before }(e.key)
+	e.key = true
 	return e.sequence(len(items), func(i int) star.Value { return items[i] })
 }
 
-func (e *encoder) dict(d *star.Dict) *payloadError {
-	items := d.Items()
-	special := false
-	for _, kv := range items {
+func (e *encoder) dict(d *star.Dict) *payloadError { return e.object(d.Items()) }
+
+// special tells whether entries are no object that can be read back: it would look like a tag, or has other keys than text.
+func special(items []star.Tuple) bool {
+	return slices.ContainsFunc(items, func(kv star.Tuple) bool {
 		k, ok := kv[0].(star.String)
-		if !ok || strings.HasPrefix(string(k), "$") {
-			special = true
-			break
+		return !ok || strings.HasPrefix(string(k), "$")
+	})
+}
+
+// object writes entries as an object, or as a tag when they are special.
+func (e *encoder) object(items []star.Tuple) *payloadError {
+	var taken map[string]star.Value
+	if special(items) {
+		if e.form != plain {
+			return e.tag(tagDict, func() *payloadError { return e.pairs(items) })
 		}
-	}
-	if special && e.form != plain {
-		return e.tag(tagDict, func() *payloadError { return e.pairs(items) })
+		taken = make(map[string]star.Value, len(items))
 	}
 	if e.form == canonical {
 		slices.SortFunc(items, func(a, b star.Tuple) int {
@@ -278,9 +308,17 @@ func (e *encoder) dict(d *star.Dict) *payloadError {
 		}
 		key, ok := kv[0].(star.String)
 		if !ok {
-			key = star.String(kv[0].String()) // plain: as Python's str
+			key = star.String(repr(kv[0])) // plain: as Python's str
 		}
-		e.b = appendString(e.b, string(key))
+		if taken != nil {
+			if other := taken[string(key)]; other != nil {
+				return &payloadError{what: fmt.Sprintf("the keys %s and %s are one in JSON", repr(other), repr(kv[0]))}
+			}
+			taken[string(key)] = kv[0]
+		}
+		if err := e.name(string(key)); err != nil {
+			return err
+		}
 		e.b = append(e.b, ':')
 		if err := e.value(kv[1]); err != nil {
 			return err.in("[" + strconv.Quote(string(key)) + "]")
@@ -294,14 +332,15 @@ func (e *encoder) pairs(items []star.Tuple) *payloadError {
 	texts := make([]string, len(items))
 	total := 0
 	for i, kv := range items {
-		inner := encoder{form: e.form, depth: e.depth, limit: e.limit}
+		inner := encoder{form: e.form, depth: e.depth, limit: e.limit, key: true}
 		inner.b = append(inner.b, '[')
 		if err := inner.value(kv[0]); err != nil {
-			return err.in(fmt.Sprintf(" key %s", kv[0].String()))
+			return err.in(fmt.Sprintf(" key %s", repr(kv[0])))
 		}
+		inner.key = e.key
 		inner.b = append(inner.b, ',')
 		if err := inner.value(kv[1]); err != nil {
-			return err.in("[" + kv[0].String() + "]")
+			return err.in("[" + repr(kv[0]) + "]")
 		}
 		texts[i] = string(append(inner.b, ']'))
 		if total += len(texts[i]); e.limit > 0 && total > e.limit {
@@ -315,19 +354,25 @@ func (e *encoder) pairs(items []star.Tuple) *payloadError {
 	return nil
 }
 
-func (e *encoder) fields(s *starlarkstruct.Struct) *payloadError {
+func (e *encoder) fields(s structure) *payloadError {
+	items := make([]star.Tuple, 0, s.Len())
+	for name, v := range s.Entries() { // sorted
+		items = append(items, star.Tuple{star.String(name), v})
+	}
+	if special(items) {
+		return e.object(items)
+	}
 	e.b = append(e.b, '{')
-	for i, name := range s.AttrNames() { // sorted
+	for i, kv := range items {
 		if i > 0 {
 			e.b = append(e.b, ',')
 		}
-		v, err := s.Attr(name)
-		if err != nil {
-			return &payloadError{path: "." + name, what: err.Error()}
+		name := string(kv[0].(star.String))
+		if err := e.name(name); err != nil {
+			return err
 		}
-		e.b = appendString(e.b, name)
 		e.b = append(e.b, ':')
-		if err := e.value(v); err != nil {
+		if err := e.value(kv[1]); err != nil {
 			return err.in("." + name)
 		}
 	}

@@ -195,14 +195,33 @@ func (e *Error) Attr(name string) (star.Value, error) {
 		}
 		return &Error{f: e.f.Cause}, nil
 	case "data":
-		if e.f.Data == nil {
-			return star.NewDict(0), nil
-		}
-		return decodeStored(e.f.Data)
+		return e.data()
 	case "reraise":
 		return method("reraise", e.reraise), nil
 	}
 	return nil, nil
+}
+
+// data is what the error carries. An activity's may have been recorded as it came, so that it looks like a tag.
+func (e *Error) data() (*star.Dict, error) {
+	if e.f.Data == nil {
+		return star.NewDict(0), nil
+	}
+	for _, read := range []func([]byte) (star.Value, error){decodeStored, decodePlain} {
+		v, err := read(e.f.Data)
+		if err != nil {
+			return nil, err
+		}
+		if d, ok := v.(*star.Dict); ok {
+			return d, nil
+		}
+	}
+	v, err := decodeStored(e.f.Data)
+	if err != nil {
+		return nil, err
+	}
+	d := star.NewDict(1)
+	return d, d.SetKey(star.String("value"), v)
 }
 
 // reraise raises the error again; keyword arguments are added to its data.
@@ -213,11 +232,10 @@ func (e *Error) reraise(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (s
 	if len(kwargs) == 0 {
 		return nil, &raised{e.f}
 	}
-	data, err := e.Attr("data")
+	d, err := e.data()
 	if err != nil {
 		return nil, err
 	}
-	d := data.(*star.Dict)
 	for _, kv := range kwargs {
 		if err := d.SetKey(kv[0], kv[1]); err != nil {
 			return nil, err
@@ -245,12 +263,7 @@ func (r *Result) get() star.Value {
 	return r.value
 }
 
-func (r *Result) String() string {
-	if r.err != nil {
-		return "Err(" + r.err.String() + ")"
-	}
-	return "Ok(" + r.get().String() + ")"
-}
+func (r *Result) String() string        { return repr(r) }
 func (r *Result) Type() string          { return "Result" }
 func (r *Result) Freeze()               { r.get().Freeze() }
 func (r *Result) Truth() star.Bool      { return r.err == nil }
@@ -290,7 +303,7 @@ func (r *Result) Attr(name string) (star.Value, error) {
 	case "error":
 		return r.Index(1), nil
 	case "unwrap":
-		return method(name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(r, name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			if err := star.UnpackArgs(name, args, kwargs); err != nil {
 				return nil, err
 			}
@@ -300,7 +313,7 @@ func (r *Result) Attr(name string) (star.Value, error) {
 			return r.get(), nil
 		}), nil
 	case "unwrap_or":
-		return method(name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		return methodOf(r, name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			var def star.Value
 			if err := star.UnpackArgs(name, args, kwargs, "default", &def); err != nil {
 				return nil, err
@@ -311,9 +324,9 @@ func (r *Result) Attr(name string) (star.Value, error) {
 			return r.get(), nil
 		}), nil
 	case "map":
-		return method(name, r.mapped), nil
+		return methodOf(r, name, r.mapped), nil
 	case "only":
-		return method(name, r.only), nil
+		return methodOf(r, name, r.only), nil
 	}
 	return nil, nil
 }
@@ -357,6 +370,11 @@ func method(name string, fn func(*star.Thread, star.Tuple, []star.Tuple) (star.V
 	return star.NewBuiltin(name, func(thread *star.Thread, _ *star.Builtin, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 		return fn(thread, args, kwargs)
 	})
+}
+
+// methodOf is a built-in function of a value, which is frozen with it.
+func methodOf(v star.Value, name string, fn func(*star.Thread, star.Tuple, []star.Tuple) (star.Value, error)) *star.Builtin {
+	return method(name, fn).BindReceiver(v)
 }
 
 var (

@@ -13,7 +13,7 @@ import (
 // built-ins, "module.member", and ".attribute" of the values that they return.
 func Predeclared() (names []string) {
 	for name, v := range predeclared {
-		if slices.Contains(bounded, name) {
+		if slices.Contains(bounded, name) || slices.Contains(showing, name) {
 			continue
 		}
 		names = append(names, name)

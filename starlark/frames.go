@@ -47,12 +47,12 @@ func (b *branch) frames() []Frame {
 		for i := range f.NumLocals() {
 			binding, v := f.Local(i)
 			if v = inCell(v); v != nil {
-				one.Variables = append(one.Variables, Variable{Name: binding.Name, Value: shorten(v.String())})
+				one.Variables = append(one.Variables, Variable{Name: binding.Name, Value: shorten(repr(v))})
 			}
 		}
 		for i := range fn.NumFreeVars() {
 			if binding, v := fn.FreeVar(i); v != nil {
-				one.Variables = append(one.Variables, Variable{Name: binding.Name, Value: shorten(v.String()), Captured: true})
+				one.Variables = append(one.Variables, Variable{Name: binding.Name, Value: shorten(repr(v)), Captured: true})
 			}
 		}
 		list = append(list, one)

@@ -42,9 +42,11 @@ type FanOutHost interface {
 	FanOut(group string, tasks int)
 }
 
-// OriginHost is a host whose script may repeat what another run has done before it goes on.
-type OriginHost interface {
-	// Known changes what a script may know of its execution, if it repeats where it stands: to what that run knew.
+// CopyHost is a host whose run may have begun as a copy of another one.
+type CopyHost interface {
+	// Known makes of what a script may know of its execution what it knows where it stands: while it repeats what another run
+	// has done, what that run knew. Origin names the run whose random numbers are drawn. It changes
+	// between two deliveries, on replay between the same ones.
 	Known(i *Info)
 }
 

@@ -128,6 +128,8 @@ func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings
 				calls = append(calls, c)
 			}
 			mistakes = append(mistakes, names.judge(n)...)
+		case *syntax.DotExpr:
+			mistakes = append(mistakes, names.member(n)...)
 		case *syntax.ForStmt, *syntax.Comprehension:
 			warnings = append(warnings, lateBound(n)...)
 		case *syntax.ExprStmt:

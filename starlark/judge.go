@@ -3,6 +3,9 @@
 package starlark
 
 import (
+	"slices"
+	"strings"
+
 	star "go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
@@ -62,7 +65,7 @@ func (n *fileNames) value(e syntax.Expr) star.Value {
 		return n.loaded[b.First]
 	case *syntax.DotExpr:
 		switch x := n.value(e.X).(type) {
-		case *starlarkstruct.Module, *starlarkstruct.Struct:
+		case *starlarkstruct.Module, structure:
 			if v, err := x.(star.HasAttrs).Attr(e.Name.Name); err == nil {
 				return v
 			}
@@ -114,18 +117,45 @@ func (n *fileNames) judge(call *syntax.CallExpr) Problems {
 	if s == nil || args.open {
 		return nil
 	}
-	what, i := s.misfit(args.places, args.names)
-	if what == "" {
+	wrong := s.judge(args.places, args.names)
+	if wrong == nil {
 		return nil
 	}
 	pos, _ := call.Span()
-	if i >= 0 {
-		pos = args.at[i]
-		if name := args.names[i]; what == unknownParameter(name) {
-			what += s.suggest(name)
-		}
+	if wrong.name >= 0 {
+		pos = args.at[wrong.name]
 	}
-	return Problems{problemAt(pos, "%s() %s", written(call.Fn), what)}
+	hint := ""
+	if wrong.unknown {
+		hint = s.suggest(args.names[wrong.name])
+	}
+	return Problems{problemAt(pos, "%s() %s%s", written(call.Fn), wrong.what, hint)}
+}
+
+// member says that a module has no member of that name, which is an error wherever it is read.
+func (n *fileNames) member(d *syntax.DotExpr) Problems {
+	var have []string
+	name := d.Name.Name
+	switch x := n.value(d.X).(type) {
+	case *starlarkstruct.Module:
+		have = x.AttrNames()
+	case parallel:
+		have = x.AttrNames()
+	default: // info.name is info("name").name, see parse
+		call, ok := d.X.(*syntax.CallExpr)
+		if !ok || n.value(call.Fn) != star.Value(infoValue{}) {
+			return nil
+		}
+		have = infoFields
+	}
+	if slices.Contains(have, name) {
+		return nil
+	}
+	hint := didYouMean(name, have)
+	if write := attributes["module."+name]; write != "" {
+		hint = "; " + write
+	}
+	return Problems{problemAt(d.Name.NamePos, "%s has no member %s%s", strings.TrimSuffix(written(d.X), "(...)"), name, hint)}
 }
 
 // arguments are what a call gives.

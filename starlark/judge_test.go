@@ -61,6 +61,16 @@ func TestMistakes(t *testing.T) {
 		`lent(1)`:     "2:5: lent() takes no positional arguments, got 1",
 		`nap()`:       "2:5: nap() misses its argument duration",
 		`g(g())`:      "2:7: g() misses its argument a",
+		// Members of modules.
+		`json.dumps({})`:            "2:10: json has no member dumps; write json.encode(x)",
+		`time.sleep(1)`:             "2:10: time has no member sleep; write sleep(seconds)",
+		`[math.flor(1.5)]`:          "2:11: math has no member flor; did you mean floor?",
+		`info.workfow`:              "2:10: info has no member workfow; did you mean workflow?",
+		`parallel.mapp(g, [1])`:     "2:14: parallel has no member mapp; did you mean map?",
+		`hashes.sha255("")`:         "2:12: hashes has no member sha255; did you mean sha256?",
+		`(lambda json: json.x)(s)`:  "",
+		`s.nothing if False else 1`: "",
+		`info.id, info.tags, math.pi, parallel.map(g, [1]), hashes.md5("").name, json.encode(info.run)`: "",
 		// What is right, or not known.
 		`g(1, 2, c = 3), g(a = 1), many(1, 2, 3, x = 4), many(a = 1), only(k = 1), s.g(1), made(1), lent(), nap(1)`: "",
 		`g(*[1]), g(**{"a": 1}), g(1, 2, 3, *[]), sleep(*[1]), parallel([], **{"limt": 1})`:                         "",
@@ -81,7 +91,7 @@ func TestMistakes(t *testing.T) {
 		"info.id, info.run, s.nothing(1)":                                  "",
 		"bind(g)(1), attempt(g), spawn(sleep)":                             "", // what they call is not judged
 	} {
-		const tail = "def _made(x):\n    return x\ndef same(f):\n    return f\nmade = same(_made)\nnap = sleep\nload(\"lib.star\", lent = \"f\")\n" +
+		const tail = "def _made(x):\n    return x\ndef same(f):\n    return f\nmade = same(_made)\nnap = sleep\nhashes = hashlib\nload(\"lib.star\", lent = \"f\")\n" +
 			"for looped in [lambda a: a]:\n    looped(1)\n"
 		files := map[string]string{"lib.star": "def f():\n    return 1\n"}
 		files["main.star"] = "def main():\n    " + text + "\n" + head + tail

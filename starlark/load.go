@@ -13,9 +13,12 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/senpuki/senpuki/internal/spelling"
 )
 
 // dialect names the settings of the language that a digest covers.
@@ -99,6 +102,9 @@ func (*MissingFile) Is(target error) bool { return target == fs.ErrNotExist }
 func Gather(entry string, read func(path string) (string, error)) (*Sources, error) {
 	g := &gatherer{read: read, texts: make(map[string]string)}
 	entry = path.Clean(entry)
+	if !utf8.ValidString(entry) {
+		return nil, Problems{{File: entry, Severity: SeverityError, Message: "its path is not UTF-8: rename it"}}
+	}
 	text, err := read(entry)
 	if err != nil {
 		return nil, Problems{{File: entry, Severity: SeverityError, Message: "cannot be read: " + reason(err)}}
@@ -134,6 +140,10 @@ type gatherer struct {
 
 func (g *gatherer) visit(name, text string, stack []string) {
 	g.texts[name] = text
+	if p, bad := notUTF8(name, text); bad {
+		g.problems = append(g.problems, p)
+		return
+	}
 	if strings.HasSuffix(name, ".json") {
 		if p, bad := jsonProblem(name, text); bad {
 			g.problems = append(g.problems, p)
@@ -178,6 +188,25 @@ func (g *gatherer) text(name string) (string, error) {
 	return g.read(name)
 }
 
+// notUTF8 says where a text ceases to be UTF-8. A store keeps the sources as JSON, which
+// could not give them back, so that their digest would be another one.
+func notUTF8(name, text string) (Problem, bool) {
+	p := Problem{File: name, Severity: SeverityError, Line: 1, Col: 1}
+	if utf8.ValidString(text) {
+		return p, false
+	}
+	for i, r := range text {
+		if r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)) {
+			p.Message = fmt.Sprintf("is not UTF-8: here is the byte 0x%02x; save the file as UTF-8", text[i])
+			return p, true
+		}
+		if p.Col++; r == '\n' {
+			p.Line, p.Col = p.Line+1, 1
+		}
+	}
+	return p, false
+}
+
 // jsonProblem says where a text ceases to be JSON.
 func jsonProblem(name, text string) (Problem, bool) {
 	p := Problem{File: name, Severity: SeverityError}
@@ -192,17 +221,22 @@ func jsonProblem(name, text string) (Problem, bool) {
 	}
 	end := len(text)
 	var bad *json.SyntaxError
-	if errors.As(err, &bad) && bad.Offset > 0 {
+	if errors.As(err, &bad) && bad.Offset > 0 && !endsEarly(text) {
 		end = min(int(bad.Offset)-1, len(text))
-		if strings.HasPrefix(bad.Error(), "unexpected end") {
-			end = len(text)
-		}
 	}
 	before := text[:end]
 	p.Line = strings.Count(before, "\n") + 1
 	p.Col = len(before) - strings.LastIndexByte(before, '\n')
 	p.Message = "is not JSON: " + err.Error()
 	return p, true
+}
+
+// endsEarly tells whether a text is the beginning of a JSON value. The offset of the error does not: it
+// is the length also where the last character is wrong.
+func endsEarly(text string) bool {
+	var v json.RawMessage
+	err := json.NewDecoder(strings.NewReader(text)).Decode(&v)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // jsonNames refuses to load anything but the value of a JSON file.
@@ -225,7 +259,7 @@ func nearestFile(from, target string, err error) string {
 	}
 	best, distance := "", 4
 	for _, have := range missing.Have {
-		d := editDistance(target, have)
+		d := spelling.Distance(target, have)
 		switch {
 		case have == from:
 			continue

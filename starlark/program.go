@@ -138,8 +138,8 @@ func fits(f *star.Function, args star.Tuple, kwargs []star.Tuple) error {
 	for i, kv := range kwargs {
 		names[i] = string(kv[0].(star.String))
 	}
-	if what, _ := signatureOf(f).misfit(len(args), names); what != "" {
-		return inputError(f, what)
+	if wrong := signatureOf(f).judge(len(args), names); wrong != nil {
+		return inputError(f, wrong.what)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ type Info struct {
 	Origin    string // execution and run in which the steps of a rerun were first asked for; default: of this run
 }
 
-// origin names what random numbers depend on.
+// origin is Origin, or its default.
 func (i *Info) origin() string {
 	if i.Origin != "" {
 		return i.Origin
@@ -123,6 +123,9 @@ func (s *script) result(fn *star.Function, v star.Value) ([]byte, error) {
 	b, perr := encodeValue(v, stored, s.opts.MaxValue)
 	if perr != nil {
 		return nil, raise("PayloadError", "the result of %s() (%s) cannot be stored: %v", fn.Name(), fn.Position(), perr)
+	}
+	if _, err := ToPlain(b); err != nil { // as clients will see it
+		return nil, raise("PayloadError", "the result of %s() (%s) is no JSON: %v", fn.Name(), fn.Position(), err)
 	}
 	return b, nil
 }

@@ -343,3 +343,17 @@ func TestPositionsOfCallsByBuiltins(t *testing.T) {
 		t.Errorf("steps stand at %s, want %s", got, want)
 	}
 }
+
+func TestAResultThatJSONCannotSayFails(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{1: "a", "1": "b"}`:      `the keys 1 and "1" are one in JSON`,
+		`{"é"[:1]: 1}`:            `"\xc3" is not UTF-8`,
+		`time.time(year = 10001)`: `a time in the year`,
+	} {
+		_, _, err := run(t, "def main():\n    return "+text+"\n", false)
+		if err == nil || !strings.HasPrefix(err.Error(), "PayloadError: the result of main()") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

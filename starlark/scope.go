@@ -127,6 +127,23 @@ func (b *branch) abandonAll(list []*future, give func(*future) (await bool, err 
 	return b.waitAll(left)
 }
 
+// await waits for a future that b has just started, and returns its outcome; kept is the length of the
+// scope before. When the wait is cut short the future is given up, as at the end of its scope.
+func (b *branch) await(f *future, kept int) (star.Value, error) {
+	err := b.wait(f)
+	switch {
+	case err == errUnwind:
+		return nil, err
+	case err != nil:
+		if _, unwound := f.close(); unwound != nil {
+			return nil, unwound
+		}
+		return nil, err
+	}
+	b.scope = b.scope[:kept]
+	return f.outcome()
+}
+
 // prune forgets what has settled and needs nobody's attention, now and then:
 // a branch may start things in a loop for a long time.
 func (b *branch) prune() {

@@ -70,17 +70,24 @@ func signatureOf(f *star.Function) *signature {
 	return s
 }
 
-// misfit says what is wrong with a call that gives so many arguments by place and these by
-// name, "" when nothing is. When it is one of the names, i is its index, else -1.
-func (s *signature) misfit(places int, names []string) (what string, i int) {
+// misfit is what is wrong with a call.
+type misfit struct {
+	what    string
+	name    int  // index of the name that is wrong, -1: none of them
+	unknown bool // the function has no parameter of that name
+}
+
+// judge says what is wrong with a call that gives so many arguments by place and these by name, nil when nothing is.
+func (s *signature) judge(places int, names []string) *misfit {
+	none := func(format string, args ...any) *misfit { return &misfit{what: fmt.Sprintf(format, args...), name: -1} }
 	switch {
 	case places <= s.byPlace || s.rest:
 	case s.byPlace == 0:
-		return fmt.Sprintf("takes no positional arguments, got %d", places), -1
+		return none("takes no positional arguments, got %d", places)
 	case s.byPlace == 1:
-		return fmt.Sprintf("takes at most 1 positional argument, got %d", places), -1
+		return none("takes at most 1 positional argument, got %d", places)
 	default:
-		return fmt.Sprintf("takes at most %d positional arguments, got %d", s.byPlace, places), -1
+		return none("takes at most %d positional arguments, got %d", s.byPlace, places)
 	}
 	given := make([]bool, len(s.params))
 	for p := range min(places, s.byPlace) {
@@ -93,26 +100,24 @@ next:
 			case s.params[p].name != name || s.params[p].placeOnly && s.named:
 				continue
 			case s.params[p].placeOnly:
-				return "takes " + name + " by its place, not by name", i
+				return &misfit{what: "takes " + name + " by its place, not by name", name: i}
 			case given[p]:
-				return "gets " + name + " twice", i
+				return &misfit{what: "gets " + name + " twice", name: i}
 			}
 			given[p] = true
 			continue next
 		}
 		if !s.named {
-			return unknownParameter(name), i
+			return &misfit{what: "has no parameter " + name, name: i, unknown: true}
 		}
 	}
 	for p := range s.params {
 		if !given[p] && !s.params[p].optional {
-			return "misses its argument " + s.params[p].name, -1
+			return none("misses its argument %s", s.params[p].name)
 		}
 	}
-	return "", -1
+	return nil
 }
-
-func unknownParameter(name string) string { return "has no parameter " + name }
 
 // suggest is what to write in place of a name that the function does not know.
 func (s *signature) suggest(name string) string {

@@ -184,9 +184,12 @@ func lastParameter(before string) string {
 	return before[strings.LastIndexAny(before, "(,*")+1:]
 }
 
+// splitText is what to write to go through a string.
+const splitText = "write s.elems() or s.codepoints()"
+
 var (
 	unset     = regexp.MustCompile(`^local variable (\S+) referenced before assignment`)
-	noIterate = regexp.MustCompile(`string value is not iterable|got string, want iterable$|got string in sequence assignment|not iterable: string|must be iterable, not string|items are a list, got string`)
+	noIterate = regexp.MustCompile(`string value is not iterable|got string, want iterable$|got string in sequence assignment|not iterable: string|must be iterable, not string`)
 	noAttr    = regexp.MustCompile(`^([\w.]+) has no \.(\w+) field or method$`)
 	joined    = regexp.MustCompile(`^unknown binary op: (?:string \+ (?:int|float|bool|NoneType)|(?:int|float|bool|NoneType) \+ string)$`)
 	frozen    = regexp.MustCompile(`(?:^|: )cannot [a-z ]*frozen `)
@@ -239,7 +242,7 @@ func evalHint(msg string) string {
 	case joined.MatchString(msg):
 		return "write str(x), or \"text %s\" % x"
 	case noIterate.MatchString(msg):
-		return "write s.elems() or s.codepoints()"
+		return splitText
 	case strings.Contains(msg, "format spec features not supported"), strings.HasPrefix(msg, "unknown conversion %"):
 		return "write fmt(x, \".2f\")"
 	case strings.HasPrefix(msg, "int value is not iterable"):

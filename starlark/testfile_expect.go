@@ -33,10 +33,10 @@ func testEqual(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value
 	if err != nil || equal {
 		return star.None, err
 	}
-	if got.String() == want.String() {
-		return nil, unmet(message, "got %s, a %s, want a %s", got, got.Type(), want.Type())
+	if repr(got) == repr(want) {
+		return nil, unmet(message, "got %s, a %s, want a %s", repr(got), got.Type(), want.Type())
 	}
-	return nil, unmet(message, "got %s, want %s", got, want)
+	return nil, unmet(message, "got %s, want %s", repr(got), repr(want))
 }
 
 // testTrue is t.true(x, message="").
@@ -47,7 +47,7 @@ func testTrue(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value,
 		return nil, err
 	}
 	if !v.Truth() {
-		return nil, unmet(message, "%s is not true", v)
+		return nil, unmet(message, "%s is not true", repr(v))
 	}
 	return star.None, nil
 }
@@ -59,11 +59,7 @@ func testFail(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value,
 	}
 	words := make([]string, len(args))
 	for i, a := range args {
-		if text, ok := star.AsString(a); ok {
-			words[i] = text
-		} else {
-			words[i] = a.String()
-		}
+		words[i] = text(a)
 	}
 	return nil, &raised{&Failure{Kind: testFailed, Message: strings.Join(words, " ")}}
 }
@@ -93,7 +89,7 @@ func testFails(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.
 	case !ok:
 		return nil, errors.New("t.fails: no result")
 	case r.err == nil:
-		return nil, unmet("", "%s has not failed, it returned %s", fn.Name(), r.get())
+		return nil, unmet("", "%s has not failed, it returned %s", fn.Name(), repr(r.get()))
 	case kind != "" && r.err.f.Kind != kind:
 		return nil, unmet("", "failed with %s, want the kind %s", r.err.f.Error(), kind)
 	}

@@ -155,7 +155,7 @@ func (t *tester) calls(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 				return nil, err
 			}
 		}
-		list = append(list, starlarkstruct.FromStringDict(starlarkstruct.Default, star.StringDict{
+		list = append(list, structNamed(starlarkstruct.Default, star.StringDict{
 			"args": positional, "kwargs": named, "attempt": star.MakeInt(c.Attempt),
 			"at": momentOf(c.At.UTC()), "execution": star.String(c.Execution),
 		}))

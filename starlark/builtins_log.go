@@ -39,11 +39,3 @@ func logModule() *starlarkstruct.Module {
 	}
 	return m
 }
-
-// text is a value as str() shows it.
-func text(v star.Value) string {
-	if s, ok := star.AsString(v); ok {
-		return s
-	}
-	return v.String()
-}

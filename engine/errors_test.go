@@ -1,0 +1,73 @@
+// Failures on their way from activities to scripts.
+
+package engine
+
+import (
+	"encoding/json"
+	"testing"
+	"testing/synctest"
+
+	"github.com/senpuki/senpuki/activities"
+)
+
+func TestTheDataOfAFailureIsAnObjectAndNoTag(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.register("bad", func(data string) error {
+			return &activities.Failure{
+				Kind: "Bad", Data: json.RawMessage(data), NoRetry: true,
+				Cause: &activities.Failure{Kind: "Worse", Data: json.RawMessage(data)},
+			}
+		})
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+bad = activity("bad")
+def main(data):
+    e = bad.attempt(data).error
+    return [e.data, e.cause.data, attempt(e.reraise, more = 1).error.data] == [json.decode(data)] * 2 + [json.decode(data) | {"more": 1}]
+def other(data):
+    e = bad.attempt(data).error
+    return [e.data, attempt(e.reraise, more = 1).error.data["more"]]
+`)
+		for _, data := range []string{`{"$tuple": [7]}`, `{"a": {"$set": [1]}}`, ` {"a": [1]}`, `{}`} {
+			input, _ := json.Marshal([]string{data})
+			id := w.dispatch(e, JSON(input), DispatchOptions{})
+			if r := w.finish(e, id); string(r.Value) != "true" {
+				t.Errorf("%s: %s, %v", data, r.Value, r.Failure)
+			}
+		}
+		for data, want := range map[string]string{
+			`[{"$tuple": [7]}]`: `[{"value":[{"$tuple":[7]}]},1]`,
+			`null`:              `[{},1]`,
+			`7`:                 `[{"value":7},1]`,
+			`{`:                 `[{"unstorable":"not JSON: \"{\""},1]`,
+		} {
+			input, _ := json.Marshal([]string{data})
+			id := w.dispatch(e, JSON(input), DispatchOptions{Function: "other"})
+			if r := w.finish(e, id); string(r.Value) != want {
+				t.Errorf("%s: %s, %v", data, r.Value, r.Failure)
+			}
+		}
+		stop()
+		w.check()
+	})
+}
+
+func TestArgumentsThatJSONCannotSayAreAPayloadError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{ReplayAlways: true})
+		w.deploy(e, `
+def main():
+    e = activity("echo").attempt({1: "a", "1": "b"}).error
+    sleep(1)
+    return [e.kind, e.message]
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		want(t, w.finish(e, id), `["PayloadError","at [0]: the keys 1 and \"1\" are one in JSON"]`)
+		stop()
+		w.check()
+	})
+}
