@@ -168,9 +168,10 @@ type Watch struct {
 
 // NextRun is the run that follows one which ends by Continue.
 type NextRun struct {
-	Digest  string
-	Edition int
-	Rows    [][]byte // the first rows of its journal
+	Digest      string
+	Edition     int
+	Rows        [][]byte // the first rows of its journal
+	DropLetters bool     // the dead letters of the run that ends go: what they tell of is tried again
 }
 
 // LogLine is a line that a script printed. Ordinal counts from 0 per run.

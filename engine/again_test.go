@@ -191,3 +191,43 @@ def main(first = True):
 		})
 	}
 }
+
+// A step that is given up is a dead letter of the last attempt only: before that the whole is tried again.
+func TestDeadLettersOfAttemptsThatAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+boom = activity("boom", retry = retry_policy(max_attempts = 1))
+def main(works):
+    boom.attempt("Early")
+    if info.run < works:
+        boom("Late")
+    return info.run
+`)
+		letters := func(id string) (kinds []string) {
+			found, err := e.Letters(t.Context(), id, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range found {
+				kinds = append(kinds, l.Failure.Kind)
+			}
+			return kinds
+		}
+		policy := &activities.RetryPolicy{MaxAttempts: 2, InitialDelay: time.Second}
+		good := w.dispatch(e, Input{Args: []any{2}}, DispatchOptions{Retry: policy})
+		want(t, w.finish(e, good), "2")
+		if got := letters(good); len(got) != 1 || got[0] != "Early" {
+			t.Errorf("letters of what succeeded in the end: %v", got)
+		}
+		bad := w.dispatch(e, Input{Args: []any{9}}, DispatchOptions{Retry: policy})
+		w.finish(e, bad)
+		if got := letters(bad); len(got) != 2 || got[0] != "Late" || got[1] != "Early" {
+			t.Errorf("letters of what failed in the end: %v", got)
+		}
+		stop()
+		w.check()
+	})
+}

@@ -290,7 +290,7 @@ func (st *step) note(e *entry) error {
 	case entryCrash:
 		st.crashes, st.running, st.remote, st.due = st.crashes+1, false, false, e.retry
 	case entryBack:
-		st.running, st.due, st.asked = false, 0, e.at
+		st.running, st.remote, st.due, st.asked = false, false, 0, e.at
 	case entryGot:
 		st.got = &event{kind: evAttempt, step: st.cmd.Step, attempt: e.attempt, value: e.value}
 		if e.failure != nil {

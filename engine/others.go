@@ -328,7 +328,7 @@ func (x *execution) next(take carried, digest string) error {
 	x.rows, x.row = nil, nil // the old run's journal ends with it
 	t := x.turn(backend.Continue)
 	t.Next = &backend.NextRun{
-		Digest: digest, Edition: starlark.Edition, Rows: [][]byte{append(start.append(nil), ']')},
+		Digest: digest, Edition: starlark.Edition, Rows: [][]byte{append(start.append(nil), ']')}, DropLetters: take.Tried != nil,
 	}
 	r, err := x.landing(t)
 	if err != nil {

@@ -134,3 +134,36 @@ def plain():
 		})
 	}
 }
+
+// Attempts that were tasks, and wait for a slot in the run that goes on, are begun by whoever takes over.
+func TestWhatWasATaskIsBegunAfterARetry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+nap = activity("nap", queue = "far")
+def main():
+    fs = [spawn(nap, 60000 + n) for n in range(2)]
+    return [f.result() for f in fs]
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(10 * time.Second)
+		if err := e.Cancel(t.Context(), id, "enough"); err != nil {
+			t.Fatal(err)
+		}
+		w.finish(e, id)
+		stop()
+		if err := e.Retry(t.Context(), id, RerunOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		both := Options{Queues: []string{"default", "far"}, MaxConcurrency: 1, DrainTimeout: time.Second}
+		_, stop = w.engine(both)
+		time.Sleep(10 * time.Second)
+		stop() // one is handed back, the other one has not begun
+		e, stop = w.engine(both)
+		want(t, w.finish(e, id), `[60000,60001]`)
+		stop()
+		w.check()
+	})
+}

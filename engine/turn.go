@@ -347,7 +347,7 @@ const noticeable = 1000
 // begun notes that the next attempt of a step begins with this turn.
 func (x *execution) begun(st *step) {
 	st.begun++
-	st.running = true
+	st.running, st.remote = true, false
 	st.due = 0
 	st.unwait()
 	x.starting = append(x.starting, st)

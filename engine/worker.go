@@ -56,9 +56,11 @@ type worker struct {
 	skewed    bool                          // this machine's clock is far off; owned by the heartbeat
 	watched   map[backend.SessionID]watched // owned by the loop
 	lastLook  time.Time
-	reclaimed time.Time   // when what gone sessions owned was last freed
-	faulty    atomic.Bool // the database failed, and has taken no write since
-	failing   atomic.Bool // likewise, for who looks after neighbours
+	reclaimed time.Time       // when what gone sessions owned was last freed
+	faulty    atomic.Bool     // the database failed, and has taken no write since
+	failing   atomic.Bool     // likewise, for who looks after neighbours
+	broken    map[string]bool // calls of the loop whose newest try failed; owned by the loop
+	blind     atomic.Bool     // there are any
 	last      atomic.Pointer[error]
 	lost      atomic.Bool // the session is given up
 	doubts    doubts
@@ -72,7 +74,7 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 		hints: make(chan struct{}, 1), held: make(map[string]*execution),
 		tasks: make(map[int64]*runningTask),
 	}
-	w.again, w.creating = make(map[string]backend.Claimed), make(map[string]int)
+	w.again, w.creating, w.broken = make(map[string]backend.Claimed), make(map[string]int), make(map[string]bool)
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	w.attempts, w.cutAll = context.WithCancel(w.ctx)
 	context.AfterFunc(w.attempts, w.bodies.cancelAll)
@@ -111,9 +113,10 @@ func (w *worker) fault(err error) {
 	}
 }
 
-// answers notes that the database has taken a write. That it can be read says little: a disk is full, a server is a standby.
+// answers notes that the database has taken a write. That it can be read says little: a disk is full, a server is a standby. And
+// one write says nothing of what the loop asks for in vain.
 func (w *worker) answers() {
-	if w.committer.retrying.Load() == 0 && w.faulty.Swap(false) {
+	if w.committer.retrying.Load() == 0 && !w.blind.Load() && w.faulty.Swap(false) {
 		w.log.Info("the database answers again")
 	}
 }
@@ -204,7 +207,7 @@ func (w *worker) loop(ctx context.Context) bool {
 		case <-look.C:
 			met = time.Now()
 			freed, err := w.neighbours(w.ctx)
-			w.report(err)
+			w.report("neighbours", err)
 			if !freed {
 				continue
 			}
@@ -212,22 +215,22 @@ func (w *worker) loop(ctx context.Context) bool {
 		if time.Since(met) >= w.options.SessionLife/5 {
 			met = time.Now()
 			_, err := w.neighbours(w.ctx)
-			w.report(err)
+			w.report("neighbours", err)
 		}
 		if time.Since(looked) >= w.options.SessionLife/5 {
 			looked = time.Now()
-			w.report(w.claimExpired())
+			w.report("expired", w.claimExpired())
 		}
-		w.report(w.reconcile())
+		w.report("reconcile", w.reconcile())
 		news := w.engine.mailed.Swap(false) || forced
 		if news {
-			w.report(w.receive())
+			w.report("receive", w.receive())
 		}
 		more, err := w.claim()
-		w.report(err)
+		w.report("claim", err)
 		if news {
 			others, err := w.claimTasks()
-			w.report(err)
+			w.report("tasks", err)
 			if others {
 				w.engine.mailed.Store(true)
 				more = true
@@ -238,7 +241,7 @@ func (w *worker) loop(ctx context.Context) bool {
 			w.parking.sweep(w.options.ReleaseAfter)
 		}
 		if forced && !more {
-			w.report(w.foresee())
+			w.report("foresee", w.foresee())
 		}
 		next := w.dues.next(w.clock, w.pollInterval())
 		if more {
@@ -326,15 +329,18 @@ func (e *Engine) Held() int {
 	return len(w.held)
 }
 
-// report turns the error of a look around into what follows from it.
-func (w *worker) report(err error) {
+// report turns what came of a call of the loop into what follows from it.
+func (w *worker) report(call string, err error) {
 	switch {
 	case err == nil:
+		delete(w.broken, call)
 	case errors.Is(err, backend.ErrFenced):
 		w.lose()
 	default:
+		w.broken[call] = true
 		w.fault(err)
 	}
+	w.blind.Store(len(w.broken) > 0)
 }
 
 // claim takes due executions while there are free slots; more says that there may be more.
@@ -541,9 +547,7 @@ func (w *worker) drained(limit time.Duration) bool {
 		}
 		select {
 		case <-w.hints:
-			if err := w.receive(); err != nil {
-				w.report(err)
-			}
+			w.report("receive", w.receive())
 		case <-deadline.C:
 			return false
 		case <-w.ctx.Done():

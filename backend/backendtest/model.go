@@ -381,7 +381,7 @@ func (m *model) ending(p *plan, run backend.RunKey) {
 		p.Result, p.Failure = []byte(fmt.Sprint(m.op)), []byte(`{}`)
 	case n < 39:
 		p.Then, p.Rows = backend.Continue, nil
-		p.Next = &backend.NextRun{Digest: digest, Edition: 1, Rows: [][]byte{[]byte(fmt.Sprint("next ", m.op))}}
+		p.Next = &backend.NextRun{Digest: digest, Edition: 1, Rows: [][]byte{[]byte(fmt.Sprint("next ", m.op))}, DropLetters: m.rand.IntN(2) == 0}
 	}
 }
 

@@ -4,6 +4,7 @@ package backendtest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -307,6 +308,32 @@ var taskCases = []testCase{
 		f.finish(s, "x", run, 1, backend.Failed)
 		f.must(f.Rerun(f.ctx, again))
 		expect(f, "letters", steps(), []string{"1"})
+	}},
+	{"a run that is tried again drops its dead letters", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y")
+		dead := func(step string) []backend.DeadLetter {
+			return []backend.DeadLetter{{Step: step, Activity: "add", Attempts: 3, Failure: []byte(`{"kind":"K"}`), Input: []byte("{}")}}
+		}
+		for i, id := range []string{"x", "y"} {
+			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("a"), Dead: dead("1")})
+		}
+		run := runs[0]
+		for i, drop := range []bool{false, true, true} {
+			run = f.turn(s, backend.Turn{
+				Execution: "x", Run: run, Then: backend.Continue, Dead: dead(fmt.Sprint(i + 2)),
+				Next: &backend.NextRun{Digest: digest, Edition: 1, Rows: rows("start"), DropLetters: drop},
+			}).Run
+			f.turn(s, backend.Turn{Execution: "x", Run: run, First: 1, Rows: rows("a"), Dead: dead(fmt.Sprint("of ", i+2))})
+		}
+		var left []string
+		got, err := f.DeadLetters(f.ctx, "", 10)
+		f.must(err)
+		for _, d := range got {
+			left = append(left, d.Execution+" "+d.Step)
+		}
+		slices.Sort(left)
+		expect(f, "letters", left, []string{"x 1", "x 2", "x of 4", "y 1"})
 	}},
 	{"what ended long ago is removed", func(f *fixture) {
 		s := f.session()

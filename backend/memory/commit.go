@@ -5,6 +5,7 @@ package memory
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -187,6 +188,9 @@ func (s *Store) land(session backend.SessionID, t *backend.Turn, at time.Time) (
 	}
 	switch t.Then {
 	case backend.Continue:
+		if t.Next.DropLetters {
+			maps.DeleteFunc(s.dead, func(_ int64, d backend.DeadLetter) bool { return d.Run == t.Run })
+		}
 		s.lastRun++
 		r.rows = nil
 		x.Run, x.RunNumber = s.lastRun, x.RunNumber+1

@@ -152,6 +152,9 @@ func (c *committer) next(key int64, t *backend.Turn) (backend.RunKey, error) {
 	c.add("UPDATE execution SET run = $2::bigint, run_number = run_number + 1, edition = $3::int WHERE key = $1::bigint", key, run, small(t.Next.Edition))
 	c.add("UPDATE request SET digest = $2::text WHERE key = $1::bigint AND digest <> $2::text", key, t.Next.Digest)
 	c.add("DELETE FROM journal WHERE run = $1::bigint", int64(t.Run))
+	if t.Next.DropLetters {
+		c.add("DELETE FROM dead_letter WHERE execution = $1::bigint AND run = $2::bigint", key, int64(t.Run))
+	}
 	if err := c.over(t.Run); err != nil {
 		return 0, err
 	}

@@ -219,6 +219,11 @@ func (s *Store) next(c *conn, session backend.SessionID, key int64, t *backend.T
 	if _, err := c.exec("DELETE FROM journal WHERE run = ?", t.Run); err != nil {
 		return 0, err
 	}
+	if t.Next.DropLetters {
+		if _, err := c.exec("DELETE FROM dead_letter WHERE execution = ? AND run = ?", key, t.Run); err != nil {
+			return 0, err
+		}
+	}
 	delete(s.known, t.Run)
 	if err := over(c, t.Run, at); err != nil {
 		return 0, err

@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// lame is a store of which one kind of call fails while on.
+type lame struct {
+	backend.Store
+	on             *atomic.Bool
+	claim, session bool
+}
+
+func (l lame) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
+	if l.claim && l.on.Load() {
+		return nil, errDead
+	}
+	return l.Store.Claim(ctx, r)
+}
+
+func (l lame) Sessions(ctx context.Context) ([]backend.Session, error) {
+	if l.session && l.on.Load() {
+		return nil, errDead
+	}
+	return l.Store.Sessions(ctx)
+}
+
+// While a worker asks for some things in vain, heartbeats that pass are no reason to say that the database answers.
+func TestAFaultThatHeartbeatsDoNotSeeIsToldOnce(t *testing.T) {
+	t.Parallel()
+	for name, store := range map[string]lame{"claims": {claim: true}, "sessions": {session: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				var log strings.Builder
+				store.Store, store.on = w.store, new(atomic.Bool)
+				e, stop := w.engineOn(store, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				w.deploy(e, "def main():\n    return activity(\"add\")(1, 2)\n")
+				store.on.Store(true)
+				time.Sleep(10 * time.Minute)
+				if e.Health().Fault == nil {
+					t.Error("no fault is told")
+				}
+				store.on.Store(false)
+				time.Sleep(time.Minute)
+				if err := e.Health().Fault; err != nil {
+					t.Errorf("a minute later the fault is %v", err)
+				}
+				want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{})), "3")
+				stop()
+				w.check()
+				for _, words := range []string{"the database does not answer", "the database answers again"} {
+					if n := strings.Count(log.String(), words); n != 1 {
+						t.Errorf("%q was logged %d times", words, n)
+					}
+				}
+			})
+		})
+	}
+}
