@@ -66,14 +66,10 @@ func (s *Store) commitOne(c *conn, b *backend.Batch, reply *backend.Reply) (bool
 func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply, apart bool) error {
 	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0
 	for i := range b.Create {
-		ok, err := s.stored(c, b.Create[i].Digest)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return backend.ErrNoProgram
-		}
 		fenced = fenced || b.Create[i].Claim
+	}
+	if err := demand(c, b.Create); err != nil {
+		return err
 	}
 	if fenced {
 		if err := fence(c, b.Session); err != nil {
@@ -127,18 +123,26 @@ func fence(c *conn, id backend.SessionID) error {
 	return err
 }
 
-// stored reports whether a program exists. They are never removed, so what
-// was seen once need not be looked up again.
-func (s *Store) stored(c *conn, digest string) (bool, error) {
-	if s.programs[digest] {
-		return true, nil
-	}
+// stored fails when a program is not there. Every transaction asks anew: another process may have collected it.
+func stored(c *conn, digest string) error {
 	v, err := c.first(nonstop, "SELECT 1 FROM program WHERE digest = ?", digest)
-	if err != nil || v == nil {
-		return false, err
+	if err == nil && v == nil {
+		err = backend.ErrNoProgram
 	}
-	s.programs[digest] = true
-	return true, nil
+	return err
+}
+
+// demand fails when a new execution's program is not there.
+func demand(c *conn, list []backend.NewExecution) error {
+	for i := range list {
+		if i > 0 && list[i].Digest == list[i-1].Digest {
+			continue
+		}
+		if err := stored(c, list[i].Digest); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // land writes the turns: the rows of plain ones many at once, the others one by one. Turns
@@ -391,12 +395,8 @@ func (s *Store) turnOf(c *conn, session backend.SessionID, t *backend.Turn, at t
 		}
 	}
 	if t.Digest != "" {
-		ok, err := s.stored(c, t.Digest)
-		if err != nil {
+		if err := stored(c, t.Digest); err != nil {
 			return r, err
-		}
-		if !ok {
-			return r, backend.ErrNoProgram
 		}
 		if _, err := c.exec("UPDATE execution SET digest = ? WHERE key = ?", t.Digest, key); err != nil {
 			return r, err

@@ -14,7 +14,7 @@ import (
 // goes into the turn's own inbox.
 func (s *Store) others(c *conn, session backend.SessionID, key int64, t *backend.Turn, at time.Time) error {
 	if len(t.Children) > 0 {
-		if err := s.children(c, session, key, t, at); err != nil {
+		if err := children(c, session, key, t, at); err != nil {
 			return err
 		}
 	}
@@ -60,15 +60,9 @@ func (s *Store) others(c *conn, session backend.SessionID, key int64, t *backend
 }
 
 // children creates the children of a turn. One that is there already is no news.
-func (s *Store) children(c *conn, session backend.SessionID, key int64, t *backend.Turn, at time.Time) error {
-	for i := range t.Children {
-		ok, err := s.stored(c, t.Children[i].Digest)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return backend.ErrNoProgram
-		}
+func children(c *conn, session backend.SessionID, key int64, t *backend.Turn, at time.Time) error {
+	if err := demand(c, t.Children); err != nil {
+		return err
 	}
 	created, err := create(c, session, t.Children, at)
 	if err != nil {
@@ -200,12 +194,8 @@ func waitersOf(c *conn, key int64) (list []waiter, err error) {
 
 // next begins the run that follows a turn's own. The old run's journal goes, its log lines stay.
 func (s *Store) next(c *conn, session backend.SessionID, key int64, t *backend.Turn, at time.Time) (backend.RunKey, error) {
-	ok, err := s.stored(c, t.Next.Digest)
-	if err != nil {
+	if err := stored(c, t.Next.Digest); err != nil {
 		return 0, err
-	}
-	if !ok {
-		return 0, backend.ErrNoProgram
 	}
 	v, err := c.first(nonstop, "INSERT INTO run (execution, number, created) SELECT ?1, run_number + 1, ?2 FROM execution WHERE key = ?1 RETURNING key", key, at)
 	if err != nil {
