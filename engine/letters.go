@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -46,8 +47,10 @@ type Letter struct {
 	Args    json.RawMessage     `json:"args"`
 	Kwargs  json.RawMessage     `json:"kwargs,omitempty"`
 	Pos     string              `json:"pos,omitempty"`
+	Damage  string              `json:"damage,omitempty"` // which columns cannot be read, and why; "": none
 
-	input letterInput
+	input letterInput // what of it can be read
+	whole bool        // that is all
 }
 
 // Letters returns dead letters, newest first; execution "" means all.
@@ -58,14 +61,33 @@ func (e *Engine) Letters(ctx context.Context, execution string, limit int) ([]Le
 	}
 	list := make([]Letter, 0, len(found))
 	for _, d := range found {
-		l := Letter{DeadLetter: d, Failure: decodeFailure(d.Failure)}
-		if err := json.Unmarshal(d.Input, &l.input); err != nil {
-			return nil, fmt.Errorf("dead letter %d is damaged: %w", d.ID, err)
-		}
-		l.Args, l.Kwargs, l.Pos = plainValue(l.input.Args), plainValue(l.input.Kwargs), l.input.Pos
-		list = append(list, l)
+		list = append(list, readLetter(d))
 	}
 	return list, nil
+}
+
+// readLetter reads a dead letter as far as that can be done: one that is damaged keeps no other from being looked at.
+func readLetter(d backend.DeadLetter) Letter {
+	l := Letter{DeadLetter: d, Failure: decodeFailure(d.Failure)}
+	err := json.Unmarshal(d.Input, &l.input)
+	for _, value := range []json.RawMessage{l.input.Args, l.input.Kwargs} {
+		if err == nil && value != nil {
+			err = storedValue(value)
+		}
+	}
+	l.whole = err == nil
+	l.Args, l.Kwargs, l.Pos = plainValue(l.input.Args), plainValue(l.input.Kwargs), l.input.Pos
+	var damage []string
+	if err != nil {
+		damage = append(damage, backend.Unreadable("input", err))
+	}
+	if d.Failure != nil {
+		if err := json.Unmarshal(d.Failure, new(activities.Failure)); err != nil {
+			damage = append(damage, backend.Unreadable("failure", err))
+		}
+	}
+	l.Damage = strings.Join(damage, "; ")
+	return l
 }
 
 // ReplayOptions change what a dead letter is replayed with.
@@ -86,7 +108,7 @@ const callSource = `def main(name, args, kwargs, options = {}):
 // ReplayLetter runs a dead letter again and discards it: when its execution has failed on
 // it, that execution goes on from it, else it runs as an execution of its own. It returns the id of what runs.
 // It refuses with backend.ErrNotFound a letter that is gone by now, and with ErrRunAgain one whose step a later run
-// of its execution has run again.
+// of its execution has run again. One that is damaged cannot run as an execution of its own.
 func (e *Engine) ReplayLetter(ctx context.Context, l Letter, o ReplayOptions) (id string, err error) {
 	left, err := e.store.DeadLetters(ctx, l.Execution, 1<<30)
 	if err != nil {
@@ -162,6 +184,9 @@ func (e *Engine) waitsFor(ctx context.Context, x *backend.Execution, l *Letter) 
 // callAgain runs a dead letter as an execution of its own, in the queue of the one that it comes from, as a child of
 // that would run.
 func (e *Engine) callAgain(ctx context.Context, x *backend.Execution, l Letter, o ReplayOptions) (string, error) {
+	if !l.whole {
+		return "", fmt.Errorf("dead letter %d is damaged: %s; 'senpuki dlq discard %d' removes it", l.ID, l.Damage, l.ID)
+	}
 	prog, err := e.load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", known{})
 	if err != nil {
 		return "", err
