@@ -5,6 +5,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ const callSource = `def main(name, args, kwargs, options = {}):
 // ReplayLetter runs a dead letter again and discards it: when its execution has failed on
 // it, that execution goes on from it, else it runs as an execution of its own. It returns the id of what runs.
 // It refuses with backend.ErrNotFound a letter that is gone by now, and with ErrRunAgain one whose step a later run
-// of its execution has run again. One that is damaged cannot run as an execution of its own.
+// of its execution has run again, or that runs already with other arguments. One that is damaged cannot run as an execution of its own.
 func (e *Engine) ReplayLetter(ctx context.Context, l Letter, o ReplayOptions) (id string, err error) {
 	left, err := e.store.DeadLetters(ctx, l.Execution, 1<<30)
 	if err != nil {
@@ -220,11 +221,23 @@ func (e *Engine) callAgain(ctx context.Context, x *backend.Execution, l Letter, 
 	name, _ := json.Marshal(l.Activity) // text: never fails
 	call := bytes.Join([][]byte{{'['}, name, {','}, args, {','}, kwargs, {','}, given, {']'}}, nil)
 	n := backend.NewExecution{
-		ID: newID(), Workflow: prog.Workflow, Digest: prog.Digest, Edition: starlark.Edition, Function: "main",
+		ID: l.runsAs(), Workflow: prog.Workflow, Digest: prog.Digest, Edition: starlark.Edition, Function: "main",
 		Input: starlark.CallInput(call, nil), Queue: x.Queue, Priority: x.Priority, Tags: x.Tags, Parent: x.ID,
 	}
-	w := e.current()
-	return n.ID, e.create(ctx, w, &n, false)
+	err = e.create(ctx, e.current(), &n, false)
+	if _, ok := errors.AsType[*ConflictError](err); ok {
+		err = fmt.Errorf("dead letter %d was replayed with other arguments already, as execution %s; 'senpuki dlq discard %d' removes the letter: %w",
+			l.ID, n.ID, l.ID, ErrRunAgain)
+	}
+	return n.ID, err
+}
+
+// runsAs is the id of the execution that a dead letter runs as. It follows from the letter, so that one that is replayed
+// twice, at once or because the first who did died before the letter was discarded, runs once. That of its execution is in it
+// as well: letters are numbered alike in every database, and idempotency keys follow from ids.
+func (l *Letter) runsAs() string {
+	sum := sha256.Sum256([]byte(l.Execution))
+	return fmt.Sprintf("letter-%d-%x", l.ID, sum[:6])
 }
 
 // keywords are options as a script gives them: the stored form of keyword arguments, durations in seconds.
