@@ -161,9 +161,11 @@ type Order struct {
 
 // Watch asks for the Outcome of another execution, as Step of the turn's
 // execution. An execution that has ended answers at once; an unknown one with a Notice.
+// With Over the step, which asked before, does not wait any more: what was not sent by now is not sent.
 type Watch struct {
 	Execution string
 	Step      string
+	Over      bool
 }
 
 // NextRun is the run that follows one which ends by Continue.

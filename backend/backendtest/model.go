@@ -71,6 +71,7 @@ type model struct {
 	digests    []string
 	messages   int
 	reserved   []reserved
+	watches    []watched
 	op         int
 }
 

@@ -15,6 +15,12 @@ type reserved struct {
 	execution, step, hash string
 }
 
+// watched is what ends the watch of an execution.
+type watched struct {
+	by   string
+	over backend.Watch
+}
+
 // asking makes a turn ask for this and that.
 func (m *model) asking(p *plan) {
 	if len(p.Rows) == 0 {
@@ -38,8 +44,18 @@ func (m *model) asking(p *plan) {
 		p.Orders = append(p.Orders, o)
 	}
 	if m.chance(15) {
-		p.Watches = append(p.Watches, backend.Watch{Execution: pick(m, append([]string{"missing"}, m.executions...)), Step: step("w")})
+		w := backend.Watch{Execution: pick(m, append([]string{"missing"}, m.executions...)), Step: step("w")}
+		p.Watches = append(p.Watches, w)
+		w.Over = true
+		m.watches = append(m.watches, watched{p.Execution, w})
 	}
+	m.watches = slices.DeleteFunc(m.watches, func(w watched) bool {
+		gone := w.by == p.Execution && m.chance(20)
+		if gone {
+			p.Watches = append(p.Watches, w.over)
+		}
+		return gone
+	})
 	for i := range m.rand.IntN(3) {
 		if m.chance(50) {
 			p.Tasks = append(p.Tasks, m.newTask(step(fmt.Sprint("t", i))))

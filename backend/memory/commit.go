@@ -162,13 +162,17 @@ func (s *Store) land(session backend.SessionID, t *backend.Turn, at time.Time) (
 		}
 	}
 	for _, w := range t.Watches {
+		me := watcher{t.Execution, t.Run, w.Step}
 		switch other := s.executions[w.Execution]; {
+		case w.Over && other != nil:
+			other.watchers = slices.DeleteFunc(other.watchers, func(w watcher) bool { return w == me })
+		case w.Over:
 		case other == nil:
 			s.notice(t, w.Step, backend.NotFound, at)
 		case other.State.Terminal():
-			s.tell(other, watcher{t.Execution, t.Run, w.Step}, at)
+			s.tell(other, me, at)
 		default:
-			other.watchers = append(other.watchers, watcher{t.Execution, t.Run, w.Step})
+			other.watchers = append(other.watchers, me)
 		}
 	}
 	s.putTasks(x, t, at)

@@ -97,9 +97,14 @@ func (c *committer) notice(key int64, run backend.RunKey, step, name string) {
 		key, name, int64(run), clean(step))
 }
 
-// watch registers for the end of an execution, or tells of it at once. The lock
+// watch registers for the end of an execution, or tells of it at once; or it ends that. The lock
 // decides between this and that end: who has it second sees what the first did.
 func (c *committer) watch(key int64, run backend.RunKey, w *backend.Watch) error {
+	if w.Over {
+		c.add(`DELETE FROM watch WHERE target = (SELECT key FROM request WHERE id = $1::text) AND watcher = $2::bigint AND run = $3::bigint AND step = $4::text`,
+			clean(w.Execution), key, int64(run), clean(w.Step))
+		return nil
+	}
 	var target int64
 	var state backend.State
 	var result []byte

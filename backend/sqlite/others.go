@@ -87,8 +87,13 @@ func notice(c *conn, key int64, run backend.RunKey, step, name string, at time.T
 	return err
 }
 
-// watch registers for the end of an execution, or tells of it at once.
+// watch registers for the end of an execution, or tells of it at once; or it ends that.
 func watch(c *conn, key int64, run backend.RunKey, w *backend.Watch, at time.Time) error {
+	if w.Over {
+		_, err := c.exec("DELETE FROM watch WHERE target = (SELECT key FROM execution WHERE id = ?) AND watcher = ? AND run = ? AND step = ?",
+			w.Execution, key, run, w.Step)
+		return err
+	}
 	v, err := c.first(nonstop, "SELECT key, state, result, failure FROM execution WHERE id = ?", w.Execution)
 	switch {
 	case err != nil:
