@@ -1,6 +1,9 @@
 package backend
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // RunKey is the store-internal key of one run. Journal rows, log lines and
 // tasks belong to a run.
@@ -252,8 +255,18 @@ type TaskFilter struct {
 	Queue     string
 	Activity  string
 	Owner     SessionID
-	Waiting   bool // due and without an owner, best first; else all, by key
-	Limit     int  // zero: 100
+	Waiting   bool  // due and without an owner, best first; else all, by key
+	Key       int64 // of one
+	After     int64 // pages: those with a higher key
+	Limit     int   // zero: all
+}
+
+// Keys are the lowest and the highest key that it selects.
+func (f *TaskFilter) Keys() (low, high int64) {
+	if f.Key != 0 {
+		return f.Key, f.Key
+	}
+	return f.After + 1, math.MaxInt64
 }
 
 // Reservation asks for a memo: a result that is shared between executions, by
@@ -294,6 +307,15 @@ type Memo struct {
 	Result    []byte // nil: reserved
 }
 
+// MemoFilter selects memos; zero fields select everything. Newest first.
+// Before pages: memos created before that (Created, Hash) pair.
+type MemoFilter struct {
+	Activity   string
+	BeforeAt   time.Time
+	BeforeHash string
+	Limit      int // zero: all
+}
+
 // DeadLetter is a step whose attempts are used up.
 type DeadLetter struct {
 	ID        int64 // assigned by the store
@@ -305,6 +327,25 @@ type DeadLetter struct {
 	At        time.Time
 	Failure   []byte
 	Input     []byte // JSON written and read by the engine: arguments, options, source line
+}
+
+// LetterFilter selects dead letters; zero fields select everything. Newest first.
+type LetterFilter struct {
+	ID        int64 // of one
+	Execution string
+	Before    int64 // pages: those with a lower id
+	Limit     int   // zero: all
+}
+
+// IDs are the lowest and the highest id that it selects.
+func (f *LetterFilter) IDs() (low, high int64) {
+	switch {
+	case f.ID != 0:
+		return f.ID, f.ID
+	case f.Before != 0:
+		return 1, f.Before - 1
+	}
+	return 1, math.MaxInt64
 }
 
 // Rerun begins another run of an execution that has ended, or with ID a new
@@ -345,7 +386,7 @@ type QueueStats struct {
 type Retention struct {
 	Completed time.Time
 	Failed    time.Time // failed, cancelled, timed out
-	Limit     int       // executions at most
+	Limit     int       // executions at most; zero: all
 	DryRun    bool
 }
 
@@ -477,5 +518,5 @@ type Filter struct {
 	Owner    SessionID
 	BeforeAt time.Time
 	BeforeID string
-	Limit    int // zero: 100
+	Limit    int // zero: all
 }

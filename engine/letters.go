@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 	"time"
 
@@ -54,9 +53,9 @@ type Letter struct {
 	whole bool        // that is all
 }
 
-// Letters returns dead letters, newest first; execution "" means all.
-func (e *Engine) Letters(ctx context.Context, execution string, limit int) ([]Letter, error) {
-	found, err := e.store.DeadLetters(ctx, execution, limit)
+// Letters returns dead letters, newest first.
+func (e *Engine) Letters(ctx context.Context, f backend.LetterFilter) ([]Letter, error) {
+	found, err := e.store.DeadLetters(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -111,11 +110,11 @@ const callSource = `def main(name, args, kwargs, options = {}):
 // It refuses with backend.ErrNotFound a letter that is gone by now, and with ErrRunAgain one whose step a later run
 // of its execution has run again, or that runs already with other arguments. One that is damaged cannot run as an execution of its own.
 func (e *Engine) ReplayLetter(ctx context.Context, l Letter, o ReplayOptions) (id string, err error) {
-	left, err := e.store.DeadLetters(ctx, l.Execution, 1<<30)
+	left, err := e.store.DeadLetters(ctx, backend.LetterFilter{ID: l.ID})
 	if err != nil {
 		return "", err
 	}
-	if !slices.ContainsFunc(left, func(d backend.DeadLetter) bool { return d.ID == l.ID }) {
+	if len(left) == 0 {
 		return "", fmt.Errorf("dead letter %d: %w; it may have been replayed or discarded", l.ID, backend.ErrNotFound)
 	}
 	x, err := e.store.Execution(ctx, l.Execution)

@@ -266,7 +266,7 @@ def main(catch):
 		w.finish(e, caught)
 		w.finish(e, failed)
 		broken.Store(false)
-		letters, err := e.Letters(t.Context(), "", 10)
+		letters, err := e.Letters(t.Context(), backend.LetterFilter{})
 		if err != nil || len(letters) != 2 {
 			t.Fatalf("%+v %v", letters, err)
 		}
@@ -284,7 +284,7 @@ def main(catch):
 				want(t, w.finish(e, id), "1")
 			}
 		}
-		if left, err := e.Letters(t.Context(), "", 10); err != nil || len(left) != 0 {
+		if left, err := e.Letters(t.Context(), backend.LetterFilter{}); err != nil || len(left) != 0 {
 			t.Errorf("%+v %v", left, err)
 		}
 		stop()
@@ -317,7 +317,7 @@ def main():
 `)
 		id := w.dispatch(e, Input{}, DispatchOptions{})
 		want(t, w.finish(e, id), "[false,false]")
-		letters, err := e.Letters(t.Context(), "", 10)
+		letters, err := e.Letters(t.Context(), backend.LetterFilter{})
 		if err != nil || len(letters) != 2 {
 			t.Fatalf("%+v %v", letters, err)
 		}
@@ -346,7 +346,7 @@ def main():
 		}
 		both.Wait()
 		want(t, w.finish(e, letters[1].runsAs()), "1")
-		if left, err := e.Letters(t.Context(), "", 10); err != nil || len(left) != 0 || w.called("fragile") != 4 {
+		if left, err := e.Letters(t.Context(), backend.LetterFilter{}); err != nil || len(left) != 0 || w.called("fragile") != 4 {
 			t.Errorf("%+v left after %d calls, %v", left, w.called("fragile"), err)
 		}
 		stop()
@@ -372,7 +372,7 @@ def main():
 		want(t, w.finish(e, id), "false")
 		replay := func(execution string, o ReplayOptions) Letter {
 			t.Helper()
-			letters, err := e.Letters(t.Context(), execution, 10)
+			letters, err := e.Letters(t.Context(), backend.LetterFilter{Execution: execution})
 			if err != nil || len(letters) != 1 {
 				t.Fatalf("%+v %v", letters, err)
 			}
@@ -383,7 +383,7 @@ def main():
 			if r := w.finish(e, id); r.Failure == nil || r.Failure.Kind != "Broken" || r.Execution.Queue != "side" {
 				t.Errorf("%+v", r)
 			}
-			again, err := e.Letters(t.Context(), id, 10)
+			again, err := e.Letters(t.Context(), backend.LetterFilter{Execution: id})
 			if err != nil || len(again) != 1 {
 				t.Fatalf("%+v %v", again, err)
 			}
@@ -439,7 +439,7 @@ def main(again = True):
 `)
 			id := w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
 			steps := func(id string) string {
-				letters, err := e.Letters(t.Context(), id, 10)
+				letters, err := e.Letters(t.Context(), backend.LetterFilter{Execution: id})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -453,7 +453,7 @@ def main(again = True):
 			if got := steps(id); got != `["b"] ["a"] ["z"]` {
 				t.Fatalf("letters %s", got)
 			}
-			old, err := e.Letters(t.Context(), id, 1)
+			old, err := e.Letters(t.Context(), backend.LetterFilter{Execution: id, Limit: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -486,7 +486,7 @@ def main(again = True):
 			want(t, w.finish(e, id), `["b","c"]`)
 			// The letter of another run than those that were continued is none of theirs, though its step has the name of one.
 			calls = nil
-			letters, err := e.Letters(t.Context(), id, 1)
+			letters, err := e.Letters(t.Context(), backend.LetterFilter{Execution: id, Limit: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -533,7 +533,7 @@ def main():
 `)
 		id := w.dispatch(e, Input{}, DispatchOptions{})
 		w.finish(e, id)
-		letters, err := e.Letters(t.Context(), id, 10)
+		letters, err := e.Letters(t.Context(), backend.LetterFilter{Execution: id})
 		if err != nil || len(letters) != 1 {
 			t.Fatalf("%+v %v", letters, err)
 		}

@@ -115,7 +115,6 @@ func (m *model) steps(execution string) (list []string) {
 
 // tasksOf lists tasks of the reference.
 func (m *model) tasksOf(f backend.TaskFilter) []backend.Task {
-	f.Limit = 1 << 20
 	list, err := m.sides[0].Tasks(m.ctx, f)
 	m.must(err)
 	return list
@@ -142,7 +141,7 @@ type settling struct{ step, name string }
 // ending1 picks tasks to be settled and to be given back, most of them the session's own.
 func (m *model) ending1(session int) (settled []settling, back []string) {
 	m.both("tasks", func(s *side) string {
-		all, err := s.Tasks(m.ctx, backend.TaskFilter{Limit: 1 << 20})
+		all, err := s.Tasks(m.ctx, backend.TaskFilter{})
 		return s.showTasks(all) + named(err)
 	})
 	reference := m.sides[0]
@@ -217,7 +216,7 @@ func (m *model) rerunOne() {
 // compareOthers compares what there is beside executions.
 func (m *model) compareOthers() {
 	m.both("shared results", func(s *side) string {
-		list, err := s.Memos(m.ctx, "", 1000)
+		list, err := s.Memos(m.ctx, backend.MemoFilter{})
 		var out []string
 		for _, o := range list {
 			out = append(out, fmt.Sprint(o.Hash, o.Activity, o.Key, o.Execution, " ", o.Step, moment(o.Expires), o.Waiting, string(o.Result), o.Created.IsZero()))
@@ -226,7 +225,7 @@ func (m *model) compareOthers() {
 		return fmt.Sprint(out, named(err))
 	})
 	m.both("dead letters", func(s *side) string {
-		list, err := s.DeadLetters(m.ctx, "", 1000)
+		list, err := s.DeadLetters(m.ctx, backend.LetterFilter{})
 		var out []string
 		for _, d := range list {
 			out = append(out, fmt.Sprint(d.Execution, " ", d.Step, d.Activity, d.Attempts, string(d.Failure), string(d.Input), d.At.IsZero()))

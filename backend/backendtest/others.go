@@ -166,7 +166,7 @@ var otherCases = []testCase{
 		x := f.execution("x")
 		expect(f, "execution", fmt.Sprint(x.Run == now, x.RunNumber, x.Digest, x.Edition, x.Owner == s, x.State, string(x.Published)), `true 2sha256:two2 truerunning{"n":1}`)
 		expect(f, "journals", fmt.Sprint(f.journal(run), f.journal(now)), fmt.Sprintf("[] [%d:start]", s))
-		lines, err := f.Logs(f.ctx, run, 0)
+		lines, err := f.Logs(f.ctx, run, 0, 0)
 		f.must(err)
 		expect(f, "old lines", len(lines), 2)
 		runs, err := f.Runs(f.ctx, "x", 0)

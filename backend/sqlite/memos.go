@@ -131,7 +131,7 @@ func over(c *conn, run backend.RunKey, at time.Time) error {
 }
 
 // Memos lists memos, newest first.
-func (s *Store) Memos(ctx context.Context, activity string, limit int) (list []backend.Memo, err error) {
+func (s *Store) Memos(ctx context.Context, f backend.MemoFilter) (list []backend.Memo, err error) {
 	err = s.read(ctx, func(c *conn) error {
 		return c.query(ctx, func(v []driver.Value) error {
 			list = append(list, backend.Memo{
@@ -141,7 +141,8 @@ func (s *Store) Memos(ctx context.Context, activity string, limit int) (list []b
 			return nil
 		}, `SELECT hash, activity, called, coalesce((SELECT id FROM execution AS x WHERE x.key = memo.execution), ''), step, created, expires, result,
 				(SELECT count(*) FROM memo_waiter AS w WHERE w.hash = memo.hash)
-			FROM memo WHERE ?1 = '' OR activity = ?1 ORDER BY created DESC, hash LIMIT +?2`, activity, limit)
+			FROM memo WHERE (?1 = '' OR activity = ?1) AND (?2 IS NULL OR (created, hash) < (?2, ?3))
+			ORDER BY created DESC, hash DESC LIMIT +?4`, f.Activity, f.BeforeAt, f.BeforeHash, most(f.Limit))
 	})
 	return list, err
 }
@@ -168,7 +169,8 @@ func bury(c *conn, key int64, t *backend.Turn, at time.Time) error {
 }
 
 // DeadLetters lists dead letters, newest first.
-func (s *Store) DeadLetters(ctx context.Context, execution string, limit int) (list []backend.DeadLetter, err error) {
+func (s *Store) DeadLetters(ctx context.Context, f backend.LetterFilter) (list []backend.DeadLetter, err error) {
+	low, high := f.IDs()
 	err = s.read(ctx, func(c *conn) error {
 		return c.query(ctx, func(v []driver.Value) error {
 			list = append(list, backend.DeadLetter{
@@ -178,7 +180,7 @@ func (s *Store) DeadLetters(ctx context.Context, execution string, limit int) (l
 			return nil
 		}, `SELECT d.id, x.id, d.run, step, attempts, activity, at, d.failure, d.input
 			FROM dead_letter AS d CROSS JOIN execution AS x ON x.key = d.execution
-			WHERE ?1 = '' OR x.id = ?1 ORDER BY d.id DESC LIMIT +?2`, execution, limit)
+			WHERE (?1 = '' OR x.id = ?1) AND d.id BETWEEN ?2 AND ?3 ORDER BY d.id DESC LIMIT +?4`, f.Execution, low, high, most(f.Limit))
 	})
 	return list, err
 }

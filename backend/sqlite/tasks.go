@@ -301,10 +301,7 @@ func admit(c *conn, k *backend.Task, at time.Time) (bool, error) {
 
 // Tasks lists tasks by key.
 func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend.Task, err error) {
-	limit := f.Limit
-	if limit == 0 {
-		limit = 100
-	}
+	low, high := f.Keys()
 	err = s.read(ctx, func(c *conn) error {
 		if f.Waiting {
 			queue := "task.queue = ?2"
@@ -313,11 +310,13 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 			}
 			return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
 				WHERE task.owner = 0 AND task.due <= ?1 AND `+queue+` AND (?3 = '' OR x.id = ?3) AND (?4 = '' OR activity = ?4)
-				ORDER BY task.priority DESC, task.due, task.key LIMIT +?5`, now(), f.Queue, f.Execution, f.Activity, limit)
+				AND task.key BETWEEN ?5 AND ?6
+				ORDER BY task.priority DESC, task.due, task.key LIMIT +?7`, now(), f.Queue, f.Execution, f.Activity, low, high, most(f.Limit))
 		}
 		return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
 			WHERE (?1 = '' OR x.id = ?1) AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) AND (?4 = 0 OR task.owner = ?4)
-			ORDER BY task.key LIMIT +?5`, f.Execution, f.Queue, f.Activity, f.Owner, limit)
+			AND task.key BETWEEN ?5 AND ?6
+			ORDER BY task.key LIMIT +?7`, f.Execution, f.Queue, f.Activity, f.Owner, low, high, most(f.Limit))
 	})
 	return list, err
 }

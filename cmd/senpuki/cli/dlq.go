@@ -103,7 +103,7 @@ func (a *app) dlqList(ctx context.Context, execution string, limit int) error {
 		return usage("--limit: %d is not at least 1", limit)
 	}
 	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
-		found, err := eng.Letters(ctx, execution, limit)
+		found, err := eng.Letters(ctx, backend.LetterFilter{Execution: execution, Limit: limit})
 		if err != nil {
 			return err
 		}
@@ -137,16 +137,16 @@ func letter(ctx context.Context, eng *engine.Engine, word string) (engine.Letter
 	if err != nil {
 		return engine.Letter{}, usage("%q is not the id of a dead letter; 'senpuki dlq list' shows them", word)
 	}
-	found, err := eng.Letters(ctx, "", 1<<30)
-	if err != nil {
-		return engine.Letter{}, err
-	}
-	for _, l := range found {
-		if l.ID == id {
-			return l, nil
+	var found []engine.Letter
+	if id > 0 { // the filter's zero is all
+		if found, err = eng.Letters(ctx, backend.LetterFilter{ID: id}); err != nil {
+			return engine.Letter{}, err
 		}
 	}
-	return engine.Letter{}, fmt.Errorf("there is no dead letter %d; it may have been replayed or discarded", id)
+	if len(found) == 0 {
+		return engine.Letter{}, fmt.Errorf("there is no dead letter %d; it may have been replayed or discarded", id)
+	}
+	return found[0], nil
 }
 
 func (a *app) dlqShow(ctx context.Context, word string) error {
@@ -193,7 +193,7 @@ func (a *app) letters(ctx context.Context, ids []string, all bool, do func(*engi
 		var list []engine.Letter
 		var err error
 		if all {
-			list, err = eng.Letters(ctx, "", 1<<30)
+			list, err = eng.Letters(ctx, backend.LetterFilter{})
 			slices.Reverse(list)
 		} else {
 			var one engine.Letter
