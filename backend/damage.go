@@ -22,7 +22,11 @@ func Unreadable(column string, err error) string {
 		if e.Field != "" {
 			where = " in " + e.Field
 		}
-		return fmt.Sprintf("column %s: a %s%s before byte %d is not what has to be there", column, e.Value, where, e.Offset)
+		article := "a"
+		if e.Value == "array" || e.Value == "object" {
+			article = "an"
+		}
+		return fmt.Sprintf("column %s: %s %s%s before byte %d is not what has to be there", column, article, e.Value, where, e.Offset)
 	}
 	return fmt.Sprintf("column %s: %v", column, err)
 }

@@ -86,6 +86,8 @@ type Reader interface {
 	Runs(ctx context.Context, id string, from int) ([]Run, error)
 	// Logs returns the lines of a run with Ordinal >= from, at most limit.
 	Logs(ctx context.Context, run RunKey, from int64, limit int) ([]LogLine, error)
+	// Inbox returns the messages of an execution that no turn has taken, in order; none for an unknown id.
+	Inbox(ctx context.Context, id string) ([]Message, error)
 	// Program returns ErrNotFound for an unknown digest.
 	Program(ctx context.Context, digest string) (Program, error)
 	// Programs returns programs by digest, those after one ("": from the first), at most limit.

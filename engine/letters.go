@@ -70,11 +70,6 @@ func (e *Engine) Letters(ctx context.Context, f backend.LetterFilter) ([]Letter,
 func readLetter(d backend.DeadLetter) Letter {
 	l := Letter{DeadLetter: d, Failure: decodeFailure(d.Failure)}
 	err := json.Unmarshal(d.Input, &l.input)
-	for _, value := range []json.RawMessage{l.input.Args, l.input.Kwargs} {
-		if err == nil && value != nil {
-			err = storedValue(value)
-		}
-	}
 	l.whole = err == nil
 	l.Args, l.Kwargs, l.Pos = plainValue(l.input.Args), plainValue(l.input.Kwargs), l.input.Pos
 	var damage []string

@@ -193,6 +193,18 @@ func (s *Store) Receive(ctx context.Context, id backend.SessionID) (messages []b
 	return messages, err
 }
 
+// Inbox returns the messages of one execution.
+func (s *Store) Inbox(ctx context.Context, id string) (messages []backend.Message, err error) {
+	err = s.read(ctx, func(t *tx) error {
+		return t.each(func(r pgx.Rows) error {
+			m, err := message(r)
+			messages = append(messages, m)
+			return err
+		}, "SELECT "+messageColumns+", $1::text FROM inbox AS i WHERE i.execution = (SELECT key FROM request WHERE id = $1::text) ORDER BY i.id", clean(id))
+	})
+	return messages, err
+}
+
 // NextDue is when something of these queues is due that nobody owns. It steps from priority to
 // priority, as claims do, and looks at one row under each.
 func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, err error) {
