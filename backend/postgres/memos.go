@@ -59,8 +59,7 @@ func (t *tx) answer(w waiter, name string, payload []byte) (bool, error) {
 	if err != nil || !found {
 		return false, err
 	}
-	t.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-		VALUES ($1::bigint, 'notice', $2::text, $3::bigint, $4::text, 0, now(), $5::bytea)`, w.key, name, w.run, clean(w.step), payload)
+	t.post(w.key, &backend.Message{Kind: backend.Notice, Name: name, Run: backend.RunKey(w.run), Step: w.step, Payload: payload})
 	return true, t.exec("UPDATE execution SET due = now() WHERE key = $1::bigint AND owner = 0 AND (due IS NULL OR due > now())", w.key)
 }
 

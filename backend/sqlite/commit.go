@@ -555,23 +555,3 @@ func list(words []string) (driver.Value, error) {
 	b, err := json.Marshal(words)
 	return string(b), err
 }
-
-// send puts a message into an inbox. found says why it could not.
-func send(c *conn, m *backend.Message, at time.Time) (found, err error) {
-	v, err := c.first(nonstop, "SELECT key, state, owner, due FROM execution WHERE id = ?", m.Execution)
-	if err != nil {
-		return nil, err
-	}
-	if v == nil {
-		return backend.ErrNotFound, nil
-	}
-	if backend.State(word(v[1])).Terminal() {
-		return backend.ErrClosed, nil
-	}
-	key, owner, due := number(v[0]), number(v[2]), instant(v[3])
-	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		key, m.Kind, m.Name, m.Run, m.Step, m.Attempt, at, m.Payload); err != nil {
-		return nil, err
-	}
-	return nil, wake(c, key, owner, due, at)
-}

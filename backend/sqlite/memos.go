@@ -44,15 +44,11 @@ func answer(c *conn, w waiter, name string, payload []byte, at time.Time) error 
 }
 
 func answered(c *conn, w waiter, name string, payload []byte, at time.Time) (bool, error) {
-	v, err := c.first(nonstop, "SELECT state, owner, due, run FROM execution WHERE key = ?", w.key)
-	if err != nil || v == nil || backend.State(word(v[0])).Terminal() || number(v[3]) != w.run {
+	to, refused, err := look(c, "key = ?", w.key)
+	if err != nil || refused != nil || to.run != w.run {
 		return false, err
 	}
-	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, 0, ?, ?)",
-		w.key, backend.Notice, name, w.run, w.step, at, payload); err != nil {
-		return false, err
-	}
-	return true, wake(c, w.key, number(v[1]), instant(v[2]), at)
+	return true, post(c, to, &backend.Message{Kind: backend.Notice, Name: name, Run: backend.RunKey(w.run), Step: w.step, Payload: payload}, at)
 }
 
 // concludeMemo ends a reservation of a step: with a result everybody gets it,

@@ -80,13 +80,6 @@ func children(c *conn, session backend.SessionID, key int64, t *backend.Turn, at
 	return nil
 }
 
-// notice puts a finding into the inbox of the execution whose turn lands; it is owned, so that nothing more is to be done.
-func notice(c *conn, key int64, run backend.RunKey, step, name string, at time.Time) error {
-	_, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent) VALUES (?, ?, ?, ?, ?, 0, ?)",
-		key, backend.Notice, name, run, step, at)
-	return err
-}
-
 // watch registers for the end of an execution, or tells of it at once; or it ends that.
 func watch(c *conn, key int64, run backend.RunKey, w *backend.Watch, at time.Time) error {
 	if w.Over {
@@ -122,26 +115,9 @@ type waiter struct {
 	step     string
 }
 
-// outcome tells a waiter, unless it has ended itself.
+// outcome tells a waiter of an end.
 func outcome(c *conn, w waiter, state backend.State, payload []byte, at time.Time) error {
-	v, err := c.first(nonstop, "SELECT state, owner, due FROM execution WHERE key = ?", w.key)
-	if err != nil || v == nil || backend.State(word(v[0])).Terminal() {
-		return err
-	}
-	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, 0, ?, ?)",
-		w.key, backend.Outcome, state, w.run, w.step, at, payload); err != nil {
-		return err
-	}
-	return wake(c, w.key, number(v[1]), instant(v[2]), at)
-}
-
-// wake makes an execution without an owner due.
-func wake(c *conn, key, owner int64, due, at time.Time) error {
-	if owner != 0 || !due.IsZero() && !due.After(at) {
-		return nil
-	}
-	_, err := c.exec("UPDATE execution SET due = ? WHERE key = ?", at, key)
-	return err
+	return tell(c, w.key, &backend.Message{Kind: backend.Outcome, Name: string(state), Run: backend.RunKey(w.run), Step: w.step, Payload: payload}, at)
 }
 
 // finish ends an execution and tells who waits for that; told says whether

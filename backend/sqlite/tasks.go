@@ -82,16 +82,9 @@ func settle(c *conn, session backend.SessionID, d *backend.Settled, at time.Time
 
 // taskOutcome turns a task that was deleted into an Outcome; v is its execution, run, step and attempt.
 func taskOutcome(c *conn, v []driver.Value, name string, payload []byte, at time.Time) error {
-	key := number(v[0])
-	x, err := c.first(nonstop, "SELECT state, owner, due FROM execution WHERE key = ?", key)
-	if err != nil || x == nil || backend.State(word(x[0])).Terminal() {
-		return err
-	}
-	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		key, backend.Outcome, name, number(v[1]), word(v[2]), number(v[3]), at, payload); err != nil {
-		return err
-	}
-	return wake(c, key, number(x[1]), instant(x[2]), at)
+	return tell(c, number(v[0]), &backend.Message{
+		Kind: backend.Outcome, Name: name, Run: backend.RunKey(number(v[1])), Step: word(v[2]), Attempt: int(number(v[3])), Payload: payload,
+	}, at)
 }
 
 // giveBack makes tasks ownerless again.
