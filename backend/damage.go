@@ -31,8 +31,9 @@ func Unreadable(column string, err error) string {
 	return fmt.Sprintf("column %s: %v", column, err)
 }
 
-// unexpectedEnd is the one syntax error that is not about a byte of the text.
-const unexpectedEnd = "unexpected end of JSON input"
+// unexpectedEnd is what the library says of a text that ends too early, in whatever words: the one syntax error that is
+// not about a byte. The offset does not tell it from one about the last byte.
+var unexpectedEnd = json.Unmarshal(nil, new(any)).Error()
 
 // Damaged notes that a column of the record cannot be read.
 func (x *Execution) Damaged(column string, err error) { note(&x.Damage, column, err) }

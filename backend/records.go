@@ -126,7 +126,7 @@ type MessageKind string
 const (
 	Signal  MessageKind = "signal"  // Name, Payload
 	Outcome MessageKind = "outcome" // of a task, a child or an execution that is watched: Run, Step, Attempt, Payload
-	Cancel  MessageKind = "cancel"  // Payload: JSON reason
+	Cancel  MessageKind = "cancel"  // Payload: why, in plain text
 	Expire  MessageKind = "expire"
 	Upgrade MessageKind = "upgrade" // Payload: digest
 	Notice  MessageKind = "notice"  // what a commit found out about what a turn asked for: Run, Step, Name

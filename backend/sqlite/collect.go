@@ -91,7 +91,7 @@ func (s *Store) begin(c *conn, r *backend.Rerun, id string, run int64, runNumber
 func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.Collected, err error) {
 	work := func(c *conn, at time.Time) error {
 		got = backend.Collected{}
-		keys, err := deleted(c, `SELECT key FROM execution WHERE finished IS NOT NULL AND finished < CASE state WHEN 'completed' THEN ?1 ELSE ?2 END
+		keys, err := c.all(nonstop, `SELECT key FROM execution WHERE finished IS NOT NULL AND finished < CASE state WHEN 'completed' THEN ?1 ELSE ?2 END
 			ORDER BY finished LIMIT +?3`, moment(r.Completed), moment(r.Failed), most(r.Limit))
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,6 +138,15 @@ func (c *conn) first(ctx context.Context, sql string, args ...any) (found []driv
 		return nil
 	}, sql, args...)
 	return found, err
+}
+
+// all returns copies of all rows.
+func (c *conn) all(ctx context.Context, sql string, args ...any) (rows [][]driver.Value, err error) {
+	err = c.query(ctx, func(v []driver.Value) error {
+		rows = append(rows, slices.Clone(v))
+		return nil
+	}, sql, args...)
+	return rows, err
 }
 
 func (c *conn) bind(args []any) []driver.NamedValue {

@@ -68,7 +68,7 @@ func concludeMemo(c *conn, key int64, t *backend.Turn, r *backend.MemoResult, at
 	if _, err := c.exec("UPDATE memo SET result = ?, expires = ? WHERE hash = ?", r.Result, r.Expires, r.Hash); err != nil {
 		return err
 	}
-	waiting, err := deleted(c, "SELECT execution, run, step FROM memo_waiter WHERE hash = ? ORDER BY key", r.Hash)
+	waiting, err := c.all(nonstop, "SELECT execution, run, step FROM memo_waiter WHERE hash = ? ORDER BY key", r.Hash)
 	if err != nil || len(waiting) == 0 {
 		return err
 	}
@@ -114,7 +114,7 @@ func over(c *conn, run backend.RunKey, at time.Time) error {
 	if _, err := c.exec("DELETE FROM memo_waiter WHERE run = ?", run); err != nil {
 		return err
 	}
-	held, err := deleted(c, "SELECT hash FROM memo WHERE run = ? AND result IS NULL ORDER BY hash", run)
+	held, err := c.all(nonstop, "SELECT hash FROM memo WHERE run = ? AND result IS NULL ORDER BY hash", run)
 	if err != nil {
 		return err
 	}

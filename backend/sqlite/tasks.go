@@ -97,15 +97,6 @@ func giveBack(c *conn, session backend.SessionID, keys []int64, at time.Time) er
 	return nil
 }
 
-// deleted collects the columns of rows that a statement returns.
-func deleted(c *conn, sql string, args ...any) (rows [][]driver.Value, err error) {
-	err = c.query(nonstop, func(v []driver.Value) error {
-		rows = append(rows, slices.Clone(v))
-		return nil
-	}, sql, args...)
-	return rows, err
-}
-
 // manyTasks is how many tasks one transaction turns into outcomes.
 const manyTasks = 500
 
@@ -115,7 +106,7 @@ func crashTasks(c *conn, session backend.SessionID, at time.Time) (more bool, er
 	if session == 0 {
 		where = "owner <> ?1 AND owner NOT IN (SELECT id FROM session)"
 	}
-	rows, err := deleted(c, "DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner <> 0 AND "+where+" ORDER BY key LIMIT +?2) RETURNING execution, run, step, attempt", session, manyTasks)
+	rows, err := c.all(nonstop, "DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner <> 0 AND "+where+" ORDER BY key LIMIT +?2) RETURNING execution, run, step, attempt", session, manyTasks)
 	if err != nil {
 		return false, err
 	}
@@ -147,7 +138,7 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 		if err := fence(c, r.Session); err != nil {
 			return err
 		}
-		late, err := deleted(c, `DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= ? ORDER BY key LIMIT +?)
+		late, err := c.all(nonstop, `DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= ? ORDER BY key LIMIT +?)
 			RETURNING execution, run, step, attempt`, at, manyTasks)
 		if err != nil {
 			return err
