@@ -154,3 +154,15 @@ func (s *Store) Deployments(_ context.Context, workflow string) ([]backend.Deplo
 	}
 	return list, nil
 }
+
+// view is a copy of the execution's record.
+func (x *execution) view() backend.Execution {
+	v := x.Execution
+	v.Input, v.Result, v.Failure, v.Published = clone(v.Input), clone(v.Result), clone(v.Failure), clone(v.Published)
+	v.Tags, v.Extra = slices.Clone(v.Tags), clone(v.Extra)
+	if x.Stuck != nil {
+		stuck := *x.Stuck
+		v.Stuck = &stuck
+	}
+	return v
+}

@@ -5,7 +5,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -168,24 +167,6 @@ func ordinary(t *backend.Turn) bool {
 		t.Then != backend.Continue
 }
 
-// demand queues the check that the programs of new executions are stored, ahead
-// of the fence: a batch that can never land says so even when its session is gone.
-// It keeps the programs from being collected while the transaction lasts.
-func (c *committer) demand() {
-	seen := make(map[string]bool)
-	var digests []string
-	for i := range c.b.Create {
-		if d := clean(c.b.Create[i].Digest); !seen[d] {
-			seen[d] = true
-			digests = append(digests, d)
-		}
-	}
-	if len(digests) > 0 {
-		c.pending = slices.Insert(c.pending, len(c.pending)-1, step{guard: backend.ErrNoProgram, args: []any{digests, int64(len(digests))}, sql: `SELECT 1 / (CASE WHEN (SELECT count(*) FROM (
-				SELECT 1 FROM program WHERE digest = ANY($1::text[]) ORDER BY digest FOR KEY SHARE) AS p) = $2::bigint THEN 1 ELSE 0 END)`})
-	}
-}
-
 // lock queues locks on all execution rows that the batch is known to change or
 // to send to, in key order; see "Who waits for whom".
 func (c *committer) lock() {
@@ -252,15 +233,6 @@ func (c *committer) lock() {
 				SELECT hash FROM memo WHERE run = ANY($3::bigint[]) AND result IS NULL))
 			ORDER BY hash FOR UPDATE) AS held`, hashes, reserved, over)
 	}
-}
-
-// send queues the batch's messages.
-func (c *committer) send() {
-	c.reply.Sent = make([]error, len(c.b.Send))
-	if len(c.b.Send) == 0 {
-		return
-	}
-	put(c.tx, c.b.Send, func(i int, found error) { c.reply.Sent[i] = found })
 }
 
 // settle queues the end of tasks that the session owns; their executions are locked.

@@ -8,6 +8,15 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
+// send queues the batch's messages.
+func (c *committer) send() {
+	c.reply.Sent = make([]error, len(c.b.Send))
+	if len(c.b.Send) == 0 {
+		return
+	}
+	put(c.tx, c.b.Send, func(i int, found error) { c.reply.Sent[i] = found })
+}
+
 // put queues messages for any executions, which it locks, and wakes them. found
 // is told what each of them met, nil when it is in the inbox.
 func put(t *tx, messages []backend.Message, found func(i int, err error)) {

@@ -5,6 +5,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -224,4 +225,13 @@ func instant(v driver.Value) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(number(v)).UTC()
+}
+
+// list is a JSON array of words; nil stays nil.
+func list(words []string) (driver.Value, error) {
+	if words == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(words)
+	return string(b), err
 }
