@@ -433,6 +433,19 @@ type Turn struct {
 	Next      *NextRun  // with Continue
 }
 
+// Ordinary reports whether a turn writes nothing but journal rows, log lines and tasks, takes messages, and holds, releases
+// or finishes: stores may land many such turns at once. A field that is added here must turn it false, or be landed there.
+func (t *Turn) Ordinary() bool {
+	return t.Published == nil && t.Stuck == nil && t.Digest == "" && len(t.Children) == 0 && len(t.Orders) == 0 &&
+		len(t.Watches) == 0 && len(t.Withdraw) == 0 && len(t.Reserve) == 0 && len(t.Memos) == 0 && len(t.Dead) == 0 &&
+		t.Then != Continue
+}
+
+// OnlyRows reports whether all that a turn writes beside its end or release is journal rows.
+func (t *Turn) OnlyRows() bool {
+	return t.Ordinary() && len(t.Taken) == 0 && len(t.Logs) == 0 && len(t.Tasks) == 0
+}
+
 // Batch is one transaction. Session may be zero when there are no Turns and no
 // Claim among Create. The turns of one execution land in their order, those of
 // different ones in any: whether a message that one of them sends is there when another releases
@@ -444,6 +457,11 @@ type Batch struct {
 	Send    []Message
 	Settle  []Settled // tasks that the session owns
 	Back    []int64   // keys of tasks that the session gives back unfinished
+}
+
+// OnlyTurns reports whether a batch has turns and nothing else.
+func (b *Batch) OnlyTurns() bool {
+	return len(b.Turns) > 0 && len(b.Create)+len(b.Send)+len(b.Settle)+len(b.Back) == 0
 }
 
 // Reply says what a batch found out, item by item. None of it undoes the batch.

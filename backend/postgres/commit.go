@@ -150,21 +150,13 @@ func (c *committer) sort(apart bool) {
 	}
 	for i := range c.b.Turns {
 		t := &c.b.Turns[i]
-		if apart || !ordinary(t) || seen[t.Execution] {
+		if apart || !t.Ordinary() || seen[t.Execution] {
 			c.rest = append(c.rest, i)
 		} else {
 			c.group = append(c.group, i)
 		}
 		seen[t.Execution] = true
 	}
-}
-
-// ordinary reports whether a turn writes nothing but journal rows, log lines
-// and tasks, takes messages, and holds, releases or finishes.
-func ordinary(t *backend.Turn) bool {
-	return t.Published == nil && t.Stuck == nil && t.Digest == "" && len(t.Children) == 0 && len(t.Orders) == 0 &&
-		len(t.Watches) == 0 && len(t.Withdraw) == 0 && len(t.Reserve) == 0 && len(t.Memos) == 0 && len(t.Dead) == 0 &&
-		t.Then != backend.Continue
 }
 
 // lock queues locks on all execution rows that the batch is known to change or

@@ -39,7 +39,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, err
 // commitOne lands a batch that is one plain turn of an execution that is known to be the session's, with one
 // statement, which is its fence, too. It reports false when it has changed nothing.
 func (s *Store) commitOne(c *conn, b *backend.Batch, reply *backend.Reply) (bool, error) {
-	if len(b.Turns) != 1 || len(b.Create)+len(b.Send)+len(b.Settle)+len(b.Back) > 0 {
+	if !b.OnlyTurns() || len(b.Turns) != 1 {
 		return false, nil
 	}
 	t := &b.Turns[0]
@@ -131,8 +131,4 @@ func failed(i int, err error) error {
 func plain(t *backend.Turn) bool { return single(t) && t.Then == backend.Hold }
 
 // single reports whether all that a turn writes beside its end is one journal row.
-func single(t *backend.Turn) bool {
-	return len(t.Rows) == 1 && len(t.Taken) == 0 && len(t.Logs) == 0 && t.Published == nil && t.Stuck == nil && t.Digest == "" &&
-		len(t.Children) == 0 && len(t.Orders) == 0 && len(t.Watches) == 0 && t.Then != backend.Continue &&
-		len(t.Tasks) == 0 && len(t.Withdraw) == 0 && len(t.Reserve) == 0 && len(t.Memos) == 0 && len(t.Dead) == 0
-}
+func single(t *backend.Turn) bool { return len(t.Rows) == 1 && t.OnlyRows() }
