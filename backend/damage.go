@@ -22,13 +22,18 @@ func Unreadable(column string, err error) string {
 		if e.Field != "" {
 			where = " in " + e.Field
 		}
-		return fmt.Sprintf("column %s: a %s%s before byte %d is not what has to be there", column, e.Value, where, e.Offset)
+		article := "a"
+		if e.Value == "array" || e.Value == "object" {
+			article = "an"
+		}
+		return fmt.Sprintf("column %s: %s %s%s before byte %d is not what has to be there", column, article, e.Value, where, e.Offset)
 	}
 	return fmt.Sprintf("column %s: %v", column, err)
 }
 
-// unexpectedEnd is the one syntax error that is not about a byte of the text.
-const unexpectedEnd = "unexpected end of JSON input"
+// unexpectedEnd is what the library says of a text that ends too early, in whatever words: the one syntax error that is
+// not about a byte. The offset does not tell it from one about the last byte.
+var unexpectedEnd = json.Unmarshal(nil, new(any)).Error()
 
 // Damaged notes that a column of the record cannot be read.
 func (x *Execution) Damaged(column string, err error) { note(&x.Damage, column, err) }

@@ -1,6 +1,9 @@
 package backend
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // RunKey is the store-internal key of one run. Journal rows, log lines and
 // tasks belong to a run.
@@ -123,7 +126,7 @@ type MessageKind string
 const (
 	Signal  MessageKind = "signal"  // Name, Payload
 	Outcome MessageKind = "outcome" // of a task, a child or an execution that is watched: Run, Step, Attempt, Payload
-	Cancel  MessageKind = "cancel"  // Payload: JSON reason
+	Cancel  MessageKind = "cancel"  // Payload: why, in plain text
 	Expire  MessageKind = "expire"
 	Upgrade MessageKind = "upgrade" // Payload: digest
 	Notice  MessageKind = "notice"  // what a commit found out about what a turn asked for: Run, Step, Name
@@ -161,9 +164,11 @@ type Order struct {
 
 // Watch asks for the Outcome of another execution, as Step of the turn's
 // execution. An execution that has ended answers at once; an unknown one with a Notice.
+// With Over the step, which asked before, does not wait any more: what was not sent by now is not sent.
 type Watch struct {
 	Execution string
 	Step      string
+	Over      bool
 }
 
 // NextRun is the run that follows one which ends by Continue.
@@ -251,8 +256,18 @@ type TaskFilter struct {
 	Queue     string
 	Activity  string
 	Owner     SessionID
-	Waiting   bool // due and without an owner, best first; else all, by key
-	Limit     int  // zero: 100
+	Waiting   bool  // due and without an owner, best first; else all, by key
+	Key       int64 // of one
+	After     int64 // pages: those with a higher key
+	Limit     int   // zero: all
+}
+
+// Keys are the lowest and the highest key that it selects.
+func (f *TaskFilter) Keys() (low, high int64) {
+	if f.Key != 0 {
+		return f.Key, f.Key
+	}
+	return f.After + 1, math.MaxInt64
 }
 
 // Reservation asks for a memo: a result that is shared between executions, by
@@ -293,6 +308,15 @@ type Memo struct {
 	Result    []byte // nil: reserved
 }
 
+// MemoFilter selects memos; zero fields select everything. Newest first.
+// Before pages: memos created before that (Created, Hash) pair.
+type MemoFilter struct {
+	Activity   string
+	BeforeAt   time.Time
+	BeforeHash string
+	Limit      int // zero: all
+}
+
 // DeadLetter is a step whose attempts are used up.
 type DeadLetter struct {
 	ID        int64 // assigned by the store
@@ -304,6 +328,25 @@ type DeadLetter struct {
 	At        time.Time
 	Failure   []byte
 	Input     []byte // JSON written and read by the engine: arguments, options, source line
+}
+
+// LetterFilter selects dead letters; zero fields select everything. Newest first.
+type LetterFilter struct {
+	ID        int64 // of one
+	Execution string
+	Before    int64 // pages: those with a lower id
+	Limit     int   // zero: all
+}
+
+// IDs are the lowest and the highest id that it selects.
+func (f *LetterFilter) IDs() (low, high int64) {
+	switch {
+	case f.ID != 0:
+		return f.ID, f.ID
+	case f.Before != 0:
+		return 1, f.Before - 1
+	}
+	return 1, math.MaxInt64
 }
 
 // Rerun begins another run of an execution that has ended, or with ID a new
@@ -344,7 +387,7 @@ type QueueStats struct {
 type Retention struct {
 	Completed time.Time
 	Failed    time.Time // failed, cancelled, timed out
-	Limit     int       // executions at most
+	Limit     int       // executions at most; zero: all
 	DryRun    bool
 }
 
@@ -391,6 +434,19 @@ type Turn struct {
 	Next      *NextRun  // with Continue
 }
 
+// Ordinary reports whether a turn writes nothing but journal rows, log lines and tasks, takes messages, and holds, releases
+// or finishes: stores may land many such turns at once. A field that is added here must turn it false, or be landed there.
+func (t *Turn) Ordinary() bool {
+	return t.Published == nil && t.Stuck == nil && t.Digest == "" && len(t.Children) == 0 && len(t.Orders) == 0 &&
+		len(t.Watches) == 0 && len(t.Withdraw) == 0 && len(t.Reserve) == 0 && len(t.Memos) == 0 && len(t.Dead) == 0 &&
+		t.Then != Continue
+}
+
+// OnlyRows reports whether all that a turn writes beside its end or release is journal rows.
+func (t *Turn) OnlyRows() bool {
+	return t.Ordinary() && len(t.Taken) == 0 && len(t.Logs) == 0 && len(t.Tasks) == 0
+}
+
 // Batch is one transaction. Session may be zero when there are no Turns and no
 // Claim among Create. The turns of one execution land in their order, those of
 // different ones in any: whether a message that one of them sends is there when another releases
@@ -402,6 +458,11 @@ type Batch struct {
 	Send    []Message
 	Settle  []Settled // tasks that the session owns
 	Back    []int64   // keys of tasks that the session gives back unfinished
+}
+
+// OnlyTurns reports whether a batch has turns and nothing else.
+func (b *Batch) OnlyTurns() bool {
+	return len(b.Turns) > 0 && len(b.Create)+len(b.Send)+len(b.Settle)+len(b.Back) == 0
 }
 
 // Reply says what a batch found out, item by item. None of it undoes the batch.
@@ -476,5 +537,5 @@ type Filter struct {
 	Owner    SessionID
 	BeforeAt time.Time
 	BeforeID string
-	Limit    int // zero: 100
+	Limit    int // zero: all
 }

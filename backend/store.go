@@ -72,7 +72,7 @@ type Store interface {
 	Close() error
 }
 
-// Reader looks without changing anything; readers never wait for writers.
+// Reader looks without changing anything; readers never wait for writers. A limit of zero is none.
 type Reader interface {
 	// Now is the database's time, by which Due, Expires and what Retention names are meant.
 	Now(ctx context.Context) (time.Time, error)
@@ -84,8 +84,10 @@ type Reader interface {
 	Journal(ctx context.Context, run RunKey, from int64, row func(Row) error) error
 	// Runs returns the runs of an execution, oldest first, from a number on; none for an unknown id.
 	Runs(ctx context.Context, id string, from int) ([]Run, error)
-	// Logs returns the lines of a run with Ordinal >= from.
-	Logs(ctx context.Context, run RunKey, from int64) ([]LogLine, error)
+	// Logs returns the lines of a run with Ordinal >= from, at most limit.
+	Logs(ctx context.Context, run RunKey, from int64, limit int) ([]LogLine, error)
+	// Inbox returns the messages of an execution that no turn has taken, in order; none for an unknown id.
+	Inbox(ctx context.Context, id string) ([]Message, error)
 	// Program returns ErrNotFound for an unknown digest.
 	Program(ctx context.Context, digest string) (Program, error)
 	// Programs returns programs by digest, those after one ("": from the first), at most limit.
@@ -95,10 +97,8 @@ type Reader interface {
 	Sessions(ctx context.Context) ([]Session, error)
 	// Tasks returns tasks, by key; those that wait best first.
 	Tasks(ctx context.Context, f TaskFilter) ([]Task, error)
-	// Memos returns stored results of an activity ("": all), newest first, at most limit.
-	Memos(ctx context.Context, activity string, limit int) ([]Memo, error)
-	// DeadLetters returns dead letters, newest first; execution "" means all.
-	DeadLetters(ctx context.Context, execution string, limit int) ([]DeadLetter, error)
+	Memos(ctx context.Context, f MemoFilter) ([]Memo, error)
+	DeadLetters(ctx context.Context, f LetterFilter) ([]DeadLetter, error)
 	Stats(ctx context.Context, since time.Time) (Stats, error)
 }
 

@@ -134,7 +134,7 @@ func (x *execution) neverBegan() bool {
 func (x *execution) comeToLife(t *backend.Turn) (landed bool, err error) {
 	b := x.birth
 	var row []byte
-	if t.Then == backend.Hold && len(t.Rows) == 1 && t.Stuck == nil && t.Published == nil && len(t.Logs) == 0 && t.Digest == "" && x.plain() {
+	if t.Then == backend.Hold && len(t.Rows) == 1 && t.OnlyRows() {
 		row = t.Rows[0]
 	}
 	landed = x.w.bear(x, b, row) && row != nil

@@ -232,7 +232,7 @@ func (e *Engine) Logs(ctx context.Context, id string, from LogPosition) ([]LogLi
 		if r.Number == from.Run {
 			first = from.Ordinal
 		}
-		found, err := e.store.Logs(ctx, r.Key, first)
+		found, err := e.store.Logs(ctx, r.Key, first, 0)
 		if err != nil {
 			return nil, err
 		}

@@ -329,7 +329,7 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 // begun without an outcome and do not run here died with their process.
 func (x *execution) goLive() error {
 	if x.moved { // the code may print other lines than that which was replaced
-		lines, err := x.w.engine.store.Logs(x.w.ctx, x.rec.Run, x.lines)
+		lines, err := x.w.engine.store.Logs(x.w.ctx, x.rec.Run, x.lines, 0)
 		if err != nil {
 			return err
 		}

@@ -83,7 +83,7 @@ func (w *worker) reconcileTasks() error {
 		running[key] = true
 	}
 	w.mu.Unlock()
-	owned, err := w.store.Tasks(w.ctx, backend.TaskFilter{Owner: w.session, Limit: 1 << 20})
+	owned, err := w.store.Tasks(w.ctx, backend.TaskFilter{Owner: w.session})
 	doubt(&w.doubts.tasks, err)
 	for i := range owned {
 		switch k := &owned[i]; {

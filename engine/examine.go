@@ -28,11 +28,14 @@ const (
 	examinedPrograms   = 20
 )
 
-// Examine reads every program, and every execution with the journals of its runs, tells of all that is not what it
-// has to be, and returns how many executions there were. An error of tell ends it.
+// Examine reads every program, every execution with its inbox and with the journals and log lines of its runs, every task,
+// dead letter and shared result, tells of all that is not what it has to be, and returns how many executions there were.
+// An error of tell ends it.
 func (e *Engine) Examine(ctx context.Context, tell func(Problem) error) (executions int, err error) {
-	if err := e.examinePrograms(ctx, tell); err != nil {
-		return 0, err
+	for _, part := range []func(context.Context, func(Problem) error) error{e.examinePrograms, e.examineTasks, e.examineLetters, e.examineMemos} {
+		if err := part(ctx, tell); err != nil {
+			return 0, err
+		}
 	}
 	for x, err := range e.each(ctx, backend.Filter{Limit: examinedExecutions}) {
 		if err == nil {
@@ -94,7 +97,7 @@ func (e *Engine) examine(ctx context.Context, x *backend.Execution, tell func(Pr
 				say(fmt.Sprintf("run %d, %s", r.Number, problem))
 				return told
 			}
-			if err := e.examineJournal(ctx, r.Key, earlier); err != nil {
+			if err := e.examineRun(ctx, r.Key, earlier); err != nil {
 				return err
 			}
 		}
@@ -102,10 +105,22 @@ func (e *Engine) examine(ctx context.Context, x *backend.Execution, tell func(Pr
 	if told != nil {
 		return told
 	}
-	return e.examineJournal(ctx, x.Run, func(problem string) error {
+	latest := func(problem string) error {
 		say(problem)
 		return told
-	})
+	}
+	if err := e.examineRun(ctx, x.Run, latest); err != nil || x.State.Terminal() {
+		return err
+	}
+	return e.examineInbox(ctx, x.ID, latest)
+}
+
+// examineRun looks at the journal and the log lines of one run.
+func (e *Engine) examineRun(ctx context.Context, run backend.RunKey, tell func(problem string) error) error {
+	if err := e.examineJournal(ctx, run, tell); err != nil {
+		return err
+	}
+	return e.examineLog(ctx, run, tell)
 }
 
 // examineJournal looks at the journal of one run.

@@ -5,11 +5,12 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -46,26 +47,42 @@ type Letter struct {
 	Args    json.RawMessage     `json:"args"`
 	Kwargs  json.RawMessage     `json:"kwargs,omitempty"`
 	Pos     string              `json:"pos,omitempty"`
+	Damage  string              `json:"damage,omitempty"` // which columns cannot be read, and why; "": none
 
-	input letterInput
+	input letterInput // what of it can be read
+	whole bool        // that is all
 }
 
-// Letters returns dead letters, newest first; execution "" means all.
-func (e *Engine) Letters(ctx context.Context, execution string, limit int) ([]Letter, error) {
-	found, err := e.store.DeadLetters(ctx, execution, limit)
+// Letters returns dead letters, newest first.
+func (e *Engine) Letters(ctx context.Context, f backend.LetterFilter) ([]Letter, error) {
+	found, err := e.store.DeadLetters(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	list := make([]Letter, 0, len(found))
 	for _, d := range found {
-		l := Letter{DeadLetter: d, Failure: decodeFailure(d.Failure)}
-		if err := json.Unmarshal(d.Input, &l.input); err != nil {
-			return nil, fmt.Errorf("dead letter %d is damaged: %w", d.ID, err)
-		}
-		l.Args, l.Kwargs, l.Pos = plainValue(l.input.Args), plainValue(l.input.Kwargs), l.input.Pos
-		list = append(list, l)
+		list = append(list, readLetter(d))
 	}
 	return list, nil
+}
+
+// readLetter reads a dead letter as far as that can be done: one that is damaged keeps no other from being looked at.
+func readLetter(d backend.DeadLetter) Letter {
+	l := Letter{DeadLetter: d, Failure: decodeFailure(d.Failure)}
+	err := json.Unmarshal(d.Input, &l.input)
+	l.whole = err == nil
+	l.Args, l.Kwargs, l.Pos = plainValue(l.input.Args), plainValue(l.input.Kwargs), l.input.Pos
+	var damage []string
+	if err != nil {
+		damage = append(damage, backend.Unreadable("input", err))
+	}
+	if d.Failure != nil {
+		if err := json.Unmarshal(d.Failure, new(activities.Failure)); err != nil {
+			damage = append(damage, backend.Unreadable("failure", err))
+		}
+	}
+	l.Damage = strings.Join(damage, "; ")
+	return l
 }
 
 // ReplayOptions change what a dead letter is replayed with.
@@ -86,13 +103,13 @@ const callSource = `def main(name, args, kwargs, options = {}):
 // ReplayLetter runs a dead letter again and discards it: when its execution has failed on
 // it, that execution goes on from it, else it runs as an execution of its own. It returns the id of what runs.
 // It refuses with backend.ErrNotFound a letter that is gone by now, and with ErrRunAgain one whose step a later run
-// of its execution has run again.
+// of its execution has run again, or that runs already with other arguments. One that is damaged cannot run as an execution of its own.
 func (e *Engine) ReplayLetter(ctx context.Context, l Letter, o ReplayOptions) (id string, err error) {
-	left, err := e.store.DeadLetters(ctx, l.Execution, 1<<30)
+	left, err := e.store.DeadLetters(ctx, backend.LetterFilter{ID: l.ID})
 	if err != nil {
 		return "", err
 	}
-	if !slices.ContainsFunc(left, func(d backend.DeadLetter) bool { return d.ID == l.ID }) {
+	if len(left) == 0 {
 		return "", fmt.Errorf("dead letter %d: %w; it may have been replayed or discarded", l.ID, backend.ErrNotFound)
 	}
 	x, err := e.store.Execution(ctx, l.Execution)
@@ -162,6 +179,9 @@ func (e *Engine) waitsFor(ctx context.Context, x *backend.Execution, l *Letter) 
 // callAgain runs a dead letter as an execution of its own, in the queue of the one that it comes from, as a child of
 // that would run.
 func (e *Engine) callAgain(ctx context.Context, x *backend.Execution, l Letter, o ReplayOptions) (string, error) {
+	if !l.whole {
+		return "", fmt.Errorf("dead letter %d is damaged: %s; 'senpuki dlq discard %d' removes it", l.ID, l.Damage, l.ID)
+	}
 	prog, err := e.load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", known{})
 	if err != nil {
 		return "", err
@@ -195,11 +215,23 @@ func (e *Engine) callAgain(ctx context.Context, x *backend.Execution, l Letter, 
 	name, _ := json.Marshal(l.Activity) // text: never fails
 	call := bytes.Join([][]byte{{'['}, name, {','}, args, {','}, kwargs, {','}, given, {']'}}, nil)
 	n := backend.NewExecution{
-		ID: newID(), Workflow: prog.Workflow, Digest: prog.Digest, Edition: starlark.Edition, Function: "main",
+		ID: l.runsAs(), Workflow: prog.Workflow, Digest: prog.Digest, Edition: starlark.Edition, Function: "main",
 		Input: starlark.CallInput(call, nil), Queue: x.Queue, Priority: x.Priority, Tags: x.Tags, Parent: x.ID,
 	}
-	w := e.current()
-	return n.ID, e.create(ctx, w, &n, false)
+	err = e.create(ctx, e.current(), &n, false)
+	if _, ok := errors.AsType[*ConflictError](err); ok {
+		err = fmt.Errorf("dead letter %d was replayed with other arguments already, as execution %s; 'senpuki dlq discard %d' removes the letter: %w",
+			l.ID, n.ID, l.ID, ErrRunAgain)
+	}
+	return n.ID, err
+}
+
+// runsAs is the id of the execution that a dead letter runs as. It follows from the letter, so that one that is replayed
+// twice, at once or because the first who did died before the letter was discarded, runs once. That of its execution is in it
+// as well: letters are numbered alike in every database, and idempotency keys follow from ids.
+func (l *Letter) runsAs() string {
+	sum := sha256.Sum256([]byte(l.Execution))
+	return fmt.Sprintf("letter-%d-%x", l.ID, sum[:6])
 }
 
 // keywords are options as a script gives them: the stored form of keyword arguments, durations in seconds.

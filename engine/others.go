@@ -136,6 +136,9 @@ func (x *execution) beginChild(st *step) {
 // dropOther cancels a step that is another execution's business. It reports
 // whether the step's outcome is still to come.
 func (x *execution) dropOther(st *step) bool {
+	if st.cmd.Kind == starlark.AwaitResult {
+		x.watches = append(x.watches, backend.Watch{Execution: st.cmd.Target, Step: st.cmd.Step, Over: true})
+	}
 	if st.cmd.Kind != starlark.StartChild || !st.running {
 		return false
 	}

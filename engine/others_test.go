@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -300,6 +302,70 @@ def main(n = 0):
 		h, err := e.History(t.Context(), id)
 		if err != nil || len(h.Entries) > 2 {
 			t.Errorf("%d entries, %v", len(h.Entries), err)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// hearing is a store that counts the Outcomes which executions get.
+type hearing struct {
+	backend.Store
+	mu   sync.Mutex // guards seen
+	seen map[int64]bool
+}
+
+func (o *hearing) note(messages []backend.Message) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range messages {
+		if messages[i].Kind == backend.Outcome {
+			o.seen[messages[i].ID] = true
+		}
+	}
+}
+
+func (o *hearing) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
+	claimed, err := o.Store.Claim(ctx, r)
+	for i := range claimed {
+		o.note(claimed[i].Inbox)
+	}
+	return claimed, err
+}
+
+func (o *hearing) Receive(ctx context.Context, s backend.SessionID) ([]backend.Message, error) {
+	messages, err := o.Store.Receive(ctx, s)
+	o.note(messages)
+	return messages, err
+}
+
+// Who has waited for an end in vain and waits again is told of it once.
+func TestWaitingForAnEndAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := &hearing{Store: w.store, seen: make(map[int64]bool)}
+		e, stop := w.engineOn(store, Options{})
+		w.deploy(e, `
+def slow():
+    return wait_signal("go")
+def main():
+    tries = 0
+    for i in range(50):
+        r = attempt(execution("slow").result, timeout = "1m")
+        if r.ok:
+            return [tries, r.value]
+        tries += 1
+`)
+		w.dispatch(e, Input{}, DispatchOptions{ID: "slow", Function: "slow"})
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(20*time.Minute + 30*time.Second)
+		if err := e.Signal(t.Context(), "slow", "go", []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+		want(t, w.finish(e, id), "[20,1]")
+		if len(store.seen) != 1 {
+			t.Errorf("told %d times", len(store.seen))
 		}
 		stop()
 		w.check()

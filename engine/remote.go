@@ -331,7 +331,7 @@ func (w *worker) watchTasks() {
 	if len(running) == 0 {
 		return
 	}
-	owned, err := w.store.Tasks(w.ctx, backend.TaskFilter{Owner: w.session, Limit: 1 << 20})
+	owned, err := w.store.Tasks(w.ctx, backend.TaskFilter{Owner: w.session})
 	if err != nil {
 		return
 	}

@@ -444,7 +444,7 @@ func (e *Engine) lettersAfter(ctx context.Context, x *backend.Execution, j entry
 	if err != nil {
 		return nil, err
 	}
-	letters, err := e.store.DeadLetters(ctx, x.ID, 1<<30)
+	letters, err := e.store.DeadLetters(ctx, backend.LetterFilter{Execution: x.ID})
 	for i := range letters {
 		if l := &letters[i]; same[l.Run] && failed[l.Step] {
 			ids = append(ids, l.ID)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -266,7 +267,7 @@ def main(catch):
 		w.finish(e, caught)
 		w.finish(e, failed)
 		broken.Store(false)
-		letters, err := e.Letters(t.Context(), "", 10)
+		letters, err := e.Letters(t.Context(), backend.LetterFilter{})
 		if err != nil || len(letters) != 2 {
 			t.Fatalf("%+v %v", letters, err)
 		}
@@ -284,8 +285,70 @@ def main(catch):
 				want(t, w.finish(e, id), "1")
 			}
 		}
-		if left, err := e.Letters(t.Context(), "", 10); err != nil || len(left) != 0 {
+		if left, err := e.Letters(t.Context(), backend.LetterFilter{}); err != nil || len(left) != 0 {
 			t.Errorf("%+v %v", left, err)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// undiscarding is a store whose process dies before it discards a dead letter.
+type undiscarding struct{ backend.Store }
+
+func (undiscarding) Discard(context.Context, []int64) (int64, error) { return 0, errDead }
+
+// However often a letter is replayed, one after a crash or two at once, it runs once.
+func TestADeadLetterRunsOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.register("fragile", func(n int) (int, error) {
+			w.count("fragile")
+			if w.called("fragile") <= 2 {
+				return 0, activities.Fail("Broken", "not now")
+			}
+			return n, nil
+		}, activities.Options{Retry: activities.RetryPolicy{MaxAttempts: 1}})
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+fragile = activity("fragile")
+def main():
+    return [fragile.attempt(1).ok, fragile.attempt(2).ok]
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		want(t, w.finish(e, id), "[false,false]")
+		letters, err := e.Letters(t.Context(), backend.LetterFilter{})
+		if err != nil || len(letters) != 2 {
+			t.Fatalf("%+v %v", letters, err)
+		}
+		dies, err := New(undiscarding{w.store}, w.reg, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := dies.ReplayLetter(t.Context(), letters[0], ReplayOptions{})
+		if !errors.Is(err, errDead) {
+			t.Fatal(err)
+		}
+		want(t, w.finish(e, first), "2")
+		if _, err := dies.ReplayLetter(t.Context(), letters[0], ReplayOptions{Args: []byte("[3]")}); !errors.Is(err, ErrRunAgain) {
+			t.Errorf("with other arguments: %v", err)
+		}
+		if again, err := e.ReplayLetter(t.Context(), letters[0], ReplayOptions{}); err != nil || again != first {
+			t.Errorf("%s after %s, %v", again, first, err)
+		}
+		var both sync.WaitGroup
+		for _, by := range []*Engine{e, dies, e} {
+			both.Go(func() {
+				if _, err := by.ReplayLetter(t.Context(), letters[1], ReplayOptions{}); err != nil && !errors.Is(err, errDead) && !errors.Is(err, backend.ErrNotFound) {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		want(t, w.finish(e, letters[1].runsAs()), "1")
+		if left, err := e.Letters(t.Context(), backend.LetterFilter{}); err != nil || len(left) != 0 || w.called("fragile") != 4 {
+			t.Errorf("%+v left after %d calls, %v", left, w.called("fragile"), err)
 		}
 		stop()
 		w.check()
@@ -310,7 +373,7 @@ def main():
 		want(t, w.finish(e, id), "false")
 		replay := func(execution string, o ReplayOptions) Letter {
 			t.Helper()
-			letters, err := e.Letters(t.Context(), execution, 10)
+			letters, err := e.Letters(t.Context(), backend.LetterFilter{Execution: execution})
 			if err != nil || len(letters) != 1 {
 				t.Fatalf("%+v %v", letters, err)
 			}
@@ -321,7 +384,7 @@ def main():
 			if r := w.finish(e, id); r.Failure == nil || r.Failure.Kind != "Broken" || r.Execution.Queue != "side" {
 				t.Errorf("%+v", r)
 			}
-			again, err := e.Letters(t.Context(), id, 10)
+			again, err := e.Letters(t.Context(), backend.LetterFilter{Execution: id})
 			if err != nil || len(again) != 1 {
 				t.Fatalf("%+v %v", again, err)
 			}
@@ -377,7 +440,7 @@ def main(again = True):
 `)
 			id := w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
 			steps := func(id string) string {
-				letters, err := e.Letters(t.Context(), id, 10)
+				letters, err := e.Letters(t.Context(), backend.LetterFilter{Execution: id})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -391,7 +454,7 @@ def main(again = True):
 			if got := steps(id); got != `["b"] ["a"] ["z"]` {
 				t.Fatalf("letters %s", got)
 			}
-			old, err := e.Letters(t.Context(), id, 1)
+			old, err := e.Letters(t.Context(), backend.LetterFilter{Execution: id, Limit: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -424,7 +487,7 @@ def main(again = True):
 			want(t, w.finish(e, id), `["b","c"]`)
 			// The letter of another run than those that were continued is none of theirs, though its step has the name of one.
 			calls = nil
-			letters, err := e.Letters(t.Context(), id, 1)
+			letters, err := e.Letters(t.Context(), backend.LetterFilter{Execution: id, Limit: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -471,7 +534,7 @@ def main():
 `)
 		id := w.dispatch(e, Input{}, DispatchOptions{})
 		w.finish(e, id)
-		letters, err := e.Letters(t.Context(), id, 10)
+		letters, err := e.Letters(t.Context(), backend.LetterFilter{Execution: id})
 		if err != nil || len(letters) != 1 {
 			t.Fatalf("%+v %v", letters, err)
 		}

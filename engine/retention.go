@@ -41,9 +41,9 @@ func (e *Engine) Collect(ctx context.Context, r Retention, dry bool) (sum backen
 		}
 		return now.Add(-d)
 	}
-	q := backend.Retention{Completed: before(r.Completed), Failed: before(r.Failed), Limit: collectChunk, DryRun: dry}
-	if dry {
-		q.Limit = 1 << 30
+	q := backend.Retention{Completed: before(r.Completed), Failed: before(r.Failed), DryRun: dry}
+	if !dry {
+		q.Limit = collectChunk
 	}
 	for {
 		got, err := e.store.Collect(ctx, q)
@@ -54,7 +54,7 @@ func (e *Engine) Collect(ctx context.Context, r Retention, dry bool) (sum backen
 		sum.Memos += got.Memos
 		sum.DeadLetters += got.DeadLetters
 		sum.Programs += got.Programs
-		if got.Executions < int64(q.Limit) {
+		if dry || got.Executions < int64(q.Limit) {
 			return sum, nil
 		}
 	}

@@ -272,7 +272,7 @@ def main():
 `)
 		id := w.dispatch(e, Input{}, DispatchOptions{})
 		w.finish(e, id)
-		letters, err := w.store.DeadLetters(t.Context(), id, 10)
+		letters, err := w.store.DeadLetters(t.Context(), backend.LetterFilter{Execution: id})
 		if err != nil || len(letters) != 2 || letters[0].Step != "2" || letters[0].Attempts != 2 || letters[1].Activity != "boom" {
 			t.Errorf("%+v %v", letters, err)
 		}

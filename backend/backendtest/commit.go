@@ -69,7 +69,7 @@ var commitCases = []testCase{
 		expect(f, "rows", len(f.journal(mine[0])), 0)
 		expect(f, "owner", f.execution("b").Owner, s)
 		expect(f, "published", f.execution("a").Published == nil, true)
-		lines, err := f.Logs(f.ctx, mine[0], 0)
+		lines, err := f.Logs(f.ctx, mine[0], 0, 0)
 		f.must(err)
 		expect(f, "logs", len(lines), 0)
 		_, err = f.Execution(f.ctx, "new")
@@ -212,10 +212,10 @@ var commitCases = []testCase{
 		}
 		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("a"), Logs: lines})
 		f.turn(s, backend.Turn{Execution: "x", Run: run, Logs: []backend.LogLine{{Ordinal: 2, At: past(3), Level: "info"}}})
-		got, err := f.Logs(f.ctx, run, 0)
+		got, err := f.Logs(f.ctx, run, 0, 0)
 		f.must(err)
 		expect(f, "lines", got[:2], lines)
-		got, err = f.Logs(f.ctx, run, 2)
+		got, err = f.Logs(f.ctx, run, 2, 0)
 		f.must(err)
 		expect(f, "from 2", len(got), 1)
 	}},

@@ -9,6 +9,25 @@ import (
 )
 
 var inboxCases = []testCase{
+	{"anybody may look into one", func(f *fixture) {
+		s := f.session()
+		f.born(s, "x", "y")
+		f.create(ask("z"))
+		for _, name := range []string{"a", "b"} {
+			f.must(f.send(signal("x", name)))
+			f.must(f.send(signal("z", name+"z")))
+		}
+		owned, err := f.Receive(f.ctx, s)
+		f.must(err)
+		for id, want := range map[string][]string{"x": {"a", "b"}, "y": nil, "z": {"az", "bz"}, "nobody": nil} {
+			got, err := f.Inbox(f.ctx, id)
+			f.must(err)
+			expect(f, "inbox of "+id, names(got), want)
+			if id == "x" {
+				expect(f, "whole", got, owned)
+			}
+		}
+	}},
 	{"a caller's bytes are its own", func(f *fixture) {
 		s := f.session()
 		f.born(s, "x")

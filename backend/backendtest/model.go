@@ -71,6 +71,7 @@ type model struct {
 	digests    []string
 	messages   int
 	reserved   []reserved
+	watches    []watched
 	op         int
 }
 
@@ -368,7 +369,7 @@ func (m *model) ending(p *plan, run backend.RunKey) {
 		p.Digest = pick(m, append([]string{"missing"}, m.digests...))
 	}
 	if m.chance(20) {
-		lines, err := m.sides[0].Logs(m.ctx, run, 0)
+		lines, err := m.sides[0].Logs(m.ctx, run, 0, 0)
 		m.must(err)
 		p.Logs = []backend.LogLine{{Ordinal: int64(len(lines)), At: past(m.op), Level: "print", Message: fmt.Sprint(m.op)}}
 	}
@@ -388,7 +389,7 @@ func (m *model) ending(p *plan, run backend.RunKey) {
 // compareAll compares everything that can be seen.
 func (m *model) compareAll() {
 	m.both("executions", func(s *side) (out string) {
-		list, err := s.List(m.ctx, backend.Filter{Limit: 1 << 20})
+		list, err := s.List(m.ctx, backend.Filter{})
 		slices.SortFunc(list, func(a, b backend.Execution) int { return cmp.Compare(a.ID, b.ID) })
 		for _, x := range list {
 			out += "\n" + s.show(x)
@@ -396,7 +397,7 @@ func (m *model) compareAll() {
 				out += fmt.Sprintf(" %d/%d:%s", r.Number, s.place(r.Session), r.Data)
 				return nil
 			})
-			lines, err := s.Logs(m.ctx, x.Run, 0)
+			lines, err := s.Logs(m.ctx, x.Run, 0, 0)
 			out += fmt.Sprint(lines, err)
 		}
 		return out + named(err)

@@ -15,6 +15,12 @@ type reserved struct {
 	execution, step, hash string
 }
 
+// watched is what ends the watch of an execution.
+type watched struct {
+	by   string
+	over backend.Watch
+}
+
 // asking makes a turn ask for this and that.
 func (m *model) asking(p *plan) {
 	if len(p.Rows) == 0 {
@@ -38,8 +44,18 @@ func (m *model) asking(p *plan) {
 		p.Orders = append(p.Orders, o)
 	}
 	if m.chance(15) {
-		p.Watches = append(p.Watches, backend.Watch{Execution: pick(m, append([]string{"missing"}, m.executions...)), Step: step("w")})
+		w := backend.Watch{Execution: pick(m, append([]string{"missing"}, m.executions...)), Step: step("w")}
+		p.Watches = append(p.Watches, w)
+		w.Over = true
+		m.watches = append(m.watches, watched{p.Execution, w})
 	}
+	m.watches = slices.DeleteFunc(m.watches, func(w watched) bool {
+		gone := w.by == p.Execution && m.chance(20)
+		if gone {
+			p.Watches = append(p.Watches, w.over)
+		}
+		return gone
+	})
 	for i := range m.rand.IntN(3) {
 		if m.chance(50) {
 			p.Tasks = append(p.Tasks, m.newTask(step(fmt.Sprint("t", i))))
@@ -99,7 +115,6 @@ func (m *model) steps(execution string) (list []string) {
 
 // tasksOf lists tasks of the reference.
 func (m *model) tasksOf(f backend.TaskFilter) []backend.Task {
-	f.Limit = 1 << 20
 	list, err := m.sides[0].Tasks(m.ctx, f)
 	m.must(err)
 	return list
@@ -126,7 +141,7 @@ type settling struct{ step, name string }
 // ending1 picks tasks to be settled and to be given back, most of them the session's own.
 func (m *model) ending1(session int) (settled []settling, back []string) {
 	m.both("tasks", func(s *side) string {
-		all, err := s.Tasks(m.ctx, backend.TaskFilter{Limit: 1 << 20})
+		all, err := s.Tasks(m.ctx, backend.TaskFilter{})
 		return s.showTasks(all) + named(err)
 	})
 	reference := m.sides[0]
@@ -201,7 +216,7 @@ func (m *model) rerunOne() {
 // compareOthers compares what there is beside executions.
 func (m *model) compareOthers() {
 	m.both("shared results", func(s *side) string {
-		list, err := s.Memos(m.ctx, "", 1000)
+		list, err := s.Memos(m.ctx, backend.MemoFilter{})
 		var out []string
 		for _, o := range list {
 			out = append(out, fmt.Sprint(o.Hash, o.Activity, o.Key, o.Execution, " ", o.Step, moment(o.Expires), o.Waiting, string(o.Result), o.Created.IsZero()))
@@ -210,7 +225,7 @@ func (m *model) compareOthers() {
 		return fmt.Sprint(out, named(err))
 	})
 	m.both("dead letters", func(s *side) string {
-		list, err := s.DeadLetters(m.ctx, "", 1000)
+		list, err := s.DeadLetters(m.ctx, backend.LetterFilter{})
 		var out []string
 		for _, d := range list {
 			out = append(out, fmt.Sprint(d.Execution, " ", d.Step, d.Activity, d.Attempts, string(d.Failure), string(d.Input), d.At.IsZero()))

@@ -129,6 +129,21 @@ var otherCases = []testCase{
 		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Watches: []backend.Watch{{Execution: "z", Step: "2"}, {Execution: "nobody", Step: "3"}}})
 		expect(f, "after the end", f.answers(s)[2:], []string{`x outcome cancelled 2 {"kind":"K"}`, "x notice not_found 3 "})
 	}},
+	{"who does not wait any more is not told", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y", "z")
+		watch := func(step string) backend.Watch { return backend.Watch{Execution: "z", Step: step} }
+		over := func(of, step string) backend.Watch { return backend.Watch{Execution: of, Step: step, Over: true} }
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], Rows: rows("r"), Watches: []backend.Watch{watch("1"), watch("2"), watch("3")}})
+		f.turn(s, backend.Turn{Execution: "y", Run: runs[1], Rows: rows("r"), Watches: []backend.Watch{watch("1"), over("z", "1"), over("nobody", "1"), over("z", "9")}})
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Watches: []backend.Watch{over("z", "1"), over("z", "3"), watch("3")}})
+		f.finish(s, "z", runs[2], 0, backend.Completed)
+		told := f.answers(s)
+		slices.Sort(told)
+		expect(f, "told", told, []string{"x outcome completed 2 1", "x outcome completed 3 1"})
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 2, Rows: rows("r"), Watches: []backend.Watch{over("z", "2")}})
+		expect(f, "after the end", len(f.answers(s)), 2)
+	}},
 	{"a run that continues", func(f *fixture) {
 		s := f.session()
 		f.deploy("sha256:two")
@@ -151,7 +166,7 @@ var otherCases = []testCase{
 		x := f.execution("x")
 		expect(f, "execution", fmt.Sprint(x.Run == now, x.RunNumber, x.Digest, x.Edition, x.Owner == s, x.State, string(x.Published)), `true 2sha256:two2 truerunning{"n":1}`)
 		expect(f, "journals", fmt.Sprint(f.journal(run), f.journal(now)), fmt.Sprintf("[] [%d:start]", s))
-		lines, err := f.Logs(f.ctx, run, 0)
+		lines, err := f.Logs(f.ctx, run, 0, 0)
 		f.must(err)
 		expect(f, "old lines", len(lines), 2)
 		runs, err := f.Runs(f.ctx, "x", 0)

@@ -30,6 +30,8 @@ func RunPair(t *testing.T, open func(t *testing.T) (a, b backend.Store)) {
 		{"revoke against commit", revokeAgainstCommit},
 		{"a lost reply against its retry", replyAgainstRetry},
 		{"one id created twice", createAgainstCreate},
+		{"create after the program was collected", createAfterCollect},
+		{"create against collect", createAgainstCollect},
 		{"claim against claim", claimAgainstClaim},
 		{"claim against the end", claimAgainstEnd},
 		{"deploy against deploy", deployAgainstDeploy},
@@ -232,6 +234,64 @@ func createAgainstCreate(a, b *fixture) {
 		race(func() { first = a.try(batch).Created[0] }, func() { second = b.try(batch).Created[0] })
 		expect(a, "run", first.Run, second.Run)
 		expect(a, "one is new", (first.Existing == nil) != (second.Existing == nil), true)
+	}
+}
+
+// createAfterCollect has one store remove a program that the other has used.
+func createAfterCollect(a, b *fixture) {
+	s := a.session()
+	one := func(id string) backend.NewExecution {
+		n := ask(id)
+		n.Digest, n.Claim = "sha256:old", true
+		return n
+	}
+	a.deploy("sha256:old")
+	run := a.commit(backend.Batch{Session: s, Create: []backend.NewExecution{one("x")}}).Created[0].Run
+	a.finish(s, "x", run, 0, backend.Completed)
+	_, err := b.Collect(b.ctx, backend.Retention{Completed: far(1), Limit: 10})
+	b.must(err)
+	_, err = a.Commit(a.ctx, backend.Batch{Session: s, Create: []backend.NewExecution{one("y")}})
+	a.want(err, backend.ErrNoProgram)
+	_, err = b.Execution(b.ctx, "y")
+	b.want(err, backend.ErrNotFound)
+	a.deploy(digest, "sha256:old")
+	kid := one("kid")
+	kid.Claim, kid.Parent = false, "z"
+	z := ask("z")
+	z.Claim = true
+	turn := backend.Turn{Execution: "z", Rows: rows("r"), Children: []backend.NewExecution{kid}}
+	turn.Run = a.commit(backend.Batch{Session: s, Create: []backend.NewExecution{z, one("w")}}).Created[0].Run
+	a.finish(s, "w", a.execution("w").Run, 0, backend.Completed)
+	_, err = b.Collect(b.ctx, backend.Retention{Completed: far(1), Limit: 10})
+	b.must(err)
+	a.refused(backend.Batch{Session: s, Turns: []backend.Turn{turn}}, 0, backend.ErrNoProgram)
+}
+
+// createAgainstCollect races the making of an execution with the removal of its program: either is refused.
+func createAgainstCollect(a, b *fixture) {
+	for i := range rounds {
+		n := ask(fmt.Sprint("x", i))
+		n.Digest = fmt.Sprint("sha256:", i)
+		a.deploy(n.Digest)
+		var created error
+		var got backend.Collected
+		race(func() {
+			_, created = a.Commit(a.ctx, backend.Batch{Create: []backend.NewExecution{n}})
+		}, func() {
+			var err error
+			if got, err = b.Collect(b.ctx, backend.Retention{Completed: far(1), Limit: 10}); err != nil {
+				b.Error(err)
+			}
+		})
+		_, err := b.Program(b.ctx, n.Digest)
+		switch {
+		case created == nil:
+			b.must(err)
+		default:
+			a.want(created, backend.ErrNoProgram)
+			b.want(err, backend.ErrNotFound)
+			expect(b, "collected", got.Programs > 0, true)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ var readerCases = []testCase{
 		_, err = f.Program(f.ctx, "missing")
 		f.want(err, backend.ErrNotFound)
 		expect(f, "journal", len(f.journal(4711)), 0)
-		lines, err := f.Logs(f.ctx, 4711, 0)
+		lines, err := f.Logs(f.ctx, 4711, 0, 0)
 		f.must(err)
 		expect(f, "logs", len(lines), 0)
 		all, err := f.Deployments(f.ctx, "missing")
@@ -80,11 +80,112 @@ var readerCases = []testCase{
 		expect(f, "each once", slices.Sorted(slices.Values(got)), want)
 		expect(f, "all at once", f.list(backend.Filter{Limit: 1000}), got)
 	}},
-	{"a hundred when no limit is given", func(f *fixture) {
-		for i := range 101 {
-			f.create(ask(fmt.Sprint("x", i)))
+	{"all when no limit is given, and as many as it says", func(f *fixture) {
+		const n = 101
+		s := f.session()
+		run := f.born(s, "x")[0]
+		t := backend.Turn{Execution: "x", Run: run, Rows: rows("r")}
+		for i := range n {
+			f.create(ask(fmt.Sprint("y", i)))
+			f.deploy(fmt.Sprint("p", i))
+			t.Tasks = append(t.Tasks, work(fmt.Sprint(i)))
+			t.Dead = append(t.Dead, backend.DeadLetter{Step: fmt.Sprint(i)})
+			t.Logs = append(t.Logs, backend.LogLine{Ordinal: int64(i)})
+			t.Reserve = append(t.Reserve, backend.Reservation{Step: fmt.Sprint(i), Hash: fmt.Sprint(i), Activity: "add"})
 		}
-		expect(f, "listed", len(f.list(backend.Filter{})), 100)
+		f.turn(s, t)
+		for _, k := range []struct{ limit, executions, other int }{{0, n + 1, n}, {7, 7, 7}} {
+			tasks, err := f.Tasks(f.ctx, backend.TaskFilter{Limit: k.limit})
+			f.must(err)
+			waiting, err := f.Tasks(f.ctx, backend.TaskFilter{Waiting: true, Limit: k.limit})
+			f.must(err)
+			letters, err := f.DeadLetters(f.ctx, backend.LetterFilter{Limit: k.limit})
+			f.must(err)
+			memos, err := f.Memos(f.ctx, backend.MemoFilter{Limit: k.limit})
+			f.must(err)
+			lines, err := f.Logs(f.ctx, run, 0, k.limit)
+			f.must(err)
+			programs, err := f.Programs(f.ctx, "", k.limit)
+			f.must(err)
+			expect(f, "executions, programs", []int{len(f.list(backend.Filter{Limit: k.limit})), len(programs)}, []int{k.executions, k.executions})
+			expect(f, "others", []int{len(tasks), len(waiting), len(letters), len(memos), len(lines)}, []int{k.other, k.other, k.other, k.other, k.other})
+		}
+		for id := range n {
+			run := f.born(s, fmt.Sprint("z", id))[0]
+			f.finish(s, fmt.Sprint("z", id), run, 0, backend.Completed)
+		}
+		got, err := f.Collect(f.ctx, backend.Retention{Completed: far(1), DryRun: true})
+		f.must(err)
+		expect(f, "to be collected", got.Executions, int64(n))
+		got, err = f.Collect(f.ctx, backend.Retention{Completed: far(1)})
+		f.must(err)
+		expect(f, "collected", got.Executions, int64(n))
+	}},
+	{"tasks, dead letters and memos page by page, and one of them", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y")
+		turn := func(execution string, run backend.RunKey, first int64, steps ...string) {
+			t := backend.Turn{Execution: execution, Run: run, First: first, Rows: rows("r")}
+			for _, step := range steps {
+				t.Tasks = append(t.Tasks, work(step))
+				t.Dead = append(t.Dead, backend.DeadLetter{Step: step})
+				t.Reserve = append(t.Reserve, backend.Reservation{Step: step, Hash: step, Activity: "add"})
+			}
+			f.turn(s, t)
+		}
+		turn("x", runs[0], 0, "a", "b")
+		turn("x", runs[0], 1, "c")
+		turn("y", runs[1], 0, "d", "e")
+		var tasks, letters, memos []string
+		for k := (backend.TaskFilter{Limit: 2}); ; {
+			page, err := f.Tasks(f.ctx, k)
+			f.must(err)
+			tasks = append(tasks, steps(page)...)
+			if len(page) < k.Limit {
+				break
+			}
+			k.After = page[len(page)-1].Key
+		}
+		for k := (backend.LetterFilter{Limit: 2}); ; {
+			page, err := f.DeadLetters(f.ctx, k)
+			f.must(err)
+			for _, d := range page {
+				letters = append(letters, d.Step)
+				k.Before = d.ID
+			}
+			if len(page) < k.Limit {
+				break
+			}
+		}
+		for k := (backend.MemoFilter{Limit: 2}); ; {
+			page, err := f.Memos(f.ctx, k)
+			f.must(err)
+			for _, m := range page {
+				memos = append(memos, m.Hash)
+				k.BeforeAt, k.BeforeHash = m.Created, m.Hash
+			}
+			if len(page) < k.Limit {
+				break
+			}
+		}
+		expect(f, "tasks", tasks, []string{"a", "b", "c", "d", "e"})
+		expect(f, "dead letters", letters, []string{"e", "d", "c", "b", "a"})
+		expect(f, "memos", memos, []string{"e", "d", "c", "b", "a"})
+
+		all, err := f.Tasks(f.ctx, backend.TaskFilter{})
+		f.must(err)
+		one, err := f.Tasks(f.ctx, backend.TaskFilter{Key: all[1].Key})
+		f.must(err)
+		expect(f, "one task", steps(one), []string{"b"})
+		one, err = f.Tasks(f.ctx, backend.TaskFilter{Key: all[1].Key, Execution: "y"})
+		f.must(err)
+		expect(f, "of another execution", len(one), 0)
+		dead, err := f.DeadLetters(f.ctx, backend.LetterFilter{Execution: "x"})
+		f.must(err)
+		expect(f, "of one execution", len(dead), 3)
+		dead, err = f.DeadLetters(f.ctx, backend.LetterFilter{ID: dead[0].ID})
+		f.must(err)
+		expect(f, "one letter", fmt.Sprint(len(dead), dead[0].Step), "1c")
 	}},
 	{"filters", func(f *fixture) {
 		s := f.session()

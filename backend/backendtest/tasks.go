@@ -204,12 +204,12 @@ var taskCases = []testCase{
 			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("r"), Reserve: []backend.Reservation{r}})
 		}
 		expect(f, "reserved", f.receive(s), []string{"notice reserved 1 0 "})
-		memos, err := f.Memos(f.ctx, "add", 10)
+		memos, err := f.Memos(f.ctx, backend.MemoFilter{Activity: "add"})
 		f.must(err)
 		expect(f, "waiting", memos[0].Waiting, 2)
 		// The holder fails: the first who waits has it. It ends: the next.
 		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Memos: []backend.MemoResult{{Step: "1", Hash: "h"}}})
-		memos, err = f.Memos(f.ctx, "", 10)
+		memos, err = f.Memos(f.ctx, backend.MemoFilter{})
 		f.must(err)
 		expect(f, "holder", memos[0].Execution, "y")
 		f.finish(s, "y", runs[1], 1, backend.Failed)
@@ -236,7 +236,7 @@ var taskCases = []testCase{
 		run := f.born(s, "x")[0]
 		d := backend.DeadLetter{Step: "1", Activity: "add", Attempts: 3, Failure: []byte(`{"kind":"K"}`), Input: []byte("{}")}
 		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Dead: []backend.DeadLetter{d, d}})
-		got, err := f.DeadLetters(f.ctx, "x", 10)
+		got, err := f.DeadLetters(f.ctx, backend.LetterFilter{Execution: "x"})
 		f.must(err)
 		expect(f, "letters", len(got), 2)
 		expect(f, "newest first", got[0].ID > got[1].ID, true)
@@ -291,14 +291,14 @@ var taskCases = []testCase{
 		caught.Step, ended.Step = "1", "2"
 		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("a"), Dead: []backend.DeadLetter{caught, ended}})
 		steps := func() (list []string) {
-			got, err := f.DeadLetters(f.ctx, "x", 10)
+			got, err := f.DeadLetters(f.ctx, backend.LetterFilter{Execution: "x"})
 			f.must(err)
 			for _, d := range got {
 				list = append(list, d.Step)
 			}
 			return list
 		}
-		got, err := f.DeadLetters(f.ctx, "x", 10)
+		got, err := f.DeadLetters(f.ctx, backend.LetterFilter{Execution: "x"})
 		f.must(err)
 		again := backend.Rerun{
 			Execution: "x", Run: run, Digest: digest, Edition: 1, Rows: []backend.Row{{Session: s, Data: []byte("a")}}, Letters: []int64{got[0].ID, 4711},
@@ -327,7 +327,7 @@ var taskCases = []testCase{
 			f.turn(s, backend.Turn{Execution: "x", Run: run, First: 1, Rows: rows("a"), Dead: dead(fmt.Sprint("of ", i+2))})
 		}
 		var left []string
-		got, err := f.DeadLetters(f.ctx, "", 10)
+		got, err := f.DeadLetters(f.ctx, backend.LetterFilter{})
 		f.must(err)
 		for _, d := range got {
 			left = append(left, d.Execution+" "+d.Step)
@@ -365,7 +365,7 @@ var taskCases = []testCase{
 		f.want(err, backend.ErrNotFound)
 		_, err = f.Program(f.ctx, "sha256:deployed")
 		f.must(err)
-		lines, err := f.Logs(f.ctx, runs[0], 0)
+		lines, err := f.Logs(f.ctx, runs[0], 0, 0)
 		f.must(err)
 		expect(f, "lines", len(lines)+len(f.journal(runs[0])), 0)
 	}},

@@ -74,6 +74,17 @@ func (s *Store) Receive(_ context.Context, id backend.SessionID) ([]backend.Mess
 	return messages, nil
 }
 
+// Inbox returns the messages of one execution.
+func (s *Store) Inbox(_ context.Context, id string) ([]backend.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.executions[id]
+	if x == nil {
+		return nil, nil
+	}
+	return copied(x.inbox), nil
+}
+
 // copied is messages whose payloads are the caller's own.
 func copied(messages []backend.Message) []backend.Message {
 	messages = slices.Clone(messages)

@@ -74,7 +74,7 @@ func (s *Store) Collect(_ context.Context, r backend.Retention) (c backend.Colle
 		if x.State == backend.Completed {
 			before = r.Completed
 		}
-		if !x.State.Terminal() || !x.Finished.Before(before) || int(c.Executions) >= r.Limit {
+		if !x.State.Terminal() || !x.Finished.Before(before) || r.Limit > 0 && int(c.Executions) >= r.Limit {
 			continue
 		}
 		c.Executions++

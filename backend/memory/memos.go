@@ -95,21 +95,22 @@ func (s *Store) freeMemos(run backend.RunKey, at time.Time) {
 }
 
 // Memos lists memos, newest first.
-func (s *Store) Memos(_ context.Context, activity string, limit int) ([]backend.Memo, error) {
+func (s *Store) Memos(_ context.Context, f backend.MemoFilter) ([]backend.Memo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []backend.Memo
 	for _, m := range s.memos {
-		if activity == "" || m.Activity == activity {
+		if (f.Activity == "" || m.Activity == f.Activity) &&
+			(f.BeforeAt.IsZero() || cmp.Or(m.Created.Compare(f.BeforeAt), cmp.Compare(m.Hash, f.BeforeHash)) < 0) {
 			c := m.Memo
 			c.Result, c.Waiting = clone(m.Result), len(m.waiters)
 			list = append(list, c)
 		}
 	}
 	slices.SortFunc(list, func(a, b backend.Memo) int {
-		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.Hash, b.Hash))
+		return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(b.Hash, a.Hash))
 	})
-	return list[:min(len(list), limit)], nil
+	return first(list, f.Limit), nil
 }
 
 // ClearMemos removes stored results; reservations stay.
@@ -137,18 +138,19 @@ func (s *Store) bury(t *backend.Turn, at time.Time) {
 }
 
 // DeadLetters lists dead letters, newest first.
-func (s *Store) DeadLetters(_ context.Context, execution string, limit int) ([]backend.DeadLetter, error) {
+func (s *Store) DeadLetters(_ context.Context, f backend.LetterFilter) ([]backend.DeadLetter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []backend.DeadLetter
+	low, high := f.IDs()
 	for _, d := range s.dead {
-		if execution == "" || d.Execution == execution {
+		if (f.Execution == "" || d.Execution == f.Execution) && d.ID >= low && d.ID <= high {
 			d.Failure, d.Input = clone(d.Failure), clone(d.Input)
 			list = append(list, d)
 		}
 	}
 	slices.SortFunc(list, func(a, b backend.DeadLetter) int { return cmp.Compare(b.ID, a.ID) })
-	return list[:min(len(list), limit)], nil
+	return first(list, f.Limit), nil
 }
 
 // Discard removes dead letters.

@@ -36,11 +36,15 @@ func (s *Store) List(_ context.Context, f backend.Filter) ([]backend.Execution, 
 	slices.SortFunc(list, func(a, b backend.Execution) int {
 		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(b.ID, a.ID))
 	})
-	limit := f.Limit
+	return first(list, f.Limit), nil
+}
+
+// first is as many of a list as a limit allows; zero is none.
+func first[T any](list []T, limit int) []T {
 	if limit == 0 {
-		limit = 100
+		return list
 	}
-	return list[:min(len(list), limit)], nil
+	return list[:min(len(list), limit)]
 }
 
 func selected(x *backend.Execution, f *backend.Filter) bool {
@@ -93,7 +97,7 @@ func (s *Store) Runs(_ context.Context, id string, from int) ([]backend.Run, err
 }
 
 // Logs reads the log lines of a run.
-func (s *Store) Logs(_ context.Context, key backend.RunKey, from int64) ([]backend.LogLine, error) {
+func (s *Store) Logs(_ context.Context, key backend.RunKey, from int64, limit int) ([]backend.LogLine, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var lines []backend.LogLine
@@ -105,7 +109,7 @@ func (s *Store) Logs(_ context.Context, key backend.RunKey, from int64) ([]backe
 			}
 		}
 	}
-	return lines, nil
+	return first(lines, limit), nil
 }
 
 // Program returns a stored program.
@@ -125,7 +129,7 @@ func (s *Store) Programs(_ context.Context, after string, limit int) (list []bac
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, digest := range slices.Sorted(maps.Keys(s.programs)) {
-		if digest > after && len(list) < limit {
+		if digest > after && (limit == 0 || len(list) < limit) {
 			p := s.programs[digest]
 			p.Sources = clone(p.Sources)
 			list = append(list, p)
@@ -149,4 +153,16 @@ func (s *Store) Deployments(_ context.Context, workflow string) ([]backend.Deplo
 		list = append(list, all[len(all)-1])
 	}
 	return list, nil
+}
+
+// view is a copy of the execution's record.
+func (x *execution) view() backend.Execution {
+	v := x.Execution
+	v.Input, v.Result, v.Failure, v.Published = clone(v.Input), clone(v.Result), clone(v.Failure), clone(v.Published)
+	v.Tags, v.Extra = slices.Clone(v.Tags), clone(v.Extra)
+	if x.Stuck != nil {
+		stuck := *x.Stuck
+		v.Stuck = &stuck
+	}
+	return v
 }

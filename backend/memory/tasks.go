@@ -154,10 +154,7 @@ func task(k *backend.Task) backend.Task {
 func (s *Store) Tasks(_ context.Context, f backend.TaskFilter) ([]backend.Task, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	limit := f.Limit
-	if limit == 0 {
-		limit = 100
-	}
+	low, high := f.Keys()
 	keys := slices.Sorted(maps.Keys(s.tasks))
 	at := s.now()
 	if f.Waiting {
@@ -167,13 +164,10 @@ func (s *Store) Tasks(_ context.Context, f backend.TaskFilter) ([]backend.Task, 
 	var list []backend.Task
 	for _, key := range keys {
 		k := s.tasks[key]
-		if len(list) == limit {
-			break
-		}
-		if (f.Execution == "" || f.Execution == k.Execution) && (f.Queue == "" || f.Queue == k.Queue) && (f.Activity == "" || f.Activity == k.Activity) &&
+		if key >= low && key <= high && (f.Execution == "" || f.Execution == k.Execution) && (f.Queue == "" || f.Queue == k.Queue) && (f.Activity == "" || f.Activity == k.Activity) &&
 			(f.Owner == 0 || f.Owner == k.Owner) {
 			list = append(list, task(k))
 		}
 	}
-	return list, nil
+	return first(list, f.Limit), nil
 }

@@ -92,14 +92,10 @@ const levels = `WITH RECURSIVE level (queue, priority) AS (
 // about to take the best.
 const slack = 64
 
-// due finds and locks the best rows of some queues, best first, and only those
-// it returns. It steps from priority to priority: under a given one the index is
-// ordered by due time, so what is not due yet is never looked at. When others
-// have locked so many of those it looked at that there are too few, it looks at more. The lock looks
-// again at all that makes a row claimable: since it was found it may have been claimed, run to its end and be nobody's again.
-// Tags that are none, for there is NULL among them, keep nobody from taking a row: who does finds out.
-// It says owner + 0, so that the planner takes the row by its key and not all
-// that are due, one of which it will be.
+// due locks up to limit rows, best first. It goes priority by priority because the index orders by due time only within one.
+// If other sessions hold so many candidates that too few are left, it reads further. The locking query repeats every
+// condition, since a row may have been claimed and finished in between. A NULL in tags disables the tag condition; the
+// caller checks. owner + 0 makes the planner use the primary key.
 func due(t *tx, table, live, accept string, limit int, queues, tags []string, other any, more ...any) (keys []int64, err error) {
 	sql := fmt.Sprintf(levels+`,
 		best AS MATERIALIZED (
@@ -190,6 +186,18 @@ func (s *Store) Receive(ctx context.Context, id backend.SessionID) (messages []b
 				WHERE (SELECT count(*) FROM few) >= $2::bigint AND x.owner = $1::bigint AND x.owner <> 0`, int64(id), int64(fewMessages))
 	})
 	slices.SortFunc(messages, func(a, b backend.Message) int { return cmp.Compare(a.ID, b.ID) })
+	return messages, err
+}
+
+// Inbox returns the messages of one execution.
+func (s *Store) Inbox(ctx context.Context, id string) (messages []backend.Message, err error) {
+	err = s.read(ctx, func(t *tx) error {
+		return t.each(func(r pgx.Rows) error {
+			m, err := message(r)
+			messages = append(messages, m)
+			return err
+		}, "SELECT "+messageColumns+", $1::text FROM inbox AS i WHERE i.execution = (SELECT key FROM request WHERE id = $1::text) ORDER BY i.id", clean(id))
+	})
 	return messages, err
 }
 

@@ -137,14 +137,14 @@ func collectable(t *tx, r *backend.Retention) (got backend.Collected, err error)
 	_, err = t.first([]any{&got.Executions, &got.DeadLetters, &got.Memos, &got.Programs}, `SELECT (SELECT count(*) FROM `+oldExecutions+` AS x),
 		(SELECT count(*) FROM dead_letter WHERE execution = ANY(ARRAY`+oldExecutions+`)),
 		(SELECT count(*) FROM memo WHERE `+oldMemos+`), (SELECT count(*) FROM program WHERE `+oldPrograms+`)`,
-		horizon(r.Completed), horizon(r.Failed), int64(r.Limit))
+		horizon(r.Completed), horizon(r.Failed), most(r.Limit))
 	return got, err
 }
 
 func collect(t *tx, r *backend.Retention) (got backend.Collected, err error) {
 	// Locked, an execution stays as it is: nobody begins another run of it.
 	keys, err := found(t, `SELECT key FROM execution WHERE key = ANY(ARRAY`+oldExecutions+`) AND finished IS NOT NULL ORDER BY key FOR UPDATE SKIP LOCKED`,
-		horizon(r.Completed), horizon(r.Failed), int64(r.Limit))
+		horizon(r.Completed), horizon(r.Failed), most(r.Limit))
 	if err != nil {
 		return got, err
 	}
@@ -160,7 +160,7 @@ func collect(t *tx, r *backend.Retention) (got backend.Collected, err error) {
 	if got.Memos, err = t.count("DELETE FROM memo WHERE " + oldMemos); err != nil {
 		return got, err
 	}
-	if got.Executions > 0 && got.Executions >= int64(r.Limit) {
+	if r.Limit > 0 && got.Executions >= int64(r.Limit) {
 		return got, nil // there is more to remove; whose programs are in use is asked once, at the end
 	}
 	t.add(plans)

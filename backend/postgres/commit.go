@@ -5,7 +5,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -151,38 +150,12 @@ func (c *committer) sort(apart bool) {
 	}
 	for i := range c.b.Turns {
 		t := &c.b.Turns[i]
-		if apart || !ordinary(t) || seen[t.Execution] {
+		if apart || !t.Ordinary() || seen[t.Execution] {
 			c.rest = append(c.rest, i)
 		} else {
 			c.group = append(c.group, i)
 		}
 		seen[t.Execution] = true
-	}
-}
-
-// ordinary reports whether a turn writes nothing but journal rows, log lines
-// and tasks, takes messages, and holds, releases or finishes.
-func ordinary(t *backend.Turn) bool {
-	return t.Published == nil && t.Stuck == nil && t.Digest == "" && len(t.Children) == 0 && len(t.Orders) == 0 &&
-		len(t.Watches) == 0 && len(t.Withdraw) == 0 && len(t.Reserve) == 0 && len(t.Memos) == 0 && len(t.Dead) == 0 &&
-		t.Then != backend.Continue
-}
-
-// demand queues the check that the programs of new executions are stored, ahead
-// of the fence: a batch that can never land says so even when its session is gone.
-// It keeps the programs from being collected while the transaction lasts.
-func (c *committer) demand() {
-	seen := make(map[string]bool)
-	var digests []string
-	for i := range c.b.Create {
-		if d := clean(c.b.Create[i].Digest); !seen[d] {
-			seen[d] = true
-			digests = append(digests, d)
-		}
-	}
-	if len(digests) > 0 {
-		c.pending = slices.Insert(c.pending, len(c.pending)-1, step{guard: backend.ErrNoProgram, args: []any{digests, int64(len(digests))}, sql: `SELECT 1 / (CASE WHEN (SELECT count(*) FROM (
-				SELECT 1 FROM program WHERE digest = ANY($1::text[]) ORDER BY digest FOR KEY SHARE) AS p) = $2::bigint THEN 1 ELSE 0 END)`})
 	}
 }
 
@@ -254,58 +227,6 @@ func (c *committer) lock() {
 	}
 }
 
-// send queues the batch's messages.
-func (c *committer) send() {
-	c.reply.Sent = make([]error, len(c.b.Send))
-	if len(c.b.Send) == 0 {
-		return
-	}
-	put(c.tx, c.b.Send, func(i int, found error) { c.reply.Sent[i] = found })
-}
-
-// put queues messages for any executions, which it locks, and wakes them. found
-// is told what each of them met, nil when it is in the inbox.
-func put(t *tx, messages []backend.Message, found func(i int, err error)) {
-	var ids, kinds, names, steps []string
-	var runs []int64
-	var attempts []int32
-	var payloads [][]byte
-	for i := range messages {
-		m := &messages[i]
-		ids, kinds, names = append(ids, clean(m.Execution)), append(kinds, string(m.Kind)), append(names, clean(m.Name))
-		runs, steps, attempts = append(runs, int64(m.Run)), append(steps, clean(m.Step)), append(attempts, small(m.Attempt))
-		payloads = append(payloads, m.Payload)
-	}
-	if len(messages) > 1 { // in key order
-		t.add("SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) ORDER BY key FOR NO KEY UPDATE) AS held", ids)
-	}
-	// What has come since is locked here. The rows are read as they are under the lock.
-	t.add(`WITH message AS MATERIALIZED (
-			SELECT m.*, x.key, x.state FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::int[], $7::bytea[])
-				WITH ORDINALITY AS m (id, kind, name, run, step, attempt, payload, n)
-			LEFT JOIN LATERAL (SELECT key, state FROM execution WHERE execution.key = (SELECT request.key FROM request WHERE request.id = m.id) FOR NO KEY UPDATE) AS x ON true),
-		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-			SELECT key, kind, name, run, step, attempt, now(), payload FROM message WHERE state IN ('pending', 'running') ORDER BY n)
-		SELECT n, coalesce(state, '') FROM message`,
-		ids, kinds, names, runs, steps, attempts, payloads).row = func(r pgx.Rows) error {
-		var n int
-		var state backend.State
-		if err := r.Scan(&n, (*string)(&state)); err != nil {
-			return err
-		}
-		switch {
-		case state == "":
-			found(n-1, backend.ErrNotFound)
-		case state.Terminal():
-			found(n-1, backend.ErrClosed)
-		default:
-			found(n-1, nil)
-		}
-		return nil
-	}
-	t.add(`UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND owner = 0 AND state IN ('pending', 'running') AND (due IS NULL OR due > now())`, ids)
-}
-
 // settle queues the end of tasks that the session owns; their executions are locked.
 func (c *committer) settle() {
 	c.reply.Settled = make([]bool, len(c.b.Settle))
@@ -333,13 +254,6 @@ func (c *committer) settle() {
 		return err
 	}
 }
-
-// outcomes is how tasks that are gone become messages and wake their executions.
-const outcomes = `stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-			SELECT gone.execution, 'outcome', gone.name, gone.run, gone.step, gone.attempt, now(), gone.payload FROM gone
-			CROSS JOIN LATERAL (SELECT state FROM execution WHERE execution.key = gone.execution OFFSET 0) AS x
-			WHERE x.state IN ('pending', 'running') ORDER BY gone.n RETURNING execution),
-		woken AS (UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now()))`
 
 // Commits is how many transactions of one process are worth having in flight: while the server
 // writes one to its disk, the other is read and planned.

@@ -226,7 +226,7 @@ func TestBadText(t *testing.T) {
 	if !errors.Is(reply.Sent[0], backend.ErrNotFound) || reply.Sent[1] != nil {
 		t.Errorf("sent: %v", reply.Sent)
 	}
-	lines, err := s.Logs(t.Context(), turns[0].Run, 0)
+	lines, err := s.Logs(t.Context(), turns[0].Run, 0, 0)
 	if err != nil || lines[0].Message != "a\uFFFDb\uFFFD" {
 		t.Errorf("line is %v, %v", lines, err)
 	}

@@ -59,8 +59,7 @@ func (t *tx) answer(w waiter, name string, payload []byte) (bool, error) {
 	if err != nil || !found {
 		return false, err
 	}
-	t.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-		VALUES ($1::bigint, 'notice', $2::text, $3::bigint, $4::text, 0, now(), $5::bytea)`, w.key, name, w.run, clean(w.step), payload)
+	t.post(w.key, &backend.Message{Kind: backend.Notice, Name: name, Run: backend.RunKey(w.run), Step: w.step, Payload: payload})
 	return true, t.exec("UPDATE execution SET due = now() WHERE key = $1::bigint AND owner = 0 AND (due IS NULL OR due > now())", w.key)
 }
 
@@ -139,7 +138,7 @@ func (t *tx) over(run backend.RunKey) error {
 }
 
 // Memos lists memos, newest first.
-func (s *Store) Memos(ctx context.Context, activity string, limit int) (list []backend.Memo, err error) {
+func (s *Store) Memos(ctx context.Context, f backend.MemoFilter) (list []backend.Memo, err error) {
 	err = s.read(ctx, func(t *tx) error {
 		return t.each(func(r pgx.Rows) error {
 			var m backend.Memo
@@ -150,7 +149,8 @@ func (s *Store) Memos(ctx context.Context, activity string, limit int) (list []b
 			return err
 		}, `SELECT hash, activity, called, coalesce((SELECT id FROM request AS x WHERE x.key = memo.execution), ''), step, created, expires, result,
 				(SELECT count(*) FROM memo_waiter AS w WHERE w.hash = memo.hash)
-			FROM memo WHERE $1::text = '' OR activity = $1::text ORDER BY created DESC, hash LIMIT $2::bigint`, clean(activity), int64(limit))
+			FROM memo WHERE ($1::text = '' OR activity = $1::text) AND ($2::timestamptz IS NULL OR (created, hash) < ($2::timestamptz, $3::text))
+			ORDER BY created DESC, hash DESC LIMIT $4::bigint`, clean(f.Activity), stamp(f.BeforeAt), clean(f.BeforeHash), most(f.Limit))
 	})
 	return list, err
 }
@@ -175,7 +175,8 @@ func (c *committer) bury(key int64, t *backend.Turn) {
 }
 
 // DeadLetters lists dead letters, newest first.
-func (s *Store) DeadLetters(ctx context.Context, execution string, limit int) (list []backend.DeadLetter, err error) {
+func (s *Store) DeadLetters(ctx context.Context, f backend.LetterFilter) (list []backend.DeadLetter, err error) {
+	low, high := f.IDs()
 	err = s.read(ctx, func(t *tx) error {
 		return t.each(func(r pgx.Rows) error {
 			var d backend.DeadLetter
@@ -187,7 +188,8 @@ func (s *Store) DeadLetters(ctx context.Context, execution string, limit int) (l
 			return err
 		}, `SELECT d.id, x.id, d.run, step, attempts, activity, at, d.failure, d.input
 			FROM dead_letter AS d CROSS JOIN LATERAL (SELECT id FROM request WHERE request.key = d.execution OFFSET 0) AS x
-			WHERE $1::text = '' OR x.id = $1::text ORDER BY d.id DESC LIMIT $2::bigint`, clean(execution), int64(limit))
+			WHERE ($1::text = '' OR x.id = $1::text) AND d.id BETWEEN $2::bigint AND $3::bigint
+			ORDER BY d.id DESC LIMIT $4::bigint`, clean(f.Execution), low, high, most(f.Limit))
 	})
 	return list, err
 }

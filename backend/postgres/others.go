@@ -93,13 +93,17 @@ func (c *committer) order(key int64, t *backend.Turn, o *backend.Order) error {
 // notice queues a finding for the inbox of the execution whose turn lands; it
 // is owned, so that nothing more is to be done.
 func (c *committer) notice(key int64, run backend.RunKey, step, name string) {
-	c.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent) VALUES ($1::bigint, 'notice', $2::text, $3::bigint, $4::text, 0, now())`,
-		key, name, int64(run), clean(step))
+	c.post(key, &backend.Message{Kind: backend.Notice, Name: name, Run: run, Step: step})
 }
 
-// watch registers for the end of an execution, or tells of it at once. The lock
+// watch registers for the end of an execution, or tells of it at once; or it ends that. The lock
 // decides between this and that end: who has it second sees what the first did.
 func (c *committer) watch(key int64, run backend.RunKey, w *backend.Watch) error {
+	if w.Over {
+		c.add(`DELETE FROM watch WHERE target = (SELECT key FROM request WHERE id = $1::text) AND watcher = $2::bigint AND run = $3::bigint AND step = $4::text`,
+			clean(w.Execution), key, int64(run), clean(w.Step))
+		return nil
+	}
 	var target int64
 	var state backend.State
 	var result []byte
@@ -116,8 +120,7 @@ func (c *committer) watch(key int64, run backend.RunKey, w *backend.Watch) error
 		if state == backend.Completed {
 			payload = result
 		}
-		c.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-			VALUES ($1::bigint, 'outcome', $2::text, $3::bigint, $4::text, 0, now(), $5::bytea)`, key, string(state), int64(run), clean(w.Step), payload)
+		c.post(key, &backend.Message{Kind: backend.Outcome, Name: string(state), Run: run, Step: w.Step, Payload: payload})
 	default:
 		c.add("INSERT INTO watch (target, watcher, run, step) VALUES ($1::bigint, $2::bigint, $3::bigint, $4::text) ON CONFLICT DO NOTHING",
 			target, key, int64(run), clean(w.Step))

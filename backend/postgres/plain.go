@@ -27,12 +27,12 @@ func plainStatement(source string) string {
 
 // plainly reports whether a batch does nothing but append rows to runs, each to another one.
 func plainly(b *backend.Batch) bool {
-	if len(b.Turns) == 0 || b.Session == 0 || len(b.Create)+len(b.Send)+len(b.Settle)+len(b.Back) > 0 {
+	if !b.OnlyTurns() || b.Session == 0 {
 		return false
 	}
 	for i := range b.Turns {
 		t := &b.Turns[i]
-		if !ordinary(t) || t.Then != backend.Hold || len(t.Rows) == 0 || len(t.Taken)+len(t.Logs)+len(t.Tasks) > 0 {
+		if !t.OnlyRows() || t.Then != backend.Hold || len(t.Rows) == 0 {
 			return false
 		}
 	}

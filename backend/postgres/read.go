@@ -95,11 +95,7 @@ func (s *Store) List(ctx context.Context, f backend.Filter) (list []backend.Exec
 		args = append(args, cleanAll(f.IDs))
 		source, view = "(SELECT * FROM request WHERE id = ANY("+param(len(args))+"::text[]) OFFSET 0) AS request"+standing, s.read
 	}
-	limit := f.Limit
-	if limit == 0 {
-		limit = 100
-	}
-	args = append(args, int64(limit))
+	args = append(args, most(f.Limit))
 	err = view(ctx, func(t *tx) error {
 		return t.each(func(r pgx.Rows) error {
 			x, err := execution(r)
@@ -111,6 +107,14 @@ func (s *Store) List(ctx context.Context, f backend.Filter) (list []backend.Exec
 		return nil, err
 	}
 	return list, nil
+}
+
+// most is a limit as PostgreSQL has it: NULL is none.
+func most(limit int) any {
+	if limit == 0 {
+		return nil
+	}
+	return int64(limit)
 }
 
 // conditions turns a filter into SQL. There are few texts, so that the
@@ -189,7 +193,7 @@ func (s *Store) Runs(ctx context.Context, id string, from int) (list []backend.R
 }
 
 // Logs reads the log lines of a run.
-func (s *Store) Logs(ctx context.Context, run backend.RunKey, from int64) (list []backend.LogLine, err error) {
+func (s *Store) Logs(ctx context.Context, run backend.RunKey, from int64, limit int) (list []backend.LogLine, err error) {
 	err = s.read(ctx, func(t *tx) error {
 		return t.each(func(r pgx.Rows) error {
 			var l backend.LogLine
@@ -199,7 +203,7 @@ func (s *Store) Logs(ctx context.Context, run backend.RunKey, from int64) (list 
 			l.At, l.Fields = instant(at), bytes(fields)
 			list = append(list, l)
 			return err
-		}, "SELECT ordinal, at, step, level, message, fields FROM log WHERE run = $1::bigint AND ordinal >= $2::bigint ORDER BY ordinal", int64(run), from)
+		}, "SELECT ordinal, at, step, level, message, fields FROM log WHERE run = $1::bigint AND ordinal >= $2::bigint ORDER BY ordinal LIMIT $3::bigint", int64(run), from, most(limit))
 	})
 	return list, err
 }
@@ -233,7 +237,7 @@ func (s *Store) Programs(ctx context.Context, after string, limit int) (list []b
 			p.Sources, p.Created = bytes(sources), instant(created)
 			list = append(list, p)
 			return err
-		}, "SELECT digest, sources, created FROM program WHERE digest > $1::text ORDER BY digest LIMIT $2::bigint", clean(after), int64(limit))
+		}, "SELECT digest, sources, created FROM program WHERE digest > $1::text ORDER BY digest LIMIT $2::bigint", clean(after), most(limit))
 	})
 	return list, err
 }

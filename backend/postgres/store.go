@@ -108,7 +108,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -201,18 +200,4 @@ func deploy(t *tx, d backend.Deployment) (backend.Deployment, error) {
 	t.add("INSERT INTO workflow (name, version, digest, by, note, at) VALUES ($1, $2, $3, $4, $5, now())",
 		clean(d.Workflow), small(d.Version), d.Digest, clean(d.By), clean(d.Note))
 	return d, t.flush()
-}
-
-// exist reports whether all programs are stored, and keeps them from being
-// collected while the transaction lasts.
-func exist(t *tx, digests []string) (bool, error) {
-	distinct := make(map[string]bool)
-	for _, d := range digests {
-		distinct[d] = true
-	}
-	n, err := t.count(`SELECT 1 FROM program WHERE digest = ANY($1::text[]) ORDER BY digest FOR KEY SHARE`, cleanAll(digests))
-	if err != nil {
-		return false, fmt.Errorf("look for programs: %w", err)
-	}
-	return n == int64(len(distinct)), nil
 }

@@ -212,10 +212,7 @@ func admit(t *tx, k *backend.Task) (bool, error) {
 
 // Tasks lists tasks by key.
 func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend.Task, err error) {
-	limit := f.Limit
-	if limit == 0 {
-		limit = 100
-	}
+	low, high := f.Keys()
 	err = s.read(ctx, func(t *tx) error {
 		collect := func(r pgx.Rows) error {
 			k, err := task(r)
@@ -229,12 +226,14 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 			}
 			return t.each(collect, "SELECT "+taskColumns+` FROM task AS k`+addressee+`
 				WHERE k.owner = 0 AND k.due <= now() AND `+queue+` AND ($2::text = '' OR x.id = $2::text) AND ($3::text = '' OR k.activity = $3::text)
-				ORDER BY k.priority DESC, k.due, k.key LIMIT $4::bigint`, clean(f.Queue), clean(f.Execution), clean(f.Activity), int64(limit))
+				AND k.key BETWEEN $4::bigint AND $5::bigint
+				ORDER BY k.priority DESC, k.due, k.key LIMIT $6::bigint`, clean(f.Queue), clean(f.Execution), clean(f.Activity), low, high, most(f.Limit))
 		}
 		return t.each(collect, "SELECT "+taskColumns+` FROM task AS k`+addressee+`
 			WHERE ($1::text = '' OR x.id = $1::text) AND ($2::text = '' OR k.queue = $2::text) AND ($3::text = '' OR k.activity = $3::text)
 			AND ($4::bigint = 0 OR k.owner = $4::bigint)
-			ORDER BY k.key LIMIT $5::bigint`, clean(f.Execution), clean(f.Queue), clean(f.Activity), int64(f.Owner), int64(limit))
+			AND k.key BETWEEN $5::bigint AND $6::bigint
+			ORDER BY k.key LIMIT $7::bigint`, clean(f.Execution), clean(f.Queue), clean(f.Activity), int64(f.Owner), low, high, most(f.Limit))
 	})
 	return list, err
 }

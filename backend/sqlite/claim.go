@@ -216,6 +216,17 @@ func (s *Store) Receive(ctx context.Context, id backend.SessionID) (messages []b
 	return messages, err
 }
 
+// Inbox returns the messages of one execution.
+func (s *Store) Inbox(ctx context.Context, id string) (messages []backend.Message, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(v []driver.Value) error {
+			messages = append(messages, message(v, id))
+			return nil
+		}, "SELECT "+messageColumns+" FROM inbox WHERE execution = (SELECT key FROM execution WHERE id = ?) ORDER BY id", id)
+	})
+	return messages, err
+}
+
 // NextDue is when something of these queues is due that nobody owns. It steps from priority to
 // priority, as claims do, and looks at one row under each.
 func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, err error) {

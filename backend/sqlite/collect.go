@@ -14,18 +14,15 @@ import (
 // Rerun begins a run after the last.
 func (s *Store) Rerun(ctx context.Context, r backend.Rerun) error {
 	return s.write(ctx, func(c *conn, at time.Time) error {
-		ok, err := s.stored(c, r.Digest)
-		if err != nil {
-			return err
-		}
 		x, err := read(nonstop, c, r.Execution)
 		switch {
 		case err != nil:
 			return err
 		case !x.State.Terminal() || x.Run != r.Run:
 			return fmt.Errorf("execution %s has not ended, or has another run by now: %w", r.Execution, backend.ErrConflict)
-		case !ok:
-			return backend.ErrNoProgram
+		}
+		if err := stored(c, r.Digest); err != nil {
+			return err
 		}
 		if r.ID != "" {
 			return s.fork(c, &r, &x, at)
@@ -94,8 +91,8 @@ func (s *Store) begin(c *conn, r *backend.Rerun, id string, run int64, runNumber
 func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.Collected, err error) {
 	work := func(c *conn, at time.Time) error {
 		got = backend.Collected{}
-		keys, err := deleted(c, `SELECT key FROM execution WHERE finished IS NOT NULL AND finished < CASE state WHEN 'completed' THEN ?1 ELSE ?2 END
-			ORDER BY finished LIMIT +?3`, moment(r.Completed), moment(r.Failed), r.Limit)
+		keys, err := c.all(nonstop, `SELECT key FROM execution WHERE finished IS NOT NULL AND finished < CASE state WHEN 'completed' THEN ?1 ELSE ?2 END
+			ORDER BY finished LIMIT +?3`, moment(r.Completed), moment(r.Failed), most(r.Limit))
 		if err != nil {
 			return err
 		}
@@ -111,9 +108,6 @@ func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.C
 			return err
 		}
 		got.Programs, err = sweep(c, r.DryRun, "program", `created < ? AND digest NOT IN (SELECT digest FROM execution) AND digest NOT IN (SELECT digest FROM workflow)`, moment(r.Completed))
-		if got.Programs > 0 && !r.DryRun {
-			clear(s.programs)
-		}
 		return err
 	}
 	if r.DryRun {

@@ -5,11 +5,13 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,6 +141,15 @@ func (c *conn) first(ctx context.Context, sql string, args ...any) (found []driv
 	return found, err
 }
 
+// all returns copies of all rows.
+func (c *conn) all(ctx context.Context, sql string, args ...any) (rows [][]driver.Value, err error) {
+	err = c.query(ctx, func(v []driver.Value) error {
+		rows = append(rows, slices.Clone(v))
+		return nil
+	}, sql, args...)
+	return rows, err
+}
+
 func (c *conn) bind(args []any) []driver.NamedValue {
 	c.args = c.args[:0]
 	for i, a := range args {
@@ -214,4 +225,13 @@ func instant(v driver.Value) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(number(v)).UTC()
+}
+
+// list is a JSON array of words; nil stays nil.
+func list(words []string) (driver.Value, error) {
+	if words == nil {
+		return nil, nil
+	}
+	b, err := json.Marshal(words)
+	return string(b), err
 }

@@ -145,7 +145,7 @@ func whole(t *testing.T, path string, said int64) {
 		if err := s.Journal(t.Context(), x.Run, 0, func(backend.Row) error { rows++; return nil }); err != nil {
 			t.Error(err)
 		}
-		lines, err := s.Logs(t.Context(), x.Run, 0)
+		lines, err := s.Logs(t.Context(), x.Run, 0, 0)
 		if err != nil {
 			t.Error(err)
 		}

@@ -44,15 +44,11 @@ func answer(c *conn, w waiter, name string, payload []byte, at time.Time) error 
 }
 
 func answered(c *conn, w waiter, name string, payload []byte, at time.Time) (bool, error) {
-	v, err := c.first(nonstop, "SELECT state, owner, due, run FROM execution WHERE key = ?", w.key)
-	if err != nil || v == nil || backend.State(word(v[0])).Terminal() || number(v[3]) != w.run {
+	to, refused, err := look(c, "key = ?", w.key)
+	if err != nil || refused != nil || to.run != w.run {
 		return false, err
 	}
-	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, 0, ?, ?)",
-		w.key, backend.Notice, name, w.run, w.step, at, payload); err != nil {
-		return false, err
-	}
-	return true, wake(c, w.key, number(v[1]), instant(v[2]), at)
+	return true, post(c, to, &backend.Message{Kind: backend.Notice, Name: name, Run: backend.RunKey(w.run), Step: w.step, Payload: payload}, at)
 }
 
 // concludeMemo ends a reservation of a step: with a result everybody gets it,
@@ -72,7 +68,7 @@ func concludeMemo(c *conn, key int64, t *backend.Turn, r *backend.MemoResult, at
 	if _, err := c.exec("UPDATE memo SET result = ?, expires = ? WHERE hash = ?", r.Result, r.Expires, r.Hash); err != nil {
 		return err
 	}
-	waiting, err := deleted(c, "SELECT execution, run, step FROM memo_waiter WHERE hash = ? ORDER BY key", r.Hash)
+	waiting, err := c.all(nonstop, "SELECT execution, run, step FROM memo_waiter WHERE hash = ? ORDER BY key", r.Hash)
 	if err != nil || len(waiting) == 0 {
 		return err
 	}
@@ -118,7 +114,7 @@ func over(c *conn, run backend.RunKey, at time.Time) error {
 	if _, err := c.exec("DELETE FROM memo_waiter WHERE run = ?", run); err != nil {
 		return err
 	}
-	held, err := deleted(c, "SELECT hash FROM memo WHERE run = ? AND result IS NULL ORDER BY hash", run)
+	held, err := c.all(nonstop, "SELECT hash FROM memo WHERE run = ? AND result IS NULL ORDER BY hash", run)
 	if err != nil {
 		return err
 	}
@@ -131,7 +127,7 @@ func over(c *conn, run backend.RunKey, at time.Time) error {
 }
 
 // Memos lists memos, newest first.
-func (s *Store) Memos(ctx context.Context, activity string, limit int) (list []backend.Memo, err error) {
+func (s *Store) Memos(ctx context.Context, f backend.MemoFilter) (list []backend.Memo, err error) {
 	err = s.read(ctx, func(c *conn) error {
 		return c.query(ctx, func(v []driver.Value) error {
 			list = append(list, backend.Memo{
@@ -141,7 +137,8 @@ func (s *Store) Memos(ctx context.Context, activity string, limit int) (list []b
 			return nil
 		}, `SELECT hash, activity, called, coalesce((SELECT id FROM execution AS x WHERE x.key = memo.execution), ''), step, created, expires, result,
 				(SELECT count(*) FROM memo_waiter AS w WHERE w.hash = memo.hash)
-			FROM memo WHERE ?1 = '' OR activity = ?1 ORDER BY created DESC, hash LIMIT +?2`, activity, limit)
+			FROM memo WHERE (?1 = '' OR activity = ?1) AND (?2 IS NULL OR (created, hash) < (?2, ?3))
+			ORDER BY created DESC, hash DESC LIMIT +?4`, f.Activity, f.BeforeAt, f.BeforeHash, most(f.Limit))
 	})
 	return list, err
 }
@@ -168,7 +165,8 @@ func bury(c *conn, key int64, t *backend.Turn, at time.Time) error {
 }
 
 // DeadLetters lists dead letters, newest first.
-func (s *Store) DeadLetters(ctx context.Context, execution string, limit int) (list []backend.DeadLetter, err error) {
+func (s *Store) DeadLetters(ctx context.Context, f backend.LetterFilter) (list []backend.DeadLetter, err error) {
+	low, high := f.IDs()
 	err = s.read(ctx, func(c *conn) error {
 		return c.query(ctx, func(v []driver.Value) error {
 			list = append(list, backend.DeadLetter{
@@ -178,7 +176,7 @@ func (s *Store) DeadLetters(ctx context.Context, execution string, limit int) (l
 			return nil
 		}, `SELECT d.id, x.id, d.run, step, attempts, activity, at, d.failure, d.input
 			FROM dead_letter AS d CROSS JOIN execution AS x ON x.key = d.execution
-			WHERE ?1 = '' OR x.id = ?1 ORDER BY d.id DESC LIMIT +?2`, execution, limit)
+			WHERE (?1 = '' OR x.id = ?1) AND d.id BETWEEN ?2 AND ?3 ORDER BY d.id DESC LIMIT +?4`, f.Execution, low, high, most(f.Limit))
 	})
 	return list, err
 }

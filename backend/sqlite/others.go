@@ -14,7 +14,7 @@ import (
 // goes into the turn's own inbox.
 func (s *Store) others(c *conn, session backend.SessionID, key int64, t *backend.Turn, at time.Time) error {
 	if len(t.Children) > 0 {
-		if err := s.children(c, session, key, t, at); err != nil {
+		if err := children(c, session, key, t, at); err != nil {
 			return err
 		}
 	}
@@ -60,15 +60,9 @@ func (s *Store) others(c *conn, session backend.SessionID, key int64, t *backend
 }
 
 // children creates the children of a turn. One that is there already is no news.
-func (s *Store) children(c *conn, session backend.SessionID, key int64, t *backend.Turn, at time.Time) error {
-	for i := range t.Children {
-		ok, err := s.stored(c, t.Children[i].Digest)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return backend.ErrNoProgram
-		}
+func children(c *conn, session backend.SessionID, key int64, t *backend.Turn, at time.Time) error {
+	if err := demand(c, t.Children); err != nil {
+		return err
 	}
 	created, err := create(c, session, t.Children, at)
 	if err != nil {
@@ -86,15 +80,13 @@ func (s *Store) children(c *conn, session backend.SessionID, key int64, t *backe
 	return nil
 }
 
-// notice puts a finding into the inbox of the execution whose turn lands; it is owned, so that nothing more is to be done.
-func notice(c *conn, key int64, run backend.RunKey, step, name string, at time.Time) error {
-	_, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent) VALUES (?, ?, ?, ?, ?, 0, ?)",
-		key, backend.Notice, name, run, step, at)
-	return err
-}
-
-// watch registers for the end of an execution, or tells of it at once.
+// watch registers for the end of an execution, or tells of it at once; or it ends that.
 func watch(c *conn, key int64, run backend.RunKey, w *backend.Watch, at time.Time) error {
+	if w.Over {
+		_, err := c.exec("DELETE FROM watch WHERE target = (SELECT key FROM execution WHERE id = ?) AND watcher = ? AND run = ? AND step = ?",
+			w.Execution, key, run, w.Step)
+		return err
+	}
 	v, err := c.first(nonstop, "SELECT key, state, result, failure FROM execution WHERE id = ?", w.Execution)
 	switch {
 	case err != nil:
@@ -123,26 +115,9 @@ type waiter struct {
 	step     string
 }
 
-// outcome tells a waiter, unless it has ended itself.
+// outcome tells a waiter of an end.
 func outcome(c *conn, w waiter, state backend.State, payload []byte, at time.Time) error {
-	v, err := c.first(nonstop, "SELECT state, owner, due FROM execution WHERE key = ?", w.key)
-	if err != nil || v == nil || backend.State(word(v[0])).Terminal() {
-		return err
-	}
-	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, 0, ?, ?)",
-		w.key, backend.Outcome, state, w.run, w.step, at, payload); err != nil {
-		return err
-	}
-	return wake(c, w.key, number(v[1]), instant(v[2]), at)
-}
-
-// wake makes an execution without an owner due.
-func wake(c *conn, key, owner int64, due, at time.Time) error {
-	if owner != 0 || !due.IsZero() && !due.After(at) {
-		return nil
-	}
-	_, err := c.exec("UPDATE execution SET due = ? WHERE key = ?", at, key)
-	return err
+	return tell(c, w.key, &backend.Message{Kind: backend.Outcome, Name: string(state), Run: backend.RunKey(w.run), Step: w.step, Payload: payload}, at)
 }
 
 // finish ends an execution and tells who waits for that; told says whether
@@ -200,12 +175,8 @@ func waitersOf(c *conn, key int64) (list []waiter, err error) {
 
 // next begins the run that follows a turn's own. The old run's journal goes, its log lines stay.
 func (s *Store) next(c *conn, session backend.SessionID, key int64, t *backend.Turn, at time.Time) (backend.RunKey, error) {
-	ok, err := s.stored(c, t.Next.Digest)
-	if err != nil {
+	if err := stored(c, t.Next.Digest); err != nil {
 		return 0, err
-	}
-	if !ok {
-		return 0, backend.ErrNoProgram
 	}
 	v, err := c.first(nonstop, "INSERT INTO run (execution, number, created) SELECT ?1, run_number + 1, ?2 FROM execution WHERE key = ?1 RETURNING key", key, at)
 	if err != nil {

@@ -86,20 +86,24 @@ func (s *Store) Execution(ctx context.Context, id string) (x backend.Execution, 
 // List returns executions, newest first.
 func (s *Store) List(ctx context.Context, f backend.Filter) (list []backend.Execution, err error) {
 	where, args := conditions(&f)
-	limit := f.Limit
-	if limit == 0 {
-		limit = 100
-	}
 	err = s.read(ctx, func(c *conn) error {
 		return c.query(ctx, func(v []driver.Value) error {
 			list = append(list, execution(v))
 			return nil
-		}, "SELECT "+executionColumns+" FROM execution"+where+" ORDER BY created DESC, id DESC LIMIT +?", append(args, limit)...)
+		}, "SELECT "+executionColumns+" FROM execution"+where+" ORDER BY created DESC, id DESC LIMIT +?", append(args, most(f.Limit))...)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return list, nil
+}
+
+// most is a limit as SQLite has it: a negative one is none.
+func most(limit int) int {
+	if limit == 0 {
+		return -1
+	}
+	return limit
 }
 
 // conditions turns a filter into SQL. There are few texts, so that the
@@ -177,14 +181,14 @@ func (s *Store) Runs(ctx context.Context, id string, from int) (list []backend.R
 }
 
 // Logs reads the log lines of a run.
-func (s *Store) Logs(ctx context.Context, run backend.RunKey, from int64) (lines []backend.LogLine, err error) {
+func (s *Store) Logs(ctx context.Context, run backend.RunKey, from int64, limit int) (lines []backend.LogLine, err error) {
 	err = s.read(ctx, func(c *conn) error {
 		return c.query(ctx, func(v []driver.Value) error {
 			lines = append(lines, backend.LogLine{
 				Ordinal: number(v[0]), At: instant(v[1]), Step: word(v[2]), Level: word(v[3]), Message: word(v[4]), Fields: bytes(v[5]),
 			})
 			return nil
-		}, "SELECT ordinal, at, step, level, message, fields FROM log WHERE run = ? AND ordinal >= ? ORDER BY ordinal", run, from)
+		}, "SELECT ordinal, at, step, level, message, fields FROM log WHERE run = ? AND ordinal >= ? ORDER BY ordinal LIMIT +?", run, from, most(limit))
 	})
 	return lines, err
 }
@@ -211,7 +215,7 @@ func (s *Store) Programs(ctx context.Context, after string, limit int) (list []b
 		return c.query(ctx, func(v []driver.Value) error {
 			list = append(list, backend.Program{Digest: word(v[0]), Sources: bytes(v[1]), Created: instant(v[2])})
 			return nil
-		}, "SELECT digest, sources, created FROM program WHERE digest > ? ORDER BY digest LIMIT +?", after, limit)
+		}, "SELECT digest, sources, created FROM program WHERE digest > ? ORDER BY digest LIMIT +?", after, most(limit))
 	})
 	return list, err
 }

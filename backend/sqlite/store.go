@@ -29,14 +29,13 @@ type Store struct {
 	turn *turnstile
 
 	// Guarded by the turnstile.
-	writer   *conn
-	programs map[string]bool // digests known to be stored; they are never removed
-	known    known
-	log      logFile
-	args     []any // scratch space of appendTogether
-	held     []int // and of land
-	group    []int
-	rest     []int
+	writer *conn
+	known  known
+	log    logFile
+	args   []any // scratch space of appendTogether
+	held   []int // and of land
+	group  []int
+	rest   []int
 
 	idle   chan *conn // a nil one is yet to be opened
 	closed atomic.Bool
@@ -47,7 +46,7 @@ type Store struct {
 }
 
 func newStore(path, synchronous string, turn *turnstile, writer *conn) *Store {
-	s := &Store{path: path, turn: turn, writer: writer, programs: make(map[string]bool),
+	s := &Store{path: path, turn: turn, writer: writer,
 		known: make(known), idle: make(chan *conn, readers), log: logFile{path: path + "-wal", done: synchronous != "full"}}
 	s.file, _ = os.Stat(path) // without it nothing is compared
 	for range readers {
@@ -232,14 +231,10 @@ func (s *Store) Deploy(ctx context.Context, programs []backend.Program, deployme
 }
 
 func deploy(c *conn, d backend.Deployment, at time.Time) (backend.Deployment, error) {
-	v, err := c.first(nonstop, "SELECT 1 FROM program WHERE digest = ?", d.Digest)
-	if err != nil {
+	if err := stored(c, d.Digest); err != nil {
 		return d, err
 	}
-	if v == nil {
-		return d, backend.ErrNoProgram
-	}
-	v, err = c.first(nonstop, "SELECT "+deploymentColumns+" FROM workflow WHERE name = ? ORDER BY version DESC LIMIT 1", d.Workflow)
+	v, err := c.first(nonstop, "SELECT "+deploymentColumns+" FROM workflow WHERE name = ? ORDER BY version DESC LIMIT 1", d.Workflow)
 	if err != nil {
 		return d, err
 	}

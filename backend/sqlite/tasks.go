@@ -82,16 +82,9 @@ func settle(c *conn, session backend.SessionID, d *backend.Settled, at time.Time
 
 // taskOutcome turns a task that was deleted into an Outcome; v is its execution, run, step and attempt.
 func taskOutcome(c *conn, v []driver.Value, name string, payload []byte, at time.Time) error {
-	key := number(v[0])
-	x, err := c.first(nonstop, "SELECT state, owner, due FROM execution WHERE key = ?", key)
-	if err != nil || x == nil || backend.State(word(x[0])).Terminal() {
-		return err
-	}
-	if _, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		key, backend.Outcome, name, number(v[1]), word(v[2]), number(v[3]), at, payload); err != nil {
-		return err
-	}
-	return wake(c, key, number(x[1]), instant(x[2]), at)
+	return tell(c, number(v[0]), &backend.Message{
+		Kind: backend.Outcome, Name: name, Run: backend.RunKey(number(v[1])), Step: word(v[2]), Attempt: int(number(v[3])), Payload: payload,
+	}, at)
 }
 
 // giveBack makes tasks ownerless again.
@@ -104,15 +97,6 @@ func giveBack(c *conn, session backend.SessionID, keys []int64, at time.Time) er
 	return nil
 }
 
-// deleted collects the columns of rows that a statement returns.
-func deleted(c *conn, sql string, args ...any) (rows [][]driver.Value, err error) {
-	err = c.query(nonstop, func(v []driver.Value) error {
-		rows = append(rows, slices.Clone(v))
-		return nil
-	}, sql, args...)
-	return rows, err
-}
-
 // manyTasks is how many tasks one transaction turns into outcomes.
 const manyTasks = 500
 
@@ -122,7 +106,7 @@ func crashTasks(c *conn, session backend.SessionID, at time.Time) (more bool, er
 	if session == 0 {
 		where = "owner <> ?1 AND owner NOT IN (SELECT id FROM session)"
 	}
-	rows, err := deleted(c, "DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner <> 0 AND "+where+" ORDER BY key LIMIT +?2) RETURNING execution, run, step, attempt", session, manyTasks)
+	rows, err := c.all(nonstop, "DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner <> 0 AND "+where+" ORDER BY key LIMIT +?2) RETURNING execution, run, step, attempt", session, manyTasks)
 	if err != nil {
 		return false, err
 	}
@@ -154,7 +138,7 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 		if err := fence(c, r.Session); err != nil {
 			return err
 		}
-		late, err := deleted(c, `DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= ? ORDER BY key LIMIT +?)
+		late, err := c.all(nonstop, `DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= ? ORDER BY key LIMIT +?)
 			RETURNING execution, run, step, attempt`, at, manyTasks)
 		if err != nil {
 			return err
@@ -301,10 +285,7 @@ func admit(c *conn, k *backend.Task, at time.Time) (bool, error) {
 
 // Tasks lists tasks by key.
 func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend.Task, err error) {
-	limit := f.Limit
-	if limit == 0 {
-		limit = 100
-	}
+	low, high := f.Keys()
 	err = s.read(ctx, func(c *conn) error {
 		if f.Waiting {
 			queue := "task.queue = ?2"
@@ -313,11 +294,13 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 			}
 			return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
 				WHERE task.owner = 0 AND task.due <= ?1 AND `+queue+` AND (?3 = '' OR x.id = ?3) AND (?4 = '' OR activity = ?4)
-				ORDER BY task.priority DESC, task.due, task.key LIMIT +?5`, now(), f.Queue, f.Execution, f.Activity, limit)
+				AND task.key BETWEEN ?5 AND ?6
+				ORDER BY task.priority DESC, task.due, task.key LIMIT +?7`, now(), f.Queue, f.Execution, f.Activity, low, high, most(f.Limit))
 		}
 		return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
 			WHERE (?1 = '' OR x.id = ?1) AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) AND (?4 = 0 OR task.owner = ?4)
-			ORDER BY task.key LIMIT +?5`, f.Execution, f.Queue, f.Activity, f.Owner, limit)
+			AND task.key BETWEEN ?5 AND ?6
+			ORDER BY task.key LIMIT +?7`, f.Execution, f.Queue, f.Activity, f.Owner, low, high, most(f.Limit))
 	})
 	return list, err
 }

@@ -119,7 +119,7 @@ func (w *World) begin() error {
 	l.stop = stop
 	go func() { l.ended <- l.engine.Run(ctx) }()
 	<-l.engine.Ready()
-	unfinished, err := w.store.List(ctx, backend.Filter{States: []backend.State{backend.Pending, backend.Running}, Limit: 1 << 20})
+	unfinished, err := w.store.List(ctx, backend.Filter{States: []backend.State{backend.Pending, backend.Running}})
 	if err != nil {
 		return fmt.Errorf("look for what a dead worker has left: %w", err)
 	}

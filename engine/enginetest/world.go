@@ -251,7 +251,7 @@ func (w *World) Close() error {
 
 // replayAll replays every journal.
 func (w *World) replayAll(ctx context.Context) (errs []error) {
-	all, err := w.store.List(ctx, backend.Filter{Limit: 1 << 20})
+	all, err := w.store.List(ctx, backend.Filter{})
 	if err != nil {
 		return []error{err}
 	}

@@ -86,6 +86,7 @@ type letterView struct {
 	Args      json.RawMessage `json:"args"`
 	Kwargs    json.RawMessage `json:"kwargs,omitempty"`
 	Pos       string          `json:"pos,omitempty"`
+	Damaged   string          `json:"damaged,omitempty"` // columns that cannot be read
 	History   []engine.Step   `json:"history,omitempty"` // the step with its attempts, while the journal has it
 	RunsAs    string          `json:"runs_as,omitempty"` // of one that was replayed: the id of the execution
 }
@@ -93,7 +94,7 @@ type letterView struct {
 func viewLetter(l engine.Letter) letterView {
 	return letterView{
 		ID: l.ID, Execution: l.Execution, Step: l.Step, Activity: l.Activity, Attempts: l.Attempts, At: l.At, Failure: l.Failure,
-		Args: l.Args, Kwargs: l.Kwargs, Pos: l.Pos,
+		Args: l.Args, Kwargs: l.Kwargs, Pos: l.Pos, Damaged: l.Damage,
 	}
 }
 
@@ -102,7 +103,7 @@ func (a *app) dlqList(ctx context.Context, execution string, limit int) error {
 		return usage("--limit: %d is not at least 1", limit)
 	}
 	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
-		found, err := eng.Letters(ctx, execution, limit)
+		found, err := eng.Letters(ctx, backend.LetterFilter{Execution: execution, Limit: limit})
 		if err != nil {
 			return err
 		}
@@ -119,7 +120,11 @@ func (a *app) dlqList(ctx context.Context, execution string, limit int) error {
 		}
 		t := table{head: []string{"ID", "ACTIVITY", "EXECUTION", "STEP", "ATTEMPTS", "WHEN", "ERROR"}, fixed: 1}
 		for _, l := range found {
-			t.row(strconv.FormatInt(l.ID, 10), l.Activity, l.Execution, l.Step, strconv.Itoa(l.Attempts), ago(l.At, time.Now()), oneLine(failureText(l.Failure), 60))
+			why := failureText(l.Failure)
+			if l.Damage != "" {
+				why = "damaged: " + l.Damage
+			}
+			t.row(strconv.FormatInt(l.ID, 10), l.Activity, l.Execution, l.Step, strconv.Itoa(l.Attempts), ago(l.At, time.Now()), oneLine(why, 60))
 		}
 		t.write(a.out, a.color())
 		return nil
@@ -132,16 +137,16 @@ func letter(ctx context.Context, eng *engine.Engine, word string) (engine.Letter
 	if err != nil {
 		return engine.Letter{}, usage("%q is not the id of a dead letter; 'senpuki dlq list' shows them", word)
 	}
-	found, err := eng.Letters(ctx, "", 1<<30)
-	if err != nil {
-		return engine.Letter{}, err
-	}
-	for _, l := range found {
-		if l.ID == id {
-			return l, nil
+	var found []engine.Letter
+	if id > 0 { // the filter's zero is all
+		if found, err = eng.Letters(ctx, backend.LetterFilter{ID: id}); err != nil {
+			return engine.Letter{}, err
 		}
 	}
-	return engine.Letter{}, fmt.Errorf("there is no dead letter %d; it may have been replayed or discarded", id)
+	if len(found) == 0 {
+		return engine.Letter{}, fmt.Errorf("there is no dead letter %d; it may have been replayed or discarded", id)
+	}
+	return found[0], nil
 }
 
 func (a *app) dlqShow(ctx context.Context, word string) error {
@@ -164,7 +169,7 @@ func (a *app) dlqShow(ctx context.Context, word string) error {
 		}
 		for _, line := range [][2]string{
 			{"id", word}, {"activity", l.Activity}, {"args", string(l.Args)}, {"kwargs", string(l.Kwargs)}, {"execution", l.Execution},
-			{"step", l.Step}, {"attempts", strconv.Itoa(l.Attempts)}, {"when", moment(l.At, time.Now())}, {"asked at", l.Pos},
+			{"step", l.Step}, {"attempts", strconv.Itoa(l.Attempts)}, {"when", moment(l.At, time.Now())}, {"asked at", l.Pos}, {"damaged", l.Damage},
 		} {
 			if line[1] != "" {
 				fmt.Fprintf(a.out, "%-10s %s\n", line[0], line[1])
@@ -188,7 +193,7 @@ func (a *app) letters(ctx context.Context, ids []string, all bool, do func(*engi
 		var list []engine.Letter
 		var err error
 		if all {
-			list, err = eng.Letters(ctx, "", 1<<30)
+			list, err = eng.Letters(ctx, backend.LetterFilter{})
 			slices.Reverse(list)
 		} else {
 			var one engine.Letter
@@ -205,7 +210,7 @@ func (a *app) letters(ctx context.Context, ids []string, all bool, do func(*engi
 			switch {
 			case all && errors.Is(failed, backend.ErrNotFound): // it went with the retry of one before
 				continue
-			case all && errors.Is(failed, engine.ErrRunAgain): // no reason to leave the others
+			case all && (errors.Is(failed, engine.ErrRunAgain) || l.Damage != "" && failed != nil): // no reason to leave the others
 				left = errors.Join(left, failed)
 				continue
 			}

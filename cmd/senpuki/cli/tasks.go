@@ -146,7 +146,10 @@ func (a *app) taskShow(ctx context.Context, word string) error {
 		return usage("%q is not the key of a task; 'senpuki tasks list' shows them", word)
 	}
 	return a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
-		tasks, err := store.Tasks(ctx, backend.TaskFilter{Limit: 1 << 30})
+		if key < 1 {
+			return fmt.Errorf("there is no task %d", key)
+		}
+		tasks, err := store.Tasks(ctx, backend.TaskFilter{Key: key})
 		if err != nil {
 			return err
 		}
@@ -154,14 +157,13 @@ func (a *app) taskShow(ctx context.Context, word string) error {
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(tasks, func(k backend.Task) bool { return k.Key == key })
-		if i < 0 {
+		if len(tasks) == 0 {
 			return fmt.Errorf("there is no task %d; it may have ended", key)
 		}
 		doc := struct {
 			taskView
 			Input json.RawMessage `json:"input"`
-		}{viewTask(&tasks[i], live), tasks[i].Input}
+		}{viewTask(&tasks[0], live), tasks[0].Input}
 		if a.json {
 			return a.printDocument(doc)
 		}
@@ -224,7 +226,7 @@ func (a *app) cacheList(ctx context.Context, activity string, limit int) error {
 		return usage("--limit: %d is not at least 1", limit)
 	}
 	return a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
-		found, err := store.Memos(ctx, activity, limit)
+		found, err := store.Memos(ctx, backend.MemoFilter{Activity: activity, Limit: limit})
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,75 @@
+// Inboxes: how messages get there.
+
+package postgres
+
+import (
+	"github.com/jackc/pgx/v5"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// send queues the batch's messages.
+func (c *committer) send() {
+	c.reply.Sent = make([]error, len(c.b.Send))
+	if len(c.b.Send) == 0 {
+		return
+	}
+	put(c.tx, c.b.Send, func(i int, found error) { c.reply.Sent[i] = found })
+}
+
+// put queues messages for any executions, which it locks, and wakes them. found
+// is told what each of them met, nil when it is in the inbox.
+func put(t *tx, messages []backend.Message, found func(i int, err error)) {
+	var ids, kinds, names, steps []string
+	var runs []int64
+	var attempts []int32
+	var payloads [][]byte
+	for i := range messages {
+		m := &messages[i]
+		ids, kinds, names = append(ids, clean(m.Execution)), append(kinds, string(m.Kind)), append(names, clean(m.Name))
+		runs, steps, attempts = append(runs, int64(m.Run)), append(steps, clean(m.Step)), append(attempts, small(m.Attempt))
+		payloads = append(payloads, m.Payload)
+	}
+	if len(messages) > 1 { // in key order
+		t.add("SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) ORDER BY key FOR NO KEY UPDATE) AS held", ids)
+	}
+	// What has come since is locked here. The rows are read as they are under the lock.
+	t.add(`WITH message AS MATERIALIZED (
+			SELECT m.*, x.key, x.state FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::int[], $7::bytea[])
+				WITH ORDINALITY AS m (id, kind, name, run, step, attempt, payload, n)
+			LEFT JOIN LATERAL (SELECT key, state FROM execution WHERE execution.key = (SELECT request.key FROM request WHERE request.id = m.id) FOR NO KEY UPDATE) AS x ON true),
+		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+			SELECT key, kind, name, run, step, attempt, now(), payload FROM message WHERE state IN ('pending', 'running') ORDER BY n)
+		SELECT n, coalesce(state, '') FROM message`,
+		ids, kinds, names, runs, steps, attempts, payloads).row = func(r pgx.Rows) error {
+		var n int
+		var state backend.State
+		if err := r.Scan(&n, (*string)(&state)); err != nil {
+			return err
+		}
+		switch {
+		case state == "":
+			found(n-1, backend.ErrNotFound)
+		case state.Terminal():
+			found(n-1, backend.ErrClosed)
+		default:
+			found(n-1, nil)
+		}
+		return nil
+	}
+	t.add(`UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND owner = 0 AND state IN ('pending', 'running') AND (due IS NULL OR due > now())`, ids)
+}
+
+// post queues a message for one execution, which is locked and has not ended. It does not wake it.
+func (t *tx) post(key int64, m *backend.Message) {
+	t.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+		VALUES ($1::bigint, $2::text, $3::text, $4::bigint, $5::text, $6::int, now(), $7::bytea)`,
+		key, string(m.Kind), clean(m.Name), int64(m.Run), clean(m.Step), small(m.Attempt), m.Payload)
+}
+
+// outcomes is how tasks that are gone become messages and wake their executions.
+const outcomes = `stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+			SELECT gone.execution, 'outcome', gone.name, gone.run, gone.step, gone.attempt, now(), gone.payload FROM gone
+			CROSS JOIN LATERAL (SELECT state FROM execution WHERE execution.key = gone.execution OFFSET 0) AS x
+			WHERE x.state IN ('pending', 'running') ORDER BY gone.n RETURNING execution),
+		woken AS (UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now()))`

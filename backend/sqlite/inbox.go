@@ -1,0 +1,71 @@
+// Inboxes: how messages get there.
+
+package sqlite
+
+import (
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// addressee is an execution that a message is for, as it stands.
+type addressee struct {
+	key, owner, run int64
+	due             time.Time
+}
+
+// look returns the execution that a condition names; refused says why it takes no message.
+func look(c *conn, where string, arg any) (to addressee, refused, err error) {
+	v, err := c.first(nonstop, "SELECT key, state, owner, due, run FROM execution WHERE "+where, arg)
+	switch {
+	case err != nil:
+		return to, nil, err
+	case v == nil:
+		return to, backend.ErrNotFound, nil
+	case backend.State(word(v[1])).Terminal():
+		return to, backend.ErrClosed, nil
+	}
+	return addressee{key: number(v[0]), owner: number(v[2]), due: instant(v[3]), run: number(v[4])}, nil, nil
+}
+
+// put puts a message into an inbox. An execution without an owner is to be made due as well; see post.
+func put(c *conn, key int64, m *backend.Message, at time.Time) error {
+	_, err := c.exec("INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		key, m.Kind, m.Name, m.Run, m.Step, m.Attempt, at, m.Payload)
+	return err
+}
+
+// post puts a message into an inbox, and makes an execution without an owner due.
+func post(c *conn, to addressee, m *backend.Message, at time.Time) error {
+	if err := put(c, to.key, m, at); err != nil {
+		return err
+	}
+	if to.owner != 0 || !to.due.IsZero() && !to.due.After(at) {
+		return nil
+	}
+	_, err := c.exec("UPDATE execution SET due = ? WHERE key = ?", at, to.key)
+	return err
+}
+
+// send sends a message to the execution that it names. refused says why it could not.
+func send(c *conn, m *backend.Message, at time.Time) (refused, err error) {
+	to, refused, err := look(c, "id = ?", m.Execution)
+	if refused != nil || err != nil {
+		return refused, err
+	}
+	return nil, post(c, to, m, at)
+}
+
+// tell sends a message to an execution, unless that has ended.
+func tell(c *conn, key int64, m *backend.Message, at time.Time) error {
+	to, refused, err := look(c, "key = ?", key)
+	if refused != nil || err != nil {
+		return err
+	}
+	return post(c, to, m, at)
+}
+
+// notice tells the execution whose turn lands of a finding; it is owned.
+func notice(c *conn, key int64, run backend.RunKey, step, name string, at time.Time) error {
+	return put(c, key, &backend.Message{Kind: backend.Notice, Name: name, Run: run, Step: step}, at)
+}
