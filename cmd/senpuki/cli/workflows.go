@@ -115,6 +115,13 @@ type deployment struct {
 	At       time.Time `json:"at"`
 }
 
+// shownDeployment is what workflows show --json prints.
+type shownDeployment struct {
+	deployment
+	Entry string          `json:"entry"`
+	Files []starlark.File `json:"files"`
+}
+
 func (a *app) workflowList(ctx context.Context, workflow string) error {
 	return a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
 		found, err := store.Deployments(ctx, workflow)
@@ -181,12 +188,7 @@ func (a *app) workflowShow(ctx context.Context, workflow string, source bool) er
 			return err
 		}
 		if a.json {
-			doc := struct {
-				deployment
-				Entry string          `json:"entry"`
-				Files []starlark.File `json:"files"`
-			}{deployment(d), src.Entry, src.Files}
-			return a.printDocument(doc)
+			return a.printDocument(shownDeployment{deployment(d), src.Entry, src.Files})
 		}
 		if source {
 			for _, f := range src.Files {
