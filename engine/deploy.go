@@ -134,7 +134,7 @@ func checkCalls(calls []starlark.Call, all known) starlark.Problems {
 			if served {
 				continue
 			}
-			p.Message = all.unknown(c.Activity)
+			p.Activity, p.Message = c.Activity, all.unknown(c.Activity)
 			if len(queues) > 0 {
 				p.Message = fmt.Sprintf("no live worker offers %q on queue %s, where the call goes; it is offered on %s",
 					c.Activity, cmp.Or(c.Queue, all.queue), strings.Join(queues, ", "))
@@ -185,26 +185,22 @@ func (o *known) served(c *starlark.Call) (queues []string, served bool) {
 }
 
 func (o *known) unknown(name string) string {
-	if !o.named {
-		return unknownActivity(o.registry, name)
-	}
-	text := fmt.Sprintf("unknown activity %q", name)
-	switch near := activities.Nearest(name, o.names); {
-	case len(near) > 0:
-		return text + "; did you mean " + strings.Join(near, ", ") + "?"
+	switch {
+	case !o.named:
+		return unknownActivity(name, o.registry.Names(), "this program registers ")
 	case len(o.names) == 0:
-		return text + "; no live worker offers any"
+		return unknownActivity(name, nil, "no live worker offers any")
 	}
-	return text + "; there are " + strings.Join(o.names, ", ")
+	return unknownActivity(name, o.names, "there are ")
 }
 
-// unknownActivity is the message for a name that nobody registered.
-func unknownActivity(registry *activities.Registry, name string) string {
-	text := fmt.Sprintf("unknown activity %q", name)
-	if near := registry.Nearest(name); len(near) > 0 {
-		return text + "; did you mean " + strings.Join(near, ", ") + "?"
+// unknownActivity is the message for a name that is not among those that there are.
+func unknownActivity(name string, there []string, all string) string {
+	text := fmt.Sprintf("unknown activity %q; ", name)
+	if near := activities.Nearest(name, there); len(near) > 0 {
+		return text + "did you mean " + strings.Join(near, ", ") + "?"
 	}
-	return text + "; this program registers " + strings.Join(registry.Names(), ", ")
+	return text + all + strings.Join(there, ", ")
 }
 
 // record is the program as it is stored.

@@ -131,7 +131,7 @@ func printProblems(w io.Writer, problems starlark.Problems) {
 // lacks reports whether a script is refused for activities that live workers may offer.
 func lacks(err error) bool {
 	var found starlark.Problems
-	return errors.As(err, &found) && slices.ContainsFunc(found, func(p starlark.Problem) bool { return strings.HasPrefix(p.Message, "unknown activity ") })
+	return errors.As(err, &found) && slices.ContainsFunc(found, func(p starlark.Problem) bool { return p.Activity != "" })
 }
 
 // mustLoadServed loads a script for running it on a queue: a refusal has been printed and carries its exit status;
