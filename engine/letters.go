@@ -162,7 +162,7 @@ func (e *Engine) waitsFor(ctx context.Context, x *backend.Execution, l *Letter) 
 // callAgain runs a dead letter as an execution of its own, in the queue of the one that it comes from, as a child of
 // that would run.
 func (e *Engine) callAgain(ctx context.Context, x *backend.Execution, l Letter, o ReplayOptions) (string, error) {
-	prog, err := e.load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", known{})
+	prog, err := load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", e.cache.Compile)
 	if err != nil {
 		return "", err
 	}
