@@ -102,14 +102,14 @@ func (w *worker) invoke(ctx context.Context, act *activities.Activity, call *act
 	w.engine.weigh("the result of", act.Name(), len(result))
 	if len(result) > limit {
 		return nil, &activities.Failure{
-			Kind:    "PayloadError",
+			Kind:    activities.KindPayloadError,
 			Message: fmt.Sprintf("%s returned %d bytes, the limit for one value is %d", act.Name(), len(result), limit),
 			NoRetry: true,
 		}
 	}
 	value, err := starlark.FromPlain(result)
 	if err != nil {
-		return nil, &activities.Failure{Kind: "PayloadError", Message: fmt.Sprintf("%s returned what cannot be stored: %v", act.Name(), err), NoRetry: true}
+		return nil, &activities.Failure{Kind: activities.KindPayloadError, Message: fmt.Sprintf("%s returned what cannot be stored: %v", act.Name(), err), NoRetry: true}
 	}
 	return value, nil
 }
@@ -165,7 +165,7 @@ func (x *execution) stepDone(st *step, value []byte) starlark.Delivery {
 }
 
 func (x *execution) expiredFailure() *activities.Failure {
-	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("the execution expired at %s", x.rec.Expires.Format(time.RFC3339))}
+	return &activities.Failure{Kind: activities.KindTimeout, Message: fmt.Sprintf("the execution expired at %s", x.rec.Expires.Format(time.RFC3339))}
 }
 
 // over ends the newest attempt of a step; its slot is in hand now.
@@ -261,11 +261,11 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 		kind = StepCancelled
 	}
 	x.observe(Event{Kind: kind, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd), Failure: &c})
-	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: scriptFailure(&c)}
+	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: ScriptFailure(&c)}
 }
 
 func cancelledFailure() *activities.Failure {
-	return &activities.Failure{Kind: "Cancelled", Message: "cancelled", NoRetry: true}
+	return &activities.Failure{Kind: activities.KindCancelled, Message: "cancelled", NoRetry: true}
 }
 
 // absorbMessage takes an inbox message.
@@ -291,7 +291,7 @@ func (x *execution) absorbMessage(ev *event) (d starlark.Delivery, ok bool) {
 		if reason == "" {
 			reason = "cancelled"
 		}
-		return x.cancel("", &activities.Failure{Kind: "Cancelled", Message: reason, NoRetry: true}), true
+		return x.cancel("", &activities.Failure{Kind: activities.KindCancelled, Message: reason, NoRetry: true}), true
 	}
 	x.w.log.Warn("message of an unknown kind dropped", "execution", x.rec.ID, "kind", m.Kind)
 	return d, false
@@ -311,7 +311,7 @@ func (x *execution) cancel(name string, f *activities.Failure) starlark.Delivery
 
 // cancelDelivery tells the script; an expiry is a cancellation there, too.
 func cancelDelivery(f *activities.Failure) starlark.Delivery {
-	d := scriptFailure(f)
-	d.Kind = "Cancelled"
+	d := ScriptFailure(f)
+	d.Kind = activities.KindCancelled
 	return starlark.Delivery{Kind: starlark.CancelExecution, Failure: d}
 }

@@ -44,7 +44,7 @@ func (x *execution) cutFor(m *backend.Message) {
 	if reason == "" {
 		reason = "cancelled"
 	}
-	x.cancelled = &activities.Failure{Kind: "Cancelled", Message: reason, NoRetry: true}
+	x.cancelled = &activities.Failure{Kind: activities.KindCancelled, Message: reason, NoRetry: true}
 }
 
 // cutFirst looks, before the script is replayed, for a message that ends the

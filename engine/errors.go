@@ -61,14 +61,25 @@ func (e *NondeterminismError) Error() string {
 	return fmt.Sprintf("nondeterminism: %s %s, the journal has %s", where, e.Want, e.Have)
 }
 
-// scriptFailure turns an activity's failure into the script's form.
-func scriptFailure(f *activities.Failure) *starlark.Failure {
+// ScriptFailure is a failure in the form that scripts see.
+func ScriptFailure(f *activities.Failure) *starlark.Failure {
 	if f == nil {
 		return nil
 	}
 	return &starlark.Failure{
 		Kind: f.Kind, Message: f.Message, Data: f.Data, Attempts: f.Attempts,
-		Activity: f.Activity, Cause: scriptFailure(f.Cause), Traceback: f.Traceback, NoRetry: f.NoRetry,
+		Activity: f.Activity, Cause: ScriptFailure(f.Cause), Traceback: f.Traceback, NoRetry: f.NoRetry,
+	}
+}
+
+// ActivityFailure is a script's failure in the form that activities and records have.
+func ActivityFailure(f *starlark.Failure) *activities.Failure {
+	if f == nil {
+		return nil
+	}
+	return &activities.Failure{
+		Kind: f.Kind, Message: f.Message, Data: f.Data, Attempts: f.Attempts,
+		Activity: f.Activity, Cause: ActivityFailure(f.Cause), Traceback: f.Traceback, NoRetry: f.NoRetry,
 	}
 }
 
@@ -79,7 +90,7 @@ func decodeFailure(b []byte) *activities.Failure {
 	}
 	f := new(activities.Failure)
 	if err := json.Unmarshal(b, f); err != nil {
-		return &activities.Failure{Kind: "EvalError", Message: string(b)}
+		return &activities.Failure{Kind: activities.KindEvalError, Message: string(b)}
 	}
 	return f
 }
@@ -95,21 +106,11 @@ func encodeFailure(f *activities.Failure) []byte {
 	return b
 }
 
-func encodeScriptFailure(f *starlark.Failure) []byte {
-	b, err := json.Marshal(f)
-	if err != nil {
-		c := *f
-		c.Data = nil
-		b, _ = json.Marshal(&c)
-	}
-	return b
-}
-
 // failureOf is the failure in an error of the leaves.
 func failureOf(err error) *activities.Failure {
 	var f *activities.Failure
 	if errors.As(err, &f) {
 		return f
 	}
-	return &activities.Failure{Kind: "BadArguments", Message: err.Error()}
+	return &activities.Failure{Kind: activities.KindBadArguments, Message: err.Error()}
 }

@@ -74,7 +74,7 @@ func (x *execution) Issue(c starlark.Command) error {
 		if failure := x.refuse(st); failure != nil {
 			e.kind, e.failure = []byte(entryRefused), encodeFailure(failure)
 			x.put(&e)
-			return scriptFailure(failure)
+			return ScriptFailure(failure)
 		}
 		x.asks(st)
 		switch {
@@ -99,7 +99,7 @@ func (x *execution) Issue(c starlark.Command) error {
 		if failure := x.refuseChild(st); failure != nil {
 			e.kind, e.failure = []byte(entryRefused), encodeFailure(failure)
 			x.put(&e)
-			return scriptFailure(failure)
+			return ScriptFailure(failure)
 		}
 		x.asks(st)
 		st.asked = x.now

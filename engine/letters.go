@@ -28,7 +28,7 @@ type letterInput struct {
 
 // bury keeps a step that has failed for good, after an attempt of it, as a dead letter.
 func (x *execution) bury(st *step, f *activities.Failure) {
-	if st.cmd.Kind != starlark.CallActivity || st.begun == 0 || f.Kind == "Cancelled" {
+	if st.cmd.Kind != starlark.CallActivity || st.begun == 0 || f.Kind == activities.KindCancelled {
 		return
 	}
 	input, _ := json.Marshal(letterInput{ // JSON and plain fields: never fails

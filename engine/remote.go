@@ -98,7 +98,7 @@ func (x *execution) startBy(st *step) int64 {
 
 // notStarted is the failure of a step of which no attempt began in time.
 func notStarted(st *step) *activities.Failure {
-	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("no attempt of %s began within %v", st.cmd.Name, st.startTimeout), NoRetry: true}
+	return &activities.Failure{Kind: activities.KindTimeout, Message: fmt.Sprintf("no attempt of %s began within %v", st.cmd.Name, st.startTimeout), NoRetry: true}
 }
 
 // absorbTask takes the outcome of a task.
@@ -333,9 +333,9 @@ func (w *worker) watchTasks() {
 }
 
 func timedOut(activity string, d time.Duration) *activities.Failure {
-	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("%s did not end within %v", activity, d)}
+	return &activities.Failure{Kind: activities.KindTimeout, Message: fmt.Sprintf("%s did not end within %v", activity, d)}
 }
 
 func silent(activity string, d time.Duration) *activities.Failure {
-	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("%s gave no heartbeat within %v", activity, d)}
+	return &activities.Failure{Kind: activities.KindTimeout, Message: fmt.Sprintf("%s gave no heartbeat within %v", activity, d)}
 }
