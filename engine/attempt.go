@@ -54,7 +54,7 @@ func (x *execution) start(st *step) {
 	if every := st.heartbeat; every > 0 {
 		failure := silent(st.cmd.Name, every)
 		a.pulse = time.AfterFunc(every, func() { a.late(failure) })
-		a.ctx = activities.WithHeartbeat(a.ctx, func([]byte) { a.pulse.Reset(every) })
+		a.Beat = func() { a.pulse.Reset(every) }
 	}
 	if x.w.options.Observer != nil {
 		x.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: a.number})

@@ -265,6 +265,7 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	body := &body{}
 	late := make(chan *activities.Failure, 2)
 	if in.Timeout > 0 {
 		info.Deadline = time.Now().Add(in.Timeout)
@@ -274,18 +275,18 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	if in.Heartbeat > 0 {
 		timer := time.AfterFunc(in.Heartbeat, func() { late <- silent(k.Activity, in.Heartbeat) })
 		defer timer.Stop()
-		ctx = activities.WithHeartbeat(ctx, func([]byte) { timer.Reset(in.Heartbeat) })
+		body.Beat = func() { timer.Reset(in.Heartbeat) }
 	}
 	type result struct {
 		value   []byte
 		failure *activities.Failure
 	}
 	done := make(chan result, 1)
-	body := &body{Context: activities.Context{Identity: info}}
+	body.Identity = info
 	w.bodies.begin(body)
 	go func() {
 		defer body.end()
-		ctx, traced := w.traceAttempt(activities.WithInfo(ctx, info), in.Trace, &info)
+		ctx, traced := w.traceAttempt(activities.WithHeartbeat(activities.WithInfo(ctx, info), body.Heard), in.Trace, &info)
 		value, failure := w.invoke(ctx, act, nil, in.Args, in.Kwargs)
 		traced(failure)
 		done <- result{value, failure}
