@@ -53,8 +53,8 @@ func WithHeartbeat(ctx context.Context, record func(progress []byte)) context.Co
 	return context.WithValue(ctx, heartbeatKey{}, record)
 }
 
-// Heartbeat says that the attempt is alive and how far it is. Progress that
-// JSON cannot say is reported as null. Outside of an attempt it does nothing.
+// Heartbeat says that the attempt is alive and how far it is, which those who look at the worker see until the attempt
+// ends: it is not stored. Progress that JSON cannot say is reported as null. Outside of an attempt it does nothing.
 func Heartbeat(ctx context.Context, progress any) {
 	record, ok := ctx.Value(heartbeatKey{}).(func([]byte))
 	if !ok {
@@ -76,13 +76,15 @@ type Context struct {
 	// IdempotencyKey may be left out: it is made when somebody asks.
 	Identity AttemptInfo
 	Origin   string
-	First    int // number of the run
+	First    int    // number of the run
+	Beat     func() // called at every heartbeat, unless it is nil
 
 	mu    sync.Mutex // guards all below
 	ended bool
 	done  chan struct{}  // made when first asked for
 	after map[int]func() // to be called when it ends
 	asked int            // how often AfterFunc was called
+	heard []byte         // the progress of the newest heartbeat
 }
 
 // over is the channel of every context that had ended when it was asked for one.
@@ -119,9 +121,30 @@ func (c *Context) Err() error {
 	return nil
 }
 
-// Value has the identity only.
+// Heard is called with the progress of a heartbeat, as JSON.
+func (c *Context) Heard(progress []byte) {
+	c.mu.Lock()
+	c.heard = progress
+	c.mu.Unlock()
+	if c.Beat != nil {
+		c.Beat()
+	}
+}
+
+// Progress is what the newest heartbeat has told, nil when there was none.
+func (c *Context) Progress() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.heard
+}
+
+// Value has the identity, and who is told of heartbeats.
 func (c *Context) Value(key any) any {
-	if _, ok := key.(infoKey); !ok {
+	switch key.(type) {
+	case infoKey:
+	case heartbeatKey:
+		return c.Heard
+	default:
 		return nil
 	}
 	info := c.Identity

@@ -9,12 +9,22 @@ import (
 	"strings"
 )
 
-// The kinds of failure that this package makes itself.
+// The kinds of failure that are made by this package, by engines and by scripts themselves. Activities and scripts name
+// kinds of their own.
 const (
-	KindActivityError = "ActivityError" // an error that declares no kind
-	KindBadArguments  = "BadArguments"  // count, names or types of a call's arguments
-	KindPanic         = "Panic"         // the activity panicked
-	KindPayloadError  = "PayloadError"  // a result that JSON cannot say
+	KindActivityError   = "ActivityError"   // an error that declares no kind
+	KindBadArguments    = "BadArguments"    // count, names or types of a call's arguments
+	KindCancelled       = "Cancelled"       // somebody did not want it any more
+	KindChildFailed     = "ChildFailed"     // a child has failed; its failure is the cause
+	KindClosed          = "Closed"          // the execution that a message is for has ended
+	KindCrashLoop       = "CrashLoop"       // the process died under a step too often
+	KindEvalError       = "EvalError"       // the script itself
+	KindNotFound        = "NotFound"        // no such execution, file or program
+	KindPanic           = "Panic"           // the activity panicked
+	KindPayloadError    = "PayloadError"    // a value that JSON cannot say, or that is too large
+	KindSignalTimeout   = "SignalTimeout"   // no signal came in time
+	KindTimeout         = "Timeout"         // an attempt, a wait or an execution took too long
+	KindUnknownActivity = "UnknownActivity" // nobody has it
 )
 
 // Failure is an error as data: what journals store and scripts see. Its JSON form

@@ -108,7 +108,7 @@ func fileError(err error) error {
 	case errors.As(err, &failure):
 		return failure
 	case errors.Is(err, fs.ErrNotExist):
-		return Fail("NotFound", err.Error(), NotRetryable())
+		return Fail(KindNotFound, err.Error(), NotRetryable())
 	case errors.Is(err, fs.ErrPermission):
 		return Fail("PermissionDenied", err.Error(), NotRetryable())
 	}

@@ -33,7 +33,7 @@ type Options struct {
 	Version       string
 	MaxConcurrent int
 	Rate          string // "100/1m"
-	MaxCrashes    *int   // nil: 10
+	MaxCrashes    *int   // how often the process may die under a step; nil: 10
 	Pure          bool
 	Doc           string
 }

@@ -135,7 +135,7 @@ func runCommand(ctx context.Context, cmd *exec.Cmd) (ShellResult, *exec.ExitErro
 		// A background process that keeps the pipes open is not waited for.
 	case errors.As(err, &exit):
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return ShellResult{}, nil, Fail("NotFound", err.Error(), NotRetryable())
+		return ShellResult{}, nil, Fail(KindNotFound, err.Error(), NotRetryable())
 	default:
 		return ShellResult{}, nil, err
 	}

@@ -28,6 +28,19 @@ var (
 	ErrTransient = errors.New("database unavailable")
 )
 
+// Explain makes an error that is sentinel to programs and reads as the words alone, which say it to people.
+func Explain(sentinel error, format string, args ...any) error {
+	return &explained{sentinel, fmt.Sprintf(format, args...)}
+}
+
+type explained struct {
+	sentinel error
+	words    string
+}
+
+func (e *explained) Error() string { return e.words }
+func (e *explained) Unwrap() error { return e.sentinel }
+
 // TurnError says which turn of a batch kept it from landing.
 type TurnError struct {
 	Index int

@@ -59,7 +59,7 @@ func (x *execution) tryAgain(f *starlark.Failure) (again bool, err error) {
 		return false, nil
 	}
 	policy := x.extra.Retry
-	failure := encodeScriptFailure(f)
+	failure := encodeFailure(ActivityFailure(f))
 	attempt := 1
 	if x.carried.Tried != nil {
 		attempt = x.carried.Tried.Attempt

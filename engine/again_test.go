@@ -207,7 +207,7 @@ def main(works):
     return info.run
 `)
 		letters := func(id string) (kinds []string) {
-			found, err := e.Letters(t.Context(), id, 10)
+			found, err := e.Letters(t.Context(), backend.LetterFilter{Execution: id})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -57,7 +57,7 @@ func (x *execution) start(st *step) {
 	if every := st.heartbeat; every > 0 {
 		failure := silent(st.cmd.Name, every)
 		a.pulse = time.AfterFunc(every, func() { a.late(failure) })
-		a.ctx = activities.WithHeartbeat(a.ctx, func([]byte) { a.pulse.Reset(every) })
+		a.Beat = func() { a.pulse.Reset(every) }
 	}
 	if x.w.options.Observer != nil {
 		x.observe(Event{Kind: AttemptStarted, Execution: x.rec.ID, Step: id, Name: st.cmd.Name, Attempt: a.number})
@@ -105,14 +105,14 @@ func (w *worker) invoke(ctx context.Context, act *activities.Activity, call *act
 	w.engine.weigh("the result of", act.Name(), len(result))
 	if len(result) > limit {
 		return nil, &activities.Failure{
-			Kind:    "PayloadError",
+			Kind:    activities.KindPayloadError,
 			Message: fmt.Sprintf("%s returned %d bytes, the limit for one value is %d", act.Name(), len(result), limit),
 			NoRetry: true,
 		}
 	}
 	value, err := starlark.FromPlain(result)
 	if err != nil {
-		return nil, &activities.Failure{Kind: "PayloadError", Message: fmt.Sprintf("%s returned what cannot be stored: %v", act.Name(), err), NoRetry: true}
+		return nil, &activities.Failure{Kind: activities.KindPayloadError, Message: fmt.Sprintf("%s returned what cannot be stored: %v", act.Name(), err), NoRetry: true}
 	}
 	return value, nil
 }
@@ -167,7 +167,7 @@ func (x *execution) stepDone(st *step, value []byte) starlark.Delivery {
 }
 
 func (x *execution) expiredFailure() *activities.Failure {
-	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("the execution expired at %s", x.rec.Expires.Format(time.RFC3339))}
+	return &activities.Failure{Kind: activities.KindTimeout, Message: fmt.Sprintf("the execution expired at %s", x.rec.Expires.Format(time.RFC3339))}
 }
 
 // over ends the newest attempt of a step; its slot is in hand now.
@@ -270,7 +270,7 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 		kind = StepCancelled
 	}
 	x.observe(Event{Kind: kind, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd), Failure: f})
-	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: scriptFailure(f)}
+	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: ScriptFailure(f)}
 }
 
 func cancelledFailure() *activities.Failure { return cancelledFor(nil) }
@@ -278,9 +278,9 @@ func cancelledFailure() *activities.Failure { return cancelledFor(nil) }
 // cancelledFor is the failure of what was cancelled, with the reason that was given, if any.
 func cancelledFor(reason []byte) *activities.Failure {
 	if len(reason) == 0 {
-		return &activities.Failure{Kind: "Cancelled", Message: "cancelled", NoRetry: true}
+		return &activities.Failure{Kind: activities.KindCancelled, Message: "cancelled", NoRetry: true}
 	}
-	return &activities.Failure{Kind: "Cancelled", Message: string(reason), NoRetry: true}
+	return &activities.Failure{Kind: activities.KindCancelled, Message: string(reason), NoRetry: true}
 }
 
 // absorbMessage takes an inbox message.
@@ -323,7 +323,7 @@ func (x *execution) cancel(name string, f *activities.Failure) starlark.Delivery
 
 // cancelDelivery tells the script; an expiry is a cancellation there, too.
 func cancelDelivery(f *activities.Failure) starlark.Delivery {
-	d := scriptFailure(f)
-	d.Kind = "Cancelled"
+	d := ScriptFailure(f)
+	d.Kind = activities.KindCancelled
 	return starlark.Delivery{Kind: starlark.CancelExecution, Failure: d}
 }

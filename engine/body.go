@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -90,6 +91,9 @@ func (b *body) end() {
 	}
 }
 
+// maxProgress is how long a progress may be that a session tells, in bytes.
+const maxProgress = 200
+
 // RunningBody is an activity's code that runs in a worker.
 type RunningBody struct {
 	Activity  string  `json:"activity"`
@@ -97,6 +101,8 @@ type RunningBody struct {
 	Step      string  `json:"step"`
 	Seconds   float64 `json:"seconds"` // for how long, when the session last told
 	Stuck     bool    `json:"stuck,omitempty"`
+	// Progress is what its newest heartbeat has told; left out when it is long.
+	Progress json.RawMessage `json:"progress,omitempty"`
 }
 
 // look says how many bodies run, how many of them are stray, and which are the oldest.
@@ -104,7 +110,14 @@ func (l *bodies) look(most int) (count, strays int64, oldest []RunningBody) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for b := l.first; b != nil && len(oldest) < most; b = b.next {
-		oldest = append(oldest, RunningBody{b.Identity.Activity, b.Identity.Execution, b.Identity.Step, time.Since(b.began).Seconds(), b.givenUp})
+		now := RunningBody{
+			Activity: b.Identity.Activity, Execution: b.Identity.Execution, Step: b.Identity.Step,
+			Seconds: time.Since(b.began).Seconds(), Stuck: b.givenUp, Progress: b.Progress(),
+		}
+		if len(now.Progress) > maxProgress {
+			now.Progress = nil
+		}
+		oldest = append(oldest, now)
 	}
 	return l.count, l.strays, oldest
 }

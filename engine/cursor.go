@@ -145,7 +145,7 @@ func (x *execution) replayIssue(c starlark.Command) error {
 	}
 	x.journal.advance()
 	if e.is(entryRefused) {
-		return scriptFailure(decodeFailure(e.failure))
+		return ScriptFailure(decodeFailure(e.failure))
 	}
 	if c.Kind == starlark.AwaitSignal {
 		x.listens(&c)
@@ -320,7 +320,7 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 	x.steps.Delete(id)
 	d := starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: e.value}
 	if e.failure != nil {
-		d.Failure = scriptFailure(decodeFailure(e.failure))
+		d.Failure = ScriptFailure(decodeFailure(e.failure))
 	}
 	return d
 }
@@ -463,7 +463,7 @@ func (x *execution) crashed(st *step) {
 	var failure *activities.Failure
 	if st.crashes > st.maxCrashes {
 		failure = &activities.Failure{
-			Kind:    "CrashLoop",
+			Kind:    activities.KindCrashLoop,
 			Message: fmt.Sprintf("the process died under %d attempts of %s", st.crashes, st.cmd.Name),
 			NoRetry: true,
 		}

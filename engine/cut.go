@@ -101,7 +101,7 @@ func (x *execution) overtaken() (bool, error) {
 	waited := x.nextRow > 1
 	if m := x.inMail(cancels); m != nil && !waited {
 		x.cutFor(m)
-		return true, x.end(nil, scriptFailure(x.cancelled))
+		return true, x.end(nil, ScriptFailure(x.cancelled))
 	}
 	if !waited && x.outOfTime() {
 		x.cancelled, x.expired = x.expiredFailure(), true

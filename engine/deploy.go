@@ -28,35 +28,25 @@ type Program struct {
 	sources *starlark.Sources
 }
 
-// Load reads a script and what it loads, compiles it and checks it against the
-// registry. It stores nothing. What is wrong with the script comes back as starlark.Problems.
+// Load reads a script and what it loads, and compiles it; top-level prints are shown now, and once. It needs no store. What is
+// wrong with the text comes back as starlark.Problems; Check finds the rest.
+func Load(ctx context.Context, fsys fs.FS, entry string) (Program, error) {
+	return load(ctx, fsys, entry, starlark.Compile)
+}
+
+// Load is the function Load, and Check against the activities of the registry.
 func (e *Engine) Load(ctx context.Context, fsys fs.FS, entry string) (Program, error) {
-	return e.load(ctx, fsys, entry, known{registry: e.registry})
+	p, err := load(ctx, fsys, entry, e.cache.Compile)
+	if err == nil {
+		err = p.Check(Activities{Registry: e.registry})
+	}
+	if err != nil {
+		return Program{}, err
+	}
+	return p, nil
 }
 
-// LoadFor is Load for those who run it with other activities than this
-// process's: names are all that there are. The registry still tells the
-// parameters of those that it has.
-func (e *Engine) LoadFor(ctx context.Context, fsys fs.FS, entry string, names []string) (Program, error) {
-	return e.load(ctx, fsys, entry, known{registry: e.registry, names: slices.Compact(slices.Sorted(slices.Values(names))), named: true})
-}
-
-// LoadServed is Load where live workers offer what this process may lack. A call is refused unless it can run here or one
-// of them serves its queue: the script's, or else the execution's; "": any.
-func (e *Engine) LoadServed(ctx context.Context, fsys fs.FS, entry, queue string, offers []SessionInfo) (Program, error) {
-	return e.load(ctx, fsys, entry, known{registry: e.registry, offers: offers, queue: queue})
-}
-
-// known is the activities that a script may call.
-type known struct {
-	registry *activities.Registry // nil: nothing is known
-	names    []string             // when named: all that there are
-	named    bool
-	offers   []SessionInfo // of live workers, beside the registry
-	queue    string        // of the execution, "" when it is not known
-}
-
-func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, there known) (Program, error) {
+func load(ctx context.Context, fsys fs.FS, entry string, compile func(*starlark.Sources) (*starlark.Program, error)) (Program, error) {
 	entry = path.Clean(entry)
 	src, err := starlark.Gather(entry, func(name string) (string, error) {
 		if err := ctx.Err(); err != nil {
@@ -67,20 +57,34 @@ func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, there known
 	if err != nil {
 		return Program{}, err
 	}
-	compiled, err := e.cache.Compile(src)
+	compiled, err := compile(src)
 	if err != nil {
 		return Program{}, err
-	}
-	if problems := slices.Concat(compiled.Mistakes(), checkCalls(compiled.Calls(), there)); len(problems) > 0 {
-		slices.SortStableFunc(problems, func(a, b starlark.Problem) int {
-			return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Col-b.Col)
-		})
-		return Program{}, problems
 	}
 	return Program{
 		Workflow: strings.TrimSuffix(path.Base(entry), ".star"), Digest: compiled.Digest(),
 		Warnings: compiled.Warnings(), Compiled: compiled, sources: src,
 	}, nil
+}
+
+// Activities are those that a script may call. Of the zero value nothing is known, and no call is refused.
+type Activities struct {
+	Registry *activities.Registry // of this process; it tells the parameters of those that it has
+	Names    []string             // all that there are, unless nil: the registry's
+	Offers   []SessionInfo        // of live workers, beside the registry. A call is refused unless it can run here or one of them serves its queue:
+	Queue    string               // the script's, or else this one, the execution's; "": any
+}
+
+// Check looks for calls that will fail: of built-ins and the script's functions, and of activities. The error is starlark.Problems.
+func (p Program) Check(all Activities) error {
+	problems := slices.Concat(p.Compiled.Mistakes(), checkCalls(p.Compiled.Calls(), &all))
+	if len(problems) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(problems, func(a, b starlark.Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Col-b.Col)
+	})
+	return problems
 }
 
 // readSource reads a file of the workspace or of the standard library.
@@ -120,8 +124,8 @@ func loadable(fsys fs.FS) (names []string) {
 }
 
 // checkCalls compares a script's calls with the activities that there are.
-func checkCalls(calls []starlark.Call, all known) starlark.Problems {
-	if all.registry == nil && !all.named {
+func checkCalls(calls []starlark.Call, all *Activities) starlark.Problems {
+	if all.Registry == nil && all.Names == nil {
 		return nil
 	}
 	var problems starlark.Problems
@@ -134,10 +138,10 @@ func checkCalls(calls []starlark.Call, all known) starlark.Problems {
 			if served {
 				continue
 			}
-			p.Message = all.unknown(c.Activity)
+			p.Activity, p.Message = c.Activity, all.unknown(c.Activity)
 			if len(queues) > 0 {
 				p.Message = fmt.Sprintf("no live worker offers %q on queue %s, where the call goes; it is offered on %s",
-					c.Activity, cmp.Or(c.Queue, all.queue), strings.Join(queues, ", "))
+					c.Activity, cmp.Or(c.Queue, all.Queue), strings.Join(queues, ", "))
 			}
 		case !there || c.Declaration:
 			continue
@@ -157,26 +161,26 @@ func checkCalls(calls []starlark.Call, all known) starlark.Problems {
 	return problems
 }
 
-func (o *known) lookup(name string) (*activities.Activity, bool) {
-	if o.registry == nil {
+func (o *Activities) lookup(name string) (*activities.Activity, bool) {
+	if o.Registry == nil {
 		return nil, false
 	}
-	return o.registry.Lookup(name)
+	return o.Registry.Lookup(name)
 }
 
-func (o *known) has(name string) bool {
-	if o.named {
-		return slices.Contains(o.names, name)
+func (o *Activities) has(name string) bool {
+	if o.Names != nil {
+		return slices.Contains(o.Names, name)
 	}
 	_, ok := o.lookup(name)
 	return ok
 }
 
 // served reports whether a live worker may run what a declaration declares, and on which queues there are any that offer it.
-func (o *known) served(c *starlark.Call) (queues []string, served bool) {
-	at := cmp.Or(c.Queue, o.queue)
-	for i := range o.offers {
-		if w := &o.offers[i]; !w.Hold && slices.Contains(w.Activities, c.Activity) {
+func (o *Activities) served(c *starlark.Call) (queues []string, served bool) {
+	at := cmp.Or(c.Queue, o.Queue)
+	for i := range o.Offers {
+		if w := &o.Offers[i]; !w.Hold && slices.Contains(w.Activities, c.Activity) {
 			served = served || at == "" || c.AnyQueue || slices.Contains(w.Queues, at)
 			queues = append(queues, w.Queues...)
 		}
@@ -184,27 +188,23 @@ func (o *known) served(c *starlark.Call) (queues []string, served bool) {
 	return slices.Compact(slices.Sorted(slices.Values(queues))), served
 }
 
-func (o *known) unknown(name string) string {
-	if !o.named {
-		return unknownActivity(o.registry, name)
+func (o *Activities) unknown(name string) string {
+	switch {
+	case o.Names == nil:
+		return unknownActivity(name, o.Registry.Names(), "this program registers ")
+	case len(o.Names) == 0:
+		return unknownActivity(name, nil, "no live worker offers any")
 	}
-	text := fmt.Sprintf("unknown activity %q", name)
-	switch near := activities.Nearest(name, o.names); {
-	case len(near) > 0:
-		return text + "; did you mean " + strings.Join(near, ", ") + "?"
-	case len(o.names) == 0:
-		return text + "; no live worker offers any"
-	}
-	return text + "; there are " + strings.Join(o.names, ", ")
+	return unknownActivity(name, slices.Compact(slices.Sorted(slices.Values(o.Names))), "there are ")
 }
 
-// unknownActivity is the message for a name that nobody registered.
-func unknownActivity(registry *activities.Registry, name string) string {
-	text := fmt.Sprintf("unknown activity %q", name)
-	if near := registry.Nearest(name); len(near) > 0 {
-		return text + "; did you mean " + strings.Join(near, ", ") + "?"
+// unknownActivity is the message for a name that is not among those that there are.
+func unknownActivity(name string, there []string, all string) string {
+	text := fmt.Sprintf("unknown activity %q; ", name)
+	if near := activities.Nearest(name, there); len(near) > 0 {
+		return text + "did you mean " + strings.Join(near, ", ") + "?"
 	}
-	return text + "; this program registers " + strings.Join(registry.Names(), ", ")
+	return text + all + strings.Join(there, ", ")
 }
 
 // record is the program as it is stored.
@@ -232,11 +232,7 @@ func (e *Engine) Store(ctx context.Context, p Program) error {
 
 // DeployOptions say what is remembered about a deployment. The zero value is useful.
 type DeployOptions struct {
-	By, Note     string
-	Name         string // of the workflow, when there is one file; default: the file's without .star
-	AllowMissing bool   // also when activities are not registered here: workers may offer them
-	// Offers are those of live workers: what they offer is not missing. A call whose queue the script does not name is served by any of them.
-	Offers []SessionInfo
+	By, Note string
 	// RequireCompatible refuses, with an *IncompatibleError, when the journal of any
 	// running execution of the workflows does not replay on the new code.
 	RequireCompatible bool
@@ -251,47 +247,48 @@ func (e *Engine) Deploy(ctx context.Context, fsys fs.FS, entries ...string) ([]b
 
 // DeployWith is Deploy with what is remembered about it.
 func (e *Engine) DeployWith(ctx context.Context, fsys fs.FS, o DeployOptions, entries ...string) ([]backend.Deployment, error) {
-	there := known{registry: e.registry, offers: o.Offers}
-	if o.AllowMissing {
-		there.registry = nil
-	}
 	var problems starlark.Problems
-	var programs []backend.Program
-	var deployments []backend.Deployment
-	names := make(map[string]string)
+	var programs []Program
 	for _, entry := range entries {
-		p, err := e.load(ctx, fsys, entry, there)
-		var found starlark.Problems
-		if errors.As(err, &found) {
+		p, err := e.Load(ctx, fsys, entry)
+		if found, ok := errors.AsType[starlark.Problems](err); ok {
 			problems = append(problems, found...)
-			continue
-		}
-		if err != nil {
+		} else if err != nil {
 			return nil, err
 		}
-		if o.Name != "" {
-			p.Workflow = o.Name
-		}
-		if other, twice := names[p.Workflow]; twice {
-			return nil, fmt.Errorf("%s and %s are both workflow %q; nothing was deployed", other, entry, p.Workflow)
-		}
-		names[p.Workflow] = entry
+		programs = append(programs, p)
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return e.Publish(ctx, o, programs...)
+}
+
+// Publish makes each program the newest code of the workflow that its field Workflow names. It checks no calls: that is
+// for the one who knows where they will run.
+func (e *Engine) Publish(ctx context.Context, o DeployOptions, programs ...Program) ([]backend.Deployment, error) {
+	var records []backend.Program
+	var deployments []backend.Deployment
+	files := make(map[string]string)
+	for _, p := range programs {
 		rec, err := p.record()
 		if err != nil {
 			return nil, err
 		}
-		programs = append(programs, rec)
+		if other, twice := files[p.Workflow]; twice {
+			return nil, fmt.Errorf("%s and %s are both workflow %q; nothing was deployed", other, p.sources.Entry, p.Workflow)
+		}
+		files[p.Workflow] = p.sources.Entry
+		e.cache.Add(p.Compiled)
+		records = append(records, rec)
 		deployments = append(deployments, backend.Deployment{Workflow: p.Workflow, Digest: p.Digest, By: o.By, Note: o.Note})
-	}
-	if len(problems) > 0 {
-		return nil, problems
 	}
 	if o.RequireCompatible {
 		if err := e.compatible(ctx, deployments); err != nil {
 			return nil, err
 		}
 	}
-	stored, err := e.store.Deploy(ctx, programs, deployments)
+	stored, err := e.store.Deploy(ctx, records, deployments)
 	e.mu.Lock()
 	clear(e.newest)
 	e.mu.Unlock()

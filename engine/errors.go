@@ -82,14 +82,25 @@ func fromActivity(f *activities.Failure) *activities.Failure {
 	return &c
 }
 
-// scriptFailure turns an activity's failure into the script's form.
-func scriptFailure(f *activities.Failure) *starlark.Failure {
+// ScriptFailure is a failure in the form that scripts see.
+func ScriptFailure(f *activities.Failure) *starlark.Failure {
 	if f == nil {
 		return nil
 	}
 	return &starlark.Failure{
 		Kind: f.Kind, Message: f.Message, Data: f.Data, Attempts: f.Attempts,
-		Activity: f.Activity, Cause: scriptFailure(f.Cause), Traceback: f.Traceback, NoRetry: f.NoRetry,
+		Activity: f.Activity, Cause: ScriptFailure(f.Cause), Traceback: f.Traceback, NoRetry: f.NoRetry,
+	}
+}
+
+// ActivityFailure is a script's failure in the form that activities and records have.
+func ActivityFailure(f *starlark.Failure) *activities.Failure {
+	if f == nil {
+		return nil
+	}
+	return &activities.Failure{
+		Kind: f.Kind, Message: f.Message, Data: f.Data, Attempts: f.Attempts,
+		Activity: f.Activity, Cause: ActivityFailure(f.Cause), Traceback: f.Traceback, NoRetry: f.NoRetry,
 	}
 }
 
@@ -100,7 +111,7 @@ func decodeFailure(b []byte) *activities.Failure {
 	}
 	f := new(activities.Failure)
 	if err := json.Unmarshal(b, f); err != nil {
-		return &activities.Failure{Kind: "EvalError", Message: string(b)}
+		return &activities.Failure{Kind: activities.KindEvalError, Message: string(b)}
 	}
 	return f
 }
@@ -109,16 +120,6 @@ func decodeFailure(b []byte) *activities.Failure {
 func encodeFailure(f *activities.Failure) []byte {
 	b, err := json.Marshal(f)
 	if err != nil { // data that is not JSON
-		c := *f
-		c.Data = nil
-		b, _ = json.Marshal(&c)
-	}
-	return b
-}
-
-func encodeScriptFailure(f *starlark.Failure) []byte {
-	b, err := json.Marshal(f)
-	if err != nil {
 		c := *f
 		c.Data = nil
 		b, _ = json.Marshal(&c)

@@ -226,7 +226,7 @@ func (x *execution) runScript() error {
 	case err != nil && !errors.As(err, &failure):
 		return err
 	}
-	if failure != nil && failure.Kind == "BadArguments" {
+	if failure != nil && failure.Kind == activities.KindBadArguments {
 		if err := damagedInput(&x.rec); err != nil {
 			return err
 		}
@@ -413,14 +413,14 @@ func (x *execution) end(value []byte, failure *starlark.Failure) error {
 	}
 	t := x.turn(backend.Finish)
 	switch {
-	case x.expired && (failure == nil || failure.Kind == "Cancelled"): // what it caught and then returned comes too late
+	case x.expired && (failure == nil || failure.Kind == activities.KindCancelled): // what it caught and then returned comes too late
 		t.State, t.Failure = backend.TimedOut, encodeFailure(x.cancelled)
 	case failure == nil:
 		t.State, t.Result = backend.Completed, value
-	case x.cancelled != nil && failure.Kind == "Cancelled":
-		t.State, t.Failure = backend.Cancelled, encodeScriptFailure(failure)
+	case x.cancelled != nil && failure.Kind == activities.KindCancelled:
+		t.State, t.Failure = backend.Cancelled, encodeFailure(ActivityFailure(failure))
 	default:
-		t.State, t.Failure = backend.Failed, encodeScriptFailure(failure)
+		t.State, t.Failure = backend.Failed, encodeFailure(ActivityFailure(failure))
 	}
 	x.put(&entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure})
 	t.Rows = x.closeRows()

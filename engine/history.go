@@ -216,7 +216,7 @@ func (s *Step) apply(e *Entry) {
 		s.close(e, "done")
 	case entryFailed:
 		s.State, s.Failure, s.Ended, s.Due = "failed", e.Failure, e.At, time.Time{}
-		if e.Failure != nil && e.Failure.Kind == "Cancelled" {
+		if e.Failure != nil && e.Failure.Kind == activities.KindCancelled {
 			s.State = "cancelled"
 		}
 		s.close(e, "failed")

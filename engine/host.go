@@ -120,7 +120,7 @@ func (x *execution) refused(e *entry, f *activities.Failure) error {
 	e.kind = []byte(entryRefused)
 	e.failure, f = persisted(f)
 	x.put(e)
-	return scriptFailure(f)
+	return ScriptFailure(f)
 }
 
 func (x *execution) observeAsk(c *starlark.Command) {

@@ -89,13 +89,9 @@ def main():
 }
 
 // What live workers offer on the queue of a call is not missing.
-func TestLoadServed(t *testing.T) {
+func TestCheckOfWhatIsOffered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	e, err := New(w.store, w.reg, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	offers := []SessionInfo{
 		{Queues: []string{"far"}, Activities: []string{"charge"}},
 		{Queues: []string{"default"}, Activities: []string{"refund", "charge"}, Hold: true},
@@ -110,7 +106,10 @@ func TestLoadServed(t *testing.T) {
 		`c = activity("refund")`:                            {"default", `test.star:1:5: unknown activity "refund"; this program registers add, block, boom, echo, flaky, nap, panics`},
 		"c = activity(\"charge\")\ndef f(): return c(1, 2)": {"far", ""},
 	} {
-		_, err := e.LoadServed(t.Context(), fstest.MapFS{"test.star": {Data: []byte(script + "\ndef main(): pass\n")}}, "test.star", c.queue, offers)
+		p, err := Load(t.Context(), fstest.MapFS{"test.star": {Data: []byte(script + "\ndef main(): pass\n")}}, "test.star")
+		if err == nil {
+			err = p.Check(Activities{Registry: w.reg, Offers: offers, Queue: c.queue})
+		}
 		if got := fmt.Sprint(err); got != c.want && (err != nil || c.want != "") {
 			t.Errorf("%s on %q: %s", script, c.queue, got)
 		}

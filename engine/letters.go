@@ -29,7 +29,7 @@ type letterInput struct {
 
 // bury keeps a step that has failed for good, after an attempt of it, as a dead letter.
 func (x *execution) bury(st *step, f *activities.Failure) {
-	if st.cmd.Kind != starlark.CallActivity || st.begun == 0 || f.Kind == "Cancelled" {
+	if st.cmd.Kind != starlark.CallActivity || st.begun == 0 || f.Kind == activities.KindCancelled {
 		return
 	}
 	input, _ := json.Marshal(letterInput{ // JSON and plain fields: never fails
@@ -182,7 +182,7 @@ func (e *Engine) callAgain(ctx context.Context, x *backend.Execution, l Letter, 
 	if !l.whole {
 		return "", fmt.Errorf("dead letter %d is damaged: %s; 'senpuki dlq discard %d' removes it", l.ID, l.Damage, l.ID)
 	}
-	prog, err := e.load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", known{})
+	prog, err := load(ctx, oneFile{"dead_letter.star": callSource}, "dead_letter.star", e.cache.Compile)
 	if err != nil {
 		return "", err
 	}

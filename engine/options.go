@@ -42,8 +42,8 @@ type Options struct {
 	// MaxValue bounds the size of one stored value in bytes. Default 1 MiB. The
 	// logger is told, once for each activity and workflow, of values over a quarter of it.
 	MaxValue int
-	// MaxCrashes is how many times the process may die under a step's attempts before
-	// the step fails with CrashLoop, for activities that do not say. Default 10.
+	// MaxCrashes is how many times the process may die under a step's attempts, for activities that
+	// do not say: the step fails with CrashLoop when it dies once more. Default 10.
 	MaxCrashes int
 	// ReplayAlways replays a script from its first line at every wait: a test mode.
 	ReplayAlways bool

@@ -39,7 +39,7 @@ func (x *execution) askOther(st *step) {
 func (x *execution) refuseChild(st *step) *activities.Failure {
 	c := &st.cmd
 	if x.rec.Depth+1 > maxDepth {
-		return &activities.Failure{Kind: "EvalError", NoRetry: true, Message: fmt.Sprintf(
+		return &activities.Failure{Kind: activities.KindEvalError, NoRetry: true, Message: fmt.Sprintf(
 			"workflows nest deeper than %d; does %s start itself without end?", maxDepth, childName(c))}
 	}
 	names := []name{{"the id of a child", c.Target, maxChildID}}
@@ -57,7 +57,7 @@ func (x *execution) refuseChild(st *step) *activities.Failure {
 		digest, err := x.w.engine.newestDigest(x.w.ctx, c.Name)
 		switch {
 		case errors.Is(err, backend.ErrNotFound):
-			return &activities.Failure{Kind: "NotFound", NoRetry: true, Message: fmt.Sprintf(
+			return &activities.Failure{Kind: activities.KindNotFound, NoRetry: true, Message: fmt.Sprintf(
 				"no workflow %q is deployed; deploy it, or give workflow(...) a function of this script", c.Name)}
 		case err != nil:
 			return failureOf(err)
@@ -70,7 +70,7 @@ func (x *execution) refuseChild(st *step) *activities.Failure {
 		err = prog.CheckInput(childFunction(c), st.input)
 	}
 	if err != nil {
-		return &activities.Failure{Kind: "BadArguments", NoRetry: true, Message: err.Error()}
+		return &activities.Failure{Kind: activities.KindBadArguments, NoRetry: true, Message: err.Error()}
 	}
 	return nil
 }
@@ -179,12 +179,12 @@ func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bo
 		if st.cmd.Kind == starlark.CancelOther {
 			return x.done(st, "", []byte("null")), true
 		}
-		return x.failed(st, &activities.Failure{Kind: "Closed", Message: fmt.Sprintf("execution %s has ended", id), NoRetry: true}), true
+		return x.failed(st, &activities.Failure{Kind: activities.KindClosed, Message: fmt.Sprintf("execution %s has ended", id), NoRetry: true}), true
 	case backend.NotFound:
-		return x.failed(st, &activities.Failure{Kind: "NotFound", Message: fmt.Sprintf("there is no execution %s", id), NoRetry: true}), true
+		return x.failed(st, &activities.Failure{Kind: activities.KindNotFound, Message: fmt.Sprintf("there is no execution %s", id), NoRetry: true}), true
 	case backend.Taken:
 		return x.failed(st, &activities.Failure{
-			Kind: "ChildFailed", Message: fmt.Sprintf("the id %s belongs to another execution", st.childID(st.begun)), NoRetry: true,
+			Kind: activities.KindChildFailed, Message: fmt.Sprintf("the id %s belongs to another execution", st.childID(st.begun)), NoRetry: true,
 		}), true
 	}
 	return x.done(st, "", []byte("null")), true
@@ -201,7 +201,7 @@ func (x *execution) absorbEnd(st *step, m *backend.Message) (d starlark.Delivery
 		id = st.childID(st.begun)
 	}
 	cause := decodeFailure(m.Payload)
-	f := &activities.Failure{Kind: "ChildFailed", Message: fmt.Sprintf("%s %s", id, words(state)), Cause: cause, NoRetry: true}
+	f := &activities.Failure{Kind: activities.KindChildFailed, Message: fmt.Sprintf("%s %s", id, words(state)), Cause: cause, NoRetry: true}
 	if cause != nil {
 		f.Message += ": " + shorten(cause).Error()
 	}
@@ -214,14 +214,14 @@ func (x *execution) absorbEnd(st *step, m *backend.Message) (d starlark.Delivery
 	case st.dropped:
 		return x.failed(st, cancelledFailure()), true
 	case state == backend.TimedOut && st.cmd.Child.Timeout != nil:
-		f.Kind = "Timeout"
+		f.Kind = activities.KindTimeout
 		f.Message = fmt.Sprintf("%s did not end within %v", id, *st.cmd.Child.Timeout)
 	}
 	if st.cmd.Child.Retry == nil {
 		return x.failed(st, f), true
 	}
 	why := *f
-	if cause != nil && f.Kind != "Timeout" {
+	if cause != nil && f.Kind != activities.KindTimeout {
 		why.Kind, why.NoRetry = cause.Kind, cause.NoRetry
 	} else {
 		why.NoRetry = false

@@ -23,7 +23,7 @@ func (w *worker) outcome(f *activities.Failure, dropped bool) AttemptOutcome {
 
 // taskOutcome is how the attempt of a task ended that ran here.
 func (w *worker) taskOutcome(ctx context.Context, f *activities.Failure) AttemptOutcome {
-	if f != nil && f.Kind == "Timeout" && ctx.Err() == nil {
+	if f != nil && f.Kind == activities.KindTimeout && ctx.Err() == nil {
 		return AttemptTimedOut
 	}
 	return w.outcome(f, ctx.Err() != nil && !w.cut.Load())

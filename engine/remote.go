@@ -99,7 +99,7 @@ func (x *execution) startBy(st *step) int64 {
 
 // notStarted is the failure of a step of which no attempt began in time.
 func notStarted(st *step) *activities.Failure {
-	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("no attempt of %s began within %v", st.cmd.Name, st.startTimeout), NoRetry: true}
+	return &activities.Failure{Kind: activities.KindTimeout, Message: fmt.Sprintf("no attempt of %s began within %v", st.cmd.Name, st.startTimeout), NoRetry: true}
 }
 
 // absorbTask takes the outcome of a task.
@@ -281,6 +281,7 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	body := &body{}
 	late := make(chan *activities.Failure, 2)
 	if in.Timeout > 0 {
 		info.Deadline = time.Now().Add(in.Timeout)
@@ -290,18 +291,18 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	if in.Heartbeat > 0 {
 		timer := time.AfterFunc(in.Heartbeat, func() { late <- silent(k.Activity, in.Heartbeat) })
 		defer timer.Stop()
-		ctx = activities.WithHeartbeat(ctx, func([]byte) { timer.Reset(in.Heartbeat) })
+		body.Beat = func() { timer.Reset(in.Heartbeat) }
 	}
 	type result struct {
 		value   []byte
 		failure *activities.Failure
 	}
 	done := make(chan result, 1)
-	body := &body{Context: activities.Context{Identity: info}}
+	body.Identity = info
 	w.bodies.begin(body)
 	go func() {
 		defer body.end()
-		ctx, traced := w.traceAttempt(activities.WithInfo(ctx, info), in.Trace, &info)
+		ctx, traced := w.traceAttempt(activities.WithHeartbeat(activities.WithInfo(ctx, info), body.Heard), in.Trace, &info)
 		value, failure := w.invoke(ctx, act, nil, in.Args, in.Kwargs)
 		traced(failure)
 		done <- result{value, failure}
@@ -347,9 +348,9 @@ func (w *worker) watchTasks() {
 }
 
 func timedOut(activity string, d time.Duration) *activities.Failure {
-	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("%s did not end within %v", activity, d)}
+	return &activities.Failure{Kind: activities.KindTimeout, Message: fmt.Sprintf("%s did not end within %v", activity, d)}
 }
 
 func silent(activity string, d time.Duration) *activities.Failure {
-	return &activities.Failure{Kind: "Timeout", Message: fmt.Sprintf("%s gave no heartbeat within %v", activity, d)}
+	return &activities.Failure{Kind: activities.KindTimeout, Message: fmt.Sprintf("%s gave no heartbeat within %v", activity, d)}
 }

@@ -34,7 +34,7 @@ func (e *Engine) Retry(ctx context.Context, id string, o RerunOptions) error {
 // Fork begins a new execution that has done what the given one did before the outcome of a step.
 func (e *Engine) Fork(ctx context.Context, id string, o RerunOptions) (string, error) {
 	if o.From == "" {
-		return "", fmt.Errorf("a fork of %s needs a step to begin from: %w", id, ErrCannotRetry)
+		return "", backend.Explain(ErrCannotRetry, "a fork of %s needs a step to begin from", id)
 	}
 	if o.ID == "" {
 		o.ID = newID()
@@ -48,9 +48,9 @@ func (e *Engine) rerun(ctx context.Context, id string, o RerunOptions, fork bool
 	case err != nil:
 		return "", fmt.Errorf("execution %s: %w", id, err)
 	case !x.State.Terminal():
-		return "", fmt.Errorf("execution %s is %s; cancel it first, or let it end: %w", id, x.State, ErrCannotRetry)
+		return "", backend.Explain(ErrCannotRetry, "execution %s is %s; cancel it first, or let it end", id, x.State)
 	case x.State == backend.Completed && !fork:
-		return "", fmt.Errorf("execution %s is completed; fork it to run a part of it again: %w", id, ErrCannotRetry)
+		return "", backend.Explain(ErrCannotRetry, "execution %s is completed; fork it to run a part of it again", id)
 	}
 	if err := replays(&x); err != nil {
 		return "", err
@@ -160,15 +160,15 @@ func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step stri
 			continue
 		}
 		if later := j.begunAfter(i, end); len(later) > 0 && o.Code == nil {
-			return 0, "", fmt.Errorf("execution %s began other steps after step %s failed: %s; --from says where to go on, such as --from %s: %w",
-				x.ID, j[i].step, strings.Join(later, ", "), j[i].step, ErrCannotRetry)
+			return 0, "", backend.Explain(ErrCannotRetry, "execution %s began other steps after step %s failed: %s; --from says where to go on, such as --from %s",
+				x.ID, j[i].step, strings.Join(later, ", "), j[i].step)
 		}
 		return i, string(j[i].step), nil
 	}
 	if o.Code != nil {
 		return end, "", nil
 	}
-	return 0, "", fmt.Errorf("execution %s failed in its script, not in a step: %s; give it other code with --code, or --from STEP: %w", x.ID, failureLine(failure), ErrCannotRetry)
+	return 0, "", backend.Explain(ErrCannotRetry, "execution %s failed in its script, not in a step: %s; give it other code with --code, or --from STEP", x.ID, failureLine(failure))
 }
 
 func failureLine(f *activities.Failure) string {
@@ -193,7 +193,7 @@ func (j entryList) cutFrom(x *backend.Execution, step string, end int) (int, str
 		}
 	}
 	if asked < 0 {
-		return 0, "", fmt.Errorf("execution %s has no step %s; 'senpuki show %s' lists them: %w", x.ID, step, x.ID, ErrCannotRetry)
+		return 0, "", backend.Explain(ErrCannotRetry, "execution %s has no step %s; 'senpuki show %s' lists them", x.ID, step, x.ID)
 	}
 	return end, step, nil
 }

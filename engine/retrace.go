@@ -12,9 +12,9 @@ import (
 // RetraceOptions say on what code a journal is run again, and how far. The zero value means all of it on the
 // code that the execution is pinned to.
 type RetraceOptions struct {
-	Digest string // of other code, which is stored or was loaded by this engine
-	Until  string // stop at the call of this step
-	Locals bool   // look at the variables where it stops
+	Code   *Program // other code
+	Until  string   // stop at the call of this step
+	Locals bool     // look at the variables where it stops
 }
 
 // Retraced is what a journal came to.
@@ -33,8 +33,9 @@ func (e *Engine) Retrace(ctx context.Context, id string, o RetraceOptions) (r Re
 		return r, fmt.Errorf("execution %s: %w", id, err)
 	}
 	digest := rec.Digest
-	if o.Digest != "" {
-		digest = o.Digest
+	if o.Code != nil {
+		e.cache.Add(o.Code.Compiled)
+		digest = o.Code.Digest
 	}
 	var asked []string
 	reached := false

@@ -73,7 +73,7 @@ func TestRetraceShowsVariablesOfTheTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err = client.Retrace(t.Context(), id, RetraceOptions{Digest: p.Digest}) // not stored
+		r, err = client.Retrace(t.Context(), id, RetraceOptions{Code: &p}) // not stored
 		if err != nil || r.Fits || !strings.Contains(r.Asks, "add(10,3)") || !strings.HasPrefix(r.Pos, "test.star:6:") {
 			t.Errorf("other code: %+v %v", r, err)
 		}

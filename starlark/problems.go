@@ -29,6 +29,7 @@ type Problem struct {
 	Col      int      `json:"col"`
 	Severity Severity `json:"severity"`
 	Message  string   `json:"message"`
+	Activity string   `json:"activity,omitempty"` // that nobody offers, when that is the problem
 }
 
 func (p Problem) String() string {

@@ -60,17 +60,28 @@ func (p *Program) function(name string) (*star.Function, error) {
 	}
 	fn, ok := p.globals[name].(*star.Function)
 	if !ok {
-		have := "it has no function"
-		if names := p.Functions(); len(names) > 0 {
-			have = "it has " + strings.Join(names, ", ")
-		}
-		return nil, fmt.Errorf("%s has no function %s; %s", p.entry, name, have)
+		return nil, &NoFunctionError{File: p.entry, Function: name, Have: p.Functions()}
 	}
 	return fn, nil
 }
 
+// NoFunctionError says that a script has no function of a name.
+type NoFunctionError struct {
+	File, Function string
+	Have           []string // those that it has, sorted
+}
+
+func (e *NoFunctionError) Error() string {
+	have := "it has no function"
+	if len(e.Have) > 0 {
+		have = "it has " + strings.Join(e.Have, ", ")
+	}
+	return fmt.Sprintf("%s has no function %s; %s", e.File, e.Function, have)
+}
+
 // CheckInput says whether input fits a function: an object holds keyword
-// arguments, an array positional ones, anything else is the one argument. When it does not, the error is an *InputError.
+// arguments, an array positional ones, anything else is the one argument. When it does not, the error is an
+// *InputError, or a *NoFunctionError.
 func (p *Program) CheckInput(fn string, input []byte) error {
 	f, err := p.function(fn)
 	if err != nil {

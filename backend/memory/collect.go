@@ -5,7 +5,6 @@ package memory
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -22,9 +21,9 @@ func (s *Store) Rerun(_ context.Context, r backend.Rerun) error {
 	case x == nil:
 		return backend.ErrNotFound
 	case !x.State.Terminal() || x.Run != r.Run:
-		return fmt.Errorf("execution %s has not ended, or has another run by now: %w", r.Execution, backend.ErrConflict)
+		return backend.Explain(backend.ErrConflict, "execution %s has not ended, or has another run by now", r.Execution)
 	case r.ID != "" && s.executions[r.ID] != nil:
-		return fmt.Errorf("execution %s exists already: %w", r.ID, backend.ErrConflict)
+		return backend.Explain(backend.ErrConflict, "execution %s exists already", r.ID)
 	}
 	if _, ok := s.programs[r.Digest]; !ok {
 		return backend.ErrNoProgram

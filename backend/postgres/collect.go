@@ -32,7 +32,7 @@ func (s *Store) Rerun(ctx context.Context, r backend.Rerun) error {
 		case x.ID == "":
 			return backend.ErrNotFound
 		case !x.State.Terminal() || x.Run != r.Run:
-			return fmt.Errorf("execution %s has not ended, or has another run by now: %w", r.Execution, backend.ErrConflict)
+			return backend.Explain(backend.ErrConflict, "execution %s has not ended, or has another run by now", r.Execution)
 		case !ok:
 			return backend.ErrNoProgram
 		}
@@ -61,7 +61,7 @@ func fork(t *tx, r *backend.Rerun, x *backend.Execution) error {
 		return err
 	}
 	if made[0].Existing != nil {
-		return fmt.Errorf("execution %s exists already: %w", r.ID, backend.ErrConflict)
+		return backend.Explain(backend.ErrConflict, "execution %s exists already", r.ID)
 	}
 	// An execution bears the key of its first run.
 	t.add("UPDATE execution SET started = $2::timestamptz, published = $3::text WHERE key = $1::bigint", int64(made[0].Run), stamp(x.Started), text(x.Published))

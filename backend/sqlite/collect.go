@@ -19,7 +19,7 @@ func (s *Store) Rerun(ctx context.Context, r backend.Rerun) error {
 		case err != nil:
 			return err
 		case !x.State.Terminal() || x.Run != r.Run:
-			return fmt.Errorf("execution %s has not ended, or has another run by now: %w", r.Execution, backend.ErrConflict)
+			return backend.Explain(backend.ErrConflict, "execution %s has not ended, or has another run by now", r.Execution)
 		}
 		if err := stored(c, r.Digest); err != nil {
 			return err
@@ -48,7 +48,7 @@ func (s *Store) fork(c *conn, r *backend.Rerun, x *backend.Execution, at time.Ti
 		return err
 	}
 	if made[0].Existing != nil {
-		return fmt.Errorf("execution %s exists already: %w", r.ID, backend.ErrConflict)
+		return backend.Explain(backend.ErrConflict, "execution %s exists already", r.ID)
 	}
 	if _, err := c.exec("UPDATE execution SET started = ?, published = ? WHERE id = ?", x.Started, text(x.Published), r.ID); err != nil {
 		return err

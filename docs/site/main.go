@@ -48,7 +48,7 @@ type page struct {
 }
 
 // order of the pages in the menu; others follow by name.
-var order = []string{"README.md", "docs/getting-started.md", "docs/concepts.md", "docs/guide.md", "docs/language.md", "docs/cli.md", "docs/guarantees.md", "docs/operations.md", "docs/coming-from.md", "docs/benchmarks.md"}
+var order = []string{"README.md", "docs/getting-started.md", "docs/concepts.md", "docs/guide.md", "docs/language.md", "docs/cli.md", "docs/go.md", "docs/guarantees.md", "docs/operations.md", "docs/coming-from.md", "docs/benchmarks.md"}
 
 var markdown = goldmark.New(
 	goldmark.WithExtensions(extension.GFM),

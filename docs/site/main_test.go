@@ -30,6 +30,19 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+func TestEveryPageHasAPlace(t *testing.T) {
+	t.Parallel()
+	pages, err := read("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pages {
+		if place(p.Source) == len(order) {
+			t.Errorf("%s is not in the order of the menu", p.Source)
+		}
+	}
+}
+
 func TestLinksThatLeadNowhere(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

@@ -76,7 +76,7 @@ func (o *outside) run(ctx context.Context, run func(context.Context) ([]byte, *a
 	case <-ctx.Done():
 	}
 	if j.state.CompareAndSwap(0, abandoned) {
-		return nil, &activities.Failure{Kind: "Cancelled", Message: ctx.Err().Error()}
+		return nil, &activities.Failure{Kind: activities.KindCancelled, Message: ctx.Err().Error()}
 	}
 	out := <-j.result
 	o.free <- j.result

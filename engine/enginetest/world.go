@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -156,7 +157,7 @@ func (w *World) Start(entry string, in engine.Input, opts ...engine.DispatchOpti
 // withAdvice says what to do about an activity that nobody offers.
 func withAdvice(err error) error {
 	var problems starlark.Problems
-	if errors.As(err, &problems) && strings.Contains(err.Error(), "unknown activity") {
+	if errors.As(err, &problems) && slices.ContainsFunc(problems, func(p starlark.Problem) bool { return p.Activity != "" }) {
 		return fmt.Errorf("%w\nan activity that is not registered needs a mock before the workflow starts", err)
 	}
 	return err

@@ -132,7 +132,7 @@ func (a *app) checkFile(ctx context.Context, file string, names []string) (starl
 	if err != nil {
 		return nil, err
 	}
-	prog, err := a.loadKnowing(ctx, s, names)
+	prog, err := s.load(ctx, engine.Activities{Registry: a.registry, Names: names})
 	if err == nil {
 		return s.problems(prog.Warnings), nil
 	}

@@ -87,8 +87,18 @@ type letterView struct {
 	Kwargs    json.RawMessage `json:"kwargs,omitempty"`
 	Pos       string          `json:"pos,omitempty"`
 	Damaged   string          `json:"damaged,omitempty"` // columns that cannot be read
-	History   []engine.Step   `json:"history,omitempty"` // the step with its attempts, while the journal has it
-	RunsAs    string          `json:"runs_as,omitempty"` // of one that was replayed: the id of the execution
+}
+
+// shownLetter is what dlq show --json prints.
+type shownLetter struct {
+	letterView
+	History []engine.Step `json:"history,omitempty"` // the step with its attempts, while the journal has it
+}
+
+// movedLetter is a dead letter that was replayed or discarded.
+type movedLetter struct {
+	letterView
+	RunsAs string `json:"runs_as,omitempty"` // of one that was replayed: the id of the execution
 }
 
 func viewLetter(l engine.Letter) letterView {
@@ -155,7 +165,7 @@ func (a *app) dlqShow(ctx context.Context, word string) error {
 		if err != nil {
 			return err
 		}
-		v := viewLetter(l)
+		v := shownLetter{letterView: viewLetter(l)}
 		h, err := eng.History(ctx, l.Execution)
 		if err == nil {
 			for _, s := range h.Steps {
@@ -204,7 +214,7 @@ func (a *app) letters(ctx context.Context, ids []string, all bool, do func(*engi
 			return err
 		}
 		var left error
-		views := []letterView{}
+		views := []movedLetter{}
 		for _, l := range list {
 			id, said, failed := do(eng, store, l)
 			switch {
@@ -217,9 +227,7 @@ func (a *app) letters(ctx context.Context, ids []string, all bool, do func(*engi
 			if err = failed; err != nil { // those before it are done: they are told
 				break
 			}
-			v := viewLetter(l)
-			v.RunsAs = id
-			views = append(views, v)
+			views = append(views, movedLetter{viewLetter(l), id})
 			fmt.Fprintln(a.err, said)
 			if id != "" && !a.json {
 				fmt.Fprintln(a.out, id)

@@ -5,10 +5,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"strings"
-
-	"github.com/senpuki/senpuki/backend"
-	"github.com/senpuki/senpuki/engine"
 )
 
 // The exit statuses of every command.
@@ -39,17 +35,8 @@ func usage(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// spoken is what a person reads of an error: no password, and not the sentinel at
-// its end that only tells programs what the words before it say.
-func spoken(err error) string {
-	text := err.Error()
-	for _, sentinel := range []error{engine.ErrCannotRetry, backend.ErrConflict} {
-		if errors.Is(err, sentinel) {
-			text = strings.TrimSuffix(text, ": "+sentinel.Error())
-		}
-	}
-	return maskText(text)
-}
+// spoken is what a person reads of an error: no password.
+func spoken(err error) string { return maskText(err.Error()) }
 
 // status is the exit status that err asks for, and whether it is still to be told.
 func status(err error) (code int, tell bool) {

@@ -190,14 +190,14 @@ func checkInput(s script, prog *engine.Program, function string, input []byte) e
 	if input == nil {
 		input = []byte("[]")
 	}
-	err := typed(prog.Compiled.CheckInput(function, input))
-	switch {
-	case err == nil:
+	err := prog.Compiled.CheckInput(function, input)
+	if err == nil {
 		return nil
-	case strings.Contains(err.Error(), s.entry):
-		return usage("%w", err)
 	}
-	return usage("%s: %w", s.shown(s.entry), err)
+	if missing, ok := errors.AsType[*starlark.NoFunctionError](err); ok {
+		return usage("%w", &starlark.NoFunctionError{File: s.shown(missing.File), Function: missing.Function, Have: missing.Have})
+	}
+	return usage("%s: %w", s.shown(s.entry), typed(err))
 }
 
 // typed adds to the error of input that does not fit what to type.

@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -43,24 +42,18 @@ under way there.`,
 }
 
 func (a *app) replay(ctx context.Context, prefix, code string, o engine.RetraceOptions) error {
-	var s script
 	if code != "" {
-		var err error
-		if s, err = findScript(code); err != nil {
+		s, err := findScript(code)
+		if err != nil {
 			return err
 		}
-		if _, err := a.mustLoadFor(ctx, s, nil); err != nil {
+		p, err := a.mustLoad(ctx, s)
+		if err != nil {
 			return err
 		}
+		o.Code = &p
 	}
 	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
-		if code != "" {
-			p, err := eng.Load(ctx, os.DirFS(s.root), s.entry)
-			if err != nil {
-				return err
-			}
-			o.Digest = p.Digest
-		}
 		x, err := resolve(ctx, eng, prefix)
 		if err != nil {
 			return err

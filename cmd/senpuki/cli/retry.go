@@ -70,7 +70,7 @@ func (a *app) rerun(ctx context.Context, prefix, from, code, id string, fork boo
 		if err != nil {
 			return err
 		}
-		p, err := a.mustLoadFor(ctx, s, nil)
+		p, err := a.mustLoad(ctx, s)
 		if err != nil {
 			return err
 		}

@@ -13,9 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
-	"github.com/senpuki/senpuki/backend/memory"
 	"github.com/senpuki/senpuki/engine"
 	"github.com/senpuki/senpuki/starlark"
 )
@@ -77,31 +75,13 @@ func (s script) shown(file string) string {
 	return path
 }
 
-// load compiles a script and checks it against the registry; nothing is
-// stored, and no database is opened.
-func (a *app) load(ctx context.Context, s script) (engine.Program, error) {
-	return a.loadFor(ctx, s, a.registry)
-}
-
-// loadFor is load for those who know other activities; nil: the activities are not checked.
-func (a *app) loadFor(ctx context.Context, s script, registry *activities.Registry) (engine.Program, error) {
-	eng, err := engine.New(memory.New(), registry, engine.Options{Hold: true})
-	if err != nil {
-		return engine.Program{}, err
+// load reads a script and checks it against the activities that there are; nothing is stored, and no database is opened.
+func (s script) load(ctx context.Context, there engine.Activities) (engine.Program, error) {
+	p, err := engine.Load(ctx, os.DirFS(s.root), s.entry)
+	if err == nil {
+		err = p.Check(there)
 	}
-	return eng.Load(ctx, os.DirFS(s.root), s.entry)
-}
-
-// loadKnowing is load when names are all the activities that there are; nil: those of this program.
-func (a *app) loadKnowing(ctx context.Context, s script, names []string) (engine.Program, error) {
-	if names == nil {
-		return a.load(ctx, s)
-	}
-	eng, err := engine.New(memory.New(), a.registry, engine.Options{Hold: true})
-	if err != nil {
-		return engine.Program{}, err
-	}
-	return eng.LoadFor(ctx, os.DirFS(s.root), s.entry, names)
+	return p, err
 }
 
 // problems turns an error of load into what is wrong with the script, with
@@ -131,47 +111,43 @@ func printProblems(w io.Writer, problems starlark.Problems) {
 // lacks reports whether a script is refused for activities that live workers may offer.
 func lacks(err error) bool {
 	var found starlark.Problems
-	return errors.As(err, &found) && slices.ContainsFunc(found, func(p starlark.Problem) bool { return strings.HasPrefix(p.Message, "unknown activity ") })
+	return errors.As(err, &found) && slices.ContainsFunc(found, func(p starlark.Problem) bool { return p.Activity != "" })
 }
 
-// mustLoadServed loads a script for running it on a queue: a refusal has been printed and carries its exit status;
-// warnings are printed. Live workers of the database are asked for what this program lacks.
+// mustLoad loads a script for those who go on with it: a refusal has been printed and carries its exit status; warnings are
+// printed. Its activities are not checked, for they are those of whoever runs it.
+func (a *app) mustLoad(ctx context.Context, s script) (engine.Program, error) {
+	p, err := s.load(ctx, engine.Activities{})
+	return p, a.loaded(s, p, err)
+}
+
+// mustLoadServed is mustLoad for running the script here, on a queue: this program has its activities, or live workers of the
+// database, which are asked only then, offer them.
 func (a *app) mustLoadServed(ctx context.Context, s script, queue string) (engine.Program, error) {
-	p, err := a.load(ctx, s)
-	if !lacks(err) {
-		return a.loaded(s, p, err)
-	}
-	var live []engine.SessionInfo
-	asked := a.view(ctx, func(_ *engine.Engine, store backend.Store) (err error) {
-		live, err = offers(ctx, store)
-		return err
-	})
-	if asked != nil && !errors.Is(asked, errNoDatabase) {
-		return p, asked
-	}
-	if len(live) > 0 {
-		var eng *engine.Engine
-		if eng, err = engine.New(memory.New(), a.registry, engine.Options{Hold: true}); err == nil {
-			p, err = eng.LoadServed(ctx, os.DirFS(s.root), s.entry, queue, live)
+	there := engine.Activities{Registry: a.registry, Queue: queue}
+	p, err := s.load(ctx, there)
+	if lacks(err) {
+		asked := a.view(ctx, func(_ *engine.Engine, store backend.Store) (err error) {
+			there.Offers, err = offers(ctx, store)
+			return err
+		})
+		if asked != nil && !errors.Is(asked, errNoDatabase) {
+			return p, asked
 		}
+		err = p.Check(there)
 	}
-	return a.loaded(s, p, err)
-}
-
-func (a *app) mustLoadFor(ctx context.Context, s script, registry *activities.Registry) (engine.Program, error) {
-	p, err := a.loadFor(ctx, s, registry)
-	return a.loaded(s, p, err)
+	return p, a.loaded(s, p, err)
 }
 
 // loaded prints what is wrong with a script.
-func (a *app) loaded(s script, p engine.Program, err error) (engine.Program, error) {
-	if err != nil {
-		if problems := s.problems(err); problems != nil {
-			printProblems(a.err, problems)
-			return p, &exitError{status: exitUsage}
-		}
-		return p, &exitError{exitUsage, err}
+func (a *app) loaded(s script, p engine.Program, err error) error {
+	if err == nil {
+		printProblems(a.err, s.problems(p.Warnings))
+		return nil
 	}
-	printProblems(a.err, s.problems(p.Warnings))
-	return p, nil
+	if problems := s.problems(err); problems != nil {
+		printProblems(a.err, problems)
+		return &exitError{status: exitUsage}
+	}
+	return &exitError{exitUsage, err}
 }

@@ -129,7 +129,8 @@ func (a *app) waiting(w postgres.Waiting) {
 	a.say(text, "database", w.Database, "until", w.Until, "error", why)
 }
 
-// cause is why a database does not answer, without the words that only say that it does not.
+// cause is why a database does not answer, without the words that only say that it does not. The words are cut
+// out of the whole message: an error inside it may still have what those around it have hidden, a password for one.
 func cause(err error) string {
 	return strings.Replace(err.Error(), backend.ErrTransient.Error()+": ", "", 1)
 }

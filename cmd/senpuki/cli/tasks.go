@@ -45,6 +45,12 @@ type taskView struct {
 	Expires   time.Time `json:"expires,omitzero"`
 }
 
+// shownTask is what tasks show --json prints.
+type shownTask struct {
+	taskView
+	Input json.RawMessage `json:"input"`
+}
+
 func viewTask(k *backend.Task, offers []engine.SessionInfo) taskView {
 	v := taskView{
 		Key: k.Key, Execution: k.Execution, Step: k.Step, Attempt: k.Attempt, Activity: k.Activity, Queue: k.Queue,
@@ -160,10 +166,7 @@ func (a *app) taskShow(ctx context.Context, word string) error {
 		if len(tasks) == 0 {
 			return fmt.Errorf("there is no task %d; it may have ended", key)
 		}
-		doc := struct {
-			taskView
-			Input json.RawMessage `json:"input"`
-		}{viewTask(&tasks[0], live), tasks[0].Input}
+		doc := shownTask{viewTask(&tasks[0], live), tasks[0].Input}
 		if a.json {
 			return a.printDocument(doc)
 		}
@@ -197,7 +200,7 @@ func (a *app) cacheCommand() *cobra.Command {
 					return err
 				}
 				if a.json {
-					return a.printDocument(map[string]int64{"cleared": n})
+					return a.printDocument(cleared{n})
 				}
 				fmt.Fprintf(a.err, "%s cleared\n", count(int(n), "result"))
 				return nil
@@ -219,6 +222,11 @@ type memoView struct {
 	Created   time.Time       `json:"created"`
 	Expires   time.Time       `json:"expires,omitzero"`
 	Result    json.RawMessage `json:"result,omitempty"`
+}
+
+// cleared is what cache clear --json prints.
+type cleared struct {
+	Cleared int64 `json:"cleared"`
 }
 
 func (a *app) cacheList(ctx context.Context, activity string, limit int) error {

@@ -107,7 +107,7 @@ func (a *app) testFile(ctx context.Context, file string, pattern *regexp.Regexp,
 		return err
 	}
 	r.file(s.shown(s.entry))
-	prog, err := a.loadFor(ctx, s, nil) // it names activities that are doubles only
+	prog, err := s.load(ctx, engine.Activities{}) // it names activities that are doubles only
 	if err != nil {
 		problems := s.problems(err)
 		if problems == nil {

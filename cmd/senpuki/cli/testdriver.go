@@ -51,7 +51,7 @@ func (d *testDriver) Wait(id string) ([]byte, *starlark.Failure, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return x.Result, scriptFailure(x.Failure), nil
+	return x.Result, engine.ScriptFailure(x.Failure), nil
 }
 
 func (d *testDriver) Logs(id string) ([]string, error) {
@@ -75,7 +75,7 @@ func (d *testDriver) Mock(activity string, m starlark.TestMock) error {
 	return d.world.Mock(activity, func(c enginetest.Call) (any, error) {
 		value, failure := m(testCall(c))
 		if failure != nil {
-			return nil, activityFailure(failure)
+			return nil, engine.ActivityFailure(failure)
 		}
 		return json.RawMessage(value), nil
 	})
@@ -104,30 +104,10 @@ func testCall(c enginetest.Call) starlark.TestCall {
 
 // kinded gives an error of a message that reached nobody the kind that scripts know.
 func kinded(err error) error {
-	for kind, sentinel := range map[string]error{"NotFound": backend.ErrNotFound, "Closed": backend.ErrClosed} {
+	for kind, sentinel := range map[string]error{activities.KindNotFound: backend.ErrNotFound, activities.KindClosed: backend.ErrClosed} {
 		if errors.Is(err, sentinel) {
 			return &starlark.Failure{Kind: kind, Message: err.Error()}
 		}
 	}
 	return err
-}
-
-func scriptFailure(f *activities.Failure) *starlark.Failure {
-	if f == nil {
-		return nil
-	}
-	return &starlark.Failure{
-		Kind: f.Kind, Message: f.Message, Data: f.Data, Attempts: f.Attempts,
-		Activity: f.Activity, Cause: scriptFailure(f.Cause), Traceback: f.Traceback, NoRetry: f.NoRetry,
-	}
-}
-
-func activityFailure(f *starlark.Failure) *activities.Failure {
-	if f == nil {
-		return nil
-	}
-	return &activities.Failure{
-		Kind: f.Kind, Message: f.Message, Data: f.Data,
-		Cause: activityFailure(f.Cause), Traceback: f.Traceback, NoRetry: f.NoRetry,
-	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/cmd/senpuki/cli/ops"
 	"github.com/senpuki/senpuki/engine"
 )
@@ -177,13 +178,17 @@ func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (
 // broken save is reported and leaves what is deployed in force.
 func (a *app) redeploy(ctx context.Context, eng *engine.Engine, dir string, say sayFunc) {
 	deploy := func() {
-		files, err := a.scriptsAt(ctx, []string{dir})
+		files, err := scriptsAt(ctx, []string{dir})
 		if err != nil {
 			say(fmt.Sprintf("watch: %v", err))
 			return
 		}
 		for _, s := range files { // one by one: a broken file does not hold up the others
-			done, err := eng.DeployWith(ctx, os.DirFS(s.root), engine.DeployOptions{By: "watch", AllowMissing: true}, s.entry)
+			err := s.check(engine.Activities{}) // other workers may have those that this one lacks
+			var done []backend.Deployment
+			if err == nil {
+				done, err = eng.Publish(ctx, engine.DeployOptions{By: "watch"}, s.program)
+			}
 			if problems := s.problems(err); problems != nil {
 				for _, p := range problems {
 					say(p.String())

@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,43 +18,6 @@ import (
 	"github.com/senpuki/senpuki/engine"
 	"github.com/senpuki/senpuki/starlark"
 )
-
-// scriptsAt finds the scripts that paths name; a directory stands for its files with a main.
-func (a *app) scriptsAt(ctx context.Context, paths []string) (found []script, err error) {
-	for _, path := range paths {
-		info, err := os.Stat(path)
-		if err != nil || !info.IsDir() {
-			s, err := findScript(path)
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, s)
-			continue
-		}
-		files, err := filepath.Glob(filepath.Join(path, "*.star"))
-		if err != nil {
-			return nil, err
-		}
-		before := len(found)
-		for _, file := range files {
-			s, err := findScript(file)
-			if err != nil {
-				return nil, err
-			}
-			if strings.HasSuffix(file, "_test.star") {
-				continue
-			}
-			p, err := a.loadFor(ctx, s, nil)
-			if err != nil || slices.Contains(p.Compiled.Functions(), "main") { // a broken one is reported when it is deployed
-				found = append(found, s)
-			}
-		}
-		if len(found) == before {
-			return nil, usage("%s has no .star file with a function main", path)
-		}
-	}
-	return found, nil
-}
 
 func (a *app) workflowsCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -113,6 +74,13 @@ type deployment struct {
 	By       string    `json:"by,omitempty"`
 	Note     string    `json:"note,omitempty"`
 	At       time.Time `json:"at"`
+}
+
+// shownDeployment is what workflows show --json prints.
+type shownDeployment struct {
+	deployment
+	Entry string          `json:"entry"`
+	Files []starlark.File `json:"files"`
 }
 
 func (a *app) workflowList(ctx context.Context, workflow string) error {
@@ -181,12 +149,7 @@ func (a *app) workflowShow(ctx context.Context, workflow string, source bool) er
 			return err
 		}
 		if a.json {
-			doc := struct {
-				deployment
-				Entry string          `json:"entry"`
-				Files []starlark.File `json:"files"`
-			}{deployment(d), src.Entry, src.Files}
-			return a.printDocument(doc)
+			return a.printDocument(shownDeployment{deployment(d), src.Entry, src.Files})
 		}
 		if source {
 			for _, f := range src.Files {
