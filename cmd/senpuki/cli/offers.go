@@ -4,24 +4,19 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-
 
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/engine"
 )
 
 // offers is what the live workers can do.
-func offers(ctx context.Context, store backend.Store) (list []engine.SessionInfo, err error) {
-	sessions, err := store.Sessions(ctx)
-	for _, s := range sessions {
-		var info engine.SessionInfo
-		if json.Unmarshal(s.Info, &info) == nil {
-			list = append(list, info)
-		}
+func offers(ctx context.Context, eng *engine.Engine) (list []engine.SessionInfo, err error) {
+	live, err := eng.Workers(ctx)
+	for _, w := range live {
+		list = append(list, w.Info)
 	}
 	return list, err
 }

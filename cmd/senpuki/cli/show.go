@@ -64,7 +64,7 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 		if err != nil {
 			return err
 		}
-		missing, err := unoffered(ctx, store, h)
+		missing, err := unoffered(ctx, eng, store, h)
 		if err != nil {
 			return err
 		}
@@ -338,7 +338,7 @@ func waitsFor(h engine.History, missing map[string]string, workers bool) []waiti
 }
 
 // unoffered says of an execution's tasks, by step, that no live worker can run them.
-func unoffered(ctx context.Context, store backend.Store, h engine.History) (map[string]string, error) {
+func unoffered(ctx context.Context, eng *engine.Engine, store backend.Store, h engine.History) (map[string]string, error) {
 	if h.Execution.State.Terminal() {
 		return nil, nil
 	}
@@ -346,7 +346,7 @@ func unoffered(ctx context.Context, store backend.Store, h engine.History) (map[
 	if err != nil || len(tasks) == 0 {
 		return nil, err
 	}
-	live, err := offers(ctx, store)
+	live, err := offers(ctx, eng)
 	missing := make(map[string]string)
 	for i := range tasks {
 		if k := &tasks[i]; k.Owner == 0 && !offered(k, live) {

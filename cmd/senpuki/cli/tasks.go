@@ -78,12 +78,12 @@ func (a *app) tasksList(ctx context.Context, f backend.TaskFilter) error {
 	if f.Limit < 1 {
 		return usage("--limit: %d is not at least 1", f.Limit)
 	}
-	return a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
+	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
 		tasks, err := store.Tasks(ctx, f)
 		if err != nil {
 			return err
 		}
-		live, err := offers(ctx, store)
+		live, err := offers(ctx, eng)
 		if err != nil {
 			return err
 		}
@@ -117,12 +117,12 @@ func (a *app) taskShow(ctx context.Context, word string) error {
 	if err != nil {
 		return usage("%q is not the key of a task; 'senpuki tasks list' shows them", word)
 	}
-	return a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
+	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
 		tasks, err := store.Tasks(ctx, backend.TaskFilter{Limit: 1 << 30})
 		if err != nil {
 			return err
 		}
-		live, err := offers(ctx, store)
+		live, err := offers(ctx, eng)
 		if err != nil {
 			return err
 		}

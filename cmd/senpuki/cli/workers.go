@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -38,13 +37,14 @@ type workerView struct {
 }
 
 func (a *app) workers(ctx context.Context) error {
-	return a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
-		found, err := store.Sessions(ctx)
+	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
+		found, err := eng.Workers(ctx)
 		if err != nil {
 			return err
 		}
 		list := make([]workerView, len(found))
-		for i, s := range found {
+		for i, w := range found {
+			s := &w.Session
 			list[i] = workerView{int64(s.ID), s.Host, s.PID, s.Opened, s.Beat, s.Info}
 		}
 		if a.json {
@@ -55,11 +55,8 @@ func (a *app) workers(ctx context.Context) error {
 			return nil
 		}
 		t := table{head: []string{"SESSION", "HOST", "PID", "SINCE", "QUEUES", "TAGS", "BUSY", "NOW", "OFFERS"}, fixed: 1}
-		for _, w := range list {
-			var info engine.SessionInfo
-			if err := json.Unmarshal(w.Info, &info); err != nil && len(w.Info) > 0 {
-				return errors.Join(fmt.Errorf("session %d", w.Session), err)
-			}
+		for i, w := range list {
+			info := &found[i].Info
 			t.row(strconv.FormatInt(w.Session, 10), w.Host, strconv.Itoa(w.PID), ago(w.Opened, time.Now()),
 				strings.Join(info.Queues, ", "), strings.Join(info.Tags, ", "), info.Summary(), oneLine(info.Activity(), 40), oneLine(strings.Join(info.Activities, ", "), 60))
 		}
