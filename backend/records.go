@@ -25,6 +25,9 @@ const (
 	TimedOut  State = "timed_out"
 )
 
+// States are all states, in the order in which an execution may be in them.
+func States() []State { return []State{Pending, Running, Completed, Failed, Cancelled, TimedOut} }
+
 // Terminal reports whether s is an end.
 func (s State) Terminal() bool { return s != Pending && s != Running }
 

@@ -64,7 +64,7 @@ func (x *execution) reread() {
 }
 
 // states are those that an execution may be in.
-var states = []backend.State{backend.Pending, backend.Running, backend.Completed, backend.Failed, backend.Cancelled, backend.TimedOut}
+var states = backend.States()
 
 // columns reads what a store keeps of an execution without looking into it. It tells of each column that
 // is not what it has to be, the store's own first, and takes it out of the record.

@@ -443,7 +443,7 @@ func (x *execution) ended(t *backend.Turn) error {
 	if x.rec.Parent != "" {
 		x.w.engine.tell(backend.Hint{Executions: []string{x.rec.Parent}})
 	}
-	x.w.options.Metrics.ended(string(t.State))
+	x.w.options.Metrics.ended(t.State)
 	x.traceRun(ev.Failure)
 	x.observe(ev)
 	return nil

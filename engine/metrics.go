@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/senpuki/senpuki/backend"
 )
 
 // Metrics counts what the workers of an engine do, from when it is first used
@@ -101,8 +103,8 @@ func (m *Metrics) Activities() map[string]*ActivityMetrics {
 	return nil
 }
 
-// EndStates names the entries of Metrics.Ended.
-var EndStates = [4]string{"completed", "failed", "cancelled", "timed_out"}
+// EndStates names the entries of Metrics.Ended: all states but pending and running.
+var EndStates = [4]backend.State(backend.States()[2:])
 
 // What follows is called on the hot path. A nil Metrics counts nothing.
 
@@ -205,7 +207,7 @@ func (m *Metrics) stuck() {
 	}
 }
 
-func (m *Metrics) ended(state string) {
+func (m *Metrics) ended(state backend.State) {
 	if m == nil {
 		return
 	}

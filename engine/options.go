@@ -68,32 +68,16 @@ type Options struct {
 // withDefaults returns o with defaults filled in, or what is wrong with it.
 func (o Options) withDefaults() (Options, error) {
 	var errs []error
-	positive := func(name string, v *time.Duration, def time.Duration) {
-		if *v < 0 {
-			errs = append(errs, fmt.Errorf("engine options: %s is negative (%v)", name, *v))
-		}
-		if *v == 0 {
-			*v = def
-		}
-	}
-	count := func(name string, v *int, def int) {
-		if *v < 0 {
-			errs = append(errs, fmt.Errorf("engine options: %s is negative (%d)", name, *v))
-		}
-		if *v == 0 {
-			*v = def
-		}
-	}
 	o.Retention = o.Retention.withDefaults()
-	count("MaxConcurrency", &o.MaxConcurrency, 256)
-	count("MaxParked", &o.MaxParked, 10_000)
-	count("MaxValue", &o.MaxValue, 1<<20)
-	count("MaxCrashes", &o.MaxCrashes, 10)
-	positive("ReleaseAfter", &o.ReleaseAfter, 5*time.Second)
-	positive("SessionLife", &o.SessionLife, 10*time.Second)
-	positive("PollInterval", &o.PollInterval, time.Second)
-	positive("CleanupTimeout", &o.CleanupTimeout, 30*time.Second)
-	positive("DrainTimeout", &o.DrainTimeout, 10*time.Second)
+	orDefault(&errs, "MaxConcurrency", &o.MaxConcurrency, 256)
+	orDefault(&errs, "MaxParked", &o.MaxParked, 10_000)
+	orDefault(&errs, "MaxValue", &o.MaxValue, 1<<20)
+	orDefault(&errs, "MaxCrashes", &o.MaxCrashes, 10)
+	orDefault(&errs, "ReleaseAfter", &o.ReleaseAfter, 5*time.Second)
+	orDefault(&errs, "SessionLife", &o.SessionLife, 10*time.Second)
+	orDefault(&errs, "PollInterval", &o.PollInterval, time.Second)
+	orDefault(&errs, "CleanupTimeout", &o.CleanupTimeout, 30*time.Second)
+	orDefault(&errs, "DrainTimeout", &o.DrainTimeout, 10*time.Second)
 	if o.MaxSteps == 0 {
 		o.MaxSteps = 100_000_000
 	}
@@ -112,4 +96,14 @@ func (o Options) withDefaults() (Options, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o, errors.Join(errs...)
+}
+
+// orDefault fills in a count or a duration that is not given.
+func orDefault[N int | time.Duration](errs *[]error, name string, v *N, def N) {
+	if *v < 0 {
+		*errs = append(*errs, fmt.Errorf("engine options: %s is negative (%v)", name, *v))
+	}
+	if *v == 0 {
+		*v = def
+	}
 }

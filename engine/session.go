@@ -79,6 +79,29 @@ type SessionInfo struct {
 	Hold        bool          `json:"hold,omitempty"`         // it drives only what it was told to
 }
 
+// Worker is a live session and what it tells of itself.
+type Worker struct {
+	Session backend.Session
+	Info    SessionInfo
+}
+
+// Workers are the live workers. The Info of one that tells what this release cannot read is empty.
+func (e *Engine) Workers(ctx context.Context) ([]Worker, error) {
+	sessions, err := e.store.Sessions(ctx)
+	return workersOf(sessions), err
+}
+
+func workersOf(sessions []backend.Session) (list []Worker) {
+	for _, s := range sessions {
+		w := Worker{Session: s}
+		if json.Unmarshal(s.Info, &w.Info) != nil {
+			w.Info = SessionInfo{}
+		}
+		list = append(list, w)
+	}
+	return list
+}
+
 // Summary is how busy the session is, in a few words.
 func (i SessionInfo) Summary() string {
 	text := fmt.Sprintf("%d of %d activities, %d executions", i.Running, i.Concurrency, i.Held)

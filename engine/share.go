@@ -4,7 +4,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -43,10 +42,9 @@ func (o *SessionInfo) Serves(k *backend.Task) bool { return o.serves(k.Queue, k.
 
 // others is what other live workers can do.
 func (w *worker) others(sessions []backend.Session) (offers []SessionInfo) {
-	for _, s := range sessions {
-		var o SessionInfo
-		if s.ID != w.session && json.Unmarshal(s.Info, &o) == nil && !o.Hold {
-			offers = append(offers, o)
+	for _, o := range workersOf(sessions) {
+		if o.Session.ID != w.session && !o.Info.Hold && len(o.Info.Queues) > 0 {
+			offers = append(offers, o.Info)
 		}
 	}
 	return offers

@@ -49,9 +49,10 @@ def main():
     done = []
     def body(s):
         s.step(sh, "echo a", undo = lambda: done.append(sh("echo undone")))
+        send_signal(info.id, "booked")
         sleep("1h")
     f = spawn(saga, body)
-    sleep("50ms")
+    wait_signal("booked")
     f.cancel()
     kind = f.attempt().error.kind
     return [kind, done]

@@ -21,8 +21,14 @@ import (
 	"github.com/senpuki/senpuki/cmd/senpuki/bench"
 )
 
+// benchFlags are the flags of bench.
+type benchFlags struct {
+	workload, compare, profile string
+	child, childArg            string // of a process that a measurement has begun
+}
+
 func (a *app) benchCommand() *cobra.Command {
-	var workload, child, childArg, compare, profiles string
+	var f benchFlags
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure a database",
@@ -57,17 +63,17 @@ processor time, what it allocates, and waits for mutexes. It makes the figures w
   senpuki bench --workload fanout --profile profiles`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := bench.Check(workload); err != nil {
+			if err := bench.Check(f.workload); err != nil {
 				return usage("%w", err)
 			}
 			if c.Flags().Changed("profile") {
-				if err := os.MkdirAll(profiles, 0o755); err != nil {
+				if err := os.MkdirAll(f.profile, 0o755); err != nil {
 					return usage("--profile: %w", err)
 				}
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt)
 			defer stop()
-			err := a.bench(ctx, workload, child, childArg, compare, profiles)
+			err := a.bench(ctx, f)
 			if c.Context().Err() == nil && ctx.Err() != nil {
 				return &exitError{exitInterrupted, errors.New("interrupted")}
 			}
@@ -78,11 +84,11 @@ processor time, what it allocates, and waits for mutexes. It makes the figures w
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&workload, "workload", "all", strings.Join(bench.Workloads(), ", "))
-	flags.StringVar(&compare, "compare", "", "fail when a result is worse than this file of recorded ones allows")
-	flags.StringVar(&profiles, "profile", "", "directory for profiles of each workload")
-	flags.StringVar(&child, "child", "", "side of a measurement that needs processes of its own")
-	flags.StringVar(&childArg, "child-arg", "", "what the child is told")
+	flags.StringVar(&f.workload, "workload", "all", strings.Join(bench.Workloads(), ", "))
+	flags.StringVar(&f.compare, "compare", "", "fail when a result is worse than this file of recorded ones allows")
+	flags.StringVar(&f.profile, "profile", "", "directory for profiles of each workload")
+	flags.StringVar(&f.child, "child", "", "side of a measurement that needs processes of its own")
+	flags.StringVar(&f.childArg, "child-arg", "", "what the child is told")
 	for _, hidden := range []string{"child", "child-arg"} {
 		_ = flags.MarkHidden(hidden) // the flag exists
 	}
@@ -91,10 +97,10 @@ processor time, what it allocates, and waits for mutexes. It makes the figures w
 }
 
 // bench measures the database named by --db, or one that exists only meanwhile.
-func (a *app) bench(ctx context.Context, workload, child, childArg, compare, profiles string) (err error) {
+func (a *app) bench(ctx context.Context, f benchFlags) (err error) {
 	var records []bench.Record
-	if compare != "" {
-		if records, err = bench.ReadRecords(compare); err != nil {
+	if f.compare != "" {
+		if records, err = bench.ReadRecords(f.compare); err != nil {
 			return usage("--compare: %w", err)
 		}
 	}
@@ -115,12 +121,12 @@ func (a *app) bench(ctx context.Context, workload, child, childArg, compare, pro
 	if err != nil {
 		return err
 	}
-	config.Profile = profiles
-	if child != "" {
-		return bench.Child(ctx, child, childArg, config, a.out)
+	config.Profile = f.profile
+	if f.child != "" {
+		return bench.Child(ctx, f.child, f.childArg, config, a.out)
 	}
 	if records == nil {
-		return bench.Run(ctx, workload, config)
+		return bench.Run(ctx, f.workload, config)
 	}
 	var results []bench.Result
 	report := config.Report
@@ -128,7 +134,7 @@ func (a *app) bench(ctx context.Context, workload, child, childArg, compare, pro
 		results = append(results, r)
 		return report(r)
 	}
-	if err := bench.Run(ctx, workload, config); err != nil {
+	if err := bench.Run(ctx, f.workload, config); err != nil {
 		return err
 	}
 	return bench.Compare(records, results)

@@ -115,8 +115,8 @@ func (a *app) offered(ctx context.Context, f checkFlags) (names []string, err er
 		return nil, nil
 	}
 	names = []string{}
-	return names, a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
-		live, err := offers(ctx, store)
+	return names, a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
+		live, err := offers(ctx, eng)
 		for _, o := range live {
 			if !o.Hold {
 				names = append(names, o.Activities...)

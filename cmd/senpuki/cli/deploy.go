@@ -69,7 +69,7 @@ func (a *app) deploy(ctx context.Context, paths []string, f deployFlags) (err er
 	if err != nil {
 		return err
 	}
-	if err := a.checkAll(ctx, store, files, f.allowMissing); err != nil {
+	if err := a.checkAll(ctx, eng, files, f.allowMissing); err != nil {
 		return err
 	}
 	before := make(map[string]int)
@@ -124,14 +124,14 @@ func (a *app) toDeploy(ctx context.Context, paths []string, name string) ([]load
 }
 
 // checkAll prints what is wrong with scripts. Live workers are asked for what this program lacks, unless that is allowed.
-func (a *app) checkAll(ctx context.Context, store backend.Store, files []loadedScript, allowMissing bool) error {
+func (a *app) checkAll(ctx context.Context, eng *engine.Engine, files []loadedScript, allowMissing bool) error {
 	there := engine.Activities{Registry: a.registry}
 	if allowMissing {
 		there.Registry = nil
 	}
 	err := problemsOf(files, there)
 	if lacks(err) {
-		live, asked := offers(ctx, store)
+		live, asked := offers(ctx, eng)
 		if asked != nil {
 			return asked
 		}

@@ -23,9 +23,7 @@ type listFlags struct {
 	limit                               int
 }
 
-var allStates = []backend.State{
-	backend.Pending, backend.Running, backend.Completed, backend.Failed, backend.Cancelled, backend.TimedOut,
-}
+var allStates = backend.States()
 
 func (a *app) listCommand() *cobra.Command {
 	var f listFlags

@@ -143,6 +143,15 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	return root
 }
 
+// groupCommand is a command that only has others below it.
+func groupCommand(use, short, example string, below ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Example: example, // root makes it print its help
+	}
+	c.AddCommand(below...)
+	return c
+}
+
 // flagError puts a value that a flag cannot take into words.
 func flagError(err error) error {
 	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)

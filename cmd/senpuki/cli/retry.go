@@ -1,4 +1,4 @@
-// senpuki retry, fork: go on from a step of an execution that has ended.
+// senpuki retry: go on from a step of an execution that has ended.
 
 package cli
 
@@ -13,8 +13,15 @@ import (
 	"github.com/senpuki/senpuki/engine"
 )
 
+// rerunFlags are the flags of retry and fork.
+type rerunFlags struct {
+	from, code string
+	id         string // of a fork
+	fork       bool
+}
+
 func (a *app) retryCommand() *cobra.Command {
-	var from, code string
+	var f rerunFlags
 	c := &cobra.Command{
 		Use:   "retry ID [flags]",
 		Short: "Continue a failed execution from its failed step",
@@ -28,45 +35,18 @@ A worker, or 'senpuki resume ID', drives it.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.rerun(c.Context(), args[0], from, code, "", false)
+			return a.rerun(c.Context(), args[0], f)
 		},
 	}
-	c.Flags().StringVar(&from, "from", "", "step to be run again; what came after it is forgotten")
-	c.Flags().StringVar(&code, "code", "", "a .star file to go on with")
+	c.Flags().StringVar(&f.from, "from", "", "step to be run again; what came after it is forgotten")
+	c.Flags().StringVar(&f.code, "code", "", "a .star file to go on with")
 	return c
 }
 
-func (a *app) forkCommand() *cobra.Command {
-	var from, code, id string
-	c := &cobra.Command{
-		Use:   "fork ID --from STEP [flags]",
-		Short: "Begin a new execution from a step of another one",
-		Long: `Begin a new execution that has done what another one did before the outcome of a step,
-and print its id. A worker, or 'senpuki resume ID', drives it.`,
-		Example: `  senpuki fork order-17 --from 4
-  senpuki fork order-17 --from 4 --id order-17b --code order.star`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if from == "" {
-				return usage("--from STEP is missing; 'senpuki show %s' lists the steps", args[0])
-			}
-			if err := checkID(id); err != nil {
-				return err
-			}
-			return a.rerun(c.Context(), args[0], from, code, id, true)
-		},
-	}
-	c.Flags().StringVar(&from, "from", "", "step to be run again")
-	c.Flags().StringVar(&code, "code", "", "a .star file to go on with")
-	c.Flags().StringVar(&id, "id", "", "id of the new execution (default: a new one)")
-	return c
-}
-
-func (a *app) rerun(ctx context.Context, prefix, from, code, id string, fork bool) error {
-	o := engine.RerunOptions{From: from, ID: id}
-	if code != "" {
-		s, err := findScript(code)
+func (a *app) rerun(ctx context.Context, prefix string, f rerunFlags) error {
+	o := engine.RerunOptions{From: f.from, ID: f.id}
+	if f.code != "" {
+		s, err := findScript(f.code)
 		if err != nil {
 			return err
 		}
@@ -82,7 +62,7 @@ func (a *app) rerun(ctx context.Context, prefix, from, code, id string, fork boo
 			return err
 		}
 		id := x.ID
-		if fork {
+		if f.fork {
 			id, err = eng.Fork(ctx, x.ID, o)
 		} else {
 			err = eng.Retry(ctx, x.ID, o)

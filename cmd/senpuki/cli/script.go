@@ -127,8 +127,8 @@ func (a *app) mustLoadServed(ctx context.Context, s script, queue string) (engin
 	there := engine.Activities{Registry: a.registry, Queue: queue}
 	p, err := s.load(ctx, there)
 	if lacks(err) {
-		asked := a.view(ctx, func(_ *engine.Engine, store backend.Store) (err error) {
-			there.Offers, err = offers(ctx, store)
+		asked := a.view(ctx, func(eng *engine.Engine, _ backend.Store) (err error) {
+			there.Offers, err = offers(ctx, eng)
 			return err
 		})
 		if asked != nil && !errors.Is(asked, errNoDatabase) {

@@ -161,7 +161,7 @@ func (l *logFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&l.level, "log-level", "", "log from this level on: debug, info, warn, error (default $SENPUKI_LOG_LEVEL, else info)")
 }
 
-// resolve gives the flags the values in force.
+// resolveLog gives the flags of logs the values in force.
 func (a *app) resolveLog(flags *pflag.FlagSet, l *logFlags) {
 	a.setting(flags, "log-format", "SENPUKI_LOG_FORMAT", a.file.Log.Format, &l.format)
 	a.setting(flags, "log-level", "SENPUKI_LOG_LEVEL", a.file.Log.Level, &l.level)

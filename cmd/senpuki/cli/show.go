@@ -64,7 +64,7 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 		if err != nil {
 			return err
 		}
-		missing, err := unoffered(ctx, store, h)
+		missing, err := unoffered(ctx, eng, store, h)
 		if err != nil {
 			return err
 		}
@@ -117,88 +117,114 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 	})
 }
 
-// showHead prints the facts about an execution, one a line.
+// facts prints what there is to say about an execution, one fact a line, which is cut to the width of a terminal.
+type facts struct {
+	out   *output
+	width int
+	tty   bool
+	now   time.Time
+}
+
+func (f *facts) line(name, value string) {
+	if value == "" {
+		return
+	}
+	text := fmt.Sprintf("%-10s %s", name, value)
+	if f.tty {
+		text = oneLine(text, f.width)
+	}
+	fmt.Fprintln(f.out, text)
+}
+
+func (f *facts) at(name string, t time.Time) {
+	if !t.IsZero() {
+		f.line(name, moment(t, f.now))
+	}
+}
+
+// showHead prints the facts about an execution.
 func (a *app) showHead(x shownExecution, now time.Time) {
-	width, tty := terminal(a.out)
-	line := func(name, value string) {
-		if value == "" {
-			return
-		}
-		text := fmt.Sprintf("%-10s %s", name, value)
-		if tty {
-			text = oneLine(text, width)
-		}
-		fmt.Fprintln(a.out, text)
-	}
-	at := func(t time.Time) string {
-		if t.IsZero() {
-			return ""
-		}
-		return moment(t, now)
-	}
+	f := &facts{out: a.out, now: now}
+	f.width, f.tty = terminal(a.out)
 	state := stateText(x.Execution)
-	if tty && a.color() {
+	if f.tty && a.color() {
 		state = stateStyle(state)
 	}
 	fmt.Fprintf(a.out, "%-10s %s\n", "id", x.ID)
-	line("workflow", fmt.Sprintf("%s (%.12s)", x.Workflow, x.Digest))
+	f.line("workflow", fmt.Sprintf("%s (%.12s)", x.Workflow, x.Digest))
 	if x.Function != "main" {
-		line("function", x.Function)
+		f.line("function", x.Function)
 	}
 	fmt.Fprintf(a.out, "%-10s %s\n", "state", state)
+	f.tries(&x)
+	f.place(&x)
+	f.at("created", x.Created)
+	f.at("started", x.Started)
+	if !x.Finished.IsZero() {
+		f.line("finished", fmt.Sprintf("%s, took %s", moment(x.Finished, now), took(x.Execution, now)))
+	}
+	f.at("expires", x.Expires)
+	f.line("input", string(x.Input))
+	if x.State == backend.Completed {
+		f.line("result", string(x.Result))
+	}
+	f.published(x.Shown)
+	if x.Stuck != nil && !x.State.Terminal() {
+		f.line("stuck", fmt.Sprintf("%s, since %s, %s", x.Stuck.Reason, moment(x.Stuck.Since, now), count(x.Stuck.Tries, "try")))
+	}
+	f.line("damaged", x.Damaged)
+	f.waiting(x.Waiting)
+}
+
+// tries says which run this is, and which attempt of the execution as a whole.
+func (f *facts) tries(x *shownExecution) {
 	if x.Run > 1 {
-		line("run", fmt.Sprint(x.Run))
+		f.line("run", fmt.Sprint(x.Run))
 	}
-	if t := x.Tries; t != nil {
-		text := fmt.Sprintf("%d of %d", t.Attempt, t.Of)
-		if t.Failure != nil {
-			text += ", the one before failed: " + failureText(t.Failure)
-		}
-		line("attempt", text)
-		if t.Due.After(now) {
-			line("tries again", moment(t.Due, now))
-		}
+	t := x.Tries
+	if t == nil {
+		return
 	}
+	text := fmt.Sprintf("%d of %d", t.Attempt, t.Of)
+	if t.Failure != nil {
+		text += ", the one before failed: " + failureText(t.Failure)
+	}
+	f.line("attempt", text)
+	if t.Due.After(f.now) {
+		f.line("tries again", moment(t.Due, f.now))
+	}
+}
+
+// place says where it runs and what it belongs to.
+func (f *facts) place(x *shownExecution) {
 	if x.Queue != "default" {
-		line("queue", x.Queue)
+		f.line("queue", x.Queue)
 	}
 	if x.Priority != 0 {
-		line("priority", fmt.Sprint(x.Priority))
+		f.line("priority", fmt.Sprint(x.Priority))
 	}
-	line("tags", strings.Join(x.Tags, ", "))
-	line("parent", x.Parent)
-	line("created", at(x.Created))
-	line("started", at(x.Started))
-	if !x.Finished.IsZero() {
-		line("finished", fmt.Sprintf("%s, took %s", at(x.Finished), took(x.Execution, now)))
-	}
-	line("expires", at(x.Expires))
-	line("input", string(x.Input))
-	if x.State == backend.Completed {
-		line("result", string(x.Result))
-	}
-	a.showPublished(x.Shown, line)
-	if x.Stuck != nil && !x.State.Terminal() {
-		line("stuck", fmt.Sprintf("%s, since %s, %s", x.Stuck.Reason, at(x.Stuck.Since), count(x.Stuck.Tries, "try")))
-	}
-	line("damaged", x.Damaged)
-	for _, w := range x.Waiting {
+	f.line("tags", strings.Join(x.Tags, ", "))
+	f.line("parent", x.Parent)
+}
+
+func (f *facts) waiting(list []waiting) {
+	for _, w := range list {
 		text := w.For
 		if w.Step != "" {
 			text = fmt.Sprintf("step %s, %s", w.Step, text)
 		}
 		if !w.Since.IsZero() {
-			text += ", for " + duration(now.Sub(w.Since).Truncate(time.Millisecond))
+			text += ", for " + duration(f.now.Sub(w.Since).Truncate(time.Millisecond))
 		}
 		if !w.Due.IsZero() {
-			text += ", due " + dueText(w.Due, now)
+			text += ", due " + dueText(w.Due, f.now)
 		}
-		line("waits for", text)
+		f.line("waits for", text)
 	}
 }
 
-// showPublished prints what the script shows of itself.
-func (a *app) showPublished(raw json.RawMessage, line func(name, value string)) {
+// published says what the script shows of itself.
+func (f *facts) published(raw json.RawMessage) {
 	var doc struct {
 		Progress struct {
 			Fraction *float64
@@ -211,13 +237,13 @@ func (a *app) showPublished(raw json.RawMessage, line func(name, value string)) 
 		return
 	}
 	text := doc.Progress.Message
-	if f := doc.Progress.Fraction; f != nil {
-		text = strings.TrimSpace(fmt.Sprintf("%.0f%% %s", *f*100, text))
+	if fraction := doc.Progress.Fraction; fraction != nil {
+		text = strings.TrimSpace(fmt.Sprintf("%.0f%% %s", *fraction*100, text))
 	}
-	line("progress", text)
-	line("status", doc.Status)
-	line("published", string(doc.State))
-	line("counters", string(doc.Counters))
+	f.line("progress", text)
+	f.line("status", doc.Status)
+	f.line("published", string(doc.State))
+	f.line("counters", string(doc.Counters))
 }
 
 // shownParts is what a script shows of itself: how far it is, if it says so, and its message and status in a line.
@@ -312,7 +338,7 @@ func waitsFor(h engine.History, missing map[string]string, workers bool) []waiti
 }
 
 // unoffered says of an execution's tasks, by step, that no live worker can run them.
-func unoffered(ctx context.Context, store backend.Store, h engine.History) (map[string]string, error) {
+func unoffered(ctx context.Context, eng *engine.Engine, store backend.Store, h engine.History) (map[string]string, error) {
 	if h.Execution.State.Terminal() {
 		return nil, nil
 	}
@@ -320,7 +346,7 @@ func unoffered(ctx context.Context, store backend.Store, h engine.History) (map[
 	if err != nil || len(tasks) == 0 {
 		return nil, err
 	}
-	live, err := offers(ctx, store)
+	live, err := offers(ctx, eng)
 	missing := make(map[string]string)
 	for i := range tasks {
 		if k := &tasks[i]; k.Owner == 0 && !offered(k, live) {

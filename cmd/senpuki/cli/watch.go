@@ -4,7 +4,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -106,14 +105,8 @@ func (w *watcher) look(ctx context.Context, states []backend.State, open string)
 	fail(err)
 	s.letters, err = w.eng.Letters(ctx, backend.LetterFilter{Limit: 20})
 	fail(err)
-	sessions, err := w.store.Sessions(ctx)
+	s.workers, err = offers(ctx, w.eng)
 	fail(err)
-	for _, session := range sessions {
-		var info engine.SessionInfo
-		if json.Unmarshal(session.Info, &info) == nil {
-			s.workers = append(s.workers, info)
-		}
-	}
 	return s
 }
 

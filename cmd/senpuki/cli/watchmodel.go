@@ -29,7 +29,7 @@ type watchModel struct {
 	filter  string
 	typing  bool
 	state   int  // index in watchStates
-	help    bool //
+	help    bool // the keys are shown
 	asking  *watchAction
 	message string
 }

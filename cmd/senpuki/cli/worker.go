@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -73,20 +74,8 @@ func (f *workerFlags) resolve(a *app, flags *pflag.FlagSet) error {
 	return a.countSetting(flags, "concurrency", "SENPUKI_CONCURRENCY", w.Concurrency, &f.concurrency)
 }
 
-func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (err error) {
-	if err := f.resolve(a, flags); err != nil {
-		return err
-	}
-	keep, err := a.retention(flags, f.keep)
-	if err != nil {
-		return err
-	}
-	log, err := a.logger(f.log)
-	if err != nil {
-		return err
-	}
-	say := a.sayer(log, f.log.format)
-	a.say = say
+// check refuses what the flags cannot mean.
+func (f *workerFlags) check() error {
 	if f.concurrency < 0 {
 		return usage("--concurrency: %d is negative", f.concurrency)
 	}
@@ -105,6 +94,26 @@ func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (
 		if at, err := os.Stat(f.watch); err != nil || !at.IsDir() {
 			return usage("--watch: %s is not a directory", f.watch)
 		}
+	}
+	return nil
+}
+
+func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (err error) {
+	if err := f.resolve(a, flags); err != nil {
+		return err
+	}
+	keep, err := a.retention(flags, f.keep)
+	if err != nil {
+		return err
+	}
+	log, err := a.logger(f.log)
+	if err != nil {
+		return err
+	}
+	say := a.sayer(log, f.log.format)
+	a.say = say
+	if err := f.check(); err != nil {
+		return err
 	}
 	if err := activities.RegisterStock(a.registry, f.allow...); err != nil && !errors.Is(err, activities.ErrRegistered) {
 		return usage("--allow: %w", err)
@@ -135,6 +144,11 @@ func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (
 		defer func() { err = errors.Join(err, server.Close()) }()
 		say("serving health and metrics at http://"+server.Addr(), "address", server.Addr())
 	}
+	return a.work(ctx, eng, f, say)
+}
+
+// work runs a worker until it is told to stop, gracefully and then at once. Nothing of it runs when it returns.
+func (a *app) work(ctx context.Context, eng *engine.Engine, f workerFlags, say sayFunc) error {
 	signals, heard := interrupts()
 	defer heard()
 	ctx, stop := context.WithCancel(ctx)
@@ -156,7 +170,10 @@ func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (
 		return &exitError{status: exitInterrupted}
 	}
 	if f.watch != "" {
-		go a.redeploy(ctx, eng, f.watch, say)
+		var watching sync.WaitGroup
+		watching.Go(func() { a.redeploy(ctx, eng, f.watch, say) })
+		defer watching.Wait() // before the database is closed
+		defer stop()
 	}
 	select {
 	case err := <-done:

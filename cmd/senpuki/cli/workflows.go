@@ -1,11 +1,9 @@
-// senpuki workflows: what is deployed. senpuki workers: who runs it.
+// senpuki workflows: what is deployed.
 
 package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -201,57 +199,6 @@ func (a *app) workflowRollback(ctx context.Context, workflow string, to int) err
 			return a.printDocument(deployment(stored[0]))
 		}
 		fmt.Fprintf(a.out, "%s version %d has the code of version %d (%.12s)\n", workflow, stored[0].Version, to, stored[0].Digest)
-		return nil
-	})
-}
-
-func (a *app) workersCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "workers",
-		Short:   "List the live workers and what they are running",
-		Example: "  senpuki workers --json",
-		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return a.workers(c.Context()) },
-	}
-}
-
-// workerView is one live worker.
-type workerView struct {
-	Session int64           `json:"session"`
-	Host    string          `json:"host"`
-	PID     int             `json:"pid"`
-	Opened  time.Time       `json:"opened"`
-	Beat    int64           `json:"beat"`
-	Info    json.RawMessage `json:"info,omitempty"`
-}
-
-func (a *app) workers(ctx context.Context) error {
-	return a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
-		found, err := store.Sessions(ctx)
-		if err != nil {
-			return err
-		}
-		list := make([]workerView, len(found))
-		for i, s := range found {
-			list[i] = workerView{int64(s.ID), s.Host, s.PID, s.Opened, s.Beat, s.Info}
-		}
-		if a.json {
-			return a.printDocument(list)
-		}
-		if len(list) == 0 {
-			fmt.Fprintln(a.err, "no workers; 'senpuki worker' starts one")
-			return nil
-		}
-		t := table{head: []string{"SESSION", "HOST", "PID", "SINCE", "QUEUES", "TAGS", "BUSY", "NOW", "OFFERS"}, fixed: 1}
-		for _, w := range list {
-			var info engine.SessionInfo
-			if err := json.Unmarshal(w.Info, &info); err != nil && len(w.Info) > 0 {
-				return errors.Join(fmt.Errorf("session %d", w.Session), err)
-			}
-			t.row(strconv.FormatInt(w.Session, 10), w.Host, strconv.Itoa(w.PID), ago(w.Opened, time.Now()),
-				strings.Join(info.Queues, ", "), strings.Join(info.Tags, ", "), info.Summary(), oneLine(info.Activity(), 40), oneLine(strings.Join(info.Activities, ", "), 60))
-		}
-		t.write(a.out, a.color())
 		return nil
 	})
 }

@@ -87,7 +87,7 @@ func counts(p printer, m *engine.Metrics) {
 	p.counter("heartbeat_faults_total", "Heartbeats that failed.", value(&m.BeatFaults))
 	p.counter("sessions_lost_total", "Sessions of this worker that were revoked.", value(&m.SessionsLost))
 	for i, state := range engine.EndStates {
-		p.counter("executions_ended_total", "Executions that ended here.", value(&m.Ended[i]), "state", state)
+		p.counter("executions_ended_total", "Executions that ended here.", value(&m.Ended[i]), "state", string(state))
 	}
 	all := m.Activities()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -106,7 +106,7 @@ func (c *collector) store(p printer) {
 	if err != nil {
 		return
 	}
-	for _, state := range []backend.State{backend.Pending, backend.Running, backend.Completed, backend.Failed, backend.Cancelled, backend.TimedOut} {
+	for _, state := range backend.States() {
 		p.gauge("executions", "Executions in the database.", float64(stats.States[state]), "state", string(state))
 	}
 	p.gauge("executions_stuck", "Executions that cannot be advanced.", float64(stats.Stuck))

@@ -1,0 +1,35 @@
+// What live workers offer.
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/engine"
+)
+
+// offers is what the live workers can do.
+func offers(ctx context.Context, eng *engine.Engine) (list []engine.SessionInfo, err error) {
+	live, err := eng.Workers(ctx)
+	for _, w := range live {
+		list = append(list, w.Info)
+	}
+	return list, err
+}
+
+// offered reports whether a live worker can run a task.
+func offered(k *backend.Task, offers []engine.SessionInfo) bool {
+	return slices.ContainsFunc(offers, func(o engine.SessionInfo) bool { return o.Serves(k) })
+}
+
+func notOffered(k *backend.Task) string {
+	text := fmt.Sprintf("no worker offers %q on queue %s", k.Activity, k.Queue)
+	if len(k.Tags) > 0 {
+		text += " with tags " + strings.Join(k.Tags, ", ")
+	}
+	return text
+}
