@@ -64,18 +64,20 @@ func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, there known
 		}
 		return readSource(fsys, name)
 	})
-	if err != nil {
-		return Program{}, err
+	var compiled *starlark.Program
+	if err == nil {
+		compiled, err = e.cache.Compile(src)
 	}
-	compiled, err := e.cache.Compile(src)
+	var problems starlark.Problems
+	if errors.As(err, &problems) && src != nil { // what keeps it from being loaded hides nothing else
+		calls, more := starlark.Judge(src)
+		return Program{}, slices.Concat(problems, more, checkCalls(calls, there)).Sorted()
+	}
 	if err != nil {
 		return Program{}, err
 	}
 	if problems := slices.Concat(compiled.Mistakes(), checkCalls(compiled.Calls(), there)); len(problems) > 0 {
-		slices.SortStableFunc(problems, func(a, b starlark.Problem) int {
-			return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Col-b.Col)
-		})
-		return Program{}, problems
+		return Program{}, problems.Sorted()
 	}
 	return Program{
 		Workflow: strings.TrimSuffix(path.Base(entry), ".star"), Digest: compiled.Digest(),
@@ -284,7 +286,7 @@ func (e *Engine) DeployWith(ctx context.Context, fsys fs.FS, o DeployOptions, en
 		deployments = append(deployments, backend.Deployment{Workflow: p.Workflow, Digest: p.Digest, By: o.By, Note: o.Note})
 	}
 	if len(problems) > 0 {
-		return nil, problems
+		return nil, problems.Sorted()
 	}
 	if o.RequireCompatible {
 		if err := e.compatible(ctx, deployments); err != nil {

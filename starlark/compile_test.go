@@ -196,6 +196,16 @@ func TestEveryProblemIsTold(t *testing.T) {
 	}
 }
 
+func TestEveryFileIsResolved(t *testing.T) {
+	t.Parallel()
+	got := problems(map[string]string{
+		"main.star": "load(\"b.star\", \"b\")\nload(\"a.star\", \"a\")\none()\n", "a.star": "load(\"b.star\", \"b\")\na = two\n", "b.star": "b = three\n\nfour()\n",
+	})
+	if got != "a.star:2:5: undefined: two\nb.star:1:5: undefined: three\nb.star:3:1: undefined: four\nmain.star:3:1: undefined: one" {
+		t.Error(got)
+	}
+}
+
 func TestLoads(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{

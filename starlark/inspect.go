@@ -109,12 +109,13 @@ func walkInfo(f *syntax.File, visit func(*syntax.DotExpr, *syntax.Ident)) {
 // inspect lists the calls of a resolved file, those that will fail, and its warnings.
 func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings Problems) {
 	handles := make(map[string]string) // global -> activity
+	times := boundTimes(f)
 	for _, stmt := range f.Stmts {
 		a, ok := stmt.(*syntax.AssignStmt)
 		if !ok || a.Op != syntax.EQ {
 			continue
 		}
-		if id, ok := a.LHS.(*syntax.Ident); ok {
+		if id, ok := a.LHS.(*syntax.Ident); ok && times[id.Name] == 1 {
 			if name, _, _, ok := declaration(a.RHS); ok {
 				handles[id.Name] = name
 			}

@@ -4,6 +4,8 @@ package starlark_test
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,10 +103,56 @@ func TestMistakes(t *testing.T) {
 		if want == "" && got != "" || !strings.HasPrefix(got, want) {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
 		}
+		calls, told := starlark.Judge(s)
+		if !reflect.DeepEqual(calls, p.Calls()) {
+			t.Errorf("%q: by the text its calls are %v, they are %v", text, calls, p.Calls())
+		}
+		for _, m := range told {
+			if !slices.Contains(p.Mistakes(), m) {
+				t.Errorf("%q: by the text %s, which is not so", text, m)
+			}
+		}
 		for _, m := range p.Mistakes() {
 			if m.Severity != starlark.SeverityError {
 				t.Errorf("%q: %+v", text, m)
 			}
+		}
+	}
+}
+
+// What keeps one file from being run hides nothing of another, nor of itself.
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	const names = "a.star:3:5: undefined: nope\na.star:5:3: f() misses its argument x\na.star:5:8: undefined: no\nb.star:2:5: undefined: nada\n"
+	for text, want := range map[string]string{
+		"load(\"a.star\", \"f\")\nload(\"b.star\", \"g\")\nh = activity(\"x\")\nh2 = h.options(retry = unknown)\n" +
+			"def main():\n    f(1, 2)\n    g(1, 2)\n    h2.options(retri = 1)\n    sleep(also, 2)\n    return twice()\n" +
+			"def twice(): pass\ndef twice(x): pass\ndef odd(a, a): pass\nodd(1)\none = two.options()\ntwo = one.options()\none.options(retri = 1)": names +
+			"main.star:4:24: undefined: unknown\nmain.star:6:5: f() takes at most 1 positional argument, got 2\nmain.star:8:16: h2.options() has no parameter retri; did you mean retry?\n" +
+			"main.star:9:5: sleep() takes at most 1 positional argument, got 2\nmain.star:9:11: undefined: also\n" +
+			"main.star:12:5: cannot reassign global twice declared at main.star:11:5; globals are constant: keep what changes in a function's variable\n" +
+			"main.star:13:12: duplicate parameter: a\n",
+		"load(\"a.star\", \"f\")\nload(\"b.star\", \"g\")\nload(\"broken.star\", \"n\")\nx = n(y)": names + "broken.star:1:10: got ':', want ')'\nmain.star:4:7: undefined: y\n",
+		"load(\"a.star\", \"f\")\nload(\"b.star\", \"g\")\nload(\"none.star\", \"n\")\nx = n(y)":   names + "main.star:3:6: cannot load none.star: there is no such file\nmain.star:4:7: undefined: y\n",
+	} {
+		files := map[string]string{
+			"main.star": text + "\n", "a.star": "def f(x):\n    return [\n    nope]\ndef e():\n  f(), no\n", "broken.star": "def main(: pass\n", "b.star": "def g(x):\n    nada()\ng = 1\n",
+		}
+		s, err := gather(files)
+		if err == nil {
+			_, err = starlark.Compile(s)
+		}
+		found, ok := err.(starlark.Problems)
+		if !ok {
+			t.Fatal(err)
+		}
+		calls, more := starlark.Judge(s)
+		got := slices.DeleteFunc(append(found, more...).Sorted(), func(p starlark.Problem) bool { return strings.Contains(p.Message, "global g") }).Error() + "\n"
+		if got != want {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+		if strings.Contains(text, "activity") && len(calls) != 1 {
+			t.Error(calls)
 		}
 	}
 }
