@@ -216,7 +216,7 @@ func stateModule() *starlarkstruct.Module {
 			}
 			var key string
 			var v star.Value
-			if err := star.UnpackArgs("state.set", args, kwargs, "key", &key, "value", &v); err != nil {
+			if err := star.UnpackArgs("state.set", args, renamed(kwargs, "k", "key", "v", "value"), "key", &key, "value", &v); err != nil {
 				return nil, err
 			}
 			return star.None, b.keep("state.set", key, v)
@@ -243,7 +243,7 @@ func stateModule() *starlarkstruct.Module {
 			}
 			var key string
 			var otherwise star.Value = star.None
-			if err := star.UnpackArgs("state.get", args, kwargs, "key", &key, "default?", &otherwise); err != nil {
+			if err := star.UnpackArgs("state.get", args, renamed(kwargs, "k", "key"), "key", &key, "default?", &otherwise); err != nil {
 				return nil, err
 			}
 			raw, ok := b.s.shown.state.values[key]
