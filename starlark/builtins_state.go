@@ -139,9 +139,8 @@ func progressBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 		return nil, err
 	}
 	if fraction != star.None {
-		f, ok := star.AsFloat(fraction)
-		if !ok || math.IsNaN(f) || f < 0 || f > 1 {
-			return nil, fmt.Errorf("progress: the fraction is a number from 0 to 1, got %s", repr(fraction))
+		if err := fractionOf(fraction); err != nil {
+			return nil, err
 		}
 	}
 	doc := star.NewDict(2)
@@ -165,6 +164,15 @@ func progressBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 	}
 	b.s.shown.progress, b.s.shown.changed = raw, true
 	return star.None, nil
+}
+
+// fractionOf refuses what is no part of a whole.
+func fractionOf(v star.Value) error {
+	f, ok := star.AsFloat(v)
+	if !ok || math.IsNaN(f) || f < 0 || f > 1 {
+		return fmt.Errorf("progress: the fraction is a number from 0 to 1, got %s", repr(v))
+	}
+	return nil
 }
 
 func statusBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {

@@ -121,6 +121,7 @@ func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings
 			}
 		}
 	}
+	attempted := attemptedCalls(f)
 	syntax.Walk(f, func(n syntax.Node) bool {
 		warnings = append(warnings, hidden(n)...)
 		switch n := n.(type) {
@@ -129,6 +130,11 @@ func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings
 				calls = append(calls, c)
 			}
 			mistakes = append(mistakes, names.judge(n)...)
+			if refused := names.refused(n); attempted[n] { // its failure may be what the script is after
+				warnings = append(warnings, refused.warnings()...)
+			} else {
+				mistakes = append(mistakes, refused...)
+			}
 		case *syntax.ForStmt, *syntax.Comprehension:
 			warnings = append(warnings, lateBound(n)...)
 		case *syntax.ExprStmt:

@@ -120,6 +120,66 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+func TestValuesThatWillBeRefused(t *testing.T) {
+	t.Parallel()
+	const head = "LONG = \"forever\"\nSHORT = 5\nTAGS = [1]\nh = activity(\"echo\")\np = retry_policy()\ndef main(x = 1, junk = \"junk\"):\n    "
+	for text, want := range map[string]string{
+		`activity("echo", timeout = "junk")`:                "32: activity() will refuse its timeout: \"junk\" is not a duration",
+		`activity("echo", timeout = LONG)`:                  "32: activity() will refuse its timeout: \"forever\" is not a duration",
+		`activity("echo", queue = x, retry = retry_policy)`: "41: activity() will refuse its retry: wants retry_policy(...), got builtin",
+		`activity("echo", tags = ["a", 1])`:                 "29: activity() will refuse its tags: wants a list of texts, got int in it",
+		`h.options(max_concurrent = 0)`:                     "32: h.options() will refuse its max_concurrent: wants at least 1, got 0",
+		`retry_policy(0)`:                                   "18: retry_policy() will refuse its max_attempts: max_attempts counts the first try and is at least 1, got 0",
+		`h.options(retry = retry_policy(max_attempts = 0))`: "51: retry_policy() will refuse its max_attempts",
+		`retry_policy(max_attempts = "3")`:                  "33: retry_policy() will refuse its max_attempts: got string, want int",
+		`workflow("w", on_parent_close = "stop")`:           "37: workflow() will refuse its on_parent_close: wants \"cancel\"",
+		`workflow(name_or_function = "w.star")`:             "33: workflow() will refuse its name_or_function: \"w.star\" is a file",
+		`workflow(main).options(expiry = -1)`:               "37: workflow(...).options() will refuse its expiry: a duration is not negative, got -1",
+		`wait_signal("x", timeout = "1 day")`:               "32: wait_signal() will refuse its timeout: \"1 day\" is not a duration",
+		`wait_signal("")`:                                   "17: wait_signal() will refuse its name: the name of a signal is text",
+		`signal("x").recv("soon")`:                          "22: signal(...).recv() will refuse its timeout",
+		`sleep("junk")`:                                     "11: sleep() will refuse its duration",
+		`sleep(d = (-1.5))`:                                 "15: sleep() will refuse its duration: a duration is not negative",
+		`sleep_until("2d")`:                                 "17: sleep_until() will refuse its time: wants a time",
+		`timer(None)`:                                       "11: timer() will refuse its duration: a duration is a number of seconds",
+		`timeout(0, main)`:                                  "13: timeout() will refuse its duration: wants more than zero",
+		`spawn(main).result("x")`:                           "24: spawn(...).result() will refuse its timeout",
+		`race([main], timeout = 0)`:                         "28: race() will refuse its timeout: wants more than zero",
+		`parallel.map(main, [], limit = 0)`:                 "36: parallel.map() will refuse its limit: limit is an int of at least 1, got 0",
+		`h.map([], settle = 1)`:                             "24: h.map() will refuse its settle: got int, want bool",
+		`semaphore(0)`:                                      "15: semaphore() will refuse its n",
+		`progress(50)`:                                      "14: progress() will refuse its fraction: the fraction is a number from 0 to 1, got 50",
+		`error("out of stock")`:                             "11: error() will refuse its kind: a kind is an identifier",
+
+		`activity("echo", timeout = junk, tags = TAGS, retry = x, queue = "q" + x, key = main, cache_ttl = time.minute)`:            "",
+		`activity("echo", timeout = None, retry = None, tags = ["a", x], priority = -1, rate = "1/1m", heartbeat = "%ds" % x)`:      "",
+		`h.options(retry = p, tags = (), max_crashes = 0), workflow(main, retry = p, id = "i", on_parent_close = "wait")`:           "",
+		`retry_policy(3, "0s", 1, retry_for = None, no_retry_for = ["A"], jitter = 0), parallel([], limit = None, timeout = None)`:  "",
+		`sleep(0), sleep("1h 30m"), sleep(time.second * 2), sleep(SHORT), sleep(x), timer("0s"), select([h.start()], timeout = 0)`:  "",
+		`wait_signal("x", timeout = None), wait_signal("x", timeout = 0, default = 1), sleep_until(x), sleep_until(time.now())`:     "",
+		`progress(None, "m"), progress(1), error("A", "b c"), Err(x), semaphore(1), spawn(main).result(None), timeout(SHORT, main)`: "",
+		"sleep = print\n    sleep(\"junk\")": "",
+		`attempt(lambda: sleep("junk"))`:     "", // what it is after
+		`sleep(*["junk"])`:                   "",
+	} {
+		s, err := gather(map[string]string{"main.star": head + text + "\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := starlark.Compile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := p.Mistakes().Error()
+		if want == "" && got != "" || !strings.HasPrefix(got, "main.star:7:"+want) && want != "" {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+		if got, want := p.Warnings().Error(), "main.star:7:27: sleep() will refuse its duration"; strings.HasPrefix(text, "attempt(") && !strings.HasPrefix(got, want) {
+			t.Errorf("%q:\n warns %s", text, got)
+		}
+	}
+}
+
 // What keeps one file from being run hides nothing of another, nor of itself.
 func TestJudge(t *testing.T) {
 	t.Parallel()

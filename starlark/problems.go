@@ -65,6 +65,15 @@ func (ps Problems) Sorted() Problems {
 	})
 }
 
+// warnings are the problems as warnings.
+func (ps Problems) warnings() Problems {
+	out := slices.Clone(ps)
+	for i := range out {
+		out[i].Severity = SeverityWarning
+	}
+	return out
+}
+
 func problemAt(pos syntax.Position, format string, args ...any) Problem {
 	return Problem{
 		File: pos.Filename(), Line: int(pos.Line), Col: int(pos.Col),

@@ -11,11 +11,12 @@ import (
 
 // signature is what a function takes.
 type signature struct {
-	params  []parameter // those that may be given by place come first
-	byPlace int         // how many these are
-	rest    bool        // *args
-	named   bool        // **kwargs
-	result  string      // type of what a built-in returns, where a call of that is judged, too
+	params  []parameter                       // those that may be given by place come first
+	byPlace int                               // how many these are
+	rest    bool                              // *args
+	named   bool                              // **kwargs
+	checks  map[string]func(star.Value) error // of a built-in, by parameter: what it will refuse
+	result  string                            // type of what a built-in returns, where a call of that is judged, too
 }
 
 type parameter struct {
@@ -70,6 +71,16 @@ func signatureOf(f *star.Function) *signature {
 		s.params[i].optional = f.ParamDefault(i) != nil
 	}
 	return s
+}
+
+// fullName is the name of the parameter that has this one, too.
+func (s *signature) fullName(name string) string {
+	for _, p := range s.params {
+		if p.short == name {
+			return p.name
+		}
+	}
+	return name
 }
 
 // misfit is what is wrong with a call.
