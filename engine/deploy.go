@@ -25,11 +25,12 @@ type Program struct {
 	Warnings starlark.Problems
 	Compiled *starlark.Program
 
-	sources *starlark.Sources
+	sources  *starlark.Sources
+	problems starlark.Problems // that kept it from being loaded
 }
 
 // Load reads a script and what it loads, and compiles it; top-level prints are shown now, and once. It needs no store. What is
-// wrong with the text comes back as starlark.Problems; Check finds the rest.
+// wrong with the text comes back as starlark.Problems, with a Program whose Check finds the rest.
 func Load(ctx context.Context, fsys fs.FS, entry string) (Program, error) {
 	return load(ctx, fsys, entry, starlark.Compile)
 }
@@ -37,8 +38,8 @@ func Load(ctx context.Context, fsys fs.FS, entry string) (Program, error) {
 // Load is the function Load, and Check against the activities of the registry.
 func (e *Engine) Load(ctx context.Context, fsys fs.FS, entry string) (Program, error) {
 	p, err := load(ctx, fsys, entry, e.cache.Compile)
-	if err == nil {
-		err = p.Check(Activities{Registry: e.registry})
+	if found := p.Check(Activities{Registry: e.registry}); found != nil {
+		err = found
 	}
 	if err != nil {
 		return Program{}, err
@@ -46,25 +47,24 @@ func (e *Engine) Load(ctx context.Context, fsys fs.FS, entry string) (Program, e
 	return p, nil
 }
 
-func load(ctx context.Context, fsys fs.FS, entry string, compile func(*starlark.Sources) (*starlark.Program, error)) (Program, error) {
+func load(ctx context.Context, fsys fs.FS, entry string, compile func(*starlark.Sources) (*starlark.Program, error)) (p Program, err error) {
 	entry = path.Clean(entry)
-	src, err := starlark.Gather(entry, func(name string) (string, error) {
+	p.Workflow = strings.TrimSuffix(path.Base(entry), ".star")
+	p.sources, err = starlark.Gather(entry, func(name string) (string, error) {
 		if err := ctx.Err(); err != nil {
 			return "", err
 		}
 		return readSource(fsys, name)
 	})
-	if err != nil {
-		return Program{}, err
+	if err == nil {
+		p.Compiled, err = compile(p.sources)
 	}
-	compiled, err := compile(src)
 	if err != nil {
-		return Program{}, err
+		errors.As(err, &p.problems)
+		return p, err
 	}
-	return Program{
-		Workflow: strings.TrimSuffix(path.Base(entry), ".star"), Digest: compiled.Digest(),
-		Warnings: compiled.Warnings(), Compiled: compiled, sources: src,
-	}, nil
+	p.Digest, p.Warnings = p.Compiled.Digest(), p.Compiled.Warnings()
+	return p, nil
 }
 
 // Activities are those that a script may call. Of the zero value nothing is known, and no call is refused.
@@ -75,16 +75,21 @@ type Activities struct {
 	Queue    string               // the script's, or else this one, the execution's; "": any
 }
 
-// Check looks for calls that will fail: of built-ins and the script's functions, and of activities. The error is starlark.Problems.
+// Check looks for calls that will fail: of built-ins and the script's functions, and of activities. What kept the script from
+// being loaded hides nothing else: it comes with what can be told all the same. The error is starlark.Problems.
 func (p Program) Check(all Activities) error {
-	problems := slices.Concat(p.Compiled.Mistakes(), checkCalls(p.Compiled.Calls(), &all))
-	if len(problems) == 0 {
-		return nil
+	var calls []starlark.Call
+	var mistakes starlark.Problems
+	switch {
+	case p.Compiled != nil:
+		calls, mistakes = p.Compiled.Calls(), p.Compiled.Mistakes()
+	case p.sources != nil:
+		calls, mistakes = starlark.Judge(p.sources)
 	}
-	slices.SortStableFunc(problems, func(a, b starlark.Problem) int {
-		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Col-b.Col)
-	})
-	return problems
+	if problems := slices.Concat(p.problems, mistakes, checkCalls(calls, &all)); len(problems) > 0 {
+		return problems.Sorted()
+	}
+	return nil
 }
 
 // readSource reads a file of the workspace or of the standard library.
@@ -209,7 +214,7 @@ func unknownActivity(name string, there []string, all string) string {
 
 // record is the program as it is stored.
 func (p Program) record() (backend.Program, error) {
-	if p.sources == nil {
+	if p.Compiled == nil {
 		return backend.Program{}, fmt.Errorf("program %s was not made by Load", p.Workflow)
 	}
 	b, err := encodeSources(p.sources)
@@ -259,7 +264,7 @@ func (e *Engine) DeployWith(ctx context.Context, fsys fs.FS, o DeployOptions, en
 		programs = append(programs, p)
 	}
 	if len(problems) > 0 {
-		return nil, problems
+		return nil, problems.Sorted()
 	}
 	return e.Publish(ctx, o, programs...)
 }

@@ -130,6 +130,10 @@ var childOptions = []string{"id", "queue", "priority", "tags", "expiry", "retry"
 
 // workflowBuiltin is workflow(name_or_function, *, options).
 func workflowBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	args, kwargs, err := byPlace("workflow", args, kwargs, "name_or_function")
+	if err != nil {
+		return nil, err
+	}
 	if len(args) != 1 {
 		return nil, fmt.Errorf("workflow: takes the name of a deployed workflow or a function of this script; options are keyword arguments")
 	}

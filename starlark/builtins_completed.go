@@ -33,6 +33,10 @@ func asCompletedBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tupl
 	if err != nil {
 		return nil, err
 	}
+	args, kwargs, err = byPlace(what, args, kwargs, "futures")
+	if err != nil {
+		return nil, err
+	}
 	period, err := timeoutOption(what, kwargs, positiveDuration)
 	if err != nil {
 		return nil, err

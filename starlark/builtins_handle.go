@@ -54,6 +54,10 @@ func handleAttr(h stepHandle, name string) (star.Value, error) {
 		}), nil
 	case "map", "starmap":
 		return methodOf(h, what, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+			args, kwargs, err := byPlace(what, args, kwargs, itemsName(name))
+			if err != nil {
+				return nil, err
+			}
 			return mapOver(thread, what, h, args, kwargs, name == "starmap")
 		}), nil
 	case "options":

@@ -24,7 +24,7 @@ func hashlibModule() *starlarkstruct.Module {
 	for name, empty := range hashes {
 		m.Members[name] = method("hashlib."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			var data dataArg
-			if err := star.UnpackArgs("hashlib."+name, args, kwargs, "data?", &data); err != nil {
+			if err := star.UnpackArgs("hashlib."+name, args, renamed(kwargs, "x", "data"), "data?", &data); err != nil {
 				return nil, err
 			}
 			return newDigest(thread, name, empty(), string(data))

@@ -38,7 +38,7 @@ func sumBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star
 func roundBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	var x star.Value
 	var digits star.Value
-	if err := star.UnpackArgs("round", args, kwargs, "x", &x, "ndigits??", &digits); err != nil {
+	if err := star.UnpackArgs("round", args, renamed(kwargs, "n", "ndigits"), "x", &x, "ndigits??", &digits); err != nil {
 		return nil, err
 	}
 	if _, ok := x.(star.Int); ok && digits == nil {

@@ -310,12 +310,24 @@ func (parallel) Attr(name string) (star.Value, error) {
 		return nil, nil
 	}
 	return method("parallel."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+		args, kwargs, err := byPlace("parallel."+name, args, kwargs, "fn", itemsName(name))
+		if err != nil {
+			return nil, err
+		}
 		fn, rest, err := callableFirst("parallel."+name, args)
 		if err != nil {
 			return nil, err
 		}
 		return mapOver(thread, "parallel."+name, fn, rest, kwargs, name == "starmap")
 	}), nil
+}
+
+// itemsName is what map and starmap call their items.
+func itemsName(method string) string {
+	if method == "starmap" {
+		return "tuples"
+	}
+	return "items"
 }
 
 // groupOptions are the keyword arguments of everything that runs a group.
@@ -356,6 +368,10 @@ func (o *groupOptions) parse(what string, kwargs []star.Tuple) error {
 
 func (parallel) CallInternal(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	b, err := branchOf(thread, "parallel")
+	if err != nil {
+		return nil, err
+	}
+	args, kwargs, err = byPlace("parallel", args, kwargs, "tasks")
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,10 @@ func race(thread *star.Thread, what string, args star.Tuple, kwargs []star.Tuple
 	if err != nil {
 		return nil, err
 	}
+	args, kwargs, err = byPlace(what, args, kwargs, "tasks")
+	if err != nil {
+		return nil, err
+	}
 	period, err := timeoutOption(what, kwargs, positiveDuration)
 	if err != nil {
 		return nil, err
@@ -56,6 +60,10 @@ func race(thread *star.Thread, what string, args star.Tuple, kwargs []star.Tuple
 // selectBuiltin waits for the first of several futures and leaves all running.
 func selectBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	b, err := branchOf(thread, "select")
+	if err != nil {
+		return nil, err
+	}
+	args, kwargs, err = byPlace("select", args, kwargs, "futures")
 	if err != nil {
 		return nil, err
 	}

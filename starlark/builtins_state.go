@@ -139,9 +139,8 @@ func progressBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 		return nil, err
 	}
 	if fraction != star.None {
-		f, ok := star.AsFloat(fraction)
-		if !ok || math.IsNaN(f) || f < 0 || f > 1 {
-			return nil, fmt.Errorf("progress: the fraction is a number from 0 to 1, got %s", repr(fraction))
+		if err := fractionOf(fraction); err != nil {
+			return nil, err
 		}
 	}
 	doc := star.NewDict(2)
@@ -165,6 +164,15 @@ func progressBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 	}
 	b.s.shown.progress, b.s.shown.changed = raw, true
 	return star.None, nil
+}
+
+// fractionOf refuses what is no part of a whole.
+func fractionOf(v star.Value) error {
+	f, ok := star.AsFloat(v)
+	if !ok || math.IsNaN(f) || f < 0 || f > 1 {
+		return fmt.Errorf("progress: the fraction is a number from 0 to 1, got %s", repr(v))
+	}
+	return nil
 }
 
 func statusBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
@@ -216,7 +224,7 @@ func stateModule() *starlarkstruct.Module {
 			}
 			var key string
 			var v star.Value
-			if err := star.UnpackArgs("state.set", args, kwargs, "key", &key, "value", &v); err != nil {
+			if err := star.UnpackArgs("state.set", args, renamed(kwargs, "k", "key", "v", "value"), "key", &key, "value", &v); err != nil {
 				return nil, err
 			}
 			return star.None, b.keep("state.set", key, v)
@@ -243,7 +251,7 @@ func stateModule() *starlarkstruct.Module {
 			}
 			var key string
 			var otherwise star.Value = star.None
-			if err := star.UnpackArgs("state.get", args, kwargs, "key", &key, "default?", &otherwise); err != nil {
+			if err := star.UnpackArgs("state.get", args, renamed(kwargs, "k", "key"), "key", &key, "default?", &otherwise); err != nil {
 				return nil, err
 			}
 			raw, ok := b.s.shown.state.values[key]

@@ -151,7 +151,7 @@ func sleepFor(thread *star.Thread, d time.Duration) (star.Value, error) {
 
 func sleepBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	var v star.Value
-	if err := star.UnpackArgs("sleep", args, kwargs, "duration", &v); err != nil {
+	if err := star.UnpackArgs("sleep", args, renamed(kwargs, "d", "duration"), "duration", &v); err != nil {
 		return nil, err
 	}
 	d, err := duration(v)
@@ -163,7 +163,7 @@ func sleepBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 
 func sleepUntilBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	var v star.Value
-	if err := star.UnpackArgs("sleep_until", args, kwargs, "time", &v); err != nil {
+	if err := star.UnpackArgs("sleep_until", args, renamed(kwargs, "t", "time"), "time", &v); err != nil {
 		return nil, err
 	}
 	t, ok := v.(moment)
@@ -179,7 +179,7 @@ func sleepUntilBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple
 
 func timerBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	var v star.Value
-	if err := star.UnpackArgs("timer", args, kwargs, "duration", &v); err != nil {
+	if err := star.UnpackArgs("timer", args, renamed(kwargs, "d", "duration"), "duration", &v); err != nil {
 		return nil, err
 	}
 	d, err := duration(v)

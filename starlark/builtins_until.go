@@ -36,6 +36,10 @@ func waitUntilBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple)
 	if err != nil {
 		return nil, err
 	}
+	args, kwargs, err = byPlace(what, args, kwargs, "fn")
+	if err != nil {
+		return nil, err
+	}
 	period, err := timeoutOption(what, kwargs, positiveDuration)
 	if err != nil {
 		return nil, err

@@ -65,7 +65,7 @@ func TestTeaching(t *testing.T) {
 		"def f(a):\n    nonlocal a":                                         "outer variables cannot be rebound",
 		"def f(a):\n    return a if a is None else 1":                       "there is no is; write ==",
 		"def f(a):\n    return a if 1":                                      "a conditional expression has an else",
-		"x = ('a'\n  f'{b}')":                                               "main.star:2:4: there are no f-strings",
+		"x = ('a'\n  f'{b}')":                                               "main.star:2:3: there are no f-strings",
 		"x = rf'{b}'":                                                       "there are no f-strings",
 		"x = u'b'":                                                          "may begin with r or b",
 		"def f(a):\n    print \"x\"":                                        "write print(value)",
@@ -192,6 +192,16 @@ func TestEveryProblemIsTold(t *testing.T) {
 	}
 	got = problems(map[string]string{"main.star": "load(\"a.star\", \"a\")\nx = (\n", "a.star": "a = 1\n"})
 	if !strings.HasPrefix(got, "main.star:") {
+		t.Error(got)
+	}
+}
+
+func TestEveryFileIsResolved(t *testing.T) {
+	t.Parallel()
+	got := problems(map[string]string{
+		"main.star": "load(\"b.star\", \"b\")\nload(\"a.star\", \"a\")\none()\n", "a.star": "load(\"b.star\", \"b\")\na = two\n", "b.star": "b = three\n\nfour()\n",
+	})
+	if got != "a.star:2:5: undefined: two\nb.star:1:5: undefined: three\nb.star:3:1: undefined: four\nmain.star:3:1: undefined: one" {
 		t.Error(got)
 	}
 }
@@ -420,6 +430,63 @@ func TestWarnings(t *testing.T) {
 		}
 		got := p.Warnings().Error()
 		if want == "" && got != "" || !strings.HasPrefix(got, want) {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+// What was opened lines before is not forgotten, and what only looks like a habit of Python is not taught.
+func TestTeachingKnowsWhereItIs(t *testing.T) {
+	t.Parallel()
+	const walrus, list, dict, set = "there is no :=", "a list or tuple cannot be unpacked", "a dict cannot be unpacked in a literal; write a | b", "there are no set literals"
+	for text, want := range map[string]string{
+		"def f():\n    if x := g():\n        pass":                     "2:11: " + walrus,
+		"def f():\n    while c := read():\n        pass":               "2:14: " + walrus,
+		"def f():\n    if 1:\n        pass\n    elif m := 1:\n    x()": "4:13: " + walrus,
+		"x = y if z := 1 else 2":                                       walrus,
+		"x = {\"a\":= 1}":                                              "got '=', want primary expression",
+		"x = y if \"a:= 1\"":                                           "a conditional expression has an else",
+		"x = {\n    **a,\n    \"b\": 1,\n}":                            "2:5: " + dict,
+		"x = {\n    \"b\": 1, # {\n    **a,\n}":                        "3:5: " + dict,
+		"x = f({\n    \"b\": [1],\n    **a})":                          "3:5: " + dict,
+		"x = {\"a\": **b}":                                             "got '**', want primary expression",
+		"x = [**b]":                                                    "got '**', want primary expression",
+		"x = {\n    \"b\": 1\n    **a,\n}":                             "got '**', want '}'",
+		"x = [\n    *a,\n    1,\n]":                                    "2:5: " + list,
+		"x = (\n    1,\n    *a,\n)":                                    "3:5: " + list,
+		"x = 1, *a":                                                    list,
+		"x = a[*b]":                                                    "got '*', want primary expression",
+		"def f(l):\n    return 1, *l":                                  list,
+		"def f(l):\n    [a, *b] = l":                                   "an assignment cannot take the rest",
+		"def f(l):\n    *a, b = l":                                     "an assignment cannot take the rest",
+		"def f(l):\n    if l: a, *b = l":                               "an assignment cannot take the rest",
+		"def f(l):\n    for a, *b in l:\n        pass":                 "got '*', want primary expression",
+		"x = {\n    1,\n    2,\n}":                                     "2:6: " + set,
+		"x = {\n    (1, \"a: b\")\n}":                                  "3:1: " + set,
+		"x = {*a}":                                                     set,
+		"x = {\"a\": 1, 2}":                                            "got '}', want ':'",
+		"x = {\n    y\n    for y in a\n}":                              "there are no set comprehensions",
+		"x = [a, b for a in c]":                                        "got for, want ']'",
+		"x = f(\n    a\n    for a in b)":                               "there are no generators",
+		"def f(x):\n    return f\"\"\"\n{x}\n\"\"\"":                   "2:12: there are no f-strings",
+		"x = (\"a\", f\"\"\"\nimport a\n\"\"\")":                       "1:11: there are no f-strings",
+		"x = \"a\" \" f'b'\"":                                          "adjacent strings are not joined",
+		"x = \"a\" b\"b\"":                                             "adjacent strings are not joined",
+		"x = [\n    \"a\"\n    \"b\",\n]":                              "3:5: adjacent strings are not joined; write + between them, or a comma",
+		"def f(x):\n    return_ \"a\"":                                 "got string literal, want newline",
+		"x = b\"\\d\"":                                                 "write rb\"...\" for a raw string",
+		"x = \"this is\" if y":                                         "a conditional expression has an else",
+		"x = {a = 1}":                                                  "got '=', want ':'",
+		"x = lambda: y = 1":                                            "got '=', want newline",
+		"def f(x):\n    return x = 1":                                  "got '=', want newline",
+		"def f(\n    x,\n) -> int:\n    pass":                          "there are no annotations",
+		"def f():\n    self.x: int = 1":                                "there are no annotations",
+		"x = f(\n    a: 1)":                                            "got ':', want ','",
+		"def f():\n    repeat:\n        pass":                          "got ':', want newline",
+		"x = y -> z":                                                   "want primary expression",
+	} {
+		got := problems(map[string]string{"main.star": text + "\n"})
+		if !strings.Contains(got, want) || strings.HasPrefix(want, "got") && strings.Contains(got, ";") {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
 		}
 	}

@@ -46,7 +46,7 @@
 //
 // Once a file was loaded, the names at its top stand for values that never change. [Program.Mistakes] are the
 // calls of functions among them, and of built-ins, whose arguments do not fit. A built-in's parameters are in a table
-// (builtins_signatures.go) that a test holds against what it does.
+// (builtins_signatures.go) that a test holds against what it does. Of files that cannot be run [Judge] tells what their text does.
 //
 // # Replay
 //

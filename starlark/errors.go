@@ -315,7 +315,7 @@ func (r *Result) Attr(name string) (star.Value, error) {
 	case "unwrap_or":
 		return methodOf(r, name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			var def star.Value
-			if err := star.UnpackArgs(name, args, kwargs, "default", &def); err != nil {
+			if err := star.UnpackArgs(name, args, renamed(kwargs, "x", "default"), "default", &def); err != nil {
 				return nil, err
 			}
 			if r.err != nil {

@@ -37,6 +37,7 @@ func Predeclared() (names []string) {
 // Signature is a signature of the table as tests see it.
 type Signature struct {
 	Names    []string // of all parameters, those that may be given by place first
+	Short    []string // other names of these, "" where there is none
 	ByPlace  int
 	Required int // how many of the first have no default
 	Only     int // how many of the first cannot be given by name
@@ -52,6 +53,7 @@ func Signatures() map[string]Signature {
 		v := Signature{ByPlace: s.byPlace, Rest: s.rest, Named: s.named, Result: s.result}
 		for i, p := range s.params {
 			v.Names = append(v.Names, p.name)
+			v.Short = append(v.Short, p.short)
 			if !p.optional {
 				v.Required = i + 1
 			}

@@ -19,6 +19,7 @@ import (
 type fileNames struct {
 	globals star.StringDict
 	loaded  map[*syntax.Ident]star.Value // by the name that a load statement binds
+	text    *outline                     // when the file was not run
 }
 
 // namesOf looks at the top of a file. modules are the globals of all files. A global that is bound in a
@@ -86,6 +87,8 @@ func (n *fileNames) kind(e syntax.Expr) string {
 	switch e := e.(type) {
 	case *syntax.ParenExpr:
 		return n.kind(e.X)
+	case *syntax.Ident:
+		return n.text.kind(e, n.kind)
 	case *syntax.CallExpr:
 		if s := n.callee(e.Fn); s != nil {
 			return s.result
@@ -103,6 +106,9 @@ func (n *fileNames) callee(fn syntax.Expr) *signature {
 		return builtinSignatures[v]
 	case parallel:
 		return signatures["parallel"]
+	}
+	if s := n.text.function(fn); s != nil {
+		return s
 	}
 	if d, ok := fn.(*syntax.DotExpr); ok {
 		return signatures[n.kind(d.X)+"."+d.Name.Name]

@@ -4,6 +4,8 @@ package starlark_test
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,15 +74,15 @@ func TestMistakes(t *testing.T) {
 		`s.nothing if False else 1`: "",
 		`info.id, info.tags, math.pi, parallel.map(g, [1]), hashes.md5("").name, json.encode(info.run)`: "",
 		// What is right, or not known.
-		`g(1, 2, c = 3), g(a = 1), many(1, 2, 3, x = 4), many(a = 1), only(k = 1), s.g(1), made(1), lent(), nap(1)`: "",
-		`g(*[1]), g(**{"a": 1}), g(1, 2, 3, *[]), sleep(*[1]), parallel([], **{"limt": 1})`:                         "",
-		`activity("shell.run", retry = retry_policy(), queue = "q"), activity(name = "shell.run")`:                  "",
-		`activity("shell.run")("a", "b", c = 1), h(1, 2), h.start(x = 1), w(1), w.start(1), spawn(h, 1, x = 2)`:     "",
-		`parallel(g, g), parallel([g], limit = 2, settle = True, timeout = 1), race(g, g, timeout = 1)`:             "",
-		`signal("x").recv(), signal("x").recv("1s", None), send_signal("i", "n"), log.info("m", message = 1)`:       "",
-		`error("A", "m", retryable = False, x = 1), Err(kind = "A"), Ok(), fail("a", 1, sep = "")`:                  "",
-		`re.sub("a", "b", "c", 1, re.I), re.search(string = "a", pattern = "b"), json.decode("1", default = 2)`:     "",
-		`"{}".format(1, 2), [].append(1), {}.get(1, 2), time.now().format("x"), max(1, 2, key = g), dict(a = 1)`:    "",
+		`g(1, 2, c = 3), g(a = 1), many(1, 2, 3, x = 4), many(a = 1), only(k = 1), s.g(1), made(1), lent(), nap(1)`:    "",
+		`g(*[1]), g(**{"a": 1}), g(1, 2, 3, *[]), sleep(*[1]), parallel([], **{"limt": 1})`:                            "",
+		`activity("shell.run", retry = retry_policy(), queue = "q"), activity(name = "shell.run")`:                     "",
+		`activity("shell.run")("a", "b", c = 1), h(1, 2), h.start(x = 1), w(1), w.start(1), spawn(h, 1, x = 2)`:        "",
+		`parallel(lent, lent), parallel([lent], limit = 2, settle = True, timeout = 1), race(lent, lent, timeout = 1)`: "",
+		`signal("x").recv(), signal("x").recv("1s", None), send_signal("i", "n"), log.info("m", message = 1)`:          "",
+		`error("A", "m", retryable = False, x = 1), Err(kind = "A"), Ok(), fail("a", 1, sep = "")`:                     "",
+		`re.sub("a", "b", "c", 1, re.I), re.search(string = "a", pattern = "b"), json.decode("1", default = 2)`:        "",
+		`"{}".format(1, 2), [].append(1), {}.get(1, 2), time.now().format("x"), max(1, 2, key = g), dict(a = 1)`:       "",
 		"sleep = lambda: 1\n    sleep()":                                   "",
 		"def parallel(limt):\n        return limt\n    parallel(limt = 1)": "",
 		"for g in []:\n        g()":                                        "",
@@ -89,7 +91,7 @@ func TestMistakes(t *testing.T) {
 		"h = {}\n    h.options(retri = 1)":                                 "",
 		"looped(1, 2, 3)":                                                  "",
 		"info.id, info.run, s.nothing(1)":                                  "",
-		"bind(g)(1), attempt(g), spawn(sleep)":                             "", // what they call is not judged
+		"bind(g)(1), many(g), [sleep], {\"a\": g}":                         "", // what they call is not judged
 	} {
 		const tail = "def _made(x):\n    return x\ndef same(f):\n    return f\nmade = same(_made)\nnap = sleep\nhashes = hashlib\nload(\"lib.star\", lent = \"f\")\n" +
 			"for looped in [lambda a: a]:\n    looped(1)\n"
@@ -111,10 +113,193 @@ func TestMistakes(t *testing.T) {
 		if want == "" && got != "" || !strings.HasPrefix(got, want) {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
 		}
+		calls, told := starlark.Judge(s)
+		if !reflect.DeepEqual(calls, p.Calls()) {
+			t.Errorf("%q: by the text its calls are %v, they are %v", text, calls, p.Calls())
+		}
+		for _, m := range told {
+			if !slices.Contains(p.Mistakes(), m) {
+				t.Errorf("%q: by the text %s, which is not so", text, m)
+			}
+		}
 		for _, m := range p.Mistakes() {
 			if m.Severity != starlark.SeverityError {
 				t.Errorf("%q: %+v", text, m)
 			}
+		}
+	}
+}
+
+func TestFunctionsThatArePassed(t *testing.T) {
+	t.Parallel()
+	const head = "def g(a, b = 1):\n    return a\ndef none():\n    return 1\nw = workflow(g)\nh = activity(\"echo\")\ndef main(f = 1, l = []):\n    "
+	for text, want := range map[string]string{
+		`spawn(g)`:                               "11: g() misses its argument a, as spawn() calls it",
+		`spawn(g, 1, c = 2)`:                     "17: g() has no parameter c, as spawn() calls it; did you mean a?",
+		`attempt(none, 1, 2)`:                    "13: none() takes no positional arguments, got 2, as attempt() calls it",
+		`attempt(sleep)`:                         "13: sleep() misses its argument duration, as attempt() calls it",
+		`bind(g, 1, 2, 3)`:                       "10: g() takes at most 2 positional arguments, got 3, as bind() calls it",
+		`bind(g, x = 1)`:                         "13: g() has no parameter x",
+		`spawn(bind(g, 1), 2, 3)`:                "11: bind(...)() takes at most 2 positional arguments, got 3, as spawn() calls it",
+		`spawn(bind(g, a = 1), a = 2)`:           "27: bind(...)() gets a twice",
+		`defer(g)`:                               "11: g() misses its argument a, as defer() calls it",
+		`on_failure(none, 1)`:                    "16: none() takes no positional arguments",
+		`timeout("5s", g)`:                       "19: g() misses its argument a, as timeout() calls it",
+		`semaphore(1).run(g)`:                    "22: g() misses its argument a, as semaphore(...).run() calls it",
+		`parallel([none, g])`:                    "21: g() misses its argument a, as parallel() calls it",
+		`race({"a": g})`:                         "16: g() misses its argument a, as race() calls it",
+		`parallel(none, bind(g))`:                "20: bind(...)() misses its argument a, as parallel() calls it",
+		`wait_until(g)`:                          "16: g() misses its argument a, as wait_until() calls it",
+		`parallel.map(none, l)`:                  "18: none() takes no positional arguments, got 1, as parallel.map() calls it",
+		`parallel.starmap(g, [(1,), (1, 2, 3)])`: "32: g() takes at most 2 positional arguments, got 3, as parallel.starmap() calls it",
+		`workflow(none)(1, 2)`:                   "5: workflow(...)() takes no positional arguments, got 2",
+		`w(1, 2, 3)`:                             "5: w() takes at most 2 positional arguments, got 3",
+		`w.start()`:                              "5: w.start() misses its argument a",
+		`w.options(queue = "q").attempt(z = 1)`:  "36: w.options(...).attempt() has no parameter z",
+		`workflow(none).map([1])`:                "5: workflow(...)() takes no positional arguments, got 1, as workflow(...).map() calls it",
+		`w.starmap([[1, 2, 3]])`:                 "16: w() takes at most 2 positional arguments, got 3, as w.starmap() calls it",
+		`spawn(w)`:                               "11: w() misses its argument a, as spawn() calls it",
+		`parallel([w])`:                          "15: w() misses its argument a",
+
+		`spawn(g, 1), spawn(g, *l), spawn(g, **{}), bind(g), bind(g, 1)(2), bind(g, *l), attempt(g, 1, b = 2), attempt(lambda: g(1)), spawn(f)`:   "",
+		`parallel([none, bind(g, 1)], none), parallel(l), parallel([bind(g, x) for x in l]), parallel.map(g, l), parallel.map(none, [])`:          "",
+		`parallel.starmap(g, [(1,), [1, 2], l]), parallel.starmap(none, [()]), parallel([spawn(g, 1)]), as_completed({"a": w.start(1)})`:          "",
+		`w(1), w.start(1, b = 2), w.map(l), workflow("g")(1, 2, 3, x = 4), workflow(g).options(id = "i")(1), w.starmap([(1, 2)])`:                 "",
+		`timeout(5, none), timeout(5, g, 1, b = 2), shield(none), defer(log.info, "m", x = 1), spawn(h, 1, 2), spawn(bind(h, 1)), attempt(l.pop)`: "",
+		"g = none\n    spawn(g)": "",
+	} {
+		s, err := gather(map[string]string{"main.star": head + text + "\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := starlark.Compile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := p.Mistakes().Error()
+		if want == "" && got != "" || !strings.HasPrefix(got, "main.star:8:"+want) && want != "" {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+		_, told := starlark.Judge(s)
+		for _, m := range told {
+			if !slices.Contains(p.Mistakes(), m) {
+				t.Errorf("%q: by the text %s, which is not so", text, m)
+			}
+		}
+	}
+}
+
+func TestCallsThatBuiltinsMake(t *testing.T) {
+	t.Parallel()
+	p, err := compile("h = activity(\"echo\")\ndef main(l):\n    spawn(h, 1, k = 2)\n    timeout(5, h)\n    h.map(l)\n    h.map([])\n    h.starmap([(1, 2), l, ()], limit = 1)\n    attempt(h, *l)\n    bind(h)\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range p.Calls() {
+		if !c.Declaration && c.File == "x.star" {
+			got = append(got, fmt.Sprint(c.Activity, " ", c.Line, c.Col, c.Args, c.Keywords, c.Open))
+		}
+	}
+	want := []string{"echo 3 11 1 [k] false", "echo 4 16 0 [] false", "echo 5 5 1 [] false", "echo 7 16 2 [] false", "echo 7 27 0 [] false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestValuesThatWillBeRefused(t *testing.T) {
+	t.Parallel()
+	const head = "LONG = \"forever\"\nSHORT = 5\nTAGS = [1]\nh = activity(\"echo\")\np = retry_policy()\ndef main(x = 1, junk = \"junk\"):\n    "
+	for text, want := range map[string]string{
+		`activity("echo", timeout = "junk")`:                "32: activity() will refuse its timeout: \"junk\" is not a duration",
+		`activity("echo", timeout = LONG)`:                  "32: activity() will refuse its timeout: \"forever\" is not a duration",
+		`activity("echo", queue = x, retry = retry_policy)`: "41: activity() will refuse its retry: wants retry_policy(...), got builtin",
+		`activity("echo", tags = ["a", 1])`:                 "29: activity() will refuse its tags: wants a list of texts, got int in it",
+		`h.options(max_concurrent = 0)`:                     "32: h.options() will refuse its max_concurrent: wants at least 1, got 0",
+		`retry_policy(0)`:                                   "18: retry_policy() will refuse its max_attempts: max_attempts counts the first try and is at least 1, got 0",
+		`h.options(retry = retry_policy(max_attempts = 0))`: "51: retry_policy() will refuse its max_attempts",
+		`retry_policy(max_attempts = "3")`:                  "33: retry_policy() will refuse its max_attempts: got string, want int",
+		`workflow("w", on_parent_close = "stop")`:           "37: workflow() will refuse its on_parent_close: wants \"cancel\"",
+		`workflow(name_or_function = "w.star")`:             "33: workflow() will refuse its name_or_function: \"w.star\" is a file",
+		`workflow(main).options(expiry = -1)`:               "37: workflow(...).options() will refuse its expiry: a duration is not negative, got -1",
+		`wait_signal("x", timeout = "1 day")`:               "32: wait_signal() will refuse its timeout: \"1 day\" is not a duration",
+		`wait_signal("")`:                                   "17: wait_signal() will refuse its name: the name of a signal is text",
+		`signal("x").recv("soon")`:                          "22: signal(...).recv() will refuse its timeout",
+		`sleep("junk")`:                                     "11: sleep() will refuse its duration",
+		`sleep(d = (-1.5))`:                                 "15: sleep() will refuse its duration: a duration is not negative",
+		`sleep_until("2d")`:                                 "17: sleep_until() will refuse its time: wants a time",
+		`timer(None)`:                                       "11: timer() will refuse its duration: a duration is a number of seconds",
+		`timeout(0, main)`:                                  "13: timeout() will refuse its duration: wants more than zero",
+		`spawn(main).result("x")`:                           "24: spawn(...).result() will refuse its timeout",
+		`race([main], timeout = 0)`:                         "28: race() will refuse its timeout: wants more than zero",
+		`parallel.map(main, [], limit = 0)`:                 "36: parallel.map() will refuse its limit: limit is an int of at least 1, got 0",
+		`h.map([], settle = 1)`:                             "24: h.map() will refuse its settle: got int, want bool",
+		`semaphore(0)`:                                      "15: semaphore() will refuse its n",
+		`progress(50)`:                                      "14: progress() will refuse its fraction: the fraction is a number from 0 to 1, got 50",
+		`error("out of stock")`:                             "11: error() will refuse its kind: a kind is an identifier",
+
+		`activity("echo", timeout = junk, tags = TAGS, retry = x, queue = "q" + x, key = main, cache_ttl = time.minute)`:            "",
+		`activity("echo", timeout = None, retry = None, tags = ["a", x], priority = -1, rate = "1/1m", heartbeat = "%ds" % x)`:      "",
+		`h.options(retry = p, tags = (), max_crashes = 0), workflow(main, retry = p, id = "i", on_parent_close = "wait")`:           "",
+		`retry_policy(3, "0s", 1, retry_for = None, no_retry_for = ["A"], jitter = 0), parallel([], limit = None, timeout = None)`:  "",
+		`sleep(0), sleep("1h 30m"), sleep(time.second * 2), sleep(SHORT), sleep(x), timer("0s"), select([h.start()], timeout = 0)`:  "",
+		`wait_signal("x", timeout = None), wait_signal("x", timeout = 0, default = 1), sleep_until(x), sleep_until(time.now())`:     "",
+		`progress(None, "m"), progress(1), error("A", "b c"), Err(x), semaphore(1), spawn(main).result(None), timeout(SHORT, main)`: "",
+		"sleep = print\n    sleep(\"junk\")": "",
+		`attempt(lambda: sleep("junk"))`:     "", // what it is after
+		`sleep(*["junk"])`:                   "",
+	} {
+		s, err := gather(map[string]string{"main.star": head + text + "\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := starlark.Compile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := p.Mistakes().Error()
+		if want == "" && got != "" || !strings.HasPrefix(got, "main.star:7:"+want) && want != "" {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+		if got, want := p.Warnings().Error(), "main.star:7:27: sleep() will refuse its duration"; strings.HasPrefix(text, "attempt(") && !strings.HasPrefix(got, want) {
+			t.Errorf("%q:\n warns %s", text, got)
+		}
+	}
+}
+
+// What keeps one file from being run hides nothing of another, nor of itself.
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	const names = "a.star:3:5: undefined: nope\na.star:5:3: f() misses its argument x\na.star:5:8: undefined: no\nb.star:2:5: undefined: nada\n"
+	for text, want := range map[string]string{
+		"load(\"a.star\", \"f\")\nload(\"b.star\", \"g\")\nh = activity(\"x\")\nh2 = h.options(retry = unknown)\n" +
+			"def main():\n    f(1, 2)\n    g(1, 2)\n    h2.options(retri = 1)\n    sleep(also, 2)\n    return twice()\n" +
+			"def twice(): pass\ndef twice(x): pass\ndef odd(a, a): pass\nodd(1)\none = two.options()\ntwo = one.options()\none.options(retri = 1)": names +
+			"main.star:4:24: undefined: unknown\nmain.star:6:5: f() takes at most 1 positional argument, got 2\nmain.star:8:16: h2.options() has no parameter retri; did you mean retry?\n" +
+			"main.star:9:5: sleep() takes at most 1 positional argument, got 2\nmain.star:9:11: undefined: also\n" +
+			"main.star:12:5: cannot reassign global twice declared at main.star:11:5; globals are constant: keep what changes in a function's variable\n" +
+			"main.star:13:12: duplicate parameter: a\n",
+		"load(\"a.star\", \"f\")\nload(\"b.star\", \"g\")\nload(\"broken.star\", \"n\")\nx = n(y)": names + "broken.star:1:10: got ':', want ')'\nmain.star:4:7: undefined: y\n",
+		"load(\"a.star\", \"f\")\nload(\"b.star\", \"g\")\nload(\"none.star\", \"n\")\nx = n(y)":   names + "main.star:3:6: cannot load none.star: there is no such file\nmain.star:4:7: undefined: y\n",
+	} {
+		files := map[string]string{
+			"main.star": text + "\n", "a.star": "def f(x):\n    return [\n    nope]\ndef e():\n  f(), no\n", "broken.star": "def main(: pass\n", "b.star": "def g(x):\n    nada()\ng = 1\n",
+		}
+		s, err := gather(files)
+		if err == nil {
+			_, err = starlark.Compile(s)
+		}
+		found, ok := err.(starlark.Problems)
+		if !ok {
+			t.Fatal(err)
+		}
+		calls, more := starlark.Judge(s)
+		got := slices.DeleteFunc(append(found, more...).Sorted(), func(p starlark.Problem) bool { return strings.Contains(p.Message, "global g") }).Error() + "\n"
+		if got != want {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+		if strings.Contains(text, "activity") && len(calls) != 1 {
+			t.Error(calls)
 		}
 	}
 }

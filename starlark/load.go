@@ -98,7 +98,7 @@ func (*MissingFile) Error() string { return "there is no such file" }
 func (*MissingFile) Is(target error) bool { return target == fs.ErrNotExist }
 
 // Gather reads entry and everything that it loads. read gets clean paths
-// relative to the root, and "@std/..." as such. The error is Problems.
+// relative to the root, and "@std/..." as such. The error is Problems; with it come the files that could be read, for [Judge].
 func Gather(entry string, read func(path string) (string, error)) (*Sources, error) {
 	g := &gatherer{read: read, texts: make(map[string]string)}
 	entry = path.Clean(entry)
@@ -110,14 +110,14 @@ func Gather(entry string, read func(path string) (string, error)) (*Sources, err
 		return nil, Problems{{File: entry, Severity: SeverityError, Message: "cannot be read: " + reason(err)}}
 	}
 	g.visit(entry, text, nil)
-	if len(g.problems) > 0 {
-		return nil, g.problems
-	}
 	s := &Sources{Entry: entry}
 	for name, text := range g.texts {
 		s.Files = append(s.Files, File{Path: name, Text: text})
 	}
 	slices.SortFunc(s.Files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	if len(g.problems) > 0 {
+		return s, g.problems.Sorted()
+	}
 	return s, nil
 }
 

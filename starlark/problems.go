@@ -3,8 +3,10 @@
 package starlark
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	star "go.starlark.net/starlark"
@@ -48,6 +50,29 @@ func (ps Problems) Error() string {
 		lines[i] = p.String()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Sorted are the problems by file, line and column, each once.
+func (ps Problems) Sorted() Problems {
+	sorted := slices.Clone(ps)
+	slices.SortStableFunc(sorted, func(a, b Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), a.Line-b.Line, a.Col-b.Col)
+	})
+	seen := make(map[Problem]bool)
+	return slices.DeleteFunc(sorted, func(p Problem) bool {
+		again := seen[p]
+		seen[p] = true
+		return again
+	})
+}
+
+// warnings are the problems as warnings.
+func (ps Problems) warnings() Problems {
+	out := slices.Clone(ps)
+	for i := range out {
+		out[i].Severity = SeverityWarning
+	}
+	return out
 }
 
 func problemAt(pos syntax.Position, format string, args ...any) Problem {

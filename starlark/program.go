@@ -172,12 +172,20 @@ func inputError(f *star.Function, what string) error {
 	return e
 }
 
-// Compile parses, resolves and runs every module once, effects refused. The error is Problems.
+// Compile parses and resolves every module, and runs each once, effects refused. The error is Problems.
 func Compile(s *Sources) (*Program, error) {
-	c := &compiler{src: s, done: make(map[string]star.StringDict), files: make(map[string]*syntax.File)}
+	c := &compiler{src: s, done: make(map[string]star.StringDict), files: make(map[string]*syntax.File), code: make(map[string]*star.Program)}
+	for _, f := range s.Files {
+		if !strings.HasSuffix(f.Path, ".json") {
+			c.resolve(f)
+		}
+	}
+	if len(c.problems) > 0 {
+		return nil, c.problems.Sorted()
+	}
 	globals, err := c.module(s.Entry)
 	if len(c.problems) > 0 {
-		return nil, c.problems
+		return nil, c.problems.Sorted()
 	}
 	if err != nil {
 		text, _ := s.file(s.Entry)
@@ -215,10 +223,24 @@ type compiler struct {
 	src      *Sources
 	done     map[string]star.StringDict
 	files    map[string]*syntax.File
+	code     map[string]*star.Program
 	problems Problems
 }
 
-// module compiles and runs one file of the closure.
+// resolve parses a file and looks its names up, before anything runs: what is wrong with one file hides nothing of another.
+func (c *compiler) resolve(file File) {
+	f, err := parse(file.Path, file.Text)
+	if err == nil {
+		c.code[file.Path], err = star.FileProgram(f, isPredeclared)
+	}
+	if err != nil {
+		c.problems = append(c.problems, problemsOf(file.Path, file.Text, err)...)
+		return
+	}
+	c.files[file.Path] = f
+}
+
+// module runs one file of the closure.
 func (c *compiler) module(name string) (star.StringDict, error) {
 	if globals, ok := c.done[name]; ok {
 		if globals == nil {
@@ -240,16 +262,6 @@ func (c *compiler) module(name string) (star.StringDict, error) {
 		c.done[name] = star.StringDict{"json": v}
 		return c.done[name], nil
 	}
-	f, err := parse(name, text)
-	var prog *star.Program
-	if err == nil {
-		prog, err = star.FileProgram(f, isPredeclared)
-	}
-	if err != nil {
-		c.problems = append(c.problems, problemsOf(name, text, err)...)
-		return nil, err
-	}
-	c.files[name] = f
 	thread := &star.Thread{
 		Name: name,
 		Load: func(_ *star.Thread, module string) (star.StringDict, error) {
@@ -261,7 +273,7 @@ func (c *compiler) module(name string) (star.StringDict, error) {
 		},
 	}
 	guard(thread, maxLoadSteps)
-	globals, err := prog.Init(thread, predeclared)
+	globals, err := c.code[name].Init(thread, predeclared)
 	globals.Freeze()
 	if err != nil {
 		if len(c.problems) == 0 {

@@ -11,21 +11,23 @@ import (
 
 // signature is what a function takes.
 type signature struct {
-	params  []parameter // those that may be given by place come first
-	byPlace int         // how many these are
-	rest    bool        // *args
-	named   bool        // **kwargs
-	result  string      // type of what a built-in returns, where a call of that is judged, too
+	params  []parameter                       // those that may be given by place come first
+	byPlace int                               // how many these are
+	rest    bool                              // *args
+	named   bool                              // **kwargs
+	checks  map[string]func(star.Value) error // of a built-in, by parameter: what it will refuse
+	result  string                            // type of what a built-in returns, where a call of that is judged, too
 }
 
 type parameter struct {
 	name      string
+	short     string // another name of it, "" when there is none
 	optional  bool
 	placeOnly bool
 }
 
 // parseSignature reads parameters as Python's reference writes them, "/" and "*" included, with
-// "?" behind the optional ones and "-> type" behind all: "fn, /, *args, **kwargs -> Future".
+// "?" behind the optional ones, "name|n" for one with two names, and "-> type" behind all: "fn, /, *args, **kwargs -> Future".
 func parseSignature(text string) *signature {
 	params, result, _ := strings.Cut(text, "->")
 	s := &signature{result: strings.TrimSpace(result)}
@@ -44,7 +46,8 @@ func parseSignature(text string) *signature {
 			byName, s.rest = true, p != "*"
 		default:
 			name, optional := strings.CutSuffix(p, "?")
-			s.params = append(s.params, parameter{name: name, optional: optional})
+			name, short, _ := strings.Cut(name, "|")
+			s.params = append(s.params, parameter{name: name, short: short, optional: optional})
 			if !byName {
 				s.byPlace++
 			}
@@ -68,6 +71,16 @@ func signatureOf(f *star.Function) *signature {
 		s.params[i].optional = f.ParamDefault(i) != nil
 	}
 	return s
+}
+
+// fullName is the name of the parameter that has this one, too.
+func (s *signature) fullName(name string) string {
+	for _, p := range s.params {
+		if p.short == name {
+			return p.name
+		}
+	}
+	return name
 }
 
 // misfit is what is wrong with a call.
@@ -97,12 +110,12 @@ next:
 	for i, name := range names {
 		for p := range s.params {
 			switch {
-			case s.params[p].name != name || s.params[p].placeOnly && s.named:
+			case s.params[p].name != name && s.params[p].short != name || s.params[p].placeOnly && s.named:
 				continue
 			case s.params[p].placeOnly:
 				return &misfit{what: "takes " + name + " by its place, not by name", name: i}
 			case given[p]:
-				return &misfit{what: "gets " + name + " twice", name: i}
+				return &misfit{what: "gets " + s.params[p].name + " twice", name: i}
 			}
 			given[p] = true
 			continue next

@@ -141,7 +141,13 @@ func holdTable(t *testing.T, p *starlark.Program, name string, s starlark.Signat
 			for n := i + 1; n < s.Required; n++ {
 				names = append(names, s.Names[n])
 			}
-			fits(all(min(i, max(s.Required, 0), s.ByPlace), names...), "by name: "+param)
+			places := min(i, max(s.Required, 0), s.ByPlace)
+			fits(all(places, names...), "by name: "+param)
+			if short := s.Short[i]; short != "" {
+				names[0] = short
+				fits(all(places, names...), "by its other name: "+short)
+				refused(all(places, param, short), complaint, "by both its names: "+param)
+			}
 		case !s.Named:
 			refused(all(max(s.Required-1, 0), param), complaint, "by name: "+param)
 		}

@@ -5,7 +5,6 @@ package starlark
 import (
 	"regexp"
 	"strings"
-	"unicode/utf8"
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/syntax"
@@ -32,43 +31,34 @@ var idioms = map[string]string{
 }
 
 var (
-	firstWord  = regexp.MustCompile(`^\s*([a-z]+)\b`)
-	word       = regexp.MustCompile(`^[a-z]+`)
-	gotToken   = regexp.MustCompile(`^got (?:'([^']+)'|([^' ,]+))[, ]`)
-	fString    = regexp.MustCompile(`(?:^|[^\w"'])(?:[fF][rR]?|[rR][fF])["']`)
-	definition = regexp.MustCompile(`^\s*def\b`)
-	increment  = regexp.MustCompile(`^\s*[\pL\d_]+(\+\+|--)\s*(#.*)?$`)
-	annotated  = regexp.MustCompile(`^\s*[\pL\d_]+\s*$`)
-	isWord     = regexp.MustCompile(`\bis\b`)
-	matchWord  = regexp.MustCompile(`^\s*match\s.*:\s*$`)
-
-	printWord = regexp.MustCompile(`^\s*print\s+["']`)
-
-	stringPrefix = regexp.MustCompile(`(?:^|[^\w"'])[uU]["']`)
+	gotToken  = regexp.MustCompile(`^got (?:'([^']+)'|([^' ,]+))[, ]`)
+	fPrefix   = regexp.MustCompile(`^(?:[fF][rR]?|[rR][fF])$`)
+	increment = regexp.MustCompile(`^\s*[\pL\d_]+(\+\+|--)\s*(#.*)?$`)
+	matchWord = regexp.MustCompile(`^\s*match\s.*:\s*$`)
 )
 
 // teachSyntax words a syntax error for people who know Python, and places it where its token begins.
 // A position counts characters, the text is cut by bytes.
 func teachSyntax(text string, e syntax.Error) Problem {
-	line := ""
-	if lines := strings.Split(text, "\n"); e.Pos.Line > 0 && int(e.Pos.Line) <= len(lines) {
-		line = lines[e.Pos.Line-1]
-	}
 	msg := strings.TrimPrefix(e.Msg, "syntax error: ")
-	at := byteOf(line, int(e.Pos.Col)-1)
-	if m := gotToken.FindStringSubmatch(msg); m != nil {
-		if token := m[1] + m[2]; strings.HasSuffix(line[:at], token) && !strings.HasPrefix(line[at:], token) {
-			at -= len(token) // the parser stands behind it
+	if e.Pos.Line < 1 {
+		return problemAt(e.Pos, "%s", msg)
+	}
+	p := refusalOf(text, e.Pos, msg)
+	start := offsetOf(text, e.Pos)
+	if p.at >= 0 {
+		start = p.tokens[p.at].start
+		if p.kind(p.at) == textToken && p.kind(p.at-1) == wordToken && p.touches(p.at) {
+			start = p.tokens[p.at-1].start // f"..."
 		}
 	}
-	pos := e.Pos
-	if line != "" {
-		pos.Col = int32(utf8.RuneCountInString(line[:at])) + 1
-	}
-	if hint := hintFor(line, line[:at], line[at:], msg); hint != "" {
+	before, at := text[:start], text[start:]
+	before = before[strings.LastIndexByte(before, '\n')+1:]
+	at, _, _ = strings.Cut(at, "\n")
+	if hint := p.hint(before, at, msg); hint != "" {
 		msg = hint
 	}
-	return problemAt(pos, "%s", msg)
+	return problemAt(positionOf(text, e.Pos, start), "%s", msg)
 }
 
 // byteOf is where the nth character of a line begins, counted from 0; its end when it is shorter.
@@ -82,106 +72,178 @@ func byteOf(line string, n int) int {
 	return len(line)
 }
 
-// hintFor says what to write instead; before and at are the two sides of where the parser gave up.
-func hintFor(line, before, at, msg string) string {
-	if m := firstWord.FindStringSubmatch(line); m != nil && m[1] != "is" && idioms[m[1]] != "" {
-		return idioms[m[1]]
-	}
-	if hint := idioms[word.FindString(at)]; hint != "" {
-		return hint
-	}
-	if hint := hintForString(line, msg); hint != "" {
-		return hint
-	}
-	if hint := hintForPunctuation(line, before, at, msg); hint != "" {
-		return hint
-	}
-	return hintForWord(line, before, at, msg)
-}
-
-// hintForString is about string literals.
-func hintForString(line, msg string) string {
-	literal := strings.Contains(msg, "got string literal")
-	switch {
-	case (literal || strings.Contains(msg, "got identifier")) && fString.MatchString(line):
-		return "there are no f-strings; write \"text {}\".format(value) or \"text %s\" % value"
-	case literal && printWord.MatchString(line):
-		return "print is a function; write print(value)"
-	case literal && stringPrefix.MatchString(line):
-		return "a string may begin with r or b, nothing else"
-	case literal:
-		return "adjacent strings are not joined; write +"
-	case strings.Contains(msg, "invalid escape sequence"):
-		return msg + "; write r\"...\" for a raw string"
+// hint says what to write instead, "" when that is not sure; before and at are the two sides of the line where the parser gave up.
+func (p *refusal) hint(before, at, msg string) string {
+	for _, hint := range []string{
+		p.hintForIdiom(msg), p.hintForString(msg), p.hintForUnpacking(msg), p.hintForBrackets(msg),
+		p.hintForPunctuation(before, at, msg), p.hintForWord(before, at, msg),
+	} {
+		if hint != "" {
+			return hint
+		}
 	}
 	return ""
 }
 
-// hintForPunctuation is about operators and brackets.
-func hintForPunctuation(line, before, at, msg string) string {
-	left := strings.TrimSpace(before)
-	open := strings.LastIndexByte(before, '{')
+// hintForIdiom is about words of Python: the one that the parser refused, or the one that its line begins with.
+func (p *refusal) hintForIdiom(msg string) string {
+	if p.kind(p.first) == wordToken && p.text(p.first) != "is" && idioms[p.text(p.first)] != "" {
+		return idioms[p.text(p.first)]
+	}
+	if p.kind(p.at) == wordToken {
+		return idioms[p.text(p.at)]
+	}
+	return ""
+}
+
+// hintForString is about string literals.
+func (p *refusal) hintForString(msg string) string {
+	i := p.at
+	if p.kind(i) == wordToken && p.kind(i+1) == textToken && p.touches(i+1) {
+		i++
+	}
+	prefix := ""
+	if p.kind(i) == textToken && p.kind(i-1) == wordToken && p.touches(i) {
+		prefix = p.text(i - 1)
+	}
 	switch {
-	case strings.HasPrefix(at, ":="):
-		return "there is no :=; assign on a line of its own"
+	case strings.Contains(msg, "invalid escape sequence"):
+		raw := "r"
+		if strings.HasPrefix(p.text(p.at), "b") {
+			raw = "rb"
+		}
+		return msg + "; write " + raw + "\"...\" for a raw string"
+	case p.kind(i) != textToken:
+		return ""
+	case fPrefix.MatchString(prefix):
+		return "there are no f-strings; write \"text {}\".format(value) or \"text %s\" % value"
+	case strings.EqualFold(prefix, "u"):
+		return "a string may begin with r or b, nothing else"
+	case p.kind(i-1) == wordToken && p.text(i-1) == "print" && p.first == i-1:
+		return "print is a function; write print(value)"
+	case p.kind(i-1) != textToken || p.at != i:
+		return ""
+	case p.bracket() == "[" || p.bracket() == "{" || p.bracket() == "call":
+		return "adjacent strings are not joined; write + between them, or a comma"
+	}
+	return "adjacent strings are not joined; write + between them"
+}
+
+// hintForUnpacking is about * and ** where a value should begin.
+func (p *refusal) hintForUnpacking(msg string) string {
+	star := p.text(p.at)
+	if star != "*" && star != "**" || !strings.Contains(msg, "want primary expression") || p.kind(p.at) != markToken {
+		return ""
+	}
+	if before := p.text(p.at - 1); star == "*" && p.assigned() && (p.at == p.first || before == "," || before == "[" || before == "(") {
+		return "an assignment cannot take the rest with *; write first, rest = l[0], l[1:]"
+	}
+	begins := p.text(p.at-1) == "," || len(p.open) > 0 && p.open[len(p.open)-1] == p.at-1
+	switch {
+	case !begins || p.text(p.first) == "for" && !p.outside(p.first, p.at, "in"):
+	case star == "**" && p.bracket() == "{":
+		return "a dict cannot be unpacked in a literal; write a | b, which is a new dict"
+	case star == "*" && p.bracket() == "{":
+		return "there are no set literals, and nothing is unpacked in one; write set(a)"
+	case star == "*" && (p.bracket() == "[" || p.bracket() == "(" || p.bracket() == ""):
+		return "a list or tuple cannot be unpacked in a literal; write a + b"
+	}
+	return ""
+}
+
+// hintForBrackets is about what stands in brackets, which may have been opened lines before.
+func (p *refusal) hintForBrackets(msg string) string {
+	set := p.bracket() == "{" && !p.inBracket(":") && strings.Contains(msg, "want ':'")
+	switch at := p.text(p.at); {
+	case p.at < 0:
+	case p.walrus():
+		return "there is no :=; assign on a line before"
+	case set && (at == "," || at == "}"):
+		return "there are no set literals; write set([1, 2])"
+	case set && at == "for":
+		return "there are no set comprehensions; write set([x for x in xs])"
+	case at == "for" && (p.bracket() == "(" || p.bracket() == "call" && p.operand(p.at-1)):
+		return "there are no generators; write a list: [x for x in xs]"
+	case at == ":" && p.annotates(), at == "-" && p.text(p.at+1) == ">" && p.touches(p.at+1) && p.text(p.first) == "def":
+		return "there are no annotations; write the names alone"
+	}
+	return ""
+}
+
+// walrus tells whether the place is at a name's :=, or at the if of a condition with one.
+func (p *refusal) walrus() bool {
+	colon := p.at
+	switch p.text(p.at) {
+	case "=":
+		colon--
+	case "if":
+		for colon < p.end() && p.text(colon) != ":" && p.text(colon) != "else" {
+			colon++
+		}
+	}
+	return p.text(colon) == ":" && p.text(colon+1) == "=" && p.touches(colon+1) &&
+		p.kind(colon-1) == wordToken && p.operand(colon-1) && p.bracket() != "def"
+}
+
+// annotates tells whether the colon of the place stands behind a parameter, or behind a name that begins a statement.
+func (p *refusal) annotates() bool {
+	if p.bracket() == "def" {
+		last := p.at - 1
+		return p.kind(last) == wordToken && (p.text(last-1) == "," || p.text(last-1) == "*" || p.text(last-1) == "**" || p.open[len(p.open)-1] == last-1)
+	}
+	for i := p.first; i < p.at; i++ { // a name, or its attribute
+		if p.kind(i) != wordToken && p.text(i) != "." {
+			return false
+		}
+	}
+	return len(p.open) == 0 && p.at > p.first && p.kind(p.at+1) != lineToken && p.kind(p.at+1) != 0
+}
+
+// hintForPunctuation is about operators.
+func (p *refusal) hintForPunctuation(before, at, msg string) string {
+	left := strings.TrimSpace(before)
+	compound := p.text(p.first) == "if" || p.text(p.first) == "elif" || p.text(p.first) == "while"
+	switch {
 	case strings.HasPrefix(at, "@") && left == "":
 		return "there are no decorators; write def _f(): ... and below it f = decorate(_f)"
-	case strings.HasPrefix(at, "->"):
-		return "there are no annotations; write the names alone"
-	case strings.HasPrefix(at, ":") && (definition.MatchString(line) && strings.Contains(msg, "want ')'") && annotated.MatchString(lastParameter(before)) || annotated.MatchString(before)):
-		return "there are no annotations; write the names alone"
 	case strings.Contains(msg, "does not associate"):
 		return "comparisons do not chain; write a < b and b < c"
-	case strings.HasPrefix(at, "*") && strings.HasSuffix(left, ",") && !strings.ContainsAny(before, "[{("):
-		return "an assignment cannot take the rest with *; write first, rest = l[0], l[1:]"
-	case strings.HasPrefix(at, "*") && (strings.HasSuffix(left, "[") || strings.HasSuffix(left, "{") || strings.HasSuffix(left, ",")):
-		return "a list or dict cannot be unpacked in a literal; write a + b, or a | b for dicts"
-	case strings.HasPrefix(at, "**"):
+	case p.text(p.at) == "**" && p.operand(p.at-1) && !(p.bracket() == "{" && left == ""):
 		return "there is no **; multiply, or use math.pow(x, y), which gives a float"
-	case open >= 0 && (strings.HasPrefix(at, "}") || strings.HasPrefix(at, ",")) && !strings.Contains(before[open:], ":"):
-		return "there are no set literals; write set([1, 2])"
-	case increment.MatchString(line):
+	case increment.MatchString(before + at):
 		return "there is no ++ or --; write n += 1"
-	case strings.HasPrefix(at, "?"):
+	case strings.HasPrefix(at, "?") && strings.Contains(at, ":"):
 		return "there is no ?:; write a if condition else b"
 	case strings.HasSuffix(left, "&") && strings.HasPrefix(at, "&"), strings.HasSuffix(left, "|") && strings.HasPrefix(at, "|"):
 		return "there is no && or ||; write and, or, not"
 	case strings.HasPrefix(at, "!"):
 		return "there is no !; write not"
-	case strings.HasPrefix(at, "=") && strings.Contains(msg, "want ':'"):
+	case strings.HasPrefix(at, "=") && strings.Contains(msg, "want ':'") && len(p.open) == 0 && compound:
 		return "= assigns; write == to compare"
-	case strings.HasPrefix(at, "=") && strings.Contains(msg, "want newline"):
+	case strings.HasPrefix(at, "=") && strings.Contains(msg, "want newline") && p.at > p.first && p.outside(p.first, p.at, "=") && !p.outside(p.first, p.at, "lambda"):
 		return "assignments do not chain; write one a line"
 	}
 	return ""
 }
 
 // hintForWord is about keywords where they may not stand.
-func hintForWord(line, before, at, msg string) string {
-	open := strings.LastIndexAny(before, "{([")
+func (p *refusal) hintForWord(before, at, msg string) string {
 	switch {
-	case strings.HasPrefix(at, "for ") && strings.Contains(msg, "want ':'") && open >= 0 && before[open] == '{':
-		return "there are no set comprehensions; write set([x for x in xs])"
-	case strings.HasPrefix(at, "for ") && strings.HasPrefix(msg, "got for"):
-		return "there are no generators; write a list: [x for x in xs]"
 	case strings.HasPrefix(msg, "got else"):
 		return "this else belongs to no if; loops have no else"
 	case strings.Contains(msg, "without else clause"):
-		if isWord.MatchString(line) {
-			return idioms["is"]
+		for i := p.at + 1; p.at >= 0 && i < p.end(); i++ {
+			if p.kind(i) == wordToken && p.text(i) == "is" {
+				return idioms["is"]
+			}
 		}
 		return "a conditional expression has an else: a if condition else b"
-	case matchWord.MatchString(line) && strings.Contains(msg, "want newline"):
+	case matchWord.MatchString(before+at) && strings.Contains(msg, "want newline"):
 		return "there is no match; write if and elif"
 	case strings.HasPrefix(msg, "got newline, want ':'"):
 		return "the line before ends without its ':'"
 	}
 	return ""
-}
-
-// lastParameter is what stands behind the last bracket or comma.
-func lastParameter(before string) string {
-	return before[strings.LastIndexAny(before, "(,*")+1:]
 }
 
 // splitText is what to write to go through a string.

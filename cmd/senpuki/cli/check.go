@@ -70,14 +70,7 @@ func (a *app) check(ctx context.Context, paths []string, f checkFlags) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	found := starlark.Problems{}
-	seen := map[starlark.Problem]bool{} // a file that others load is named once
-	for _, p := range slices.Concat(each...) {
-		if !seen[p] {
-			seen[p] = true
-			found = append(found, p)
-		}
-	}
+	found := append(starlark.Problems{}, slices.Concat(each...).Sorted()...) // a file that others load is named once
 	if a.json {
 		if err := a.printDocument(found); err != nil {
 			return err

@@ -190,10 +190,10 @@ type loadedScript struct {
 
 // check is what is wrong with it.
 func (s *loadedScript) check(there engine.Activities) error {
-	if s.err != nil {
-		return s.err
+	if found := s.program.Check(there); found != nil {
+		return found
 	}
-	return s.program.Check(there)
+	return s.err
 }
 
 // scriptsAt loads the scripts that paths name; a directory stands for its files with a main, and for those that are broken.

@@ -78,8 +78,8 @@ func (s script) shown(file string) string {
 // load reads a script and checks it against the activities that there are; nothing is stored, and no database is opened.
 func (s script) load(ctx context.Context, there engine.Activities) (engine.Program, error) {
 	p, err := engine.Load(ctx, os.DirFS(s.root), s.entry)
-	if err == nil {
-		err = p.Check(there)
+	if found := p.Check(there); found != nil {
+		err = found
 	}
 	return p, err
 }
