@@ -92,10 +92,11 @@ def main():
 `)
 				w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
 				time.Sleep(time.Second)
-				if err := e.End(t.Context(), "ended", "enough"); err != nil {
+				if err := e.Signal(t.Context(), "x", "go", nil); err != nil { // row 1
 					t.Fatal(err)
 				}
-				if err := e.Signal(t.Context(), "x", "go", nil); err != nil {
+				time.Sleep(time.Second)
+				if err := e.End(t.Context(), "ended", "enough"); err != nil { // row 2
 					t.Fatal(err)
 				}
 				time.Sleep(time.Minute) // it is released
