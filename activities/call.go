@@ -249,33 +249,58 @@ func (c *Bound) Invoke(ctx context.Context) ([]byte, *Failure) {
 }
 
 func (c *Bound) attempt(ctx context.Context) (result []byte, failure *Failure) {
-	a, in := c.activity, c.in
-	if a.open != nil {
-		return a.invokeOpen(ctx, c.args, c.kwargs)
-	}
-	if a.ctx {
-		in[0] = reflect.ValueOf(ctx)
-	}
+	a := c.activity
 	defer func() {
 		if p := recover(); p != nil {
 			result = nil
 			failure = &Failure{Kind: KindPanic, Message: fmt.Sprint(p), Activity: a.name, Traceback: string(debug.Stack())}
 		}
 	}()
-	out := a.fn.Call(in)
-	if err := out[len(out)-1]; !err.IsNil() {
-		f := *FailureOf(err.Interface().(error))
+	var err error
+	if a.open != nil {
+		result, err = a.callOpen(ctx, c.args, c.kwargs)
+	} else {
+		result, err = a.call(ctx, c.in)
+	}
+	if err != nil {
+		f := *FailureOf(err)
 		f.Activity = a.name
 		return nil, &f
+	}
+	return result, nil
+}
+
+func (a *Activity) call(ctx context.Context, in []reflect.Value) ([]byte, error) {
+	if a.ctx {
+		in[0] = reflect.ValueOf(ctx)
+	}
+	out := a.fn.Call(in)
+	if err := out[len(out)-1]; !err.IsNil() {
+		return nil, err.Interface().(error)
 	}
 	if a.result == nil {
 		return []byte("null"), nil
 	}
 	result, err := encode(out[0])
+	return result, a.notJSON(err)
+}
+
+// callOpen calls an activity that takes any arguments.
+func (a *Activity) callOpen(ctx context.Context, args, kwargs []byte) ([]byte, error) {
+	v, err := a.open(ctx, Call{Activity: a.name, Args: args, Kwargs: kwargs})
 	if err != nil {
-		return nil, &Failure{Kind: KindPayloadError, Message: fmt.Sprintf("%s: the result is not JSON: %v", a.name, err), Activity: a.name, NoRetry: true}
+		return nil, err
 	}
-	return result, nil
+	result, err := marshal(v)
+	return result, a.notJSON(err)
+}
+
+// notJSON is the failure of a result that JSON cannot say, nil when it can.
+func (a *Activity) notJSON(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Failure{Kind: KindPayloadError, Message: fmt.Sprintf("%s: the result is not JSON: %v", a.name, err), NoRetry: true}
 }
 
 // encode is marshal with a short way for the commonest results.

@@ -8,10 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -73,9 +71,8 @@ func (c Command) run(ctx context.Context, args, kwargs []byte) ([]byte, error) {
 		}
 		cmd.Dir = c.Dir
 	}
-	cmd.Env = os.Environ()
-	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
-		cmd.Env = append(cmd.Env, name+"="+c.Env[name])
+	if cmd.Env, err = environment(c.Words[0], c.Env); err != nil {
+		return nil, err
 	}
 	info := Info(ctx)
 	cmd.Env = append(cmd.Env,

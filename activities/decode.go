@@ -199,7 +199,7 @@ func decodeDuration(raw []byte, dst reflect.Value) error {
 	var d time.Duration
 	s, err := unquote(raw)
 	if err == nil {
-		d, err = parseDuration(s)
+		d, err = ParseDuration(s)
 	} else if number(raw) {
 		var seconds float64
 		if seconds, err = strconv.ParseFloat(string(raw), 64); err == nil {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"runtime/debug"
 )
 
 // Call is the call of an activity as plain JSON.
@@ -59,25 +58,4 @@ func (a *Activity) within(around Around) *Activity {
 		}
 	}
 	return &b
-}
-
-// invokeOpen runs one attempt of an activity that takes any arguments.
-func (a *Activity) invokeOpen(ctx context.Context, args, kwargs []byte) (result []byte, failure *Failure) {
-	defer func() {
-		if p := recover(); p != nil {
-			result = nil
-			failure = &Failure{Kind: KindPanic, Message: fmt.Sprint(p), Activity: a.name, Traceback: string(debug.Stack())}
-		}
-	}()
-	v, err := a.open(ctx, Call{Activity: a.name, Args: args, Kwargs: kwargs})
-	if err != nil {
-		f := *FailureOf(err)
-		f.Activity = a.name
-		return nil, &f
-	}
-	result, err = marshal(v)
-	if err != nil {
-		return nil, &Failure{Kind: KindPayloadError, Message: fmt.Sprintf("%s: the result is not JSON: %v", a.name, err), Activity: a.name, NoRetry: true}
-	}
-	return result, nil
 }

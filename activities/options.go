@@ -88,7 +88,7 @@ func ParseRate(rate string) (n int, per time.Duration, err error) {
 	if err != nil || n < 1 {
 		return 0, 0, wrong
 	}
-	per, err = parseDuration(duration)
+	per, err = ParseDuration(duration)
 	if err != nil || per <= 0 {
 		return 0, 0, wrong
 	}

@@ -85,12 +85,12 @@ func TestParseDuration(t *testing.T) {
 		"500ms": 500 * time.Millisecond, "0.4s": 400 * time.Millisecond, "1h 30m": 90 * time.Minute, "1h30m": 90 * time.Minute,
 		"2d": 48 * time.Hour, "1w": 168 * time.Hour, " 1s ": time.Second, "0s": 0,
 	} {
-		if got, err := parseDuration(text); err != nil || got != want {
+		if got, err := ParseDuration(text); err != nil || got != want {
 			t.Errorf("%q: %v %v", text, got, err)
 		}
 	}
 	for _, text := range []string{"", "5", "-1s", "1x", "s", "1..2s", "1s,", "999999999999w", "1 h", "."} {
-		if got, err := parseDuration(text); err == nil {
+		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("%q: %v", text, got)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"reflect"
@@ -87,17 +88,9 @@ func runShell(ctx context.Context, command shellCommand, stdin *string, env *map
 		cmd.Dir = *dir
 	}
 	if env != nil {
-		cmd.Env = os.Environ()
-		names := make([]string, 0, len(*env))
-		for name := range *env {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		for _, name := range names {
-			if name == "" || strings.ContainsAny(name, "=\x00") {
-				return ShellResult{}, badArguments("shell.run: env has the name %q", name)
-			}
-			cmd.Env = append(cmd.Env, name+"="+(*env)[name])
+		var err error
+		if cmd.Env, err = environment("shell.run", *env); err != nil {
+			return ShellResult{}, err
 		}
 	}
 	result, exit, err := runCommand(ctx, cmd)
@@ -108,6 +101,18 @@ func runShell(ctx context.Context, command shellCommand, stdin *string, env *map
 		return ShellResult{}, exitError(result, exit)
 	}
 	return result, nil
+}
+
+// environment is this process's environment with more.
+func environment(what string, more map[string]string) ([]string, error) {
+	env := os.Environ()
+	for _, name := range slices.Sorted(maps.Keys(more)) {
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			return nil, badArguments("%s: env has the name %q", what, name)
+		}
+		env = append(env, name+"="+more[name])
+	}
+	return env, nil
 }
 
 // runCommand runs a command to its end, or until ctx ends: then it is killed with all its children.

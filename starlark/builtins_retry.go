@@ -3,15 +3,16 @@
 package starlark
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
 	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
+
+	"github.com/senpuki/senpuki/internal/durations"
 )
 
 // retryPolicy is what retry_policy(...) returns.
@@ -74,13 +75,6 @@ func retryPolicyBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (s
 	return p, nil
 }
 
-var durationParts = regexp.MustCompile(`([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)\s*`)
-var durationText = regexp.MustCompile(`^\s*(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d|w)\s*)+$`)
-
-var units = map[string]time.Duration{
-	"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
-}
-
 // longest is the longest duration that a script may name: about 290 years.
 const longest = float64(math.MaxInt64 / int64(time.Second))
 
@@ -96,20 +90,16 @@ func duration(v star.Value) (time.Duration, error) {
 	case star.Int, star.Float:
 		seconds, _ = star.AsFloat(v)
 	case star.String:
-		text := string(v)
-		if rest, minus := strings.CutPrefix(strings.TrimSpace(text), "-"); minus && durationText.MatchString(rest) {
+		d, err := durations.Parse(string(v))
+		switch {
+		case errors.Is(err, durations.ErrNegative):
 			return 0, fmt.Errorf("a duration is not negative, got %s", v)
+		case errors.Is(err, durations.ErrRange):
+			return 0, fmt.Errorf("the duration %s is too long", v)
+		case err != nil:
+			return 0, fmt.Errorf("%q is not a duration; write like \"500ms\", \"1h 30m\" or \"2d\"", string(v))
 		}
-		if !durationText.MatchString(text) {
-			return 0, fmt.Errorf("%q is not a duration; write like \"500ms\", \"1h 30m\" or \"2d\"", text)
-		}
-		for _, m := range durationParts.FindAllStringSubmatch(text, -1) {
-			n, err := strconv.ParseFloat(m[1], 64)
-			if err != nil {
-				return 0, fmt.Errorf("%q is not a duration", text)
-			}
-			seconds += float64(n * units[m[2]].Seconds()) // in two steps on every machine: some fuse them
-		}
+		return d, nil
 	default:
 		return 0, fmt.Errorf("a duration is a number of seconds or text like \"1h 30m\", got %s", v.Type())
 	}
