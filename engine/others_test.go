@@ -57,7 +57,7 @@ def main():
     f = workflow(child, id = "slow").start()
     late = attempt(execution(f.id).result, timeout = "50ms").error
     f.signal("go", 1)
-    return [late.kind, late.message, f.result(), workflow(child).attempt(1).error.message]
+    return [late.kind, late.message, f.result(), workflow(child).attempt(*[1]).error.message]
 `, `["Timeout","execution(\"slow\") has not ended within 50ms",1,"child() takes no positional arguments, got 1"]`},
 	{"signals", `
 def child(parent):

@@ -129,7 +129,9 @@ func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings
 			if c, ok := callOf(n, handles); ok {
 				calls = append(calls, c)
 			}
+			calls = append(calls, names.callsBy(n, handles)...)
 			mistakes = append(mistakes, names.judge(n)...)
+			mistakes = append(mistakes, names.passed(n)...)
 			if refused := names.refused(n); attempted[n] { // its failure may be what the script is after
 				warnings = append(warnings, refused.warnings()...)
 			} else {
@@ -198,15 +200,54 @@ func callOf(n *syntax.CallExpr, handles map[string]string) (Call, bool) {
 	if d, ok := fn.(*syntax.DotExpr); ok && (d.Name.Name == "start" || d.Name.Name == "attempt") {
 		fn = d.X
 	}
-	id, ok := fn.(*syntax.Ident)
-	if !ok || handles[id.Name] == "" {
+	if c.Activity = handleOf(fn, handles); c.Activity == "" {
 		return c, false
 	}
-	if b, ok := id.Binding.(*resolve.Binding); !ok || b.Scope != resolve.Global {
-		return c, false
-	}
-	c.Activity = handles[id.Name]
 	args := argumentsOf(n)
 	c.Args, c.Keywords, c.Open = args.places, args.names, args.open
 	return c, true
+}
+
+// handleOf is the activity whose handle an expression names, "" when it names none.
+func handleOf(e syntax.Expr, handles map[string]string) string {
+	id, ok := e.(*syntax.Ident)
+	if !ok {
+		return ""
+	}
+	if b, ok := id.Binding.(*resolve.Binding); !ok || b.Scope != resolve.Global {
+		return ""
+	}
+	return handles[id.Name]
+}
+
+// callsBy are the calls that a built-in makes of a handle which it is given by name, or whose map or starmap it is.
+func (n *fileNames) callsBy(call *syntax.CallExpr, handles map[string]string) (calls []Call) {
+	args := argumentsOf(call)
+	list := positional(call)
+	add := func(at, handle syntax.Expr, places int, names []string) {
+		start, _ := at.Span()
+		calls = append(calls, Call{
+			Activity: handleOf(handle, handles), File: start.Filename(), Line: int(start.Line), Col: int(start.Col), Args: places, Keywords: names,
+		})
+	}
+	s := n.callee(call.Fn)
+	for name, place := range callers {
+		if s == signatures[name] && s != signatures["bind"] && !args.open && len(list) > place && handleOf(list[place], handles) != "" {
+			add(list[place], list[place], args.places-place-1, args.names)
+		}
+	}
+	if d, ok := call.Fn.(*syntax.DotExpr); ok && handleOf(d.X, handles) != "" && !args.open && len(list) == 1 {
+		items, literal := literalItems(list[0])
+		switch {
+		case d.Name.Name == "map" && (!literal || len(items) > 0):
+			add(call, d.X, 1, nil)
+		case d.Name.Name == "starmap":
+			for _, item := range items {
+				if values, ok := literalItems(item); ok {
+					add(item, d.X, len(values), nil)
+				}
+			}
+		}
+	}
+	return calls
 }

@@ -64,15 +64,15 @@ func TestMistakes(t *testing.T) {
 		`nap()`:       "2:5: nap() misses its argument duration",
 		`g(g())`:      "2:7: g() misses its argument a",
 		// What is right, or not known.
-		`g(1, 2, c = 3), g(a = 1), many(1, 2, 3, x = 4), many(a = 1), only(k = 1), s.g(1), made(1), lent(), nap(1)`: "",
-		`g(*[1]), g(**{"a": 1}), g(1, 2, 3, *[]), sleep(*[1]), parallel([], **{"limt": 1})`:                         "",
-		`activity("shell.run", retry = retry_policy(), queue = "q"), activity(name = "shell.run")`:                  "",
-		`activity("shell.run")("a", "b", c = 1), h(1, 2), h.start(x = 1), w(1), w.start(1), spawn(h, 1, x = 2)`:     "",
-		`parallel(g, g), parallel([g], limit = 2, settle = True, timeout = 1), race(g, g, timeout = 1)`:             "",
-		`signal("x").recv(), signal("x").recv("1s", None), send_signal("i", "n"), log.info("m", message = 1)`:       "",
-		`error("A", "m", retryable = False, x = 1), Err(kind = "A"), Ok(), fail("a", 1, sep = "")`:                  "",
-		`re.sub("a", "b", "c", 1, re.I), re.search(string = "a", pattern = "b"), json.decode("1", default = 2)`:     "",
-		`"{}".format(1, 2), [].append(1), {}.get(1, 2), time.now().format("x"), max(1, 2, key = g), dict(a = 1)`:    "",
+		`g(1, 2, c = 3), g(a = 1), many(1, 2, 3, x = 4), many(a = 1), only(k = 1), s.g(1), made(1), lent(), nap(1)`:    "",
+		`g(*[1]), g(**{"a": 1}), g(1, 2, 3, *[]), sleep(*[1]), parallel([], **{"limt": 1})`:                            "",
+		`activity("shell.run", retry = retry_policy(), queue = "q"), activity(name = "shell.run")`:                     "",
+		`activity("shell.run")("a", "b", c = 1), h(1, 2), h.start(x = 1), w(1), w.start(1), spawn(h, 1, x = 2)`:        "",
+		`parallel(lent, lent), parallel([lent], limit = 2, settle = True, timeout = 1), race(lent, lent, timeout = 1)`: "",
+		`signal("x").recv(), signal("x").recv("1s", None), send_signal("i", "n"), log.info("m", message = 1)`:          "",
+		`error("A", "m", retryable = False, x = 1), Err(kind = "A"), Ok(), fail("a", 1, sep = "")`:                     "",
+		`re.sub("a", "b", "c", 1, re.I), re.search(string = "a", pattern = "b"), json.decode("1", default = 2)`:        "",
+		`"{}".format(1, 2), [].append(1), {}.get(1, 2), time.now().format("x"), max(1, 2, key = g), dict(a = 1)`:       "",
 		"sleep = lambda: 1\n    sleep()":                                   "",
 		"def parallel(limt):\n        return limt\n    parallel(limt = 1)": "",
 		"for g in []:\n        g()":                                        "",
@@ -81,7 +81,7 @@ func TestMistakes(t *testing.T) {
 		"h = {}\n    h.options(retri = 1)":                                 "",
 		"looped(1, 2, 3)":                                                  "",
 		"info.id, info.run, s.nothing(1)":                                  "",
-		"bind(g)(1), attempt(g), spawn(sleep)":                             "", // what they call is not judged
+		"bind(g)(1), many(g), [sleep], {\"a\": g}":                         "", // what they call is not judged
 	} {
 		const tail = "def _made(x):\n    return x\ndef same(f):\n    return f\nmade = same(_made)\nnap = sleep\nload(\"lib.star\", lent = \"f\")\n" +
 			"for looped in [lambda a: a]:\n    looped(1)\n"
@@ -117,6 +117,83 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("%q: %+v", text, m)
 			}
 		}
+	}
+}
+
+func TestFunctionsThatArePassed(t *testing.T) {
+	t.Parallel()
+	const head = "def g(a, b = 1):\n    return a\ndef none():\n    return 1\nw = workflow(g)\nh = activity(\"echo\")\ndef main(f = 1, l = []):\n    "
+	for text, want := range map[string]string{
+		`spawn(g)`:                               "11: g() misses its argument a, as spawn() calls it",
+		`spawn(g, 1, c = 2)`:                     "17: g() has no parameter c, as spawn() calls it; did you mean a?",
+		`attempt(none, 1, 2)`:                    "13: none() takes no positional arguments, got 2, as attempt() calls it",
+		`attempt(sleep)`:                         "13: sleep() misses its argument duration, as attempt() calls it",
+		`bind(g, 1, 2, 3)`:                       "10: g() takes at most 2 positional arguments, got 3, as bind() calls it",
+		`bind(g, x = 1)`:                         "13: g() has no parameter x",
+		`spawn(bind(g, 1), 2, 3)`:                "11: bind(...)() takes at most 2 positional arguments, got 3, as spawn() calls it",
+		`spawn(bind(g, a = 1), a = 2)`:           "27: bind(...)() gets a twice",
+		`defer(g)`:                               "11: g() misses its argument a, as defer() calls it",
+		`on_failure(none, 1)`:                    "16: none() takes no positional arguments",
+		`timeout("5s", g)`:                       "19: g() misses its argument a, as timeout() calls it",
+		`semaphore(1).run(g)`:                    "22: g() misses its argument a, as semaphore(...).run() calls it",
+		`parallel([none, g])`:                    "21: g() misses its argument a, as parallel() calls it",
+		`race({"a": g})`:                         "16: g() misses its argument a, as race() calls it",
+		`parallel(none, bind(g))`:                "20: bind(...)() misses its argument a, as parallel() calls it",
+		`wait_until(g)`:                          "16: g() misses its argument a, as wait_until() calls it",
+		`parallel.map(none, l)`:                  "18: none() takes no positional arguments, got 1, as parallel.map() calls it",
+		`parallel.starmap(g, [(1,), (1, 2, 3)])`: "32: g() takes at most 2 positional arguments, got 3, as parallel.starmap() calls it",
+		`workflow(none)(1, 2)`:                   "5: workflow(...)() takes no positional arguments, got 2",
+		`w(1, 2, 3)`:                             "5: w() takes at most 2 positional arguments, got 3",
+		`w.start()`:                              "5: w.start() misses its argument a",
+		`w.options(queue = "q").attempt(z = 1)`:  "36: w.options(...).attempt() has no parameter z",
+		`workflow(none).map([1])`:                "5: workflow(...)() takes no positional arguments, got 1, as workflow(...).map() calls it",
+		`w.starmap([[1, 2, 3]])`:                 "16: w() takes at most 2 positional arguments, got 3, as w.starmap() calls it",
+		`spawn(w)`:                               "11: w() misses its argument a, as spawn() calls it",
+		`parallel([w])`:                          "15: w() misses its argument a",
+
+		`spawn(g, 1), spawn(g, *l), spawn(g, **{}), bind(g), bind(g, 1)(2), bind(g, *l), attempt(g, 1, b = 2), attempt(lambda: g(1)), spawn(f)`:   "",
+		`parallel([none, bind(g, 1)], none), parallel(l), parallel([bind(g, x) for x in l]), parallel.map(g, l), parallel.map(none, [])`:          "",
+		`parallel.starmap(g, [(1,), [1, 2], l]), parallel.starmap(none, [()]), parallel([spawn(g, 1)]), as_completed({"a": w.start(1)})`:          "",
+		`w(1), w.start(1, b = 2), w.map(l), workflow("g")(1, 2, 3, x = 4), workflow(g).options(id = "i")(1), w.starmap([(1, 2)])`:                 "",
+		`timeout(5, none), timeout(5, g, 1, b = 2), shield(none), defer(log.info, "m", x = 1), spawn(h, 1, 2), spawn(bind(h, 1)), attempt(l.pop)`: "",
+		"g = none\n    spawn(g)": "",
+	} {
+		s, err := gather(map[string]string{"main.star": head + text + "\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := starlark.Compile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := p.Mistakes().Error()
+		if want == "" && got != "" || !strings.HasPrefix(got, "main.star:8:"+want) && want != "" {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+		_, told := starlark.Judge(s)
+		for _, m := range told {
+			if !slices.Contains(p.Mistakes(), m) {
+				t.Errorf("%q: by the text %s, which is not so", text, m)
+			}
+		}
+	}
+}
+
+func TestCallsThatBuiltinsMake(t *testing.T) {
+	t.Parallel()
+	p, err := compile("h = activity(\"echo\")\ndef main(l):\n    spawn(h, 1, k = 2)\n    timeout(5, h)\n    h.map(l)\n    h.map([])\n    h.starmap([(1, 2), l, ()], limit = 1)\n    attempt(h, *l)\n    bind(h)\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range p.Calls() {
+		if !c.Declaration && c.File == "x.star" {
+			got = append(got, fmt.Sprint(c.Activity, " ", c.Line, c.Col, c.Args, c.Keywords, c.Open))
+		}
+	}
+	want := []string{"echo 3 11 1 [k] false", "echo 4 16 0 [] false", "echo 5 5 1 [] false", "echo 7 16 2 [] false", "echo 7 27 0 [] false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
 	}
 }
 
