@@ -146,6 +146,7 @@ func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings
 		}
 		return true
 	})
+	warnings = append(warnings, names.unreadFutures(f)...)
 	return calls, mistakes, append(warnings, droppedHashes(f)...)
 }
 

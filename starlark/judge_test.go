@@ -313,6 +313,41 @@ func TestMistakesDoNotStopStoredPrograms(t *testing.T) {
 	}
 }
 
+func TestFuturesThatAreNeverRead(t *testing.T) {
+	t.Parallel()
+	const head = "def g(a):\n    return a\nw = workflow(g)\nh = activity(\"echo\")\ndef main(x = 1):\n    "
+	for text, want := range map[string]string{
+		"f = h.start(1)":                            "6:5: the future of h.start is not used: f is never read; read its result()",
+		"f = timer(1)":                              "6:5: the future of timer is not used: f is never read",
+		"f = signal(\"x\").start()":                 "6:5: the future of signal(...).start is not used",
+		"f = w.start(1)":                            "6:5: the future of w.start is not used: f is never read; read its result(); the child is cancelled",
+		"a, b = h.start(1), h.start(2)\n    a.done": "6:8: the future of h.start is not used: b is never read",
+		"if x:\n        f = h.start(1)":             "7:9: the future of h.start is not used",
+		"def k():\n        f = h.start(1)\n    f = h.start(2)\n    return [k(), f]": "7:9: the future of h.start is not used",
+		"f = h.start(1)\n    f = 2": "6:5: the future of h.start is not used",
+
+		"f = h.start(1)\n    return f.result()":                          "",
+		"f = h.start(1)\n    return lambda: f":                           "",
+		"def k():\n        return f\n    f = h.start(1)\n    return k()": "",
+		"f = h.start(1)\n    f = h.start(2)\n    return f":               "", // which of them is read cannot be told
+		"f = h.start(1)\n    f += 1":                                     "",
+		"_ = h.start(1)":                                                 "",
+		"f = spawn(g, 1)":                                                "", // as spawn(g, 1) alone
+		"f = h(1)":                                                       "",
+		"f = [h.start(1)]":                                               "",
+		"f = w.options(on_parent_close = \"wait\").start(1)":             "",
+	} {
+		p, err := compileFile(head + text + "\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := p.Warnings().Error()
+		if want == "" && got != "" || want != "" && !strings.HasPrefix(got, "x.star:"+want) {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
 func TestFuturesThatAreDropped(t *testing.T) {
 	t.Parallel()
 	const head = "def g(a):\n    return a\nw = workflow(g)\nloose = workflow(g, on_parent_close = \"abandon\")\nh = activity(\"echo\")\n"
@@ -332,7 +367,7 @@ func TestFuturesThatAreDropped(t *testing.T) {
 		"loose.start(1)":                     "",
 		"h(1)":                               "",
 		"w(1)":                               "",
-		"f = w.start(1)":                     "",
+		"f = w.start(1)\n    f.result()":     "",
 		"[w.start(1)]":                       "",
 		"h.attempt(1)":                       "",
 		"loose.options(id = \"i\").start(1)": "",

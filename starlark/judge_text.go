@@ -3,6 +3,8 @@
 package starlark
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -10,6 +12,8 @@ import (
 
 	"go.starlark.net/resolve"
 	"go.starlark.net/syntax"
+
+	"github.com/senpuki/senpuki/internal/spelling"
 )
 
 // Judge tells of files that need not run what their text tells: the calls of activities, names that
@@ -36,6 +40,7 @@ func Judge(s *Sources) (calls []Call, problems Problems) {
 			outlines[f.Path].load(f.Path, tree, outlines)
 			c, mistakes, _ := inspect(tree, &fileNames{text: outlines[f.Path]})
 			calls = append(calls, c...)
+			problems = append(problems, notThere(f.Path, tree, trees)...)
 			problems = append(problems, mistakes...)
 		}
 	}
@@ -88,6 +93,38 @@ func (o *outline) load(file string, f *syntax.File, all map[string]*outline) {
 			}
 		}
 	}
+}
+
+// notThere says which names a file loads from others that do not bind them.
+func notThere(file string, f *syntax.File, all map[string]*syntax.File) (problems Problems) {
+	for _, l := range loadsOf(f) {
+		target, err := resolveLoad(file, l.ModuleName())
+		if err != nil || all[target] == nil {
+			continue
+		}
+		names := boundTimes(all[target])
+		for _, from := range l.From {
+			if names[from.Name] == 0 && !strings.HasPrefix(from.Name, "_") { // the resolver tells of these
+				hint := ""
+				if near := nearest(from.Name, names); near != "" {
+					hint = "; did you mean " + near + "?"
+				}
+				problems = append(problems, problemAt(from.NamePos, "load: name %s not found in module %s%s", from.Name, l.ModuleName(), hint))
+			}
+		}
+	}
+	return problems
+}
+
+// nearest is the name among those that is spelled nearly so, "" when none is.
+func nearest(name string, names map[string]int) string {
+	best, distance := "", min(3, len(name))
+	for _, n := range slices.Sorted(maps.Keys(names)) {
+		if d := spelling.Distance(name, n); d < distance {
+			best, distance = n, d
+		}
+	}
+	return best
 }
 
 // boundTimes counts how often each global of a file is bound.

@@ -180,6 +180,9 @@ func Compile(s *Sources) (*Program, error) {
 			c.resolve(f)
 		}
 	}
+	for name, f := range c.files {
+		c.problems = append(c.problems, notThere(name, f, c.files)...)
+	}
 	if len(c.problems) > 0 {
 		return nil, c.problems.Sorted()
 	}

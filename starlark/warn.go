@@ -3,6 +3,8 @@
 package starlark
 
 import (
+	"strings"
+
 	star "go.starlark.net/starlark"
 
 	"go.starlark.net/resolve"
@@ -101,24 +103,82 @@ func uses(e syntax.Expr, vars map[string]bool) (name string) {
 // unusedFuture warns of a statement that throws a future away. A branch may be
 // begun so: its scope awaits it and raises its failure. A child may when it does not end with its parent.
 func (n *fileNames) unusedFuture(stmt *syntax.ExprStmt) Problems {
-	call, ok := stmt.X.(*syntax.CallExpr)
+	call, advice, ok := n.wanted(stmt.X)
 	if !ok {
 		return nil
 	}
-	s, advice := n.callee(call.Fn), "keep it, and read its result()"
+	pos, _ := call.Span()
+	return Problems{problemAt(pos, "the future of %s is not used: keep it, and read its result()%s", written(call.Fn), advice)}.warnings()
+}
+
+// wanted tells whether an expression begins something whose future is needed: without it the outcome is lost.
+func (n *fileNames) wanted(e syntax.Expr) (call *syntax.CallExpr, advice string, ok bool) {
+	call, ok = e.(*syntax.CallExpr)
+	if !ok {
+		return nil, "", false
+	}
+	s := n.callee(call.Fn)
 	if s == nil || s.result != "Future" || s == signatures["spawn"] {
-		return nil
+		return nil, "", false
 	}
 	if s == signatures["workflow.start"] {
 		if !n.cancelledAtClose(call.Fn.(*syntax.DotExpr).X) {
-			return nil
+			return nil, "", false
 		}
-		advice += "; the child is cancelled when this branch ends, unless its on_parent_close says otherwise"
+		advice = "; the child is cancelled when this branch ends, unless its on_parent_close says otherwise"
 	}
-	pos, _ := call.Span()
-	p := problemAt(pos, "the future of %s is not used: %s", written(call.Fn), advice)
-	p.Severity = SeverityWarning
-	return Problems{p}
+	return call, advice, true
+}
+
+// unreadFutures warns of names that are given such a future and never read. One that begins with _ says so itself.
+func (n *fileNames) unreadFutures(f *syntax.File) (warnings Problems) {
+	bound := make(map[*syntax.Ident]bool)
+	given := make(map[*syntax.Ident]syntax.Expr)
+	syntax.Walk(f, func(node syntax.Node) bool {
+		switch node := node.(type) {
+		case *syntax.AssignStmt:
+			if node.Op != syntax.EQ {
+				break
+			}
+			for _, id := range targets(node.LHS) {
+				bound[id] = true
+			}
+			to, from := []syntax.Expr{node.LHS}, []syntax.Expr{node.RHS}
+			if values, ok := literalItems(node.RHS); ok {
+				to, _ = literalItems(node.LHS)
+				from = values
+			}
+			for i, e := range to {
+				if id, ok := e.(*syntax.Ident); ok && len(to) == len(from) && !strings.HasPrefix(id.Name, "_") {
+					given[id] = from[i]
+				}
+			}
+		case *syntax.ForStmt:
+			for _, id := range targets(node.Vars) {
+				bound[id] = true
+			}
+		}
+		return true
+	})
+	read := make(map[*syntax.Ident]bool) // by what the name was first
+	syntax.Walk(f, func(node syntax.Node) bool {
+		if id, ok := node.(*syntax.Ident); ok && !bound[id] {
+			if b, ok := id.Binding.(*resolve.Binding); ok {
+				read[b.First] = true
+			}
+		}
+		return true
+	})
+	for id, value := range given {
+		b, ok := id.Binding.(*resolve.Binding)
+		if !ok || b.Scope != resolve.Local || read[b.First] {
+			continue
+		}
+		if call, advice, ok := n.wanted(value); ok {
+			warnings = append(warnings, problemAt(id.NamePos, "the future of %s is not used: %s is never read; read its result()%s", written(call.Fn), id.Name, advice))
+		}
+	}
+	return warnings.warnings().Sorted()
 }
 
 // cancelledAtClose tells whether the children of a handle are cancelled at the end of the branch that starts
