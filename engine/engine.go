@@ -39,7 +39,7 @@ func replays(x *backend.Execution) error {
 }
 
 // openPatience is how long Run tries to reach the database at its start.
-const openPatience = 2 * time.Minute
+const openPatience = 110 * time.Second
 
 // Engine is one process's view of a store. Its methods are safe for concurrent use.
 type Engine struct {

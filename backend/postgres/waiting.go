@@ -16,7 +16,7 @@ import (
 
 const (
 	// patience is how long Open tries to reach a server that does not answer.
-	patience = 2 * time.Minute
+	patience = 110 * time.Second
 	// quiet is for how long it does so without telling anybody.
 	quiet = 2 * time.Second
 )

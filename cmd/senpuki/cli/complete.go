@@ -99,6 +99,13 @@ func (a *app) workflowNames(c *cobra.Command, _ []string, word string) ([]cobra.
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeUpgrade completes any number of names of deployed workflows and execution ids.
+func (a *app) completeUpgrade(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	names, how := a.workflowNames(c, args, word)
+	ids, _ := a.ids(c, args, word)
+	return append(names, ids...), how
+}
+
 // completeDispatch completes what can be dispatched: workflows, and scripts with the directories on the way to them.
 func (a *app) completeDispatch(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {

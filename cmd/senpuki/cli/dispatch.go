@@ -30,7 +30,7 @@ func (a *app) dispatchCommand() *cobra.Command {
 		Short: "Hand a workflow to the workers",
 		Long: `Hand a workflow to the workers and print the id of its execution.
 WORKFLOW is the name of a deployed workflow; an argument that ends in .star is a file,
-which is stored without being deployed. --wait waits for the end and prints as exec does.`,
+which is stored without being deployed. --wait waits for the end and prints and exits as exec does; the id then goes to standard error.`,
 		Example: `  senpuki dispatch order --input @order.json --id order-17
   senpuki dispatch report.star --arg day=2030-01-01 --delay 1h
   senpuki dispatch order --arg id=17 --wait
@@ -61,7 +61,7 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 		return err
 	}
 	o := engine.DispatchOptions{ID: f.id, Function: f.function, Queue: f.queue, Tags: f.tags, Priority: f.priority}
-	if o.Expiry, err = parseDuration("--expiry", f.expiry); err != nil {
+	if o.Expiry, err = parsePositive("--expiry", f.expiry); err != nil {
 		return err
 	}
 	if o.Delay, err = parseDuration("--delay", f.delay); err != nil {
@@ -122,7 +122,8 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 	if !f.wait {
 		return a.printID(id)
 	}
-	x, err := eng.Wait(ctx, id)
+	fmt.Fprintf(a.err, "execution %s\n", id)
+	x, err := waitFor(ctx, eng, id, 0)
 	if err != nil {
 		return err
 	}

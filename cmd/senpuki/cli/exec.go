@@ -95,7 +95,7 @@ func executionFlags(c *cobra.Command, f *execFlags) {
 	flags.StringVar(&f.id, "id", "", "id of the execution (default: a new one)")
 	flags.StringVar(&f.expiry, "expiry", "", "end it as timed out after this long, such as 90m or 2d")
 	flags.StringVar(&f.queue, "queue", "", "queue it belongs to (default: default)")
-	flags.StringArrayVar(&f.tags, "tag", nil, "tag (repeatable)")
+	flags.StringSliceVar(&f.tags, "tag", nil, "tag (repeatable)")
 }
 
 // check looks at what can be wrong without a script.
@@ -116,7 +116,7 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 	if err != nil {
 		return err
 	}
-	expiry, err := parseDuration("--expiry", f.expiry)
+	expiry, err := parsePositive("--expiry", f.expiry)
 	if err != nil {
 		return err
 	}

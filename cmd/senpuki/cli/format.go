@@ -151,7 +151,7 @@ func oneLine(text string, n int) string {
 		}
 		return r
 	}, text)
-	text = strings.TrimSpace(text)
+	text = maskText(strings.TrimSpace(text)) // before it is cut: half a URL cannot be told from other text
 	if runes := []rune(text); n > 0 && len(runes) > n {
 		return string(runes[:max(n-1, 0)]) + "…"
 	}
@@ -176,7 +176,7 @@ func writeFailure(w io.Writer, f *activities.Failure) {
 		if f.Message != "" {
 			text += ": " + f.Message
 		}
-		fmt.Fprintf(w, "%s%s\n", prefix, text)
+		fmt.Fprintf(w, "%s%s\n", prefix, maskText(text))
 		if f.Activity != "" {
 			fmt.Fprintf(w, "  in activity %s", f.Activity)
 			if f.Attempts > 0 {
@@ -185,7 +185,7 @@ func writeFailure(w io.Writer, f *activities.Failure) {
 			fmt.Fprintln(w)
 		}
 		if len(f.Data) > 0 && string(f.Data) != "{}" && string(f.Data) != "null" {
-			fmt.Fprintf(w, "  data: %s\n", f.Data)
+			fmt.Fprintf(w, "  data: %s\n", maskText(string(f.Data)))
 		}
 		if f.Traceback != "" {
 			for line := range strings.Lines(strings.TrimRight(f.Traceback, "\n") + "\n") {
@@ -207,7 +207,9 @@ func count(n int, noun string) string {
 }
 
 // logText is a log line for people.
-func logText(l engine.LogLine) string {
+func logText(l engine.LogLine) string { return maskText(lineText(l)) }
+
+func lineText(l engine.LogLine) string {
 	text := l.Message
 	if l.Level != "" && l.Level != "print" {
 		text = strings.ToUpper(l.Level) + " " + text

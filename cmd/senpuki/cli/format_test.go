@@ -48,17 +48,20 @@ func TestParseDuration(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{
 		"": 0, "500ms": 500 * time.Millisecond, "0.4s": 400 * time.Millisecond, "1h 30m": 90 * time.Minute,
-		"1h30m": 90 * time.Minute, "2d": 48 * time.Hour, "1w": 7 * 24 * time.Hour,
+		"1h30m": 90 * time.Minute, "2d": 48 * time.Hour, "1w": 7 * 24 * time.Hour, "0s": 0,
 	} {
 		if got, err := parseDuration("--x", text); got != want || err != nil {
 			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"soon", "1", "-1s", "1y", "0s", "999999999w", "1s2", " "} {
+	for _, text := range []string{"soon", "1", "-1s", "1y", "999999999w", "1s2", " "} {
 		got, err := parseDuration("--x", text)
 		if code, _ := status(err); code != exitUsage {
 			t.Errorf("%q: %v, %v, want a usage error", text, got, err)
 		}
+	}
+	if _, err := parsePositive("--x", "0s"); err == nil {
+		t.Error("0s is more than nothing")
 	}
 }
 

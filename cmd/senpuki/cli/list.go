@@ -36,7 +36,12 @@ func (a *app) listCommand() *cobra.Command {
   senpuki list --workflow order --limit 5 --json
   senpuki list --before order-17`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.list(c.Context(), f) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if a.json && !c.Flags().Changed("limit") { // who reads it with a program wants all
+				f.limit = 0
+			}
+			return a.list(c.Context(), f)
+		},
 	}
 	flags := c.Flags()
 	flags.StringSliceVar(&f.states, "state", nil, "state: "+stateNames()+" (repeatable)")
@@ -46,7 +51,7 @@ func (a *app) listCommand() *cobra.Command {
 	flags.StringVar(&f.parent, "parent", "", "id of the parent")
 	flags.StringVar(&f.since, "since", "", "created within this long, such as 2d")
 	flags.StringVar(&f.before, "before", "", "only what is listed after the execution with this id: the next page")
-	flags.IntVar(&f.limit, "limit", 50, "how many at most")
+	flags.IntVar(&f.limit, "limit", 50, "how many at most; with --json all unless it is given")
 	_ = c.RegisterFlagCompletionFunc("workflow", a.workflowNames)
 	_ = c.RegisterFlagCompletionFunc("parent", a.ids)
 	_ = c.RegisterFlagCompletionFunc("before", a.ids)
@@ -66,7 +71,7 @@ func stateNames() string {
 
 func (a *app) list(ctx context.Context, f listFlags) error {
 	filter := backend.Filter{Workflow: f.workflow, Tag: f.tag, Queue: f.queue, Parent: f.parent, Limit: f.limit}
-	if f.limit < 1 {
+	if f.limit < 1 && !a.json || f.limit < 0 {
 		return usage("--limit: %d is not at least 1", f.limit)
 	}
 	for _, s := range f.states {
@@ -76,7 +81,7 @@ func (a *app) list(ctx context.Context, f listFlags) error {
 		filter.States = append(filter.States, backend.State(s))
 	}
 	now := time.Now()
-	since, err := parseDuration("--since", f.since)
+	since, err := parsePositive("--since", f.since)
 	if err != nil {
 		return err
 	}

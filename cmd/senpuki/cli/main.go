@@ -174,7 +174,7 @@ func argsOrUsage(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		switch {
 		case sub.Name() == "help":
-			sub.Args = helpTopic
+			sub.Args, sub.Example = helpTopic, "  "+c.Name()+" help exec"
 		case sub.HasSubCommands():
 			sub.Args, sub.RunE = unknownCommand, func(c *cobra.Command, _ []string) error { return c.Help() }
 			argsOrUsage(sub)

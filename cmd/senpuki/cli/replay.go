@@ -119,7 +119,7 @@ func (a *app) printVariables(list []starlark.Variable) {
 		if v.Captured {
 			captured = "  (captured)"
 		}
-		fmt.Fprintf(a.out, "  %s = %s%s\n", v.Name, strings.ReplaceAll(v.Value, "\n", "\\n"), captured)
+		fmt.Fprintf(a.out, "  %s = %s%s\n", v.Name, maskText(strings.ReplaceAll(v.Value, "\n", "\\n")), captured)
 	}
 }
 

@@ -254,5 +254,5 @@ func keepFor(flag, text string) (time.Duration, error) {
 	if text == config.Forever {
 		return -1, nil
 	}
-	return parseDuration(flag, text)
+	return parsePositive(flag, text)
 }

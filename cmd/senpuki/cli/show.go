@@ -129,7 +129,7 @@ func (f *facts) line(name, value string) {
 	if value == "" {
 		return
 	}
-	text := fmt.Sprintf("%-10s %s", name, value)
+	text := maskText(fmt.Sprintf("%-10s %s", name, value))
 	if f.tty {
 		text = oneLine(text, f.width)
 	}

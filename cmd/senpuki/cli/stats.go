@@ -48,7 +48,7 @@ type queueView struct {
 }
 
 func (a *app) stats(ctx context.Context, text string) error {
-	over, err := parseDuration("--since", text)
+	over, err := parsePositive("--since", text)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,12 @@ type table struct {
 	style func(column int, text string) string // colour, on terminals only; may be nil
 }
 
-func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *table) row(cells ...string) {
+	for i := range cells {
+		cells[i] = maskText(cells[i])
+	}
+	t.rows = append(t.rows, cells)
+}
 
 // write prints the table to w.
 func (t *table) write(w io.Writer, color bool) {

@@ -140,7 +140,7 @@ func (a *app) taskShow(ctx context.Context, word string) error {
 			{"queue", doc.Queue}, {"tags", strings.Join(doc.Tags, ", ")}, {"state", doc.State}, {"waits", doc.Waiting}, {"input", string(doc.Input)},
 		} {
 			if line[1] != "" {
-				fmt.Fprintf(a.out, "%-10s %s\n", line[0], line[1])
+				fmt.Fprintf(a.out, "%-10s %s\n", line[0], maskText(line[1]))
 			}
 		}
 		return nil

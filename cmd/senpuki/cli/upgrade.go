@@ -30,7 +30,7 @@ Without --to it is the newest deployed code.`,
   senpuki upgrade order --to 3f2a91c07d1e
   senpuki upgrade order-17`,
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeWorkflows,
+		ValidArgsFunction: a.completeUpgrade,
 		RunE: func(c *cobra.Command, args []string) error {
 			if c.Flags().Changed("to") && !hexadecimal.MatchString(to) {
 				return usage("--to: %q is not a digest or the beginning of one; 'senpuki workflows history' shows them", to)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +34,7 @@ as exec does. It runs nothing itself; 'senpuki resume' does.`,
 }
 
 func (a *app) wait(ctx context.Context, prefix, timeout string) error {
-	limit, err := parseDuration("--timeout", timeout)
+	limit, err := parsePositive("--timeout", timeout)
 	if err != nil {
 		return err
 	}
@@ -43,25 +44,30 @@ func (a *app) wait(ctx context.Context, prefix, timeout string) error {
 			return err
 		}
 		if !x.State.Terminal() && x.Stuck == nil {
-			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			waitCtx, cancel := ctx, context.CancelFunc(func() {})
-			if limit > 0 {
-				waitCtx, cancel = context.WithTimeout(ctx, limit)
-			}
-			defer cancel()
-			id := x.ID
-			x, err = await(waitCtx, eng, id, 0, nil)
-			switch {
-			case err == nil:
-			case ctx.Err() != nil:
-				return &exitError{exitInterrupted, errors.New("interrupted")}
-			case waitCtx.Err() != nil:
-				return errors.New(id + " has not ended within " + duration(limit))
-			default:
+			if x, err = waitFor(ctx, eng, x.ID, limit); err != nil {
 				return err
 			}
 		}
 		return a.outcome(ctx, store, x)
 	})
+}
+
+// waitFor waits until an execution that others drive has ended or is stuck, somebody interrupts, or the limit, if not 0, is over.
+func waitFor(ctx context.Context, eng *engine.Engine, id string, limit time.Duration) (engine.Execution, error) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if limit > 0 {
+		limited, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	x, err := await(limited, eng, id, 0, nil)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		err = &exitError{exitInterrupted, errors.New("interrupted; " + id + " goes on")}
+	case limited.Err() != nil:
+		err = errors.New(id + " has not ended within " + duration(limit))
+	}
+	return x, err
 }
