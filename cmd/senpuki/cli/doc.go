@@ -5,7 +5,7 @@
 // It is wiring: the one place that names every concrete package, so that
 // nothing else must. There is one file per command. What they share: an app
 // (streams, registry, global flags) in main.go; databases by URL in store.go;
-// scripts by path in script.go; running an execution here until it ends, is
+// scripts by path in script.go; what live workers offer in offers.go; running an execution here until it ends, is
 // stuck or is interrupted in drive.go; how things look in format.go, table.go
 // and progress*.go.
 //
