@@ -70,7 +70,7 @@ func (e *Engine) load(ctx context.Context, fsys fs.FS, entry string, there known
 	}
 	var problems starlark.Problems
 	if errors.As(err, &problems) && src != nil { // what keeps it from being loaded hides nothing else
-		calls, more := starlark.Judge(src)
+		calls, more := starlark.Judge(src, problems)
 		return Program{}, slices.Concat(problems, more, checkCalls(calls, there)).Sorted()
 	}
 	if err != nil {

@@ -130,6 +130,9 @@ func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings
 				calls = append(calls, c)
 			}
 			calls = append(calls, names.callsBy(n, handles)...)
+			if names.knows(n) {
+				break
+			}
 			mistakes = append(mistakes, names.judge(n)...)
 			mistakes = append(mistakes, names.passed(n)...)
 			if refused := names.refused(n); attempted[n] { // its failure may be what the script is after

@@ -3,6 +3,8 @@
 package starlark
 
 import (
+	"slices"
+
 	star "go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
@@ -17,6 +19,7 @@ type fileNames struct {
 	globals star.StringDict
 	loaded  map[*syntax.Ident]star.Value // by the name that a load statement binds
 	text    *outline                     // when the file was not run
+	known   Problems                     // what was told before
 }
 
 // namesOf looks at the top of a file. modules are the globals of all files. A global that is bound in a
@@ -111,6 +114,12 @@ func (n *fileNames) callee(fn syntax.Expr) *signature {
 		return signatures[n.kind(d.X)+"."+d.Name.Name]
 	}
 	return nil
+}
+
+// knows tells whether a problem with a call is known.
+func (n *fileNames) knows(call *syntax.CallExpr) bool {
+	at := call.Lparen
+	return slices.ContainsFunc(n.known, func(p Problem) bool { return p.File == at.Filename() && p.Line == int(at.Line) && p.Col == int(at.Col) })
 }
 
 // judge says what is wrong with a call. One that spreads arguments is not judged.

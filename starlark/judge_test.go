@@ -103,7 +103,7 @@ func TestMistakes(t *testing.T) {
 		if want == "" && got != "" || !strings.HasPrefix(got, want) {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
 		}
-		calls, told := starlark.Judge(s)
+		calls, told := starlark.Judge(s, nil)
 		if !reflect.DeepEqual(calls, p.Calls()) {
 			t.Errorf("%q: by the text its calls are %v, they are %v", text, calls, p.Calls())
 		}
@@ -170,7 +170,7 @@ func TestFunctionsThatArePassed(t *testing.T) {
 		if want == "" && got != "" || !strings.HasPrefix(got, "main.star:8:"+want) && want != "" {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
 		}
-		_, told := starlark.Judge(s)
+		_, told := starlark.Judge(s, nil)
 		for _, m := range told {
 			if !slices.Contains(p.Mistakes(), m) {
 				t.Errorf("%q: by the text %s, which is not so", text, m)
@@ -283,7 +283,7 @@ func TestJudge(t *testing.T) {
 		if !ok {
 			t.Fatal(err)
 		}
-		calls, more := starlark.Judge(s)
+		calls, more := starlark.Judge(s, nil)
 		got := slices.DeleteFunc(append(found, more...).Sorted(), func(p starlark.Problem) bool { return strings.Contains(p.Message, "global g") }).Error() + "\n"
 		if got != want {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
@@ -291,6 +291,24 @@ func TestJudge(t *testing.T) {
 		if strings.Contains(text, "activity") && len(calls) != 1 {
 			t.Error(calls)
 		}
+	}
+}
+
+// A call that failed while its file loaded is told once.
+func TestJudgeKnowsWhatFailed(t *testing.T) {
+	t.Parallel()
+	s, err := gather(map[string]string{"main.star": "a = activity(\n    \"x\",\n    retry = retry_policy(max_attempts = 0),\n)\nb = activity(\"y\", retri = 1)\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = starlark.Compile(s)
+	failed, ok := err.(starlark.Problems)
+	if !ok || len(failed) != 1 {
+		t.Fatal(err)
+	}
+	_, more := starlark.Judge(s, failed)
+	if got := append(failed, more...).Sorted().Error(); got != "main.star:3:25: retry_policy: max_attempts counts the first try and is at least 1, got 0\nmain.star:5:19: activity() has no parameter retri; did you mean retry?" {
+		t.Error(got)
 	}
 }
 

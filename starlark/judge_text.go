@@ -17,8 +17,9 @@ import (
 )
 
 // Judge tells of files that need not run what their text tells: the calls of activities, names that
-// are not there, and calls that will fail. It tells less than a Program does, and nothing that is not so.
-func Judge(s *Sources) (calls []Call, problems Problems) {
+// are not there, and calls that will fail. It tells less than a Program does, and nothing that is not so. What is known
+// already, of calls that failed while a file loaded, is not told once more.
+func Judge(s *Sources, known Problems) (calls []Call, problems Problems) {
 	trees := make(map[string]*syntax.File)
 	outlines := make(map[string]*outline)
 	for _, f := range s.Files {
@@ -38,7 +39,7 @@ func Judge(s *Sources) (calls []Call, problems Problems) {
 	for _, f := range s.Files {
 		if tree := trees[f.Path]; tree != nil {
 			outlines[f.Path].load(f.Path, tree, outlines)
-			c, mistakes, _ := inspect(tree, &fileNames{text: outlines[f.Path]})
+			c, mistakes, _ := inspect(tree, &fileNames{text: outlines[f.Path], known: known})
 			calls = append(calls, c...)
 			problems = append(problems, notThere(f.Path, tree, trees)...)
 			problems = append(problems, mistakes...)
