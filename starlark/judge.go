@@ -3,7 +3,9 @@
 package starlark
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	star "go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -116,9 +118,25 @@ func (n *fileNames) callee(fn syntax.Expr) *signature {
 	return nil
 }
 
-// knows tells whether a problem with a call is known.
-func (n *fileNames) knows(call *syntax.CallExpr) bool {
-	at := call.Lparen
+// noMember says that a module of the language has no member of that name.
+func (n *fileNames) noMember(d *syntax.DotExpr) Problems {
+	id, ok := d.X.(*syntax.Ident)
+	if !ok || !predeclaredIdent(id) {
+		return nil
+	}
+	m, ok := predeclared[id.Name].(*starlarkstruct.Module)
+	if !ok || m.Members[d.Name.Name] != nil || n.knows(d.Dot) {
+		return nil
+	}
+	msg := teachEval("module has no ." + d.Name.Name + " field or method")
+	if near := nearest(d.Name.Name, slices.Collect(maps.Keys(m.Members))); near != "" && !strings.Contains(msg, ";") {
+		msg += "; did you mean " + near + "?"
+	}
+	return Problems{problemAt(d.Name.NamePos, "%s", id.Name+strings.TrimPrefix(msg, "module"))}
+}
+
+// knows tells whether a problem is known at the place where the interpreter says that an operation failed.
+func (n *fileNames) knows(at syntax.Position) bool {
 	return slices.ContainsFunc(n.known, func(p Problem) bool { return p.File == at.Filename() && p.Line == int(at.Line) && p.Col == int(at.Col) })
 }
 

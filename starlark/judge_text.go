@@ -107,7 +107,7 @@ func notThere(file string, f *syntax.File, all map[string]*syntax.File) (problem
 		for _, from := range l.From {
 			if names[from.Name] == 0 && !strings.HasPrefix(from.Name, "_") { // the resolver tells of these
 				hint := ""
-				if near := nearest(from.Name, names); near != "" {
+				if near := nearest(from.Name, slices.Collect(maps.Keys(names))); near != "" {
 					hint = "; did you mean " + near + "?"
 				}
 				problems = append(problems, problemAt(from.NamePos, "load: name %s not found in module %s%s", from.Name, l.ModuleName(), hint))
@@ -118,9 +118,9 @@ func notThere(file string, f *syntax.File, all map[string]*syntax.File) (problem
 }
 
 // nearest is the name among those that is spelled nearly so, "" when none is.
-func nearest(name string, names map[string]int) string {
+func nearest(name string, names []string) string {
 	best, distance := "", min(3, len(name))
-	for _, n := range slices.Sorted(maps.Keys(names)) {
+	for _, n := range slices.Sorted(slices.Values(names)) {
 		if d := spelling.Distance(name, n); d < distance {
 			best, distance = n, d
 		}
