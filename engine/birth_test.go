@@ -46,7 +46,7 @@ func TestOneCommitForAnExecutionAndItsFirstTurn(t *testing.T) {
 		commits int
 	}{
 		{"def main():\n    return activity(\"add\")(1, 2)\n", "3", 2},
-		{"def main():\n    return activity(\"add\").map([(1, 2), (3, 4)]) if False else activity(\"add\")(activity(\"add\")(1, 2), 3)\n", "6", 3},
+		{"def main():\n    return activity(\"add\").starmap([(1, 2), (3, 4)]) if False else activity(\"add\")(activity(\"add\")(1, 2), 3)\n", "6", 3},
 		{"def main():\n    print(\"hello\")\n    return activity(\"add\")(1, 2)\n", "3", 3}, // a log line needs its run's key
 		{"def main():\n    return 5\n", "5", 2},
 	} {

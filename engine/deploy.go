@@ -84,7 +84,7 @@ func (p Program) Check(all Activities) error {
 	case p.Compiled != nil:
 		calls, mistakes = p.Compiled.Calls(), p.Compiled.Mistakes()
 	case p.sources != nil:
-		calls, mistakes = starlark.Judge(p.sources)
+		calls, mistakes = starlark.Judge(p.sources, p.problems)
 	}
 	if problems := slices.Concat(p.problems, mistakes, checkCalls(calls, &all)); len(problems) > 0 {
 		return problems.Sorted()

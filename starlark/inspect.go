@@ -130,6 +130,9 @@ func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings
 				calls = append(calls, c)
 			}
 			calls = append(calls, names.callsBy(n, handles)...)
+			if names.knows(n.Lparen) {
+				break
+			}
 			mistakes = append(mistakes, names.judge(n)...)
 			mistakes = append(mistakes, names.passed(n)...)
 			if refused := names.refused(n); attempted[n] { // its failure may be what the script is after
@@ -211,16 +214,24 @@ func callOf(n *syntax.CallExpr, handles map[string]string) (Call, bool) {
 	return c, true
 }
 
-// handleOf is the activity whose handle an expression names, "" when it names none.
+// handleOf is the activity whose handle an expression names or makes, "" when it does not tell.
 func handleOf(e syntax.Expr, handles map[string]string) string {
-	id, ok := e.(*syntax.Ident)
-	if !ok {
-		return ""
+	switch e := e.(type) {
+	case *syntax.ParenExpr:
+		return handleOf(e.X, handles)
+	case *syntax.Ident:
+		if b, ok := e.Binding.(*resolve.Binding); ok && b.Scope == resolve.Global {
+			return handles[e.Name]
+		}
+	case *syntax.CallExpr:
+		if name, _, _, ok := declaration(e); ok {
+			return name
+		}
+		if d, ok := e.Fn.(*syntax.DotExpr); ok && d.Name.Name == "options" {
+			return handleOf(d.X, handles)
+		}
 	}
-	if b, ok := id.Binding.(*resolve.Binding); !ok || b.Scope != resolve.Global {
-		return ""
-	}
-	return handles[id.Name]
+	return ""
 }
 
 // callsBy are the calls that a built-in makes of a handle which it is given by name, or whose map or starmap it is.

@@ -20,6 +20,7 @@ type fileNames struct {
 	globals star.StringDict
 	loaded  map[*syntax.Ident]star.Value // by the name that a load statement binds
 	text    *outline                     // when the file was not run
+	known   Problems                     // what was told before
 }
 
 // namesOf looks at the top of a file. modules are the globals of all files. A global that is bound in a
@@ -116,6 +117,11 @@ func (n *fileNames) callee(fn syntax.Expr) *signature {
 	return nil
 }
 
+// knows tells whether a problem is known at the place where the interpreter says that an operation failed.
+func (n *fileNames) knows(at syntax.Position) bool {
+	return slices.ContainsFunc(n.known, func(p Problem) bool { return p.File == at.Filename() && p.Line == int(at.Line) && p.Col == int(at.Col) })
+}
+
 // judge says what is wrong with a call. One that spreads arguments is not judged.
 func (n *fileNames) judge(call *syntax.CallExpr) Problems {
 	s := n.callee(call.Fn)
@@ -154,7 +160,7 @@ func (n *fileNames) member(d *syntax.DotExpr) Problems {
 		}
 		have = infoFields
 	}
-	if slices.Contains(have, name) {
+	if slices.Contains(have, name) || n.knows(d.Dot) {
 		return nil
 	}
 	hint := didYouMean(name, have)

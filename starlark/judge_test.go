@@ -49,6 +49,11 @@ func TestMistakes(t *testing.T) {
 		`timeout("5s")`:          "2:5: timeout() misses its argument fn",
 		`attempt()`:              "2:5: attempt() misses its argument fn",
 		`state.set("a")`:         "2:5: state.set() misses its argument value",
+		// Members of modules.
+		`json.loads("1")`:        "2:10: json has no member loads; write json.decode(text)",
+		`return time.sleep`:      "2:17: time has no member sleep; write sleep(seconds)",
+		`math.sqr(4)`:            "2:10: math has no member sqr; did you mean sqrt?",
+		`random.nothing_like(1)`: "2:12: random has no member nothing_like; there are choice, randint, random, sample, seed, shuffle, uniform",
 		// The script's own functions.
 		`g()`:         "2:5: g() misses its argument a",
 		`g(1, 2, 3)`:  "2:5: g() takes at most 2 positional arguments, got 3",
@@ -83,15 +88,16 @@ func TestMistakes(t *testing.T) {
 		`error("A", "m", retryable = False, x = 1), Err(kind = "A"), Ok(), fail("a", 1, sep = "")`:                     "",
 		`re.sub("a", "b", "c", 1, re.I), re.search(string = "a", pattern = "b"), json.decode("1", default = 2)`:        "",
 		`"{}".format(1, 2), [].append(1), {}.get(1, 2), time.now().format("x"), max(1, 2, key = g), dict(a = 1)`:       "",
-		"sleep = lambda: 1\n    sleep()":                                   "",
-		"def parallel(limt):\n        return limt\n    parallel(limt = 1)": "",
-		"for g in []:\n        g()":                                        "",
-		"[g() for g in []]":                                                "",
-		"(lambda g: g())(print)":                                           "",
-		"h = {}\n    h.options(retri = 1)":                                 "",
-		"looped(1, 2, 3)":                                                  "",
-		"info.id, info.run, s.nothing(1)":                                  "",
-		"bind(g)(1), many(g), [sleep], {\"a\": g}":                         "", // what they call is not judged
+		"sleep = lambda: 1\n    sleep()":                                       "",
+		"def parallel(limt):\n        return limt\n    parallel(limt = 1)":     "",
+		"for g in []:\n        g()":                                            "",
+		"[g() for g in []]":                                                    "",
+		"(lambda g: g())(print)":                                               "",
+		"h = {}\n    h.options(retri = 1)":                                     "",
+		"looped(1, 2, 3)":                                                      "",
+		"json = s\n    json.loads(1)":                                          "",
+		"info.id, info.run, s.nothing(1), hasattr(time, \"foo\"), time.second": "",
+		"bind(g)(1), many(g), [sleep], {\"a\": g}":                             "", // what they call is not judged
 	} {
 		const tail = "def _made(x):\n    return x\ndef same(f):\n    return f\nmade = same(_made)\nnap = sleep\nhashes = hashlib\nload(\"lib.star\", lent = \"f\")\n" +
 			"for looped in [lambda a: a]:\n    looped(1)\n"
@@ -113,7 +119,7 @@ func TestMistakes(t *testing.T) {
 		if want == "" && got != "" || !strings.HasPrefix(got, want) {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
 		}
-		calls, told := starlark.Judge(s)
+		calls, told := starlark.Judge(s, nil)
 		if !reflect.DeepEqual(calls, p.Calls()) {
 			t.Errorf("%q: by the text its calls are %v, they are %v", text, calls, p.Calls())
 		}
@@ -180,7 +186,7 @@ func TestFunctionsThatArePassed(t *testing.T) {
 		if want == "" && got != "" || !strings.HasPrefix(got, "main.star:8:"+want) && want != "" {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
 		}
-		_, told := starlark.Judge(s)
+		_, told := starlark.Judge(s, nil)
 		for _, m := range told {
 			if !slices.Contains(p.Mistakes(), m) {
 				t.Errorf("%q: by the text %s, which is not so", text, m)
@@ -191,7 +197,7 @@ func TestFunctionsThatArePassed(t *testing.T) {
 
 func TestCallsThatBuiltinsMake(t *testing.T) {
 	t.Parallel()
-	p, err := compile("h = activity(\"echo\")\ndef main(l):\n    spawn(h, 1, k = 2)\n    timeout(5, h)\n    h.map(l)\n    h.map([])\n    h.starmap([(1, 2), l, ()], limit = 1)\n    attempt(h, *l)\n    bind(h)\n")
+	p, err := compile("h = activity(\"echo\")\ndef main(l):\n    spawn(h, 1, k = 2)\n    timeout(5, h)\n    h.map(l)\n    h.map([])\n    h.starmap([(1, 2), l, ()], limit = 1)\n    attempt(h, *l)\n    bind(h)\n    activity(\"boom\")(1)\n    h.options(queue = l).start(1, 2)\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +207,7 @@ func TestCallsThatBuiltinsMake(t *testing.T) {
 			got = append(got, fmt.Sprint(c.Activity, " ", c.Line, c.Col, c.Args, c.Keywords, c.Open))
 		}
 	}
-	want := []string{"echo 3 11 1 [k] false", "echo 4 16 0 [] false", "echo 5 5 1 [] false", "echo 7 16 2 [] false", "echo 7 27 0 [] false"}
+	want := []string{"echo 3 11 1 [k] false", "echo 4 16 0 [] false", "echo 5 5 1 [] false", "echo 7 16 2 [] false", "echo 7 27 0 [] false", "boom 10 5 1 [] false", "echo 11 5 2 [] false"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
@@ -293,7 +299,7 @@ func TestJudge(t *testing.T) {
 		if !ok {
 			t.Fatal(err)
 		}
-		calls, more := starlark.Judge(s)
+		calls, more := starlark.Judge(s, nil)
 		got := slices.DeleteFunc(append(found, more...).Sorted(), func(p starlark.Problem) bool { return strings.Contains(p.Message, "global g") }).Error() + "\n"
 		if got != want {
 			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
@@ -301,6 +307,32 @@ func TestJudge(t *testing.T) {
 		if strings.Contains(text, "activity") && len(calls) != 1 {
 			t.Error(calls)
 		}
+	}
+}
+
+// A call that failed while its file loaded is told once.
+func TestJudgeKnowsWhatFailed(t *testing.T) {
+	t.Parallel()
+	s, err := gather(map[string]string{"main.star": "a = activity(\n    \"x\",\n    retry = retry_policy(max_attempts = 0),\n)\nb = activity(\"y\", retri = 1)\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = starlark.Compile(s)
+	failed, ok := err.(starlark.Problems)
+	if !ok || len(failed) != 1 {
+		t.Fatal(err)
+	}
+	_, more := starlark.Judge(s, failed)
+	if got := append(failed, more...).Sorted().Error(); got != "main.star:3:25: retry_policy: max_attempts counts the first try and is at least 1, got 0\nmain.star:5:19: activity() has no parameter retri; did you mean retry?" {
+		t.Error(got)
+	}
+	if s, err = gather(map[string]string{"main.star": "a = json.loads(\"1\")\n"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = starlark.Compile(s)
+	failed, _ = err.(starlark.Problems)
+	if _, more = starlark.Judge(s, failed); len(failed) != 1 || len(more) > 0 {
+		t.Error(failed, more)
 	}
 }
 

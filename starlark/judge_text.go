@@ -17,8 +17,9 @@ import (
 )
 
 // Judge tells of files that need not run what their text tells: the calls of activities, names that
-// are not there, and calls that will fail. It tells less than a Program does, and nothing that is not so.
-func Judge(s *Sources) (calls []Call, problems Problems) {
+// are not there, and calls that will fail. It tells less than a Program does, and nothing that is not so. What is known
+// already, of calls that failed while a file loaded, is not told once more.
+func Judge(s *Sources, known Problems) (calls []Call, problems Problems) {
 	trees := make(map[string]*syntax.File)
 	outlines := make(map[string]*outline)
 	for _, f := range s.Files {
@@ -38,7 +39,7 @@ func Judge(s *Sources) (calls []Call, problems Problems) {
 	for _, f := range s.Files {
 		if tree := trees[f.Path]; tree != nil {
 			outlines[f.Path].load(f.Path, tree, outlines)
-			c, mistakes, _ := inspect(tree, &fileNames{text: outlines[f.Path]})
+			c, mistakes, _ := inspect(tree, &fileNames{text: outlines[f.Path], known: known})
 			calls = append(calls, c...)
 			problems = append(problems, notThere(f.Path, tree, trees)...)
 			problems = append(problems, mistakes...)
@@ -106,7 +107,7 @@ func notThere(file string, f *syntax.File, all map[string]*syntax.File) (problem
 		for _, from := range l.From {
 			if names[from.Name] == 0 && !strings.HasPrefix(from.Name, "_") { // the resolver tells of these
 				hint := ""
-				if near := nearest(from.Name, names); near != "" {
+				if near := nearest(from.Name, slices.Collect(maps.Keys(names))); near != "" {
 					hint = "; did you mean " + near + "?"
 				}
 				problems = append(problems, problemAt(from.NamePos, "load: name %s not found in module %s%s", from.Name, l.ModuleName(), hint))
@@ -117,9 +118,9 @@ func notThere(file string, f *syntax.File, all map[string]*syntax.File) (problem
 }
 
 // nearest is the name among those that is spelled nearly so, "" when none is.
-func nearest(name string, names map[string]int) string {
+func nearest(name string, names []string) string {
 	best, distance := "", min(3, len(name))
-	for _, n := range slices.Sorted(maps.Keys(names)) {
+	for _, n := range slices.Sorted(slices.Values(names)) {
 		if d := spelling.Distance(name, n); d < distance {
 			best, distance = n, d
 		}
