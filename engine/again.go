@@ -188,7 +188,7 @@ func (e *Engine) tries(ctx context.Context, run backend.RunKey, policy *activiti
 	}
 	var c carried
 	if json.Unmarshal(list[0].value, &c) == nil && c.Tried != nil {
-		t.Attempt, t.Due, t.Failure = c.Tried.Attempt, fromMicro(c.Tried.Due), decodeFailure(c.Tried.Failure)
+		t.Attempt, t.Due, t.Failure = c.Tried.Attempt, fromMicro(c.Tried.Due), shownFailure(c.Tried.Failure)
 	}
 	return t, nil
 }

@@ -68,7 +68,7 @@ func ended(x backend.Execution) (Execution, error) {
 func view(x backend.Execution) Execution {
 	v := Execution{
 		ID: x.ID, Workflow: x.Workflow, Digest: x.Digest, Function: x.Function, Edition: x.Edition, State: x.State, Run: x.RunNumber,
-		Input: starlark.PlainInput(x.Input), Failure: decodeFailure(x.Failure), Stuck: x.Stuck, Queue: x.Queue, Priority: x.Priority,
+		Input: starlark.PlainInput(x.Input), Failure: shownFailure(x.Failure), Stuck: x.Stuck, Queue: x.Queue, Priority: x.Priority,
 		Tags: x.Tags, Parent: x.Parent, Created: x.Created, Started: x.Started, Finished: x.Finished,
 		Due: x.Due, Expires: x.Expires, Owner: x.Owner, run: x.Run,
 	}

@@ -116,6 +116,17 @@ func decodeFailure(b []byte) *activities.Failure {
 	return f
 }
 
+// shownFailure reads a failure for those who look at it from outside: its data is plain JSON, as values are for them.
+func shownFailure(b []byte) *activities.Failure {
+	f := decodeFailure(b)
+	for c := f; c != nil; c = c.Cause {
+		if plain, err := starlark.ToPlain(c.Data); err == nil && len(c.Data) > 0 {
+			c.Data = plain
+		}
+	}
+	return f
+}
+
 // encodeFailure writes a failure's JSON form.
 func encodeFailure(f *activities.Failure) []byte {
 	b, err := json.Marshal(f)

@@ -436,7 +436,7 @@ func (x *execution) ended(t *backend.Turn) error {
 	x.rec.Owner, x.rec.Due, x.rec.Stuck = 0, time.Time{}, nil
 	ev := Event{Kind: ExecutionEnded, Execution: x.rec.ID, Name: string(t.State)}
 	if t.Failure != nil {
-		ev.Failure = decodeFailure(t.Failure)
+		ev.Failure = shownFailure(t.Failure)
 		x.w.log.Info("execution ended without a result", "execution", x.rec.ID, "workflow", x.rec.Workflow, "run", x.rec.RunNumber, "state", t.State, "failure", ev.Failure.Error())
 	}
 	x.w.engine.disown(x.rec.ID)

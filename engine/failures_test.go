@@ -97,3 +97,22 @@ func TestFailuresCrossWhole(t *testing.T) {
 		t.Errorf("with data that is no JSON: %+v", got)
 	}
 }
+
+// Who looks from outside sees the data of a failure in plain JSON, as values.
+func TestTheDataOfAFailureIsShownPlain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+def main():
+    error("Bad", "no", pair = (1, 2), more = {3: 4})
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		if r := w.finish(e, id); r.Failure == nil || string(r.Failure.Data) != `{"more":{"3":4},"pair":[1,2]}` && string(r.Failure.Data) != `{"pair":[1,2],"more":{"3":4}}` {
+			t.Errorf("%s", r.Failure.Data)
+		}
+		stop()
+		w.check()
+	})
+}

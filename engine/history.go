@@ -111,7 +111,7 @@ func (e *entry) public(row, at int64) Entry {
 	return Entry{
 		Row: row, At: fromMicro(at), Kind: string(e.kind), Step: string(e.step), Command: string(e.command),
 		Name: string(e.name), Target: string(e.target), Attempt: e.attempt, Task: e.task != 0, Args: plainValue(e.args), Kwargs: plainValue(e.kwargs),
-		Value: plainValue(e.value), Failure: decodeFailure(e.failure), Retry: fromMicro(e.retry),
+		Value: plainValue(e.value), Failure: shownFailure(e.failure), Retry: fromMicro(e.retry),
 		Delay: fromMicroDuration(e.delay), Pos: string(e.pos),
 	}
 }

@@ -68,7 +68,7 @@ func (e *Engine) Letters(ctx context.Context, f backend.LetterFilter) ([]Letter,
 
 // readLetter reads a dead letter as far as that can be done: one that is damaged keeps no other from being looked at.
 func readLetter(d backend.DeadLetter) Letter {
-	l := Letter{DeadLetter: d, Failure: decodeFailure(d.Failure)}
+	l := Letter{DeadLetter: d, Failure: shownFailure(d.Failure)}
 	err := json.Unmarshal(d.Input, &l.input)
 	l.whole = err == nil
 	l.Args, l.Kwargs, l.Pos = plainValue(l.input.Args), plainValue(l.input.Kwargs), l.input.Pos

@@ -75,7 +75,7 @@ func (d *testDriver) Mock(activity string, m starlark.TestMock) error {
 	return d.world.Mock(activity, func(c enginetest.Call) (any, error) {
 		value, failure := m(testCall(c))
 		if failure != nil {
-			return nil, engine.ActivityFailure(failure)
+			return nil, plainFailure(engine.ActivityFailure(failure))
 		}
 		return json.RawMessage(value), nil
 	})
@@ -97,6 +97,18 @@ func (d *testDriver) Advance(t time.Duration) error {
 
 func (d *testDriver) Crash() error   { return d.world.Crash() }
 func (d *testDriver) Now() time.Time { return d.world.Now() }
+
+// plainFailure makes the data of a failure what an activity's is: plain JSON.
+func plainFailure(f *activities.Failure) error {
+	for c := f; c != nil; c = c.Cause {
+		data, err := starlark.ToPlain(c.Data)
+		if err != nil {
+			return err
+		}
+		c.Data = data
+	}
+	return f
+}
 
 func testCall(c enginetest.Call) starlark.TestCall {
 	return starlark.TestCall{Execution: c.Execution, Attempt: c.Attempt, At: c.At, Args: c.Args, Kwargs: c.Kwargs}
