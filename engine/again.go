@@ -153,7 +153,7 @@ func (x *execution) waitsToTry() error {
 			x.begin()
 		}
 	}
-	if x.carried.Tried != nil && x.unbegun {
+	if x.carried.Tried != nil && x.unbegun && !x.trying {
 		x.started = x.stamp()
 		x.put(&entry{kind: []byte(entryTry), at: x.started})
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,14 +104,19 @@ func callText(args, kwargs []byte) string {
 	return text
 }
 
-// replayIssue answers a command from the journal.
+// replayIssue answers a command from the journal, and goes on where a rerun has copied no more.
 func (x *execution) replayIssue(c starlark.Command) error {
-	if err := x.goOn(); err != nil {
-		return err
+	err := x.replayCommand(c)
+	var refused *starlark.Failure
+	if err == nil || errors.As(err, &refused) {
+		if err := x.goOn(); err != nil {
+			return err
+		}
 	}
-	if x.live {
-		return x.Issue(c)
-	}
+	return err
+}
+
+func (x *execution) replayCommand(c starlark.Command) error {
 	e, err := x.journal.peek()
 	if err != nil {
 		return err
@@ -210,7 +216,8 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 			if x.proof {
 				return d, false, errProven
 			}
-			return d, false, x.goLive()
+			x.goLive()
+			return d, false, nil
 		}
 		if x.proof && e.is(entryEnd) { // it was ended without its script
 			return d, false, errProven
@@ -247,7 +254,8 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 }
 
 // goOn makes what follows new where a rerun has come to the end of what it has copied, also in the middle of a turn: the
-// run before may have failed by what its script did there.
+// run before may have failed by what its script did there. It comes behind each command and each delivery of the copy, so that a
+// replay finds the rerun entry where it was written.
 func (x *execution) goOn() error {
 	for x.source != nil {
 		e, err := x.journal.peek()
@@ -257,14 +265,16 @@ func (x *execution) goOn() error {
 		case e == nil && x.proof:
 			return nil
 		case e == nil:
-			err := x.goLive()
+			x.goLive()
 			x.fresh = false
-			return err
+			return nil
 		case e.is(entryRerun):
 			x.now = e.at
 			if err := x.readOn(e); err != nil {
 				return err
 			}
+		case e.is(entryUpgrade):
+			x.moved = x.moved || e.failure == nil
 		case e.is(entryBack) && x.steps.At(string(e.step)) != nil:
 			if err := x.steps.At(string(e.step)).note(e); err != nil {
 				return err
@@ -311,7 +321,7 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 	case entryCancel:
 		x.cancelled = decodeFailure(e.failure)
 		x.expired = string(e.name) == expiredName
-		if !x.proof {
+		if !x.proof && x.source == nil { // else its clean-up begins with what is not copied
 			x.scheduleCut(x.now)
 		}
 		return cancelDelivery(x.cancelled)
@@ -325,9 +335,46 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 	return d
 }
 
-// goLive ends the replay: what is asked from here on is new. Attempts that had
+// goLive ends the replay: what is asked from here on is new. What is under way is taken up when the script next waits.
+func (x *execution) goLive() {
+	x.live, x.fresh = true, true
+	x.w.options.Metrics.replay(x.replayAt)
+	x.underWay = &underWay{seq: x.seq, rerun: x.source != nil}
+	if x.source != nil { // a rerun goes on for the first time
+		e := &entry{kind: []byte(entryRerun), at: x.stamp()}
+		if x.source.ID != x.rec.ID {
+			e.name, x.draws = []byte(forkName), starlark.Origin(x.rec.ID, x.rec.RunNumber)
+		}
+		x.put(e)
+		x.goesOn()
+	}
+	x.journal = nil
+	x.scheduleExpiry()
+}
+
+// goesOn notes that a rerun has nothing more that it repeats.
+func (x *execution) goesOn() {
+	x.source = nil
+	if x.cancelled != nil && !x.proof {
+		x.scheduleCut(x.now)
+	}
+}
+
+// underWay is what goLive leaves to be taken up: steps up to this one.
+type underWay struct {
+	seq   int
+	rerun bool // for the first time in this run
+}
+
+// takeUp goes on with the steps that were under way where the replay ended. Attempts that had
 // begun without an outcome and do not run here died with their process.
-func (x *execution) goLive() error {
+func (x *execution) takeUp() error {
+	from := x.underWay
+	if from == nil {
+		return nil
+	}
+	x.underWay = nil
+	begins := from.rerun
 	if x.moved { // the code may print other lines than that which was replaced
 		lines, err := x.w.engine.store.Logs(x.w.ctx, x.rec.Run, x.lines, 0)
 		if err != nil {
@@ -337,23 +384,12 @@ func (x *execution) goLive() error {
 			x.lines = lines[n-1].Ordinal + 1
 		}
 	}
-	x.live, x.fresh = true, true
-	x.w.options.Metrics.replay(x.replayAt)
-	begins := x.source != nil // a rerun goes on for the first time
 	unbegun := x.neverBegan()
-	if begins {
-		e := &entry{kind: []byte(entryRerun), at: x.stamp()}
-		if x.source.ID != x.rec.ID {
-			e.name, x.draws = []byte(forkName), starlark.Origin(x.rec.ID, x.rec.RunNumber)
-		}
-		x.put(e)
-		x.source = nil
-	}
-	x.journal = nil
-	x.scheduleExpiry()
 	steps := make([]*step, 0, x.steps.Len())
 	for _, st := range x.steps.All() {
-		steps = append(steps, st)
+		if st.seq <= from.seq {
+			steps = append(steps, st)
+		}
 	}
 	slices.SortFunc(steps, func(a, b *step) int { return cmp.Compare(a.seq, b.seq) })
 	for _, l := range x.listening {
@@ -413,13 +449,14 @@ func (x *execution) goLive() error {
 
 // readOn notes that what follows in the journal was asked for in a later run than what is before.
 func (x *execution) readOn(e *entry) error {
-	x.source = nil
 	by := originRun{ID: x.rec.ID, Run: x.rec.RunNumber}
 	if e.value != nil {
 		if err := json.Unmarshal(e.value, &by); err != nil {
 			return fmt.Errorf("%w: the run that the journal was copied from: %w", errRow, err)
 		}
 		x.source = &by
+	} else {
+		x.goesOn()
 	}
 	if string(e.name) == forkName {
 		x.draws = starlark.Origin(by.ID, by.Run)

@@ -44,6 +44,7 @@ type execution struct {
 	firstborn    bool    // likewise, when this worker came to hold it
 	unborn       bool    // the first row may be there, of a birth that was not heard of; see neverBegan
 	unbegun      bool    // the journal has nothing yet that the script asked for or was told
+	trying       bool    // but it has that this attempt of the whole began
 	live         bool    // the journal is used up: what is asked now is new
 	resumed      bool    // goLive found the journal of an earlier life
 	fresh        bool    // replayed and nothing delivered since (ReplayAlways)
@@ -88,6 +89,8 @@ type execution struct {
 	draws        string           // the run whose random numbers are drawn, when it is not origin
 	carried      *carried         // what the run took over from the one before
 	listening    []listening      // in the order in which they were asked for
+	printed      int64            // lines that a run which has only begun has told already
+	underWay     *underWay
 	lines        int64
 	mailbox      []event             // taken from mail
 	absorbed     int                 // of mailbox
@@ -212,11 +215,6 @@ func (x *execution) runScript() error {
 	value, err := x.prog.Run(x, x.options(x.w.options.MaxSteps, x.w.options.MaxValue))
 	var failure *starlark.Failure
 	var next *starlark.Continuation
-	if err == nil || errors.As(err, &next) || errors.As(err, &failure) {
-		if err := x.goOn(); err != nil {
-			return err
-		}
-	}
 	switch {
 	case errors.As(err, &next):
 		if !x.live {
@@ -321,6 +319,7 @@ func (x *execution) rewind() error {
 	x.slots += len(x.starting) // of a turn that did not land
 	x.ready, x.starting, x.consumed, x.listening = nil, nil, nil, nil
 	x.cancelled, x.expired, x.source, x.moved, x.draws = nil, false, nil, false, ""
+	x.underWay, x.printed, x.trying = nil, 0, false
 	x.discard()
 	rows, err := x.w.journal(x.rec.Run)
 	if err != nil {
@@ -336,11 +335,21 @@ func (x *execution) rewind() error {
 		return err
 	}
 	e, err := x.journal.peek()
-	if err == nil && e == nil { // a run that has only begun
-		x.unbegun = true
-		return x.goLive()
+	if err != nil || e != nil {
+		return err
 	}
-	return err
+	x.unbegun = true // a run that has only begun, and may have told something
+	if !x.moved {
+		lines, err := x.w.engine.store.Logs(x.w.ctx, x.rec.Run, 0, 0)
+		if err != nil {
+			return err
+		}
+		if n := len(lines); n > 0 {
+			x.printed = lines[n-1].Ordinal + 1
+		}
+	}
+	x.goLive()
+	return x.takeUp()
 }
 
 // open begins to read a journal.
@@ -379,7 +388,7 @@ func (x *execution) open(rows [][]byte) error {
 		case e.is(entryUpgrade):
 			x.moved = x.moved || e.failure == nil
 		case e.is(entryTry):
-			x.started = e.at
+			x.started, x.trying = e.at, true
 		default:
 			return nil
 		}

@@ -292,7 +292,7 @@ func (x *execution) Now() time.Time { return fromMicro(x.now) }
 func (x *execution) Log(l starlark.Line) {
 	n := x.lines
 	x.lines++
-	if !x.live {
+	if !x.live || n < x.printed {
 		return
 	}
 	at := fromMicro(x.w.clock.now())
@@ -341,6 +341,9 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 		if ok || err != nil {
 			return d, err
 		}
+	}
+	if err := x.takeUp(); err != nil {
+		return starlark.Delivery{}, err
 	}
 	for {
 		if x.w.ctx.Err() != nil || x.stillborn() {

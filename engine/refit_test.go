@@ -18,7 +18,7 @@ import (
 // A script that failed by what it did with an outcome goes on from there on code that is mended.
 func TestRetryOnMendedCode(t *testing.T) {
 	t.Parallel()
-	const head = "say = activity(\"say\")\nslow = activity(\"slow\")\nfragile = activity(\"fragile\", idempotent = True)\n"
+	const head = "say = activity(\"say\")\nslow = activity(\"slow\")\nfar = activity(\"slow\", max_concurrent = 2)\nfragile = activity(\"fragile\", idempotent = True)\n"
 	for name, c := range map[string]struct{ was, is, result, said string }{
 		"asks another step": {
 			"def main():\n    a = say(\"a\")\n    return {}[a]\n",
@@ -44,6 +44,16 @@ func TestRetryOnMendedCode(t *testing.T) {
 			"def bad():\n    say(\"a\")\n    fail(\"x\")\ndef main():\n    return parallel([bad, lambda: slow(\"s\")])\n",
 			"def bad():\n    return say(\"a\") + say(\"b\")\ndef main():\n    return parallel([bad, lambda: slow(\"s\")])\n",
 			`["ab","s"]`, "a,b,s",
+		},
+		"beside a task under way": {
+			"def bad():\n    say(\"a\")\n    fail(\"x\")\ndef main():\n    return parallel([bad, lambda: far(\"s\")])\n",
+			"def bad():\n    return say(\"a\") + say(\"b\") + str(time.now().unix > 0)\ndef main():\n    return parallel([bad, lambda: far(\"s\")])\n",
+			`["abTrue","s"]`, "a,b,s",
+		},
+		"beside a child under way": {
+			"def kid():\n    return slow(\"s\")\ndef bad():\n    say(\"a\")\n    fail(\"x\")\ndef main():\n    return parallel([bad, lambda: workflow(kid)()])\n",
+			"def kid():\n    return slow(\"s\")\ndef bad():\n    x = say(\"a\") + say(\"b\")\n    return x + workflow(kid)()\ndef main():\n    return parallel([bad, lambda: workflow(kid)()])\n",
+			`["abs","s"]`, "a,b,s,s",
 		},
 		"asks beside what it had asked for": {
 			"def main():\n    say(\"a\")\n    f = slow.start(\"s\")\n    fail(\"x\")\n",
@@ -157,6 +167,10 @@ func TestRetryOnCodeThatDoesNotFit(t *testing.T) {
 		"forgets what has cleaned up": {
 			"def main():\n    on_failure(say, \"undo a\")\n    say(\"a\")\n    fail(\"x\")\n",
 			"def main():\n    on_failure(say, \"undo a\")\n    return say(\"a\")\n", `the journal has say("undo a")`,
+		},
+		"forgets an outcome": {
+			"def a():\n    say(\"a\")\n    sleep(1)\ndef main():\n    parallel([a, lambda: [sleep(2), say(\"pay\")]])\n    fail(\"x\")\n",
+			"def a():\n    say(\"a\")\n    sleep(1)\n    sleep(5)\ndef main():\n    parallel([a, lambda: [sleep(2), say(\"pay\")]])\n", `the journal has`,
 		},
 		"does not come so far": {
 			"def main():\n    say(\"a\")\n    say(\"b\")\n    fail(\"x\")\n", "def main():\n    return say(\"a\")\n", `ends, the journal has say("b")`,

@@ -260,7 +260,7 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 }
 
 // refit finds where an execution goes on with other code: at the cut, or before it where the code parts from the journal,
-// unless steps were begun between the two. That it asks for what is before is proven. The step
+// unless steps were begun or had an outcome between the two. That it asks for what is before is proven. The step
 // that is run again is asked for as the code does: what it was called with may be what has to be mended.
 func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string, r *backend.Rerun, code *Program) (int, error) {
 	rec := *x
@@ -297,7 +297,7 @@ func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string,
 	}
 	if v.parts > 0 && again == "" {
 		at := j.position(v.parts, cut)
-		if len(j.begunAfter(at-1, cut)) == 0 {
+		if len(j.begunAfter(at-1, cut)) == 0 && !j.concludedIn(at, cut) {
 			return at, nil
 		}
 	}
@@ -305,6 +305,23 @@ func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string,
 		return 0, fmt.Errorf("execution %s cannot go on with other code: %s: %w", x.ID, v.Reason, ErrCannotRetry)
 	}
 	return cut, nil
+}
+
+// concludedIn reports whether an activity or a child has an outcome there that is not that it was cancelled.
+func (j entryList) concludedIn(from, to int) bool {
+	dropped := make(map[string]bool)
+	for i := from; i < to; i++ {
+		step := string(j[i].step)
+		switch {
+		case j[i].is(entryDrop):
+			dropped[step] = true
+		case (j[i].is(entryDone) || j[i].is(entryFailed)) && !dropped[step]:
+			if e := j.asked(step, to); e != nil && (string(e.command) == string(starlark.CallActivity) || string(e.command) == string(starlark.StartChild)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // asked is the entry that asks for a step.
