@@ -20,6 +20,18 @@ func TestADelayedStartIsNotBegunEarly(t *testing.T) {
 def main():
     return [(time.now() - info.started_at).seconds < 1, wait_signal("go", timeout = "1s", default = "none"), wait_signal("go", timeout = "1s", default = "none")]
 `
+	upgraded := func(times int) func(t *testing.T, w *world, e *Engine, id string) *Engine {
+		return func(t *testing.T, w *world, e *Engine, id string) *Engine {
+			for i := range times {
+				next := w.digestOf(e, script+strings.Repeat("# repaired\n", i+1))
+				if v, err := e.Upgrade(t.Context(), id, next); err != nil || !v.Moved {
+					t.Errorf("%+v, %v", v, err)
+				}
+				time.Sleep(time.Minute)
+			}
+			return e
+		}
+	}
 	for name, c := range map[string]struct {
 		options DispatchOptions
 		touch   func(t *testing.T, w *world, e *Engine, id string) *Engine
@@ -35,13 +47,9 @@ def main():
 			}
 			return e
 		}, want: `[true,1,2]`},
-		"an upgrade": {touch: func(t *testing.T, w *world, e *Engine, id string) *Engine {
-			next := w.digestOf(e, script+"\n# repaired\n")
-			if v, err := e.Upgrade(t.Context(), id, next); err != nil || !v.Moved {
-				t.Errorf("%+v, %v", v, err)
-			}
-			return e
-		}, want: `[true,"none","none"]`},
+		"an upgrade":           {touch: upgraded(1), want: `[true,"none","none"]`},
+		"two upgrades":         {touch: upgraded(2), want: `[true,"none","none"]`},
+		"here, and an upgrade": {options: DispatchOptions{Here: true}, touch: upgraded(1), want: `[true,"none","none"]`},
 		"an upgrade of what a worker holds": {touch: func(t *testing.T, w *world, e *Engine, id string) *Engine {
 			if err := e.Signal(t.Context(), id, "go", []byte("1")); err != nil {
 				t.Fatal(err)

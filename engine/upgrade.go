@@ -269,8 +269,18 @@ func (e *Engine) upgradeOwnerless(ctx context.Context, rec backend.Execution, di
 		if err != nil {
 			return false, err
 		}
-		t.First = int64(len(rows))
-		t.Rows = [][]byte{append((&entry{kind: []byte(entryUpgrade), digest: []byte(digest)}).append(nil), ']')}
+		if len(rows) == 0 { // it has yet to begin, perhaps after a delay
+			x := &execution{rec: c.Execution, carried: &nothingCarried, unbegun: true}
+			if err := x.sound(); err != nil {
+				return false, err
+			}
+			if at := fromMicro(x.notBefore()); at.After(t.Due) {
+				t.Due = at
+			}
+		} else {
+			t.First = int64(len(rows))
+			t.Rows = [][]byte{append((&entry{kind: []byte(entryUpgrade), digest: []byte(digest)}).append(nil), ']')}
+		}
 	}
 	_, err = e.store.Commit(ctx, backend.Batch{Session: session, Turns: []backend.Turn{t}})
 	return err == nil, err

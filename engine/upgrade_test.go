@@ -132,3 +132,41 @@ func TestUpgradeOfWhatNobodyHolds(t *testing.T) {
 		w.check()
 	})
 }
+
+// What was claimed and let go before its first turn landed begins on the other code.
+func TestUpgradeOfWhatHasNoRows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		client, err := New(w.store, nil, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.digestOf(client, upgradeOld)
+		id := w.dispatch(client, JSON([]byte("[1]")), DispatchOptions{})
+		s, _, err := w.store.Open(t.Context(), backend.Session{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if claimed, err := w.store.Claim(t.Context(), backend.ClaimRequest{Session: s, IDs: []string{id}, Editions: editions, Limit: 1}); err != nil || len(claimed) != 1 {
+			t.Fatal(claimed, err)
+		}
+		if err := w.store.Revoke(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		next := w.digestOf(client, upgradeNew)
+		if v, err := client.Upgrade(t.Context(), id, next); err != nil || !v.Moved {
+			t.Fatalf("%+v %v", v, err)
+		}
+		if rows := w.rows(id); len(rows) != 0 {
+			t.Errorf("rows %s", rows)
+		}
+		e, stop := w.engine(Options{})
+		if err := e.Signal(t.Context(), id, "go", []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+		want(t, w.finish(e, id), `[2,"new",2]`)
+		stop()
+		w.check()
+	})
+}
