@@ -34,23 +34,31 @@ func TestContinuesOnItsOwnCode(t *testing.T) {
 	})
 }
 
-// Who waits in the process that runs an execution gets what it last published.
+// Who waits in the process that runs an execution gets what it last published, also in a turn that nothing waited for.
 func TestWaitHasWhatWasPublished(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		e, stop := w.engine(Options{})
-		w.deploy(e, "def main():\n    sleep(1)\n    status(\"almost\")\n    sleep(1)\n    progress(1.0)\n")
-		id := w.dispatch(e, Input{}, DispatchOptions{})
-		x, err := e.Wait(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stored, err := e.State(t.Context(), id)
-		if err != nil || len(stored.Shown) == 0 || string(x.Shown) != string(stored.Shown) {
-			t.Errorf("%s, stored %s, %v", x.Shown, stored.Shown, err)
-		}
-		stop()
-		w.check()
-	})
+	for name, script := range map[string]string{
+		"in a turn":     "def main():\n    sleep(1)\n    status(\"almost\")\n    sleep(1)\n    progress(1.0)\n",
+		"running ahead": "nap = activity(\"nap\", pure = True)\ndef main():\n    nap(1)\n    status(\"almost\")\n    nap(1)\n    nap(1)\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e, stop := w.engine(Options{})
+				w.deploy(e, script)
+				id := w.dispatch(e, Input{}, DispatchOptions{})
+				x, err := e.Wait(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				stored, err := e.State(t.Context(), id)
+				if err != nil || len(stored.Shown) == 0 || string(x.Shown) != string(stored.Shown) {
+					t.Errorf("%s, stored %s, %v", x.Shown, stored.Shown, err)
+				}
+				stop()
+				w.check()
+			})
+		})
+	}
 }
