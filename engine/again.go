@@ -16,7 +16,7 @@ import (
 type extra struct {
 	Retry     *activities.RetryPolicy `json:"retry,omitempty"`      // of the execution as a whole
 	NotBefore int64                   `json:"not_before,omitempty"` // the first run does not begin before; microseconds since 1970
-	Own       bool                    `json:"own,omitempty"`        // dispatched with code of its own, a file that was executed say: later runs keep it
+	Own       bool                    `json:"own,omitempty"`        // dispatched with code of its own, a file that was executed say: later runs and functions that are its children keep it
 }
 
 // own is the form of the most frequent one.

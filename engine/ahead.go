@@ -99,6 +99,9 @@ func (x *execution) arrived(r wrote) error {
 	x.ahead.landed++
 	x.landedAt = r.now
 	x.rec.Stuck = nil
+	if f.turn.Published != nil {
+		x.rec.Published = f.turn.Published
+	}
 	return nil
 }
 

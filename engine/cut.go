@@ -4,6 +4,7 @@ package engine
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -157,7 +158,7 @@ func (x *execution) childrenLeft() ([]backend.Order, error) {
 			return nil
 		})
 	})
-	if err != nil || len(rows) == 0 {
+	if err != nil || !asksItself(rows) {
 		return nil, err
 	}
 	prog, unknown := x.w.engine.program(x.w.ctx, x.rec.Digest)
@@ -166,6 +167,28 @@ func (x *execution) childrenLeft() ([]backend.Order, error) {
 		_ = was.replayOn(prog, x.w.options.MaxSteps, x.w.options.MaxValue)
 	}
 	return was.openChildren(), nil
+}
+
+// asksItself reports whether a run has asked for anything itself. One that has only begun has not, nor a rerun that has yet to go
+// on behind what it has copied: there the script would run what it never ran, and that may be why the execution is to end.
+func asksItself(rows [][]byte) bool {
+	asked, copied := false, false
+	for _, row := range rows {
+		for e, err := range entriesOf(row) {
+			if err != nil { // as far as it can be read
+				return asked && !copied
+			}
+			switch {
+			case e.is(entryStart) && e.value != nil:
+				var c carried
+				copied = json.Unmarshal(e.value, &c) == nil && c.Rerun
+			case e.is(entryRerun):
+				copied = e.value != nil
+			}
+			asked = asked || e.asked()
+		}
+	}
+	return asked && !copied
 }
 
 // openChildren are orders that cancel the children which do not outlive the execution.

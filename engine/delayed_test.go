@@ -6,6 +6,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 	"time"
 
@@ -20,6 +21,18 @@ func TestADelayedStartIsNotBegunEarly(t *testing.T) {
 def main():
     return [(time.now() - info.started_at).seconds < 1, wait_signal("go", timeout = "1s", default = "none"), wait_signal("go", timeout = "1s", default = "none")]
 `
+	upgraded := func(times int) func(t *testing.T, w *world, e *Engine, id string) *Engine {
+		return func(t *testing.T, w *world, e *Engine, id string) *Engine {
+			for i := range times {
+				next := w.digestOf(e, script+strings.Repeat("# repaired\n", i+1))
+				if v, err := e.Upgrade(t.Context(), id, next); err != nil || !v.Moved {
+					t.Errorf("%+v, %v", v, err)
+				}
+				time.Sleep(time.Minute)
+			}
+			return e
+		}
+	}
 	for name, c := range map[string]struct {
 		options DispatchOptions
 		touch   func(t *testing.T, w *world, e *Engine, id string) *Engine
@@ -35,13 +48,9 @@ def main():
 			}
 			return e
 		}, want: `[true,1,2]`},
-		"an upgrade": {touch: func(t *testing.T, w *world, e *Engine, id string) *Engine {
-			next := w.digestOf(e, script+"\n# repaired\n")
-			if v, err := e.Upgrade(t.Context(), id, next); err != nil || !v.Moved {
-				t.Errorf("%+v, %v", v, err)
-			}
-			return e
-		}, want: `[true,"none","none"]`},
+		"an upgrade":           {touch: upgraded(1), want: `[true,"none","none"]`},
+		"two upgrades":         {touch: upgraded(2), want: `[true,"none","none"]`},
+		"here, and an upgrade": {options: DispatchOptions{Here: true}, touch: upgraded(1), want: `[true,"none","none"]`},
 		"an upgrade of what a worker holds": {touch: func(t *testing.T, w *world, e *Engine, id string) *Engine {
 			if err := e.Signal(t.Context(), id, "go", []byte("1")); err != nil {
 				t.Fatal(err)
@@ -182,10 +191,12 @@ func TestAnUpgradeBetweenTwoAttempts(t *testing.T) {
 			w := newWorld(t)
 			e, stop := w.engine(Options{})
 			const script = `
+add = activity("add")
 def main():
+    n = add(1, 1)
     if info.run == 1:
         error("NotYet", "run 1")
-    return [info.run, "old"]
+    return [info.run, n, "old"]
 `
 			w.deploy(e, script)
 			id := w.dispatch(e, Input{}, DispatchOptions{Retry: &activities.RetryPolicy{InitialDelay: 8 * time.Minute, MaxDelay: time.Hour, Jitter: -1}})
@@ -197,11 +208,29 @@ def main():
 				}
 				time.Sleep(time.Minute)
 			}
-			next := w.digestOf(e, strings.Replace(script, "old", "new", 1))
+			bad, err := e.Load(t.Context(), fstest.MapFS{"test.star": {Data: []byte("def main(n):\n    return n\n")}}, "test.star")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Store(t.Context(), bad); err != nil {
+				t.Fatal(err)
+			}
+			if v, err := e.Upgrade(t.Context(), id, bad.Digest); err != nil || v.Fits || v.Moved {
+				t.Errorf("it takes another input: %+v, %v", v, err)
+			}
+			mended := fstest.MapFS{"test.star": {Data: []byte(strings.Replace(script, "old", "new", 1))}}
+			d, err := e.DeployWith(t.Context(), mended, DeployOptions{RequireCompatible: true}, "test.star")
+			if err != nil {
+				t.Fatal(err)
+			}
+			next := d[0].Digest
+			if v, err := e.Replay(t.Context(), id, next); err != nil || !v.Fits {
+				t.Errorf("%+v, %v", v, err)
+			}
 			if v, err := e.Upgrade(t.Context(), id, next); err != nil || !v.Moved {
 				t.Errorf("%+v, %v", v, err)
 			}
-			want(t, w.finish(e, id), `[2,"new"]`)
+			want(t, w.finish(e, id), `[2,2,"new"]`)
 			if took := time.Since(begun); took < 8*time.Minute {
 				t.Errorf("took %v", took)
 			}

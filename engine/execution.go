@@ -493,6 +493,7 @@ func (x *execution) stuck(cause error) (again bool) {
 	if !r.kept {
 		return false
 	}
+	x.giveSlots()
 	x.unread()
 	timer := time.NewTimer(backoff)
 	defer timer.Stop()
@@ -513,6 +514,15 @@ func (x *execution) stuck(cause error) (again bool) {
 			return false
 		}
 	}
+}
+
+// giveSlots gives back every slot that the execution has, waits for or has set aside for attempts that have not begun.
+func (x *execution) giveSlots() {
+	x.slots += len(x.starting)
+	x.starting, x.queued = nil, false
+	x.w.slots.leave(x)
+	x.w.slots.give(x.slots)
+	x.slots = 0
 }
 
 // unread has all messages posted again that no turn has taken: also those that a turn took which did not land, and in their order.

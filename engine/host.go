@@ -352,7 +352,7 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 		if err := x.look(); err != nil {
 			return starlark.Delivery{}, err
 		}
-		for len(x.rows) == 0 { // else the turn is large enough
+		for len(x.rows) == 0 && x.upgrading == nil { // else the turn is large enough, or what comes next is for the other code
 			ev, ok := x.take()
 			if !ok {
 				break

@@ -91,7 +91,7 @@ func (e *entry) asked() bool {
 }
 
 // append adds the entry's JSON object to a row under construction. A row is a
-// JSON array; finishRow closes it.
+// JSON array; closeRows closes it.
 func (e *entry) append(b []byte) []byte {
 	if len(b) == 0 {
 		b = append(b, '[')

@@ -111,6 +111,9 @@ func (x *execution) beginChild(st *step) {
 	if n.Workflow == "" {
 		n.Workflow = x.rec.Workflow
 	}
+	if x.extra != nil && x.extra.Own && c.Name == "" { // one that is named is a deployed workflow
+		n.Extra = extra{Own: true}.encode()
+	}
 	o := c.Child
 	if o.Queue != nil {
 		n.Queue = *o.Queue

@@ -120,6 +120,51 @@ def main():
 	}
 }
 
+// What is stuck and waits in memory, for it has messages, leaves its slots to others.
+func TestWhatIsStuckHoldsNoSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := &damaged{Store: w.store}
+		e, stop := w.engineOn(store, Options{MaxConcurrency: 1})
+		w.deploy(e, `
+add = activity("add")
+def main(stuck):
+    n = add(1, 2)
+    if stuck:
+        sleep("1h")
+    return add(n, 4)
+`)
+		id := w.dispatch(e, JSON([]byte("true")), DispatchOptions{})
+		time.Sleep(time.Minute)
+		stop()
+		store.rows.Store(true)
+		if err := e.Signal(t.Context(), id, "hello", nil); err != nil {
+			t.Fatal(err)
+		}
+		e, stop = w.engineOn(store, Options{MaxConcurrency: 1})
+		time.Sleep(10 * time.Minute)
+		if x, err := e.State(t.Context(), id); err != nil || x.Stuck == nil || x.Owner == 0 {
+			t.Fatalf("%+v %v", x, err)
+		}
+		synctest.Wait()
+		if n := e.worker.slots.available(); n != 1 {
+			t.Errorf("%d slots are free", n)
+		}
+		other := w.dispatch(e, JSON([]byte("false")), DispatchOptions{})
+		w.finishWithin(e, other, time.Second)
+		store.rows.Store(false)
+		w.finishWithin(e, id, 2*time.Hour)
+		want(t, w.finish(e, id), "7")
+		synctest.Wait()
+		if n := e.worker.slots.available(); n != 1 {
+			t.Errorf("%d slots are free at the end", n)
+		}
+		stop()
+		w.check()
+	})
+}
+
 // TestOtherCodeIsNondeterminism replays a journal on code that asks for something else.
 func TestOtherCodeIsNondeterminism(t *testing.T) {
 	t.Parallel()

@@ -114,10 +114,16 @@ func proof(rec backend.Execution, rows [][]byte, prog *starlark.Program, o Optio
 
 // replayOn runs the journal on some code; nil when it holds to its end.
 func (x *execution) replayOn(prog *starlark.Program, maxSteps uint64, maxValue int) error {
-	if e, err := x.journal.peek(); err != nil || e != nil && e.is(entryEnd) { // ended before its script ran
+	e, err := x.journal.peek()
+	switch {
+	case err != nil:
 		return err
+	case e != nil && e.is(entryEnd): // ended before its script ran
+		return nil
+	case e == nil && x.source == nil: // it has only begun: there is nothing to hold to
+		return prog.CheckInput(x.rec.Function, x.input())
 	}
-	_, err := prog.Run(x, x.options(maxSteps, maxValue))
+	_, err = prog.Run(x, x.options(maxSteps, maxValue))
 	var failure *starlark.Failure
 	var next *starlark.Continuation
 	switch {
@@ -126,7 +132,7 @@ func (x *execution) replayOn(prog *starlark.Program, maxSteps uint64, maxValue i
 	case err != nil && !errors.As(err, &failure) && !errors.As(err, &next):
 		return err
 	}
-	e, err := x.journal.peek()
+	e, err = x.journal.peek()
 	switch {
 	case err != nil:
 		return err
@@ -269,8 +275,18 @@ func (e *Engine) upgradeOwnerless(ctx context.Context, rec backend.Execution, di
 		if err != nil {
 			return false, err
 		}
-		t.First = int64(len(rows))
-		t.Rows = [][]byte{append((&entry{kind: []byte(entryUpgrade), digest: []byte(digest)}).append(nil), ']')}
+		if len(rows) == 0 { // it has yet to begin, perhaps after a delay
+			x := &execution{rec: c.Execution, carried: &nothingCarried, unbegun: true}
+			if err := x.sound(); err != nil {
+				return false, err
+			}
+			if at := fromMicro(x.notBefore()); at.After(t.Due) {
+				t.Due = at
+			}
+		} else {
+			t.First = int64(len(rows))
+			t.Rows = [][]byte{append((&entry{kind: []byte(entryUpgrade), digest: []byte(digest)}).append(nil), ']')}
+		}
 	}
 	_, err = e.store.Commit(ctx, backend.Batch{Session: session, Turns: []backend.Turn{t}})
 	return err == nil, err

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -131,4 +132,106 @@ func TestUpgradeOfWhatNobodyHolds(t *testing.T) {
 		stop()
 		w.check()
 	})
+}
+
+// What was claimed and let go before its first turn landed begins on the other code.
+func TestUpgradeOfWhatHasNoRows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		client, err := New(w.store, nil, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.digestOf(client, upgradeOld)
+		id := w.dispatch(client, JSON([]byte("[1]")), DispatchOptions{})
+		s, _, err := w.store.Open(t.Context(), backend.Session{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if claimed, err := w.store.Claim(t.Context(), backend.ClaimRequest{Session: s, IDs: []string{id}, Editions: editions, Limit: 1}); err != nil || len(claimed) != 1 {
+			t.Fatal(claimed, err)
+		}
+		if err := w.store.Revoke(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		next := w.digestOf(client, upgradeNew)
+		if v, err := client.Upgrade(t.Context(), id, next); err != nil || !v.Moved {
+			t.Fatalf("%+v %v", v, err)
+		}
+		if rows := w.rows(id); len(rows) != 0 {
+			t.Errorf("rows %s", rows)
+		}
+		e, stop := w.engine(Options{})
+		if err := e.Signal(t.Context(), id, "go", []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+		want(t, w.finish(e, id), `[2,"new",2]`)
+		stop()
+		w.check()
+	})
+}
+
+// Two requests that come at the same time are both answered, in their order.
+func TestTwoUpgradesAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{{}, {ReplayAlways: true}} {
+		for _, fits := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				o.ReleaseAfter = time.Hour
+				e, stop := w.engine(o)
+				w.digestOf(e, upgradeOld)
+				id := w.dispatch(e, JSON([]byte("[1]")), DispatchOptions{})
+				time.Sleep(time.Minute)
+				first, last := w.digestOf(e, upgradeNew), upgradeOther
+				if fits {
+					last = strings.Replace(upgradeNew, `"new"`, `"newest"`, 2)
+				}
+				then := w.digestOf(e, last)
+				messages := []backend.Message{
+					{Execution: id, Kind: backend.Upgrade, Payload: []byte(first)},
+					{Execution: id, Kind: backend.Signal, Name: "other", Payload: []byte("1")},
+					{Execution: id, Kind: backend.Upgrade, Payload: []byte(then)},
+				}
+				if _, err := w.store.Commit(t.Context(), backend.Batch{Send: messages}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				result := `[2,"newest",6]`
+				if !fits {
+					then, result = first, `[2,"new",6]`
+				}
+				if x, err := e.State(t.Context(), id); err != nil || x.Digest != then || x.Stuck != nil {
+					t.Errorf("digest %s, want %s (%+v, %v)", x.Digest, then, x.Stuck, err)
+				}
+				if left, err := w.store.Inbox(t.Context(), id); err != nil || len(left) != 0 {
+					t.Errorf("%d messages are left (%v)", len(left), err)
+				}
+				var moves []bool
+				h, err := e.History(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, entry := range h.Entries {
+					if entry.Kind == entryUpgrade {
+						moves = append(moves, entry.Failure == nil)
+					}
+				}
+				if !slices.Equal(moves, []bool{true, fits}) {
+					t.Errorf("moved %v", moves)
+				}
+				time.Sleep(2 * time.Hour)
+				if x, err := e.State(t.Context(), id); err != nil || x.Owner != 0 {
+					t.Errorf("it is not released: %+v, %v", x, err)
+				}
+				if err := e.Signal(t.Context(), id, "go", []byte("5")); err != nil {
+					t.Fatal(err)
+				}
+				want(t, w.finish(e, id), result)
+				stop()
+				w.check()
+			})
+		}
+	}
 }
