@@ -79,8 +79,13 @@
 //
 // Retry and Fork begin a run with the entries of an earlier one up to a cut.
 // What was under way there is as if it had been handed back; an entry says
-// where the copy ends, and of a fork that its random numbers are its own from there on. Upgrade replays the
-// journal on other code, in memory, and only when that holds changes the digest, with a turn of its owner.
+// where the copy ends, and of a fork that its random numbers are its own from there on. That may be in the middle of a turn, for a
+// script can fail by what it does with an outcome: what follows the last command or delivery of the copy is new, and
+// what is under way is taken up when the script next waits. Up to there info has what the earlier run knew.
+// Other code is proven in memory to ask for what is copied; it goes on where it parts from the journal, unless
+// that forgets a step that was begun since or an outcome.
+//
+// Upgrade replays the journal on other code, in memory, and only when that holds changes the digest, with a turn of its owner.
 //
 // Export takes a journal out of its store as a document, and Export.Replay proves it in the same way
 // on the code of a directory. Package enginetest runs engines in virtual time.
