@@ -17,10 +17,10 @@ import (
 
 // listFlags are the flags of list.
 type listFlags struct {
-	states                              []string
-	workflow, tag, queue, parent, since string
-	before                              string
-	page                                page
+	states, tags                   []string
+	workflow, queue, parent, since string
+	before                         string
+	page                           page
 }
 
 var allStates = backend.States()
@@ -41,7 +41,7 @@ func (a *app) listCommand() *cobra.Command {
 	flags := c.Flags()
 	flags.StringSliceVar(&f.states, "state", nil, "state: "+stateNames()+" (repeatable)")
 	flags.StringVar(&f.workflow, "workflow", "", "workflow")
-	flags.StringVar(&f.tag, "tag", "", "tag")
+	flags.StringSliceVar(&f.tags, "tag", nil, "tag; one only")
 	flags.StringVar(&f.queue, "queue", "", "queue")
 	flags.StringVar(&f.parent, "parent", "", "id of the parent")
 	flags.StringVar(&f.since, "since", "", "created within this long, such as 2d")
@@ -69,7 +69,14 @@ func (a *app) list(ctx context.Context, f listFlags) error {
 	if err != nil {
 		return err
 	}
-	filter := backend.Filter{Workflow: f.workflow, Tag: f.tag, Queue: f.queue, Parent: f.parent, Limit: limit}
+	filter := backend.Filter{Workflow: f.workflow, Queue: f.queue, Parent: f.parent, Limit: limit}
+	switch tags := eachOnce(f.tags); len(tags) {
+	case 0:
+	case 1:
+		filter.Tag = tags[0]
+	default:
+		return usage("--tag: list looks for one tag, there are %d: %s", len(tags), strings.Join(tags, ", "))
+	}
 	for _, s := range f.states {
 		if !slices.Contains(allStates, backend.State(s)) {
 			return usage("--state: there is no state %q; there are %s", s, stateNames())
