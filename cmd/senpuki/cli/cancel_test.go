@@ -5,6 +5,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -16,9 +17,32 @@ import (
 	"github.com/senpuki/senpuki/engine"
 )
 
-// TestCancelNowLeavesTheLiving asks to end what a live session holds that takes its time: it is left with it.
+// TestCancelNowLeavesTheLiving asks to end what a session of another machine holds: while that lives and takes its
+// time it is left with it, and taken over when it is silent.
 func TestCancelNowLeavesTheLiving(t *testing.T) {
 	t.Parallel()
+	t.Run("living", func(t *testing.T) {
+		t.Parallel()
+		x, holder, told := endHeld(t, true)
+		if x.State != backend.Running || x.Owner != holder {
+			t.Errorf("it is %s with %d, want running with %d\n%s", x.State, x.Owner, holder, told)
+		}
+	})
+	t.Run("silent", func(t *testing.T) {
+		t.Parallel()
+		if testing.Short() {
+			t.Skip("it takes the life of a session")
+		}
+		x, _, told := endHeld(t, false)
+		if x.State != backend.Cancelled || !strings.Contains(told, "held by process 17 of elsewhere; waiting for a sign of life") {
+			t.Errorf("it is %s with %d, want cancelled\n%s", x.State, x.Owner, told)
+		}
+	})
+}
+
+// endHeld asks to end what another session holds, which lives or not.
+func endHeld(t *testing.T, lives bool) (x engine.Execution, holder backend.SessionID, said string) {
+	t.Helper()
 	ctx := t.Context()
 	store := memory.New()
 	var told bytes.Buffer
@@ -34,11 +58,11 @@ func TestCancelNowLeavesTheLiving(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	holder, _, err := store.Open(ctx, backend.Session{Host: "elsewhere", PID: 17})
+	holder, _, err = store.Open(ctx, backend.Session{Host: "elsewhere", PID: 17})
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := eng.State(ctx, id)
+	x, err = eng.State(ctx, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +74,7 @@ func TestCancelNowLeavesTheLiving(t *testing.T) {
 	defer heart.Wait()
 	defer stop()
 	heart.Go(func() {
-		for beating.Err() == nil {
+		for lives && beating.Err() == nil {
 			_, _ = store.Beat(beating, holder, nil)
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -58,7 +82,8 @@ func TestCancelNowLeavesTheLiving(t *testing.T) {
 	if err := eng.End(ctx, id, ""); err != nil {
 		t.Fatal(err)
 	}
-	if x, err = a.endHere(ctx, store, x); err != nil || x.State != backend.Running || x.Owner != holder {
-		t.Errorf("it is %s with %d, want running with %d: %v\n%s", x.State, x.Owner, holder, err, told.String())
+	if x, err = a.endHere(ctx, store, x); err != nil {
+		t.Errorf("%v\n%s", err, told.String())
 	}
+	return x, holder, told.String()
 }
