@@ -16,13 +16,13 @@ import (
 
 func (a *app) cacheCommand() *cobra.Command {
 	var activity, clearActivity string
-	var limit int
+	var p page
 	list := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List results that calls share, newest first", Example: "  senpuki cache list --activity quote", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.cacheList(c.Context(), activity, limit) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.cacheList(c.Context(), activity, &p) },
 	}
 	list.Flags().StringVar(&activity, "activity", "", "activity")
-	list.Flags().IntVar(&limit, "limit", 50, "how many at most")
+	p.register(list.Flags())
 	clearing := &cobra.Command{
 		Use: "clear", Short: "Forget shared results, so that the next calls run", Example: "  senpuki cache clear --activity quote", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -61,15 +61,17 @@ type cleared struct {
 	Cleared int64 `json:"cleared"`
 }
 
-func (a *app) cacheList(ctx context.Context, activity string, limit int) error {
-	if limit < 1 {
-		return usage("--limit: %d is not at least 1", limit)
+func (a *app) cacheList(ctx context.Context, activity string, p *page) error {
+	limit, err := p.ask(a.json)
+	if err != nil {
+		return err
 	}
 	return a.view(ctx, func(_ *engine.Engine, store backend.Store) error {
 		found, err := store.Memos(ctx, backend.MemoFilter{Activity: activity, Limit: limit})
 		if err != nil {
 			return err
 		}
+		found, more := cut(p, found)
 		list := make([]memoView, len(found))
 		for i, m := range found {
 			list[i] = memoView{m.Activity, m.Key, "stored", m.Waiting, m.Execution, m.Step, m.Created, m.Expires, m.Result}
@@ -94,6 +96,7 @@ func (a *app) cacheList(ctx context.Context, activity string, limit int) error {
 			t.row(m.Activity, oneLine(m.Key, 40), m.State, ago(m.Created, now), expires, oneLine(string(m.Result), 60))
 		}
 		t.write(a.out, a.color())
+		a.tellMore(more, len(list))
 		return nil
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,8 +22,8 @@ func (a *app) cancelCommand() *cobra.Command {
 		Use:   "cancel ID [flags]",
 		Short: "Cancel an execution",
 		Long: `Cancel an execution: its script sees Cancelled at its next wait and may clean up.
-With --now it is ended without running the script, which also ends one that is stuck. Who holds it or a worker
-carries it out; while there is none, --now does so here.
+With --now it is ended without running the script, which also ends one that is stuck. A live process that holds it
+carries it out; --now does so here when there is none.
 Cancelling one that has ended changes nothing and says how it ended.`,
 		Example: `  senpuki cancel order-17 --reason "ordered twice"
   senpuki cancel 0190ab --now`,
@@ -53,17 +55,11 @@ func (a *app) cancel(ctx context.Context, prefix, reason string, now bool) error
 			return err
 		}
 		ended := false
-		if now && x.Owner == 0 && !x.State.Terminal() {
-			live, err := eng.Workers(ctx)
-			if err != nil {
+		if now && !x.State.Terminal() {
+			if x, err = a.endHere(ctx, store, x); err != nil {
 				return err
 			}
-			if len(live) == 0 {
-				if x, err = a.endHere(ctx, store, x); err != nil {
-					return err
-				}
-				ended = x.State.Terminal()
-			}
+			ended = x.State.Terminal()
 		}
 		switch {
 		case a.json:
@@ -81,7 +77,8 @@ func (a *app) cancel(ctx context.Context, prefix, reason string, now bool) error
 	})
 }
 
-// endHere carries out that an execution is ended: there is no worker that could.
+// endHere carries out that an execution is ended. As resume does, it takes what nobody holds, or somebody dead, and leaves
+// to a live process what that holds. What it returns has ended, is stuck, or is in the hands of such a process.
 func (a *app) endHere(ctx context.Context, store backend.Store, x engine.Execution) (engine.Execution, error) {
 	d, err := a.newDriver(ctx, store, true)
 	if d == nil {
@@ -90,19 +87,72 @@ func (a *app) endHere(ctx context.Context, store backend.Store, x engine.Executi
 	defer d.close()
 	if err == nil {
 		err = d.engine.Adopt(ctx, x.ID)
+		if errors.Is(err, backend.ErrClosed) { // it has ended meanwhile
+			return d.engine.State(ctx, x.ID)
+		}
+		if err != nil {
+			err = fmt.Errorf("it is asked to cancel, but cannot be ended here: %w", err)
+		}
 	}
-	switch {
-	case errors.Is(err, backend.ErrClosed): // it has ended meanwhile
-		return d.engine.State(ctx, x.ID)
-	case err == nil:
+	if err == nil {
 		tries := 0
 		if x.Stuck != nil {
 			tries = x.Stuck.Tries
 		}
-		x, err = d.wait(ctx, x.ID, tries)
+		waiting, leave := context.WithCancelCause(ctx)
+		var looking sync.WaitGroup
+		looking.Go(func() {
+			if heldAlive(waiting, d, x.ID) {
+				leave(errHeld)
+			}
+		})
+		x, err = d.wait(waiting, x.ID, tries)
+		if err != nil && errors.Is(context.Cause(waiting), errHeld) {
+			x, err = d.engine.State(ctx, x.ID)
+		}
+		leave(nil)
+		looking.Wait()
 	}
 	if errors.Is(err, errSignal) {
 		err = &exitError{exitInterrupted, err}
 	}
 	return x, err
+}
+
+// errHeld says that a live process holds what is waited for.
+var errHeld = errors.New("a live process holds it")
+
+// heldAlive returns true when another process that holds an execution is seen to live: its heart beats. A row in the
+// database is no sign of life. It returns false when ctx ends.
+func heldAlive(ctx context.Context, d *driver, id string) bool {
+	const every, patience = 200 * time.Millisecond, time.Second
+	look := time.NewTicker(every)
+	defer look.Stop()
+	beats := make(map[backend.SessionID]int64)
+	told := time.Now().Add(patience)
+	for {
+		x, err := d.engine.State(ctx, id)
+		if err == nil && x.Owner != 0 && d.engine.Held() == 0 {
+			live, _ := d.engine.Workers(ctx) // it is asked again
+			for _, w := range live {
+				s := w.Session
+				if s.ID != x.Owner {
+					continue
+				}
+				if beat, seen := beats[s.ID]; seen && beat != s.Beat {
+					return true
+				}
+				beats[s.ID] = s.Beat
+				if !told.IsZero() && time.Now().After(told) {
+					told = time.Time{}
+					d.progress.warn(fmt.Sprintf("%s is held by process %d of %s; waiting for a sign of life from it", id, s.PID, s.Host))
+				}
+			}
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }

@@ -145,7 +145,7 @@ func (a *app) checkAll(ctx context.Context, eng *engine.Engine, files []loadedSc
 	return err
 }
 
-// problemsOf is what is wrong with scripts, as one error.
+// problemsOf is what is wrong with scripts, each problem once, as one error.
 func problemsOf(files []loadedScript, there engine.Activities) error {
 	var problems starlark.Problems
 	for _, s := range files {
@@ -159,7 +159,7 @@ func problemsOf(files []loadedScript, there engine.Activities) error {
 	if len(problems) == 0 {
 		return nil
 	}
-	return problems
+	return problems.Sorted() // files share what they load
 }
 
 // printDeployed prints deployments; before has the versions that there were.

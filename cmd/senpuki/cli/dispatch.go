@@ -60,7 +60,7 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 	if err != nil {
 		return err
 	}
-	o := engine.DispatchOptions{ID: f.id, Function: f.function, Queue: f.queue, Tags: f.tags, Priority: f.priority}
+	o := engine.DispatchOptions{ID: f.id, Function: f.function, Queue: f.queue, Tags: eachOnce(f.tags), Priority: f.priority}
 	if o.Expiry, err = parsePositive("--expiry", f.expiry); err != nil {
 		return err
 	}

@@ -20,14 +20,14 @@ import (
 
 func (a *app) dlqCommand() *cobra.Command {
 	var execution, queue, args string
-	var limit int
+	var p page
 	var all bool
 	list := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List dead letters, newest first", Example: "  senpuki dlq list --json", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.dlqList(c.Context(), execution, limit) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.dlqList(c.Context(), execution, &p) },
 	}
 	list.Flags().StringVar(&execution, "execution", "", "id of the execution")
-	list.Flags().IntVar(&limit, "limit", 50, "how many at most")
+	p.register(list.Flags())
 	_ = list.RegisterFlagCompletionFunc("execution", a.ids) // the flag exists
 	show := &cobra.Command{
 		Use: "show ID", Short: "Show a dead letter: arguments, error, execution, source line", Example: "  senpuki dlq show 3", Args: cobra.ExactArgs(1),
@@ -108,15 +108,17 @@ func viewLetter(l engine.Letter) letterView {
 	}
 }
 
-func (a *app) dlqList(ctx context.Context, execution string, limit int) error {
-	if limit < 1 {
-		return usage("--limit: %d is not at least 1", limit)
+func (a *app) dlqList(ctx context.Context, execution string, p *page) error {
+	limit, err := p.ask(a.json)
+	if err != nil {
+		return err
 	}
 	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
 		found, err := eng.Letters(ctx, backend.LetterFilter{Execution: execution, Limit: limit})
 		if err != nil {
 			return err
 		}
+		found, more := cut(p, found)
 		if a.json {
 			list := make([]letterView, len(found))
 			for i, l := range found {
@@ -137,6 +139,7 @@ func (a *app) dlqList(ctx context.Context, execution string, limit int) error {
 			t.row(strconv.FormatInt(l.ID, 10), l.Activity, l.Execution, l.Step, strconv.Itoa(l.Attempts), ago(l.At, time.Now()), oneLine(why, 60))
 		}
 		t.write(a.out, a.color())
+		a.tellMore(more, len(found))
 		return nil
 	})
 }

@@ -153,7 +153,7 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 			return "", err
 		}
 		id, err := d.engine.Dispatch(ctx, prog.Workflow, in, engine.DispatchOptions{
-			ID: f.id, Digest: prog.Digest, Function: f.function, Queue: f.queue, Tags: f.tags, Expiry: expiry, Here: true,
+			ID: f.id, Digest: prog.Digest, Function: f.function, Queue: f.queue, Tags: eachOnce(f.tags), Expiry: expiry, Here: true,
 		})
 		if conflict := (*engine.ConflictError)(nil); errors.As(err, &conflict) {
 			err = &exitError{exitUsage, err}

@@ -165,6 +165,16 @@ func checkNames(flag string, names ...string) error {
 	return nil
 }
 
+// eachOnce are names in their order, each once.
+func eachOnce(names []string) (list []string) {
+	for _, name := range names {
+		if !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
 // emptyFlags are the flags of which nothing is a value, or that have words of their own about it.
 var emptyFlags = []string{"allow", "arg", "child-arg", "input", "note", "reason"}
 

@@ -17,10 +17,10 @@ import (
 
 // listFlags are the flags of list.
 type listFlags struct {
-	states                              []string
-	workflow, tag, queue, parent, since string
-	before                              string
-	limit                               int
+	states, tags                   []string
+	workflow, queue, parent, since string
+	before                         string
+	page                           page
 }
 
 var allStates = backend.States()
@@ -36,22 +36,17 @@ func (a *app) listCommand() *cobra.Command {
   senpuki list --workflow order --limit 5 --json
   senpuki list --before order-17`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if a.json && !c.Flags().Changed("limit") { // who reads it with a program wants all
-				f.limit = 0
-			}
-			return a.list(c.Context(), f)
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return a.list(c.Context(), f) },
 	}
 	flags := c.Flags()
 	flags.StringSliceVar(&f.states, "state", nil, "state: "+stateNames()+" (repeatable)")
 	flags.StringVar(&f.workflow, "workflow", "", "workflow")
-	flags.StringVar(&f.tag, "tag", "", "tag")
+	flags.StringSliceVar(&f.tags, "tag", nil, "tag; one only")
 	flags.StringVar(&f.queue, "queue", "", "queue")
 	flags.StringVar(&f.parent, "parent", "", "id of the parent")
 	flags.StringVar(&f.since, "since", "", "created within this long, such as 2d")
 	flags.StringVar(&f.before, "before", "", "only what is listed after the execution with this id: the next page")
-	flags.IntVar(&f.limit, "limit", 50, "how many at most; with --json all unless it is given")
+	f.page.register(flags)
 	_ = c.RegisterFlagCompletionFunc("workflow", a.workflowNames)
 	_ = c.RegisterFlagCompletionFunc("parent", a.ids)
 	_ = c.RegisterFlagCompletionFunc("before", a.ids)
@@ -70,9 +65,17 @@ func stateNames() string {
 }
 
 func (a *app) list(ctx context.Context, f listFlags) error {
-	filter := backend.Filter{Workflow: f.workflow, Tag: f.tag, Queue: f.queue, Parent: f.parent, Limit: f.limit}
-	if f.limit < 1 && !a.json || f.limit < 0 {
-		return usage("--limit: %d is not at least 1", f.limit)
+	limit, err := f.page.ask(a.json)
+	if err != nil {
+		return err
+	}
+	filter := backend.Filter{Workflow: f.workflow, Queue: f.queue, Parent: f.parent, Limit: limit}
+	switch tags := eachOnce(f.tags); len(tags) {
+	case 0:
+	case 1:
+		filter.Tag = tags[0]
+	default:
+		return usage("--tag: list looks for one tag, there are %d: %s", len(tags), strings.Join(tags, ", "))
 	}
 	for _, s := range f.states {
 		if !slices.Contains(allStates, backend.State(s)) {
@@ -100,6 +103,7 @@ func (a *app) list(ctx context.Context, f listFlags) error {
 		if err != nil {
 			return err
 		}
+		found, more := cut(&f.page, found)
 		if a.json {
 			return a.printDocument(found)
 		}
@@ -117,8 +121,8 @@ func (a *app) list(ctx context.Context, f listFlags) error {
 			t.row(x.ID, x.Workflow, stateText(x), ago(x.Created, now), took(x, now), note(x))
 		}
 		t.write(a.out, a.color())
-		if len(found) == f.limit {
-			fmt.Fprintf(a.err, "%d shown; --before %s shows the next\n", f.limit, found[len(found)-1].ID)
+		if more {
+			fmt.Fprintf(a.err, "%d shown, there are more; --before %s shows the next\n", len(found), found[len(found)-1].ID)
 		}
 		return nil
 	})

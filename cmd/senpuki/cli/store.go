@@ -193,13 +193,11 @@ func (a *app) view(ctx context.Context, do func(eng *engine.Engine, store backen
 	return do(eng, store)
 }
 
+// What hides the password of a database, whose URL or words are all of the text: rather too much than too little.
 var (
-	// secretParam matches a query parameter that holds a secret.
-	secretParam = regexp.MustCompile(`(?i)((?:token|secret|key)=)[^&\s]+`)
-	// password matches one in the options of a URL, or in words of key and value, where it may be quoted.
-	password = regexp.MustCompile(`(?i)(passw(?:or)?d\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^&\s]+)`)
-	// userinfo matches the credentials of a URL inside other text.
-	userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]+://[^\s/:@]*):[^\s@]*@`)
+	databaseUser     = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]+://[^\s/:@]*):[^\s@]*@`)
+	databasePassword = regexp.MustCompile(`(?i)(passw(?:or)?d\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^&\s]+)`)
+	databaseParam    = regexp.MustCompile(`(?i)((?:token|secret|key)=)[^&\s]+`)
 )
 
 // mask is a database URL without its password.
@@ -207,17 +205,34 @@ func mask(db string) string {
 	if u, err := url.Parse(db); err == nil && u.Host != "" {
 		db = u.Redacted()
 	}
-	return maskText(db)
+	db = databaseUser.ReplaceAllString(db, "$1:xxxxx@")
+	db = databasePassword.ReplaceAllString(db, "${1}xxxxx")
+	if strings.Contains(db, "://") {
+		db = databaseParam.ReplaceAllString(db, "${1}xxxxx")
+	}
+	return db
 }
 
-// maskText takes passwords of URLs out of a message.
+// What hides secrets inside other text, JSON for one: what is around them stays.
+var (
+	// userinfo matches the credentials of a URL. In those of databases a slash may be part of the password.
+	userinfo = regexp.MustCompile(`((?i:postgres(?:ql)?|rediss?)://[^\s/:@?#"]*):[^\s@"]*@|([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@?#"]*):[^\s/?#"@]*@`)
+	// address matches a URL.
+	address = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+`)
+	// secretParam matches a parameter of a URL that is a secret by its name. In JSON the & may be \u0026.
+	secretParam = regexp.MustCompile(`(?i)((?:[?&]|\\u0026)(?:` + secretNames + `)=)[^&#\s"'<>,}\])\\]+`)
+	// password matches one in words of key and value, where it may be quoted, and the quotes may be escaped.
+	password = regexp.MustCompile(`(?i)(passw(?:or)?d\s*=\s*)(?:'(?:[^'\\]|\\\\'|\\.)*'|"(?:[^"\\]|\\.)*"|\\"[^"]*\\"|['"]?(?:[^&\s"'<>,}\])\\]|\\[^"'])+)`)
+)
+
+const secretNames = `[\w.-]*(?:token|secret|passw(?:or)?d|passphrase)|pwd|pass|sig|(?:[\w.-]*[_.-])?signature|key|` +
+	`(?:[\w.-]*[_.-])?(?:api|access|account|auth|client|encryption|private|secret|signing|subscription)[_.-]?key`
+
+// maskText takes passwords and secrets of URLs out of a text.
 func maskText(text string) string {
-	text = userinfo.ReplaceAllString(text, "$1:xxxxx@")
-	text = password.ReplaceAllString(text, "${1}xxxxx")
-	if strings.Contains(text, "://") {
-		text = secretParam.ReplaceAllString(text, "${1}xxxxx")
-	}
-	return text
+	text = userinfo.ReplaceAllString(text, "$1$2:xxxxx@")
+	text = address.ReplaceAllStringFunc(text, func(url string) string { return secretParam.ReplaceAllString(url, "${1}xxxxx") })
+	return password.ReplaceAllString(text, "${1}xxxxx")
 }
 
 // inMemory reports whether the database is gone when this process ends.

@@ -56,15 +56,16 @@ func viewTask(k *backend.Task, offers []engine.SessionInfo) taskView {
 
 func (a *app) tasksCommand() *cobra.Command {
 	var f backend.TaskFilter
+	var p page
 	list := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List tasks: attempts that any worker may run",
 		Example: "  senpuki tasks list --queue billing", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.tasksList(c.Context(), f) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.tasksList(c.Context(), f, &p) },
 	}
 	list.Flags().StringVar(&f.Queue, "queue", "", "queue")
 	list.Flags().StringVar(&f.Activity, "activity", "", "activity")
 	list.Flags().StringVar(&f.Execution, "execution", "", "id of the execution")
-	list.Flags().IntVar(&f.Limit, "limit", 50, "how many at most")
+	p.register(list.Flags())
 	_ = list.RegisterFlagCompletionFunc("execution", a.ids) // the flag exists
 	show := &cobra.Command{
 		Use: "show KEY", Short: "Show one task", Example: "  senpuki tasks show 17 --json", Args: cobra.ExactArgs(1),
@@ -73,15 +74,16 @@ func (a *app) tasksCommand() *cobra.Command {
 	return groupCommand("tasks", "List and show tasks", "  senpuki tasks list", list, show)
 }
 
-func (a *app) tasksList(ctx context.Context, f backend.TaskFilter) error {
-	if f.Limit < 1 {
-		return usage("--limit: %d is not at least 1", f.Limit)
+func (a *app) tasksList(ctx context.Context, f backend.TaskFilter, p *page) (err error) {
+	if f.Limit, err = p.ask(a.json); err != nil {
+		return err
 	}
 	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
 		tasks, err := store.Tasks(ctx, f)
 		if err != nil {
 			return err
 		}
+		tasks, more := cut(p, tasks)
 		live, err := offers(ctx, eng)
 		if err != nil {
 			return err
@@ -107,6 +109,7 @@ func (a *app) tasksList(ctx context.Context, f backend.TaskFilter) error {
 			t.row(strconv.FormatInt(k.Key, 10), k.Activity, k.Queue, k.State, ago(k.Created, now), k.Execution, k.Step, strconv.Itoa(k.Attempt), note)
 		}
 		t.write(a.out, a.color())
+		a.tellMore(more, len(list))
 		return nil
 	})
 }
