@@ -348,6 +348,8 @@ func TestCheckInput(t *testing.T) {
 		{"main", `7`, ""},
 		{"main", ``, "main() misses its argument order"},
 		{"main", `{"ordr": 1}`, "has no parameter ordr"},
+		{"main", `{"": 1}`, `has no parameter ""`},
+		{"main", `{"order": 1, "": 2}`, `has no parameter ""`},
 		{"main", `[1, 2, 3]`, "takes at most 2 positional arguments, got 3"},
 		{"main", `{`, "input is not JSON"},
 		{"main", `{"order": NaN}`, "input is not JSON"},
