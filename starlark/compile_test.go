@@ -450,6 +450,28 @@ func TestWarnings(t *testing.T) {
 }
 
 // What was opened lines before is not forgotten, and what only looks like a habit of Python is not taught.
+func TestReservedWords(t *testing.T) {
+	t.Parallel()
+	for text, at := range map[string]string{
+		"log.info(\"mail\", from = \"a\")": "1:18: from", "from = 1": "1:1: from", "struct(is = 1)": "1:8: is", "f(\n  a,\n  class = 1)": "3:3: class",
+		"def main(from, to): pass": "1:10: from", "def main(a, class): pass": "1:13: class", "def main(*, from = 1): pass": "1:13: from",
+		"def main(**with): pass": "1:12: with", "def f(in , out): pass": "1:7: in", "def class(): pass": "1:5: class", "y = lambda from: 1": "1:12: from",
+		"y = lambda a, is: 1": "1:15: is", "x.with": "1:3: with", "y = x.from (1)": "1:7: from", "from, to = x": "1:1: from", "a, from = x": "1:4: from",
+		"from += 1": "1:1: from", "def f():\n  is = 2": "2:3: is", "for from in x: pass": "1:5: from", "y = [x for is in y]": "1:12: is", "f(1, for = 2)": "1:6: for",
+		"load(\"x\", from = \"y\")": "1:11: from", "f(as = 1)": "1:3: as", "global = 1": "1:1: global",
+	} {
+		got := problems(map[string]string{"main.star": text + "\n"})
+		if got != "main.star:"+at+" is a reserved word; choose another name" {
+			t.Errorf("%q:\n got %s\nwant %s is a reserved word", text, got, at)
+		}
+	}
+	for _, text := range []string{"from == 1", "x = from", "f(from)", "f(x is y)", "f(a, x if y else is = 1)", "x = a.\n", "with a, b: pass", "import a.class", "x = y.\nif z: pass"} {
+		if got := problems(map[string]string{"main.star": text + "\n"}); strings.Contains(got, "reserved word") {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+}
+
 func TestTeachingKnowsWhereItIs(t *testing.T) {
 	t.Parallel()
 	const walrus, list, dict, set = "there is no :=", "a list or tuple cannot be unpacked", "a dict cannot be unpacked in a literal; write a | b", "there are no set literals"
