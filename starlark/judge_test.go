@@ -273,6 +273,46 @@ func TestValuesThatWillBeRefused(t *testing.T) {
 	}
 }
 
+// What a script tries, or looks for first, is warned of.
+func TestWhatIsTriedIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	const head = "def helper(a):\n    return a\nT = (1, [2])\ndef test_it(t, s = \"\"):\n    "
+	for text, want := range map[string]string{
+		`t.fails(lambda: helper())`:                                     "x.star:5:21: helper() misses its argument a",
+		`t.fails(lambda: [json.loads(x) for x in s])`:                   "x.star:5:27: json has no member loads; write json.decode(text)",
+		`attempt(lambda: helper(1, 2))`:                                 "x.star:5:21: helper() takes at most 1 positional argument, got 2",
+		`attempt(lambda: spawn(helper).result())`:                       "x.star:5:27: helper() misses its argument a, as spawn() calls it",
+		`attempt(json.loads, s)`:                                        "x.star:5:18: json has no member loads; write json.decode(text)",
+		`attempt(lambda: info.nope)`:                                    "x.star:5:26: info has no member nope",
+		`json.loads(s) if hasattr(json, "loads") else json.decode("1")`: "x.star:5:10: json has no member loads; write json.decode(text)",
+		`getattr(parallel, "each", None) and parallel.each(s)`:          "x.star:5:50: parallel has no member each",
+	} {
+		p, err := compile(head + text + "\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := p.Mistakes(); len(m) > 0 || !strings.HasPrefix(p.Warnings().Error(), want) || len(p.Warnings()) != 1 {
+			t.Errorf("%s:\n refused %v\n  warned %v\n    want %s", text, m, p.Warnings(), want)
+		}
+		s, err := gather(map[string]string{"main.star": head + text + "\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, found := starlark.Judge(s, nil); len(found) > 0 {
+			t.Errorf("%s: judged %v", text, found)
+		}
+	}
+	for _, text := range []string{`hasattr(json, "dumps") and json.loads(s)`, `hasattr(T, "loads") and json.loads(s)`, `hasattr(math, s) and json.loads(s)`, `attempt(helper)`, `t.fails(len); helper()`} {
+		p, err := compile(head + text + "\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := p.Mistakes(); len(m) != 1 {
+			t.Errorf("%s: %v", text, m)
+		}
+	}
+}
+
 // What keeps one file from being run hides nothing of another, nor of itself.
 func TestJudge(t *testing.T) {
 	t.Parallel()
