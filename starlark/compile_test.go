@@ -209,11 +209,12 @@ func TestEveryFileIsResolved(t *testing.T) {
 func TestEveryNameThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	got := problems(map[string]string{
-		"main.star": "load(\"a.star\", \"a\", \"nothing\", b = \"later\", c = \"latr\", d = \"other\")\nload(\"b.star\", \"g\")\n",
-		"a.star":    "load(\"b.star\", other = \"b\")\na = other\nif a:\n    later = 1\n", "b.star": "b = 1\n[g for g in [1]]\ndef f():\n    g = 1\n",
+		"main.star": "load(\"a.star\", \"a\", \"nothing\", b = \"later\", c = \"latr\", d = \"other\")\nload(\"b.star\", \"g\")\nload(\"c.star\", \"gg\")\n",
+		"a.star":    "load(\"b.star\", other = \"f\")\na = other\nif a:\n    later = 1\n", "c.star": "_g = 1\n", "b.star": "_b = 1\n[g for g in [1]]\ndef f():\n    g = 1\n",
 	})
-	if got != "main.star:1:22: load: name nothing not found in module a.star\nmain.star:1:50: load: name latr not found in module a.star; did you mean later?\n"+
-		"main.star:1:62: load: name other not found in module a.star\nmain.star:2:17: load: name g not found in module b.star" {
+	if got != "main.star:1:22: load: name nothing not found in module a.star; there are a, later\nmain.star:1:50: load: name latr not found in module a.star; did you mean later?\n"+
+		"main.star:1:62: load: name other not found in module a.star; there are a, later\nmain.star:2:17: load: name g not found in module b.star; there is only f\n"+
+		"main.star:3:17: load: name gg not found in module c.star" {
 		t.Error(got)
 	}
 }

@@ -57,7 +57,7 @@ func TestMistakes(t *testing.T) {
 		// The script's own functions.
 		`g()`:         "2:5: g() misses its argument a",
 		`g(1, 2, 3)`:  "2:5: g() takes at most 2 positional arguments, got 3",
-		`g(1, d = 1)`: "2:10: g() has no parameter d; did you mean ",
+		`g(1, d = 1)`: "2:10: g() has no parameter d; there are a, b, c",
 		`g(1, a = 2)`: "2:10: g() gets a twice",
 		`g(b = 2)`:    "2:5: g() misses its argument a",
 		`many()`:      "2:5: many() misses its argument a",
@@ -141,7 +141,7 @@ func TestFunctionsThatArePassed(t *testing.T) {
 	const head = "def g(a, b = 1):\n    return a\ndef none():\n    return 1\nw = workflow(g)\nh = activity(\"echo\")\ndef main(f = 1, l = []):\n    "
 	for text, want := range map[string]string{
 		`spawn(g)`:                               "11: g() misses its argument a, as spawn() calls it",
-		`spawn(g, 1, c = 2)`:                     "17: g() has no parameter c, as spawn() calls it; did you mean a?",
+		`spawn(g, 1, c = 2)`:                     "17: g() has no parameter c, as spawn() calls it; there are a, b",
 		`attempt(none, 1, 2)`:                    "13: none() takes no positional arguments, got 2, as attempt() calls it",
 		`attempt(sleep)`:                         "13: sleep() misses its argument duration, as attempt() calls it",
 		`bind(g, 1, 2, 3)`:                       "10: g() takes at most 2 positional arguments, got 3, as bind() calls it",
