@@ -278,7 +278,8 @@ const splitText = "write s.elems() or s.codepoints()"
 
 var (
 	unset     = regexp.MustCompile(`^local variable (\S+) referenced before assignment`)
-	noIterate = regexp.MustCompile(`string value is not iterable|got string, want iterable$|got string in sequence assignment|not iterable: string|must be iterable, not string`)
+	noIterate = regexp.MustCompile(`string value is not iterable|got string, want iterable$|not iterable: string|must be iterable, not string`)
+	unpacked  = regexp.MustCompile(`^got (?:int|float|bool|NoneType|bytes|time\.\w+) in sequence assignment`)
 	noAttr    = regexp.MustCompile(`^([\w.]+) has no \.(\w+) field or method$`)
 	joined    = regexp.MustCompile(`^unknown binary op: (?:string \+ (?:int|float|bool|NoneType)|(?:int|float|bool|NoneType) \+ string)$`)
 	frozen    = regexp.MustCompile(`(?:^|: )cannot [a-z ]*frozen `)
@@ -330,6 +331,10 @@ func evalHint(msg string) string {
 	switch {
 	case joined.MatchString(msg):
 		return "write str(x), or \"text %s\" % x"
+	case strings.HasPrefix(msg, "got string in sequence assignment"):
+		return splitText + "; to go through a dict, `for k, v in d.items()`"
+	case unpacked.MatchString(msg):
+		return "to go through a dict, write `for k, v in d.items()`"
 	case noIterate.MatchString(msg):
 		return splitText
 	case strings.Contains(msg, "format spec features not supported"), strings.HasPrefix(msg, "unknown conversion %"):
