@@ -366,13 +366,32 @@ func TestJudgeKnowsWhatFailed(t *testing.T) {
 	if got := append(failed, more...).Sorted().Error(); got != "main.star:3:25: retry_policy: max_attempts counts the first try and is at least 1, got 0\nmain.star:5:19: activity() has no parameter retri; did you mean retry?" {
 		t.Error(got)
 	}
-	if s, err = gather(map[string]string{"main.star": "a = json.loads(\"1\")\n"}); err != nil {
-		t.Fatal(err)
-	}
-	_, err = starlark.Compile(s)
-	failed, _ = err.(starlark.Problems)
-	if _, more = starlark.Judge(s, failed); len(failed) != 1 || len(more) > 0 {
-		t.Error(failed, more)
+}
+
+// It is told in the words of those who judge calls without making them, where these know it, and at the call.
+func TestWordsForWhatFailed(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"a = json.loads(\"1\")":                                 "main.star:1:10: json has no member loads; write json.decode(text)",
+		"def f(a): return a\nx = f(1, 2)":                       "main.star:2:5: f() takes at most 1 positional argument, got 2",
+		"def f(a): return a\nx = [f(b = 1)]":                    "main.star:2:8: f() has no parameter b; there is only a",
+		"a = activity(\"y\", retri = 1)":                        "main.star:1:19: activity() has no parameter retri; did you mean retry?",
+		"load(\"b.star\", \"g\")\ng()":                          "main.star:2:1: g() misses its argument x",
+		"load(\"c.star\", \"bad\")\nbad()":                      "c.star:2:10: json has no member dumps; write json.encode(x)",
+		"f = [lambda a: a][0]\nf(1, 2)":                         "main.star:2:2: function lambda accepts 1 positional argument (2 given)",
+		"def f(a): return a\nx = sorted([1], key = bind(f, 2))": "main.star:2:11: ",
+		"def f(): fail(\"function f accepts\")\nf()":            "main.star:1:14: Fail: function f accepts",
+	} {
+		s, err := gather(map[string]string{"main.star": text + "\n", "b.star": "def g(x):\n    return x\n", "c.star": "def bad():\n    json.dumps(1)\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = starlark.Compile(s)
+		failed, _ := err.(starlark.Problems)
+		_, more := starlark.Judge(s, failed)
+		if len(failed) != 1 || len(more) > 0 || !strings.HasPrefix(failed.Error(), want) {
+			t.Errorf("%q:\n got %v\n and %v\nwant %s", text, failed, more, want)
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ func Judge(s *Sources, known Problems) (calls []Call, problems Problems) {
 			problems = append(problems, mistakes...)
 		}
 	}
-	return calls, problems.Sorted()
+	return calls, slices.DeleteFunc(problems.Sorted(), func(p Problem) bool { return slices.Contains(known, p) })
 }
 
 // outline is what the text of a file tells of its globals. One that is bound more than once, or in a loop or a branch, is not in it.
