@@ -332,7 +332,7 @@ func evalHint(msg string) string {
 	case joined.MatchString(msg):
 		return "write str(x), or \"text %s\" % x"
 	case strings.HasPrefix(msg, "got string in sequence assignment"):
-		return splitText + "; to go through a dict, `for k, v in d.items()`"
+		return splitText + "; to go through a dict, write `for k, v in d.items()`"
 	case unpacked.MatchString(msg):
 		return "to go through a dict, write `for k, v in d.items()`"
 	case noIterate.MatchString(msg):
