@@ -34,7 +34,7 @@ func base64Module() *starlarkstruct.Module {
 func encodeBase64(what string, encoding *base64.Encoding) *star.Builtin {
 	return method(what, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 		var s dataArg
-		if err := star.UnpackArgs(what, args, kwargs, "s", &s); err != nil {
+		if err := star.UnpackArgs(what, args, renamed(kwargs, "x", "s"), "s", &s); err != nil {
 			return nil, err
 		}
 		countBytes(thread, len(s))
@@ -45,7 +45,7 @@ func encodeBase64(what string, encoding *base64.Encoding) *star.Builtin {
 func decodeBase64(what string, encoding *base64.Encoding) *star.Builtin {
 	return method(what, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 		var s dataArg
-		if err := star.UnpackArgs(what, args, kwargs, "s", &s); err != nil {
+		if err := star.UnpackArgs(what, args, renamed(kwargs, "text", "s"), "s", &s); err != nil {
 			return nil, err
 		}
 		countBytes(thread, len(s))

@@ -88,15 +88,18 @@ func applyOptions(what string, have []string, kwargs []star.Tuple, set func(name
 	return nil
 }
 
-// didYouMean suggests the nearest of names.
+// didYouMean suggests the nearest of names, or says which there are.
 func didYouMean(name string, names []string) string {
 	best, distance := "", 3
 	for _, n := range names {
-		if d := spelling.Distance(name, n); d < distance || d == distance && strings.HasPrefix(n, name) {
+		d, begins := spelling.Distance(name, n), strings.HasPrefix(n, name)
+		if d < distance && (begins || d < len(name)) || d == distance && begins { // one where nothing is the same is not near
 			best, distance = n, d
 		}
 	}
 	switch {
+	case len(names) == 0:
+		return ""
 	case best == "" && len(names) == 1:
 		return "; there is only " + names[0]
 	case best == "":

@@ -21,10 +21,14 @@ func jsonModule() *starlarkstruct.Module {
 	for name, v := range starjson.Module.Members {
 		m.Members[name] = v
 	}
-	guarded := func(name string, guard func(*star.Thread, star.Tuple, []star.Tuple) (star.Tuple, error)) {
+	guarded := func(name, parameter string, guard func(*star.Thread, star.Tuple, []star.Tuple) (star.Tuple, error)) {
 		inner := m.Members[name]
 		m.Members[name] = method("json."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			args, err := guard(thread, args, kwargs)
+			args, kwargs, err := byPlace("json."+name, args, kwargs, parameter) // the library takes it by place only
+			if err != nil {
+				return nil, err
+			}
+			args, err = guard(thread, args, kwargs)
 			if err != nil {
 				return nil, fmt.Errorf("json.%s: %w", name, err)
 			}
@@ -32,7 +36,7 @@ func jsonModule() *starlarkstruct.Module {
 		})
 	}
 	for _, name := range []string{"encode", "encode_indent"} {
-		guarded(name, func(thread *star.Thread, args star.Tuple, _ []star.Tuple) (star.Tuple, error) {
+		guarded(name, "x", func(thread *star.Thread, args star.Tuple, _ []star.Tuple) (star.Tuple, error) {
 			if len(args) == 0 {
 				return args, nil
 			}
@@ -48,7 +52,7 @@ func jsonModule() *starlarkstruct.Module {
 		})
 	}
 	for _, name := range []string{"decode", "indent"} {
-		guarded(name, func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Tuple, error) {
+		guarded(name, "text", func(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Tuple, error) {
 			for _, v := range args {
 				if err := shallowText(v); err != nil {
 					return nil, err

@@ -112,7 +112,7 @@ func randomModule() *starlarkstruct.Module {
 	})
 	add("choice", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 		var seq sequenceArg
-		if err := star.UnpackArgs("choice", args, kwargs, "seq", &seq); err != nil {
+		if err := star.UnpackArgs("choice", args, renamed(kwargs, "list", "seq"), "seq", &seq); err != nil {
 			return nil, err
 		}
 		if seq.Len() == 0 {
@@ -122,9 +122,13 @@ func randomModule() *starlarkstruct.Module {
 	})
 	add("sample", func(g *generator, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 		var seq sequenceArg
-		var k int
-		if err := star.UnpackArgs("sample", args, kwargs, "seq", &seq, "k", &k); err != nil {
+		var count star.Value
+		if err := star.UnpackArgs("sample", args, renamed(kwargs, "list", "seq", "n", "k"), "seq", &seq, "k", &count); err != nil {
 			return nil, err
+		}
+		var k int
+		if err := star.AsInt(count, &k); err != nil {
+			return nil, fmt.Errorf("sample: k: %w", err)
 		}
 		if k < 0 || k > seq.Len() {
 			return nil, fmt.Errorf("sample: cannot take %d of %d", k, seq.Len())

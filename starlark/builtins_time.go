@@ -70,13 +70,17 @@ func timeModule() *starlarkstruct.Module {
 	for name, v := range startime.Module.Members {
 		m.Members[name] = v
 	}
-	for _, name := range []string{"now", "from_timestamp"} {
+	for name, parameters := range map[string][]string{"now": nil, "from_timestamp": {"sec", "nsec"}, "parse_duration": {"x"}} {
 		inner := m.Members[name]
 		m.Members[name] = method("time."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 			if name == "now" {
 				if _, err := readerOf(thread, "time.now"); err != nil {
 					return nil, err
 				}
+			}
+			args, kwargs, err := byPlace("time."+name, args, kwargs, parameters...) // the library takes them by place only
+			if err != nil {
+				return nil, err
 			}
 			v, err := star.Call(thread, inner, args, kwargs)
 			return ours(v), err
@@ -122,7 +126,7 @@ func parseTimeBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (sta
 
 func validZoneBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	var name string
-	if err := star.UnpackPositionalArgs("time.is_valid_timezone", args, kwargs, 1, &name); err != nil {
+	if err := star.UnpackArgs("time.is_valid_timezone", args, kwargs, "name", &name); err != nil {
 		return nil, err
 	}
 	_, err := zones.Load(name)

@@ -209,11 +209,12 @@ func TestEveryFileIsResolved(t *testing.T) {
 func TestEveryNameThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	got := problems(map[string]string{
-		"main.star": "load(\"a.star\", \"a\", \"nothing\", b = \"later\", c = \"latr\", d = \"other\")\nload(\"b.star\", \"g\")\n",
-		"a.star":    "load(\"b.star\", other = \"b\")\na = other\nif a:\n    later = 1\n", "b.star": "b = 1\n[g for g in [1]]\ndef f():\n    g = 1\n",
+		"main.star": "load(\"a.star\", \"a\", \"nothing\", b = \"later\", c = \"latr\", d = \"other\")\nload(\"b.star\", \"g\")\nload(\"c.star\", \"gg\")\n",
+		"a.star":    "load(\"b.star\", other = \"f\")\na = other\nif a:\n    later = 1\n", "c.star": "_g = 1\n", "b.star": "_b = 1\n[g for g in [1]]\ndef f():\n    g = 1\n",
 	})
-	if got != "main.star:1:22: load: name nothing not found in module a.star\nmain.star:1:50: load: name latr not found in module a.star; did you mean later?\n"+
-		"main.star:1:62: load: name other not found in module a.star\nmain.star:2:17: load: name g not found in module b.star" {
+	if got != "main.star:1:22: load: name nothing not found in module a.star; there are a, later\nmain.star:1:50: load: name latr not found in module a.star; did you mean later?\n"+
+		"main.star:1:62: load: name other not found in module a.star; there are a, later\nmain.star:2:17: load: name g not found in module b.star; there is only f\n"+
+		"main.star:3:17: load: name gg not found in module c.star" {
 		t.Error(got)
 	}
 }
@@ -348,6 +349,8 @@ func TestCheckInput(t *testing.T) {
 		{"main", `7`, ""},
 		{"main", ``, "main() misses its argument order"},
 		{"main", `{"ordr": 1}`, "has no parameter ordr"},
+		{"main", `{"": 1}`, `has no parameter ""`},
+		{"main", `{"order": 1, "": 2}`, `has no parameter ""`},
 		{"main", `[1, 2, 3]`, "takes at most 2 positional arguments, got 3"},
 		{"main", `{`, "input is not JSON"},
 		{"main", `{"order": NaN}`, "input is not JSON"},
@@ -448,6 +451,28 @@ func TestWarnings(t *testing.T) {
 }
 
 // What was opened lines before is not forgotten, and what only looks like a habit of Python is not taught.
+func TestReservedWords(t *testing.T) {
+	t.Parallel()
+	for text, at := range map[string]string{
+		"log.info(\"mail\", from = \"a\")": "1:18: from", "from = 1": "1:1: from", "struct(is = 1)": "1:8: is", "f(\n  a,\n  class = 1)": "3:3: class",
+		"def main(from, to): pass": "1:10: from", "def main(a, class): pass": "1:13: class", "def main(*, from = 1): pass": "1:13: from",
+		"def main(**with): pass": "1:12: with", "def f(in , out): pass": "1:7: in", "def class(): pass": "1:5: class", "y = lambda from: 1": "1:12: from",
+		"y = lambda a, is: 1": "1:15: is", "x.with": "1:3: with", "y = x.from (1)": "1:7: from", "from, to = x": "1:1: from", "a, from = x": "1:4: from",
+		"from += 1": "1:1: from", "def f():\n  is = 2": "2:3: is", "for from in x: pass": "1:5: from", "y = [x for is in y]": "1:12: is", "f(1, for = 2)": "1:6: for",
+		"load(\"x\", from = \"y\")": "1:11: from", "f(as = 1)": "1:3: as", "global = 1": "1:1: global",
+	} {
+		got := problems(map[string]string{"main.star": text + "\n"})
+		if got != "main.star:"+at+" is a reserved word; choose another name" {
+			t.Errorf("%q:\n got %s\nwant %s is a reserved word", text, got, at)
+		}
+	}
+	for _, text := range []string{"from == 1", "x = from", "f(from)", "f(x is y)", "f(a, x if y else is = 1)", "x = a.\n", "with a, b: pass", "import a.class", "x = y.\nif z: pass"} {
+		if got := problems(map[string]string{"main.star": text + "\n"}); strings.Contains(got, "reserved word") {
+			t.Errorf("%q: %s", text, got)
+		}
+	}
+}
+
 func TestTeachingKnowsWhereItIs(t *testing.T) {
 	t.Parallel()
 	const walrus, list, dict, set = "there is no :=", "a list or tuple cannot be unpacked", "a dict cannot be unpacked in a literal; write a | b", "there are no set literals"

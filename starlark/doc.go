@@ -48,6 +48,11 @@
 // calls of functions among them, and of built-ins, whose arguments do not fit. A built-in's parameters are in a table
 // (builtins_signatures.go) that a test holds against what it does. Of files that cannot be run [Judge] tells what their text does.
 //
+// # Values as text
+//
+// str, repr, print and messages write values within bounds (text.go). The operator % and .format are the library's, which offers no
+// hook for them: of a value nested n deep they take time in the square of n, and while one runs the script cannot be stopped.
+//
 // # Replay
 //
 // The package does not know whether it replays: a host answers a command from

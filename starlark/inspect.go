@@ -121,7 +121,14 @@ func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings
 			}
 		}
 	}
-	attempted := attemptedCalls(f)
+	attempted, asked := attemptedIn(f), names.askedIn(f)
+	found := func(problems Problems, mild bool) {
+		if mild { // its failure may be what the script is after, or the script looks first
+			warnings = append(warnings, problems.warnings()...)
+		} else {
+			mistakes = append(mistakes, problems...)
+		}
+	}
 	syntax.Walk(f, func(n syntax.Node) bool {
 		warnings = append(warnings, hidden(n)...)
 		switch n := n.(type) {
@@ -133,15 +140,11 @@ func inspect(f *syntax.File, names *fileNames) (calls []Call, mistakes, warnings
 			if names.knows(n.Lparen) {
 				break
 			}
-			mistakes = append(mistakes, names.judge(n)...)
-			mistakes = append(mistakes, names.passed(n)...)
-			if refused := names.refused(n); attempted[n] { // its failure may be what the script is after
-				warnings = append(warnings, refused.warnings()...)
-			} else {
-				mistakes = append(mistakes, refused...)
-			}
+			found(slices.Concat(names.judge(n), names.passed(n), names.refused(n)), attempted[n])
 		case *syntax.DotExpr:
-			mistakes = append(mistakes, names.member(n)...)
+			if absent := names.member(n); len(absent) > 0 {
+				found(absent, attempted[n] || asked[member{names.value(n.X), n.Name.Name}])
+			}
 		case *syntax.ForStmt, *syntax.Comprehension:
 			warnings = append(warnings, lateBound(n)...)
 		case *syntax.ExprStmt:

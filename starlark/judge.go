@@ -170,6 +170,59 @@ func (n *fileNames) member(d *syntax.DotExpr) Problems {
 	return Problems{problemAt(d.Name.NamePos, "%s has no member %s%s", strings.TrimSuffix(written(d.X), "(...)"), name, hint)}
 }
 
+// attemptedIn are the calls and members that stand in the arguments of attempt, or of a test's t.fails.
+func attemptedIn(f *syntax.File) map[syntax.Node]bool {
+	attempted := make(map[syntax.Node]bool)
+	syntax.Walk(f, func(n syntax.Node) bool {
+		call, ok := n.(*syntax.CallExpr)
+		if !ok {
+			return true
+		}
+		id, _ := call.Fn.(*syntax.Ident)
+		dot, _ := call.Fn.(*syntax.DotExpr)
+		if id != nil && id.Name == "attempt" || dot != nil && dot.Name.Name == "fails" {
+			for _, a := range call.Args {
+				syntax.Walk(a, func(n syntax.Node) bool {
+					switch n.(type) {
+					case *syntax.CallExpr, *syntax.DotExpr:
+						attempted[n] = true
+					}
+					return true
+				})
+			}
+		}
+		return true
+	})
+	return attempted
+}
+
+// member is a name that is asked of a module.
+type member struct {
+	of   star.Value
+	name string
+}
+
+// askedIn are the members that a file asks a module for with hasattr or getattr: it reads them when they are there.
+func (n *fileNames) askedIn(f *syntax.File) map[member]bool {
+	asked := make(map[member]bool)
+	syntax.Walk(f, func(node syntax.Node) bool {
+		call, ok := node.(*syntax.CallExpr)
+		if !ok || len(call.Args) < 2 {
+			return true
+		}
+		if s := n.callee(call.Fn); s == nil || s != signatures["hasattr"] && s != signatures["getattr"] {
+			return true
+		}
+		name, ok := textLiteral(call.Args[1])
+		switch of := n.value(call.Args[0]).(type) {
+		case *starlarkstruct.Module, parallel:
+			asked[member{of, name}] = ok
+		}
+		return true
+	})
+	return asked
+}
+
 // arguments are what a call gives.
 type arguments struct {
 	places int

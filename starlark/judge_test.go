@@ -57,7 +57,7 @@ func TestMistakes(t *testing.T) {
 		// The script's own functions.
 		`g()`:         "2:5: g() misses its argument a",
 		`g(1, 2, 3)`:  "2:5: g() takes at most 2 positional arguments, got 3",
-		`g(1, d = 1)`: "2:10: g() has no parameter d; did you mean ",
+		`g(1, d = 1)`: "2:10: g() has no parameter d; there are a, b, c",
 		`g(1, a = 2)`: "2:10: g() gets a twice",
 		`g(b = 2)`:    "2:5: g() misses its argument a",
 		`many()`:      "2:5: many() misses its argument a",
@@ -141,7 +141,7 @@ func TestFunctionsThatArePassed(t *testing.T) {
 	const head = "def g(a, b = 1):\n    return a\ndef none():\n    return 1\nw = workflow(g)\nh = activity(\"echo\")\ndef main(f = 1, l = []):\n    "
 	for text, want := range map[string]string{
 		`spawn(g)`:                               "11: g() misses its argument a, as spawn() calls it",
-		`spawn(g, 1, c = 2)`:                     "17: g() has no parameter c, as spawn() calls it; did you mean a?",
+		`spawn(g, 1, c = 2)`:                     "17: g() has no parameter c, as spawn() calls it; there are a, b",
 		`attempt(none, 1, 2)`:                    "13: none() takes no positional arguments, got 2, as attempt() calls it",
 		`attempt(sleep)`:                         "13: sleep() misses its argument duration, as attempt() calls it",
 		`bind(g, 1, 2, 3)`:                       "10: g() takes at most 2 positional arguments, got 3, as bind() calls it",
@@ -273,6 +273,46 @@ func TestValuesThatWillBeRefused(t *testing.T) {
 	}
 }
 
+// What a script tries, or looks for first, is warned of.
+func TestWhatIsTriedIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	const head = "def helper(a):\n    return a\nT = (1, [2])\ndef test_it(t, s = \"\"):\n    "
+	for text, want := range map[string]string{
+		`t.fails(lambda: helper())`:                                     "x.star:5:21: helper() misses its argument a",
+		`t.fails(lambda: [json.loads(x) for x in s])`:                   "x.star:5:27: json has no member loads; write json.decode(text)",
+		`attempt(lambda: helper(1, 2))`:                                 "x.star:5:21: helper() takes at most 1 positional argument, got 2",
+		`attempt(lambda: spawn(helper).result())`:                       "x.star:5:27: helper() misses its argument a, as spawn() calls it",
+		`attempt(json.loads, s)`:                                        "x.star:5:18: json has no member loads; write json.decode(text)",
+		`attempt(lambda: info.nope)`:                                    "x.star:5:26: info has no member nope",
+		`json.loads(s) if hasattr(json, "loads") else json.decode("1")`: "x.star:5:10: json has no member loads; write json.decode(text)",
+		`getattr(parallel, "each", None) and parallel.each(s)`:          "x.star:5:50: parallel has no member each",
+	} {
+		p, err := compile(head + text + "\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := p.Mistakes(); len(m) > 0 || !strings.HasPrefix(p.Warnings().Error(), want) || len(p.Warnings()) != 1 {
+			t.Errorf("%s:\n refused %v\n  warned %v\n    want %s", text, m, p.Warnings(), want)
+		}
+		s, err := gather(map[string]string{"main.star": head + text + "\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, found := starlark.Judge(s, nil); len(found) > 0 {
+			t.Errorf("%s: judged %v", text, found)
+		}
+	}
+	for _, text := range []string{`hasattr(json, "dumps") and json.loads(s)`, `hasattr(T, "loads") and json.loads(s)`, `hasattr(math, s) and json.loads(s)`, `attempt(helper)`, `t.fails(len); helper()`} {
+		p, err := compile(head + text + "\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := p.Mistakes(); len(m) != 1 {
+			t.Errorf("%s: %v", text, m)
+		}
+	}
+}
+
 // What keeps one file from being run hides nothing of another, nor of itself.
 func TestJudge(t *testing.T) {
 	t.Parallel()
@@ -326,13 +366,32 @@ func TestJudgeKnowsWhatFailed(t *testing.T) {
 	if got := append(failed, more...).Sorted().Error(); got != "main.star:3:25: retry_policy: max_attempts counts the first try and is at least 1, got 0\nmain.star:5:19: activity() has no parameter retri; did you mean retry?" {
 		t.Error(got)
 	}
-	if s, err = gather(map[string]string{"main.star": "a = json.loads(\"1\")\n"}); err != nil {
-		t.Fatal(err)
-	}
-	_, err = starlark.Compile(s)
-	failed, _ = err.(starlark.Problems)
-	if _, more = starlark.Judge(s, failed); len(failed) != 1 || len(more) > 0 {
-		t.Error(failed, more)
+}
+
+// It is told in the words of those who judge calls without making them, where these know it, and at the call.
+func TestWordsForWhatFailed(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"a = json.loads(\"1\")":                                 "main.star:1:10: json has no member loads; write json.decode(text)",
+		"def f(a): return a\nx = f(1, 2)":                       "main.star:2:5: f() takes at most 1 positional argument, got 2",
+		"def f(a): return a\nx = [f(b = 1)]":                    "main.star:2:8: f() has no parameter b; there is only a",
+		"a = activity(\"y\", retri = 1)":                        "main.star:1:19: activity() has no parameter retri; did you mean retry?",
+		"load(\"b.star\", \"g\")\ng()":                          "main.star:2:1: g() misses its argument x",
+		"load(\"c.star\", \"bad\")\nbad()":                      "c.star:2:10: json has no member dumps; write json.encode(x)",
+		"f = [lambda a: a][0]\nf(1, 2)":                         "main.star:2:2: function lambda accepts 1 positional argument (2 given)",
+		"def f(a): return a\nx = sorted([1], key = bind(f, 2))": "main.star:2:11: ",
+		"def f(): fail(\"function f accepts\")\nf()":            "main.star:1:14: Fail: function f accepts",
+	} {
+		s, err := gather(map[string]string{"main.star": text + "\n", "b.star": "def g(x):\n    return x\n", "c.star": "def bad():\n    json.dumps(1)\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = starlark.Compile(s)
+		failed, _ := err.(starlark.Problems)
+		_, more := starlark.Judge(s, failed)
+		if len(failed) != 1 || len(more) > 0 || !strings.HasPrefix(failed.Error(), want) {
+			t.Errorf("%q:\n got %v\n and %v\nwant %s", text, failed, more, want)
+		}
 	}
 }
 

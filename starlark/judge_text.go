@@ -12,8 +12,6 @@ import (
 
 	"go.starlark.net/resolve"
 	"go.starlark.net/syntax"
-
-	"github.com/senpuki/senpuki/internal/spelling"
 )
 
 // Judge tells of files that need not run what their text tells: the calls of activities, names that
@@ -45,7 +43,7 @@ func Judge(s *Sources, known Problems) (calls []Call, problems Problems) {
 			problems = append(problems, mistakes...)
 		}
 	}
-	return calls, problems.Sorted()
+	return calls, slices.DeleteFunc(problems.Sorted(), func(p Problem) bool { return slices.Contains(known, p) })
 }
 
 // outline is what the text of a file tells of its globals. One that is bound more than once, or in a loop or a branch, is not in it.
@@ -104,28 +102,19 @@ func notThere(file string, f *syntax.File, all map[string]*syntax.File) (problem
 			continue
 		}
 		names := boundTimes(all[target])
+		var public []string
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			if !strings.HasPrefix(name, "_") { // the resolver tells of a load of these
+				public = append(public, name)
+			}
+		}
 		for _, from := range l.From {
-			if names[from.Name] == 0 && !strings.HasPrefix(from.Name, "_") { // the resolver tells of these
-				hint := ""
-				if near := nearest(from.Name, slices.Collect(maps.Keys(names))); near != "" {
-					hint = "; did you mean " + near + "?"
-				}
-				problems = append(problems, problemAt(from.NamePos, "load: name %s not found in module %s%s", from.Name, l.ModuleName(), hint))
+			if names[from.Name] == 0 && !strings.HasPrefix(from.Name, "_") {
+				problems = append(problems, problemAt(from.NamePos, "load: name %s not found in module %s%s", from.Name, l.ModuleName(), didYouMean(from.Name, public)))
 			}
 		}
 	}
 	return problems
-}
-
-// nearest is the name among those that is spelled nearly so, "" when none is.
-func nearest(name string, names []string) string {
-	best, distance := "", min(3, len(name))
-	for _, n := range slices.Sorted(slices.Values(names)) {
-		if d := spelling.Distance(name, n); d < distance {
-			best, distance = n, d
-		}
-	}
-	return best
 }
 
 // boundTimes counts how often each global of a file is bound.

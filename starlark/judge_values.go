@@ -143,31 +143,6 @@ func (n *fileNames) refused(call *syntax.CallExpr) (problems Problems) {
 
 var outermost = regexp.MustCompile(`^(?:it|retry_policy|workflow|progress): (?:for parameter "?\w+"?: )?`)
 
-// attemptedCalls are the calls that stand in the arguments of attempt, or of a test's t.fails.
-func attemptedCalls(f *syntax.File) map[*syntax.CallExpr]bool {
-	calls := make(map[*syntax.CallExpr]bool)
-	syntax.Walk(f, func(n syntax.Node) bool {
-		call, ok := n.(*syntax.CallExpr)
-		if !ok {
-			return true
-		}
-		id, _ := call.Fn.(*syntax.Ident)
-		dot, _ := call.Fn.(*syntax.DotExpr)
-		if id != nil && id.Name == "attempt" || dot != nil && dot.Name.Name == "fails" {
-			for _, a := range call.Args {
-				syntax.Walk(a, func(n syntax.Node) bool {
-					if inner, ok := n.(*syntax.CallExpr); ok {
-						calls[inner] = true
-					}
-					return true
-				})
-			}
-		}
-		return true
-	})
-	return calls
-}
-
 // innermost is what an error says without the built-in and the parameter in front of it.
 func innermost(err error) string {
 	if inner := errors.Unwrap(err); inner != nil {

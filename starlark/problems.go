@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -105,9 +106,20 @@ func problemsOf(file, text string, err error) Problems {
 	return Problems{{File: file, Severity: SeverityError, Message: err.Error()}}
 }
 
-// evalPos is the innermost position of an error that is in a file.
+// unfit is what the interpreter says of a call whose arguments do not fit the function.
+var unfit = regexp.MustCompile(`^function (\S+) (?:accepts|missing|got an unexpected keyword argument|got multiple values)`)
+
+// evalPos is the innermost position of an error that is in a file. A call that a function refuses fails where it stands,
+// not in the function.
 func evalPos(e *star.EvalError, file string) syntax.Position {
+	refused := ""
+	if m := unfit.FindStringSubmatch(e.Msg); m != nil {
+		refused = m[1]
+	}
 	for i := range len(e.CallStack) {
+		if i == 0 && e.CallStack.At(i).Name == refused {
+			continue
+		}
 		if pos := e.CallStack.At(i).Pos; pos.IsValid() && pos.Line > 0 {
 			return pos
 		}

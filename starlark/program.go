@@ -280,12 +280,48 @@ func (c *compiler) module(name string) (star.StringDict, error) {
 	globals.Freeze()
 	if err != nil {
 		if len(c.problems) == 0 {
-			c.problems = append(c.problems, problemsOf(name, text, err)...)
+			for _, p := range problemsOf(name, text, err) {
+				c.problems = append(c.problems, c.judged(p))
+			}
 		}
 		return nil, err
 	}
 	c.done[name] = globals
 	return globals, nil
+}
+
+// judged is a problem of a call or a member in the words of those who judge it without running it, where these know it.
+func (c *compiler) judged(p Problem) Problem {
+	f := c.files[p.File]
+	if f == nil {
+		return p
+	}
+	outlines := make(map[string]*outline)
+	for name, f := range c.files {
+		outlines[name] = outlineOf(f)
+	}
+	outlines[p.File].load(p.File, f, outlines)
+	names := &fileNames{text: outlines[p.File]}
+	here := func(at syntax.Position) bool { return p.Line == int(at.Line) && p.Col == int(at.Col) }
+	syntax.Walk(f, func(n syntax.Node) bool {
+		var found Problems
+		switch n := n.(type) {
+		case *syntax.CallExpr:
+			if here(n.Lparen) {
+				found = names.judge(n)
+			}
+		case *syntax.DotExpr:
+			if here(n.Dot) {
+				found = names.member(n)
+			}
+		}
+		if len(found) > 0 {
+			p = found[0]
+			return false
+		}
+		return true
+	})
+	return p
 }
 
 // maxLoadSteps bounds the interpreter steps of one module's top level.

@@ -26,6 +26,9 @@ type parameter struct {
 	placeOnly bool
 }
 
+// called tells whether a name is one of the parameter's. "" is none, though input may have it.
+func (p parameter) called(name string) bool { return name != "" && (p.name == name || p.short == name) }
+
 // parseSignature reads parameters as Python's reference writes them, "/" and "*" included, with
 // "?" behind the optional ones, "name|n" for one with two names, and "-> type" behind all: "fn, /, *args, **kwargs -> Future".
 func parseSignature(text string) *signature {
@@ -76,7 +79,7 @@ func signatureOf(f *star.Function) *signature {
 // fullName is the name of the parameter that has this one, too.
 func (s *signature) fullName(name string) string {
 	for _, p := range s.params {
-		if p.short == name {
+		if p.called(name) {
 			return p.name
 		}
 	}
@@ -110,7 +113,7 @@ next:
 	for i, name := range names {
 		for p := range s.params {
 			switch {
-			case s.params[p].name != name && s.params[p].short != name || s.params[p].placeOnly && s.named:
+			case !s.params[p].called(name) || s.params[p].placeOnly && s.named:
 				continue
 			case s.params[p].placeOnly:
 				return &misfit{what: "takes " + name + " by its place, not by name", name: i}
@@ -121,7 +124,7 @@ next:
 			continue next
 		}
 		if !s.named {
-			return &misfit{what: "has no parameter " + name, name: i, unknown: true}
+			return &misfit{what: "has no parameter " + shownName(name), name: i, unknown: true}
 		}
 	}
 	for p := range s.params {
@@ -130,6 +133,14 @@ next:
 		}
 	}
 	return nil
+}
+
+// shownName is a name as a message has it: one that is empty would not be seen.
+func shownName(name string) string {
+	if name == "" {
+		return `""`
+	}
+	return name
 }
 
 // suggest is what to write in place of a name that the function does not know.

@@ -4,6 +4,7 @@ package starlark
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	star "go.starlark.net/starlark"
@@ -75,7 +76,7 @@ func byteOf(line string, n int) int {
 // hint says what to write instead, "" when that is not sure; before and at are the two sides of the line where the parser gave up.
 func (p *refusal) hint(before, at, msg string) string {
 	for _, hint := range []string{
-		p.hintForIdiom(msg), p.hintForString(msg), p.hintForUnpacking(msg), p.hintForBrackets(msg),
+		p.hintForName(), p.hintForIdiom(msg), p.hintForString(msg), p.hintForUnpacking(msg), p.hintForBrackets(msg),
 		p.hintForPunctuation(before, at, msg), p.hintForWord(before, at, msg),
 	} {
 		if hint != "" {
@@ -83,6 +84,32 @@ func (p *refusal) hint(before, at, msg string) string {
 		}
 	}
 	return ""
+}
+
+// reserved are the words that cannot be names.
+var reserved = strings.Fields("and as assert async await break class continue def del elif else except finally for from global if import in is " +
+	"lambda load nonlocal not or pass raise return try while with yield")
+
+// hintForName is about reserved words where only a name can stand.
+func (p *refusal) hintForName() string {
+	word, before, behind := p.text(p.at), p.text(p.at-1), p.text(p.at+1)
+	if p.kind(p.at) != wordToken || !slices.Contains(reserved, word) {
+		return ""
+	}
+	among := func(token string, tokens ...string) bool { return slices.Contains(tokens, token) }
+	parameter := among(before, "(", ",", "*", "**", "lambda")
+	switch {
+	case before == "." || before == "def":
+	case before == "for" && among(behind, "in", ","):
+	case p.bracket() == "call" && among(before, "(", ",") && behind == "=":
+	case p.bracket() == "def" && parameter && among(behind, ",", ")", "=", ":"):
+	case p.inLambda() && parameter && among(behind, ",", ":", "="):
+	case p.at == p.first && among(behind, "=", "+=", "-=", "*=", "/=", "//=", "%=", "&=", "|=", "^=", "<<=", ">>="):
+	case p.assigned() && (p.at == p.first || among(before, "(", "[", ",")) && among(behind, "=", ",", ")", "]"):
+	default:
+		return ""
+	}
+	return word + " is a reserved word; choose another name"
 }
 
 // hintForIdiom is about words of Python: the one that the parser refused, or the one that its line begins with.
@@ -251,7 +278,8 @@ const splitText = "write s.elems() or s.codepoints()"
 
 var (
 	unset     = regexp.MustCompile(`^local variable (\S+) referenced before assignment`)
-	noIterate = regexp.MustCompile(`string value is not iterable|got string, want iterable$|got string in sequence assignment|not iterable: string|must be iterable, not string`)
+	noIterate = regexp.MustCompile(`string value is not iterable|got string, want iterable$|not iterable: string|must be iterable, not string`)
+	unpacked  = regexp.MustCompile(`^got (?:int|float|bool|NoneType|bytes|time\.\w+) in sequence assignment`)
 	noAttr    = regexp.MustCompile(`^([\w.]+) has no \.(\w+) field or method$`)
 	joined    = regexp.MustCompile(`^unknown binary op: (?:string \+ (?:int|float|bool|NoneType)|(?:int|float|bool|NoneType) \+ string)$`)
 	frozen    = regexp.MustCompile(`(?:^|: )cannot [a-z ]*frozen `)
@@ -303,6 +331,10 @@ func evalHint(msg string) string {
 	switch {
 	case joined.MatchString(msg):
 		return "write str(x), or \"text %s\" % x"
+	case strings.HasPrefix(msg, "got string in sequence assignment"):
+		return splitText + "; to go through a dict, write `for k, v in d.items()`"
+	case unpacked.MatchString(msg):
+		return "to go through a dict, write `for k, v in d.items()`"
 	case noIterate.MatchString(msg):
 		return splitText
 	case strings.Contains(msg, "format spec features not supported"), strings.HasPrefix(msg, "unknown conversion %"):

@@ -127,12 +127,15 @@ func refusalOf(text string, pos syntax.Position, msg string) refusal {
 		got = make([]string, 3)
 	}
 	before := strings.Contains(msg, "want primary expression")
+	behind := strings.HasPrefix(msg, "not an identifier") || strings.HasPrefix(msg, "load operand must be")
 	for i, t := range p.tokens {
 		if t.start > offset {
 			break
 		}
 		found := false
 		switch {
+		case behind:
+			found = t.end == offset
 		case got == nil:
 			found = t.start == offset || t.kind == textToken && offset < t.end // the quote, behind a prefix
 		case before:
@@ -232,6 +235,16 @@ func (p *refusal) bracket() string {
 	default:
 		return p.text(i)
 	}
+}
+
+// inLambda tells whether the place is among the parameters of a lambda.
+func (p *refusal) inLambda() bool {
+	for i := p.at - 1; i >= p.first && p.text(i) != ":"; i-- {
+		if p.kind(i) == wordToken && p.text(i) == "lambda" {
+			return true
+		}
+	}
+	return false
 }
 
 // inBracket tells whether a mark stands between the innermost open bracket and the place, in no other bracket.

@@ -124,7 +124,7 @@ func (t *tester) run(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star
 func (t *tester) mock(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	var name string
 	var with star.Value
-	if err := star.UnpackArgs("t.mock", args, kwargs, "activity", &name, "with", &with); err != nil {
+	if err := star.UnpackArgs("t.mock", args, kwargs, "activity", &name, "function_or_value", &with); err != nil {
 		return nil, err
 	}
 	if fn, ok := with.(star.Callable); ok {

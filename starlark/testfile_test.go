@@ -78,7 +78,7 @@ def test_mock(t):
     t.equal(seen, [(1, 2, 60)])
     t.mock("work", Err("Busy", "b", left = 1))
     t.equal(t.run("a.star").failure().data, {"left": 1})
-    t.mock("work", {"plain": (1, 2)})
+    t.mock(activity = "work", function_or_value = {"plain": (1, 2)})
     t.equal(t.run("a.star").result(), {"plain": [1, 2]})
     t.mock("work", lambda n, k: lambda: 1)
     t.equal(t.run("a.star").failure().kind, "PayloadError")
