@@ -15,7 +15,7 @@ type structure struct{ *starlarkstruct.Struct }
 
 func structBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	if len(args) > 0 {
-		return nil, fmt.Errorf("struct: unexpected positional arguments")
+		return nil, fmt.Errorf("struct() takes no positional arguments, got %d", len(args))
 	}
 	return structOf(kwargs), nil
 }

@@ -66,7 +66,7 @@ type probe struct {
 // complaint is how a built-in says that it got too many arguments, too few, or one that it does not know.
 var complaint = regexp.MustCompile(`missing argument|unexpected keyword argument|got \d+ arguments?, want|wants the items, got \d|takes? (?:a|the|no|one|keyword) |` +
 	`no keyword arg|not accept keyword|there is no option|options are keyword|wants (?:a function as its first argument$|a duration and|a function after the duration$|at least one|exactly)|` +
-	`got \d+ arguments|unexpected positional|at least one (?:positional )?argument|two values for|multiple values|a kind is an identifier like "OutOfStock", got ""`)
+	`got \d+ arguments|unexpected positional|takes no positional|at least one (?:positional )?argument|two values for|multiple values|a kind is an identifier like "OutOfStock", got ""`)
 
 // stranger is how it refuses the argument zzz.
 var stranger = regexp.MustCompile(`zzz|keyword`)
