@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"testing/synctest"
@@ -86,9 +87,12 @@ func TestRetryOnMendedCode(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
+					var mu sync.Mutex // guards said
 					var said, keys []string
 					say := func(ctx context.Context, text string) (string, error) {
+						mu.Lock()
 						said = append(said, text)
+						mu.Unlock()
 						if text == "bad" {
 							return "", activities.Fail("Broken", "not now", activities.NotRetryable())
 						}
