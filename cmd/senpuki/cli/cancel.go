@@ -54,21 +54,19 @@ func (a *app) cancel(ctx context.Context, prefix, reason string, now bool) error
 		if x, err = eng.State(ctx, x.ID); err != nil {
 			return err
 		}
-		ended := false
 		if now && !x.State.Terminal() {
 			if x, err = a.endHere(ctx, store, x); err != nil {
 				return err
 			}
-			ended = x.State.Terminal()
 		}
 		switch {
 		case a.json:
 			return a.printDocument(x)
 		case closed:
 			fmt.Fprintf(a.err, "%s has ended already: it is %s\n", x.ID, x.State)
-		case ended:
+		case x.State.Terminal(): // by now
 			fmt.Fprintf(a.err, "%s is %s\n", x.ID, x.State)
-		case x.Owner == 0 && !x.State.Terminal():
+		case x.Owner == 0:
 			fmt.Fprintf(a.err, "%s is asked to cancel; a worker or 'senpuki resume %s' carries it out\n", x.ID, x.ID)
 		default:
 			fmt.Fprintf(a.err, "%s is asked to cancel\n", x.ID)
@@ -102,8 +100,15 @@ func (a *app) endHere(ctx context.Context, store backend.Store, x engine.Executi
 		waiting, leave := context.WithCancelCause(ctx)
 		var looking sync.WaitGroup
 		looking.Go(func() {
-			if heldAlive(waiting, d, x.ID) {
+			if !heldAlive(waiting, d, x.ID) {
+				return
+			}
+			limit := time.NewTimer(holderPatience)
+			defer limit.Stop()
+			select {
+			case <-limit.C:
 				leave(errHeld)
+			case <-waiting.Done():
 			}
 		})
 		x, err = d.wait(waiting, x.ID, tries)
@@ -118,6 +123,9 @@ func (a *app) endHere(ctx context.Context, store backend.Store, x engine.Executi
 	}
 	return x, err
 }
+
+// holderPatience is how long a process that lives is given to end what it holds before that is left to it: most do at once.
+const holderPatience = 5 * time.Second
 
 // errHeld says that a live process holds what is waited for.
 var errHeld = errors.New("a live process holds it")
