@@ -64,9 +64,9 @@ func (a *app) cancel(ctx context.Context, prefix, reason string, now bool) error
 			return a.printDocument(x)
 		case closed:
 			fmt.Fprintf(a.err, "%s has ended already: it is %s\n", x.ID, x.State)
-		case x.State.Terminal(): // by now
+		case now && x.State.Terminal():
 			fmt.Fprintf(a.err, "%s is %s\n", x.ID, x.State)
-		case x.Owner == 0:
+		case x.Owner == 0 && !x.State.Terminal():
 			fmt.Fprintf(a.err, "%s is asked to cancel; a worker or 'senpuki resume %s' carries it out\n", x.ID, x.ID)
 		default:
 			fmt.Fprintf(a.err, "%s is asked to cancel\n", x.ID)
