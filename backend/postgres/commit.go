@@ -148,10 +148,12 @@ func (c *committer) sort(apart bool) {
 			seen[t.Watches[j].Execution] = true
 		}
 	}
+	late := false // a turn with tasks comes last: those of later turns must come behind, for tasks of one instant go by their keys
 	for i := range c.b.Turns {
 		t := &c.b.Turns[i]
-		if apart || !t.Ordinary() || seen[t.Execution] {
+		if apart || !t.Ordinary() || seen[t.Execution] || late && len(t.Tasks) > 0 {
 			c.rest = append(c.rest, i)
+			late = late || len(t.Tasks) > 0
 		} else {
 			c.group = append(c.group, i)
 		}
