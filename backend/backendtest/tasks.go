@@ -79,6 +79,17 @@ var taskCases = []testCase{
 		f.must(err)
 		expect(f, "mine", steps(mine), []string{"a", "b"})
 	}},
+	{"of one batch, in the order of its turns", func(f *fixture) {
+		s := f.session()
+		ids := []string{"x", "y", "z"}
+		var turns []backend.Turn
+		for i, run := range f.born(s, ids...) {
+			turns = append(turns, backend.Turn{Execution: ids[i], Run: run, Rows: rows("r"), Tasks: []backend.Task{work(ids[i] + "1"), work(ids[i] + "2")}})
+		}
+		turns[1].Published = []byte("{}") // a store may land this one by itself
+		f.commit(backend.Batch{Session: s, Turns: turns})
+		expect(f, "claimed", steps(f.tasks(s, 10)), []string{"x1", "x2", "y1", "y2", "z1", "z2"})
+	}},
 	{"settled once, by its owner", func(f *fixture) {
 		s, other := f.session(), f.session()
 		run := f.born(s, "x")[0]
