@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -21,18 +22,15 @@ import (
 // time it is left with it, and taken over when it is silent.
 func TestCancelNowLeavesTheLiving(t *testing.T) {
 	t.Parallel()
-	t.Run("living", func(t *testing.T) {
-		t.Parallel()
+	_, stop := interrupts() // the goroutine that hears signals is the process's, not the bubble's
+	stop()
+	synctest.Test(t, func(t *testing.T) {
 		x, holder, told := endHeld(t, true)
 		if x.State != backend.Running || x.Owner != holder {
 			t.Errorf("it is %s with %d, want running with %d\n%s", x.State, x.Owner, holder, told)
 		}
 	})
-	t.Run("silent", func(t *testing.T) {
-		t.Parallel()
-		if testing.Short() {
-			t.Skip("it takes the life of a session")
-		}
+	synctest.Test(t, func(t *testing.T) {
 		x, _, told := endHeld(t, false)
 		if x.State != backend.Cancelled || !strings.Contains(told, "held by process 17 of elsewhere; waiting for a sign of life") {
 			t.Errorf("it is %s with %d, want cancelled\n%s", x.State, x.Owner, told)

@@ -60,6 +60,9 @@ func (a *app) deploy(ctx context.Context, paths []string, f deployFlags) (err er
 	if err != nil {
 		return err
 	}
+	if err := a.checkAll(ctx, files, f.allowMissing); err != nil {
+		return err
+	}
 	store, err := a.openStore(ctx, false)
 	if err != nil {
 		return err
@@ -67,9 +70,6 @@ func (a *app) deploy(ctx context.Context, paths []string, f deployFlags) (err er
 	defer func() { err = errors.Join(err, store.Close()) }()
 	eng, err := a.newEngine(store, a.registry, engine.Options{Hold: true})
 	if err != nil {
-		return err
-	}
-	if err := a.checkAll(ctx, eng, files, f.allowMissing); err != nil {
 		return err
 	}
 	before := make(map[string]int)
@@ -124,18 +124,17 @@ func (a *app) toDeploy(ctx context.Context, paths []string, name string) ([]load
 }
 
 // checkAll prints what is wrong with scripts. Live workers are asked for what this program lacks, unless that is allowed.
-func (a *app) checkAll(ctx context.Context, eng *engine.Engine, files []loadedScript, allowMissing bool) error {
+func (a *app) checkAll(ctx context.Context, files []loadedScript, allowMissing bool) error {
 	there := engine.Activities{Registry: a.registry}
 	if allowMissing {
 		there.Registry = nil
 	}
 	err := problemsOf(files, there)
 	if lacks(err) {
-		live, asked := offers(ctx, eng)
-		if asked != nil {
+		var asked error
+		if there.Offers, asked = a.liveOffers(ctx); asked != nil {
 			return asked
 		}
-		there.Offers = live
 		err = problemsOf(files, there)
 	}
 	if problems := files[0].problems(err); problems != nil {

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,18 @@ func offers(ctx context.Context, eng *engine.Engine) (list []engine.SessionInfo,
 	live, err := eng.Workers(ctx)
 	for _, w := range live {
 		list = append(list, w.Info)
+	}
+	return list, err
+}
+
+// liveOffers is offers of the database, none when there is no database yet.
+func (a *app) liveOffers(ctx context.Context) (list []engine.SessionInfo, err error) {
+	err = a.view(ctx, func(eng *engine.Engine, _ backend.Store) (err error) {
+		list, err = offers(ctx, eng)
+		return err
+	})
+	if errors.Is(err, errNoDatabase) {
+		err = nil
 	}
 	return list, err
 }

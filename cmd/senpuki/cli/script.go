@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/engine"
 	"github.com/senpuki/senpuki/starlark"
 )
@@ -127,11 +126,8 @@ func (a *app) mustLoadServed(ctx context.Context, s script, queue string) (engin
 	there := engine.Activities{Registry: a.registry, Queue: queue}
 	p, err := s.load(ctx, there)
 	if lacks(err) {
-		asked := a.view(ctx, func(eng *engine.Engine, _ backend.Store) (err error) {
-			there.Offers, err = offers(ctx, eng)
-			return err
-		})
-		if asked != nil && !errors.Is(asked, errNoDatabase) {
+		var asked error
+		if there.Offers, asked = a.liveOffers(ctx); asked != nil {
 			return p, asked
 		}
 		err = p.Check(there)
