@@ -48,12 +48,12 @@ func ExampleRegistry() {
 	// Declined: a charge is not negative
 }
 
-func ExampleRegistry_Nearest() {
+func ExampleNearest() {
 	reg := activities.NewRegistry()
 	if err := activities.RegisterStock(reg, "shell", "file"); err != nil {
 		panic(err)
 	}
-	fmt.Println(reg.Nearest("file.raed"), reg.Nearest("run"))
+	fmt.Println(activities.Nearest("file.raed", reg.Names()), activities.Nearest("run", reg.Names()))
 	// Output: [file.read] [shell.run]
 }
 

@@ -82,10 +82,5 @@ func (r *Registry) Names() []string {
 	return slices.Sorted(maps.Keys(r.byName))
 }
 
-// Nearest are the names most like name, best first, at most three.
-func (r *Registry) Nearest(name string) []string {
-	return Nearest(name, r.Names())
-}
-
 // Nearest are the names of a list most like name, best first, at most three.
 func Nearest(name string, names []string) []string { return nearest(name, names, 3) }

@@ -30,7 +30,7 @@ func TestRegistry(t *testing.T) {
 	for name, want := range map[string][]string{
 		"chrage": {"charge"}, "Charge": {"charge"}, "run": {"shell.run"}, "refnud": {"refund"}, "zzzzzz": nil, "": nil, "shell": {"shell.run"},
 	} {
-		if got := r.Nearest(name); !reflect.DeepEqual(got, want) {
+		if got := Nearest(name, r.Names()); !reflect.DeepEqual(got, want) {
 			t.Errorf("Nearest(%q) = %v, want %v", name, got, want)
 		}
 	}
