@@ -17,16 +17,25 @@ import (
 // needed: a replay draws the same numbers.
 type generator struct {
 	*rand.Rand
-	origin string
+	of drawn
+}
+
+// drawn is what the numbers depend on, beside the branch: the origin, or else the execution and its run.
+type drawn struct {
+	origin, id string
+	run        int
 }
 
 // generator is the branch's. A fork draws what its original drew as far as it is a copy, then its own.
 func (b *branch) generator() *generator {
 	known := b.s.info()
-	origin := known.origin()
-	if b.random == nil || b.random.origin != origin {
-		key := sha256.Sum256([]byte(origin + "\x00" + b.path))
-		b.random = &generator{rand.New(rand.NewChaCha8(key)), origin}
+	of := drawn{origin: known.Origin}
+	if of.origin == "" {
+		of.id, of.run = known.ID, known.Run
+	}
+	if b.random == nil || b.random.of != of {
+		key := sha256.Sum256([]byte(known.origin() + "\x00" + b.path))
+		b.random = &generator{rand.New(rand.NewChaCha8(key)), of}
 	}
 	return b.random
 }
