@@ -45,6 +45,7 @@ type execution struct {
 	unborn       bool    // the first row may be there, of a birth that was not heard of; see neverBegan
 	unbegun      bool    // the journal has nothing yet that the script asked for or was told
 	trying       bool    // but it has that this attempt of the whole began
+	continued    bool    // this worker has just begun the run: it has told nothing
 	live         bool    // the journal is used up: what is asked now is new
 	resumed      bool    // goLive found the journal of an earlier life
 	fresh        bool    // replayed and nothing delivered since (ReplayAlways)
@@ -90,7 +91,7 @@ type execution struct {
 	carried      *carried         // what the run took over from the one before
 	listening    []listening      // in the order in which they were asked for
 	printed      int64            // lines that a run which has only begun has told already
-	underWay     *underWay
+	underWay     *underWay        // what is to be taken up, after a replay
 	lines        int64
 	mailbox      []event             // taken from mail
 	absorbed     int                 // of mailbox
@@ -339,7 +340,7 @@ func (x *execution) rewind() error {
 		return err
 	}
 	x.unbegun = true // a run that has only begun, and may have told something
-	if !x.moved {
+	if !x.moved && !x.continued {
 		lines, err := x.w.engine.store.Logs(x.w.ctx, x.rec.Run, 0, 0)
 		if err != nil {
 			return err
@@ -348,6 +349,7 @@ func (x *execution) rewind() error {
 			x.printed = lines[n-1].Ordinal + 1
 		}
 	}
+	x.continued = false
 	x.goLive()
 	return x.takeUp()
 }

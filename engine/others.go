@@ -343,7 +343,7 @@ func (x *execution) next(take carried, digest string) error {
 	x.traceRun(nil)
 	x.stopTimers()
 	x.rec.Run, x.rec.RunNumber = r.run, x.rec.RunNumber+1
-	x.rec.Digest = t.Next.Digest
+	x.rec.Digest, x.continued = t.Next.Digest, true
 	x.observe(Event{Kind: ExecutionContinued, Execution: x.rec.ID, Name: x.rec.Workflow, Attempt: x.rec.RunNumber})
 	return errRestart
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -121,5 +122,75 @@ def main():
 			stop()
 			w.check()
 		})
+	}
+}
+
+// A rerun that goes live in the middle of a turn, with a task, a child and a timer under way, survives a death at every commit.
+func TestCrashOfAMendedRerun(t *testing.T) {
+	t.Parallel()
+	const was = `
+add = activity("add")
+far = activity("add", max_concurrent = 2)
+def kid(n):
+    sleep("2s")
+    return far(n, n)
+def bad():
+    n = add(1, 1)
+    log.info("added")
+    fail("x")
+def main():
+    return parallel([bad, lambda: workflow(kid)(3), lambda: [sleep("3s"), far(4, 4)][1]])
+`
+	is := strings.Replace(was, `    fail("x")`, `    f = far.start(n, 10)
+    m = workflow(kid)(n)
+    log.info("gone on")
+    return [n, f.result(), m, add(m, 1)]`, 1)
+	for _, always := range []bool{false, true} {
+		for _, after := range []bool{false, true} {
+			for i := 1; ; i++ {
+				died := false
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					e, stop := w.engine(Options{})
+					w.deploy(e, was)
+					w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
+					w.finish(e, "x")
+					stop()
+					if err := e.Retry(t.Context(), "x", RerunOptions{Code: w.mend(e, is)}); err != nil {
+						t.Fatal(err)
+					}
+					store := &crashing{Store: w.store, at: i, after: after, dead: make(chan struct{})}
+					e, stop = w.engineOn(store, Options{ReplayAlways: always})
+					ctx, cancel := context.WithCancel(context.Background())
+					ended := make(chan struct{})
+					go func() {
+						defer close(ended)
+						_ = waitSilently(ctx, e)
+					}()
+					select {
+					case <-store.dead:
+						died = true
+						e.Kill()
+					case <-ended:
+					}
+					cancel()
+					<-ended
+					stop()
+					if died {
+						e, stop = w.engine(Options{ReplayAlways: always})
+						want(t, w.finish(e, "x"), `[[2,12,4,5],6,8]`)
+						stop()
+					}
+					w.check()
+					checkHistory(t, e, "x")
+				})
+				if !died || t.Failed() {
+					if i < 8 {
+						t.Errorf("only %d commits", i-1)
+					}
+					break
+				}
+			}
+		}
 	}
 }

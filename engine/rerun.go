@@ -292,14 +292,14 @@ func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string,
 			v, err = prove(nil)
 		}
 	}
+	if err == nil && v.parts > 0 && again == "" {
+		if at := j.position(v.parts, cut); len(j.begunAfter(at-1, cut)) == 0 && !j.concludedIn(at, cut) {
+			cut = at
+			v, err = prove(nil)
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("execution %s: %w", x.ID, err)
-	}
-	if v.parts > 0 && again == "" {
-		at := j.position(v.parts, cut)
-		if len(j.begunAfter(at-1, cut)) == 0 && !j.concludedIn(at, cut) {
-			return at, nil
-		}
 	}
 	if !v.Fits {
 		return 0, fmt.Errorf("execution %s cannot go on with other code: %s: %w", x.ID, v.Reason, ErrCannotRetry)

@@ -79,13 +79,14 @@ type SessionInfo struct {
 	Hold        bool          `json:"hold,omitempty"`         // it drives only what it was told to
 }
 
-// Worker is a live session and what it tells of itself.
+// Worker is a session and what it tells of itself.
 type Worker struct {
 	Session backend.Session
 	Info    SessionInfo
 }
 
-// Workers are the live workers. The Info of one that tells what this release cannot read is empty.
+// Workers are the sessions of the database: those that live, and those that have died and that nobody has missed yet. The Info of
+// one that tells what this release cannot read is empty.
 func (e *Engine) Workers(ctx context.Context) ([]Worker, error) {
 	sessions, err := e.store.Sessions(ctx)
 	return workersOf(sessions), err
