@@ -167,6 +167,9 @@ func (x *execution) replayCommand(c starlark.Command) error {
 	st.memo, st.source = string(e.memo), x.source
 	if e.attempt > 0 {
 		st.begun, st.running, st.remote = e.attempt, true, e.task != 0
+		if c.Kind == starlark.StartChild {
+			st.child = c.Target
+		}
 	}
 	return nil
 }
@@ -247,7 +250,7 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 		if st == nil {
 			return d, false, fmt.Errorf("%w: %s of step %s, which is not under way", errRow, e.kind, e.step)
 		}
-		if err := st.note(e); err != nil {
+		if err := x.noted(st, e); err != nil {
 			return d, false, err
 		}
 	}
@@ -275,8 +278,8 @@ func (x *execution) goOn() error {
 			}
 		case e.is(entryUpgrade):
 			x.moved = x.moved || e.failure == nil
-		case e.is(entryBack) && x.steps.At(string(e.step)) != nil:
-			if err := x.steps.At(string(e.step)).note(e); err != nil {
+		case (e.is(entryBack) || e.is(entryGot)) && x.steps.At(string(e.step)) != nil:
+			if err := x.noted(x.steps.At(string(e.step)), e); err != nil {
 				return err
 			}
 		default:
@@ -287,12 +290,18 @@ func (x *execution) goOn() error {
 	return nil
 }
 
-// note applies a bookkeeping entry to its step.
-func (st *step) note(e *entry) error {
+// noted applies a bookkeeping entry to its step.
+func (x *execution) noted(st *step, e *entry) error {
+	if !e.is(entryHeld) {
+		st.got = nil // taken since
+	}
 	switch string(e.kind) {
 	case entryBegin:
 		st.begun, st.running, st.due = e.attempt, true, 0
 		st.remote = e.task != 0
+		if e.target != nil {
+			st.child, x.reborn = string(e.target), true
+		}
 	case entryHeld:
 		st.held, st.asked = true, e.at
 	case entryFail:
@@ -301,11 +310,13 @@ func (st *step) note(e *entry) error {
 		st.crashes, st.running, st.remote, st.due = st.crashes+1, false, false, e.retry
 	case entryBack:
 		st.running, st.remote, st.due, st.asked = false, false, 0, e.at
+		st.begun = max(st.begun, e.attempt) // of a child, also those of earlier runs
 	case entryGot:
 		st.got = &event{kind: evAttempt, step: st.cmd.Step, attempt: e.attempt, value: e.value}
 		if e.failure != nil {
 			st.got.failure = decodeFailure(e.failure)
 		}
+		x.kept = append(x.kept, st.got)
 	default:
 		return fmt.Errorf("%w: entry of unknown kind %q", errRow, e.kind)
 	}
@@ -392,6 +403,13 @@ func (x *execution) takeUp() error {
 		}
 	}
 	slices.SortFunc(steps, func(a, b *step) int { return cmp.Compare(a.seq, b.seq) })
+	for _, ev := range x.kept {
+		if st := x.steps.At(ev.step); st != nil && st.got == ev {
+			st.running, st.remote, st.begun, ev.run = true, false, ev.attempt, x.rec.RunNumber
+			x.post(*ev)
+		}
+	}
+	x.kept = nil
 	for _, l := range x.listening {
 		x.observeAsk(&starlark.Command{Kind: starlark.AwaitSignal, Step: l.step, Name: l.name})
 	}
@@ -402,10 +420,7 @@ func (x *execution) takeUp() error {
 			x.w.engine.watched.Store(true)
 		}
 		switch {
-		case st.got != nil:
-			st.running, st.begun = true, st.got.attempt
-			st.got.run = x.rec.RunNumber
-			x.post(*st.got)
+		case st.got != nil: // posted
 		case st.dropped && st.remote:
 			x.withdrawn = append(x.withdrawn, backend.TaskRef{Step: id, Attempt: st.begun})
 			x.post(event{kind: evDropped, run: x.rec.RunNumber, step: id})

@@ -199,7 +199,7 @@ func (x *execution) openChildren() (orders []backend.Order) {
 			continue
 		}
 		orders = append(orders, backend.Order{Message: backend.Message{
-			Execution: st.childID(st.begun), Kind: backend.Cancel,
+			Execution: st.child, Kind: backend.Cancel,
 			Payload: fmt.Appendf(nil, "its parent %s has ended", x.rec.ID),
 		}})
 	}

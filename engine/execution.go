@@ -62,6 +62,8 @@ type execution struct {
 	slots        int               // in hand
 	queued       bool              // waits for slots
 	consumed     []event           // outcomes that the turn under way took
+	kept         []*event          // outcomes in the journal that wait for their delivery
+	reborn       bool              // a child was begun again
 	ahead        ahead             // of the journal, with pure steps
 	flight       flight
 	rows         [][]byte
@@ -318,9 +320,9 @@ func (x *execution) rewind() error {
 	x.steps = few.Map[*step]{}
 	x.seq, x.lines, x.now = 0, 0, 0
 	x.slots += len(x.starting) // of a turn that did not land
-	x.ready, x.starting, x.consumed, x.listening = nil, nil, nil, nil
+	x.ready, x.starting, x.consumed, x.listening, x.kept = nil, nil, nil, nil, nil
 	x.cancelled, x.expired, x.source, x.moved, x.draws = nil, false, nil, false, ""
-	x.underWay, x.printed, x.trying = nil, 0, false
+	x.underWay, x.printed, x.trying, x.reborn = nil, 0, false, false
 	x.discard()
 	rows, err := x.w.journal(x.rec.Run)
 	if err != nil {

@@ -186,6 +186,9 @@ func newStepView(e *Entry) Step {
 
 func (s *Step) begin(e *Entry) {
 	s.State, s.Due, s.Remote = "running", time.Time{}, e.Task
+	if e.Target != "" { // a child begun again
+		s.Target = e.Target
+	}
 	s.Attempts = append(s.Attempts, Attempt{Number: e.Attempt, Began: e.At, Outcome: "running"})
 }
 

@@ -22,11 +22,11 @@ func (x *execution) askOther(st *step) {
 	switch c.Kind {
 	case starlark.SendSignal:
 		x.orders = append(x.orders, backend.Order{Answer: c.Step, Message: backend.Message{
-			Execution: c.Target, Kind: backend.Signal, Name: c.Name, Payload: c.Args,
+			Execution: x.addressee(c.Target), Kind: backend.Signal, Name: c.Name, Payload: c.Args,
 		}})
 	case starlark.CancelOther:
 		x.orders = append(x.orders, backend.Order{Answer: c.Step, Message: backend.Message{
-			Execution: c.Target, Kind: backend.Cancel, Payload: []byte(c.Name),
+			Execution: x.addressee(c.Target), Kind: backend.Cancel, Payload: []byte(c.Name),
 		}})
 	case starlark.AwaitResult:
 		x.watches = append(x.watches, backend.Watch{Execution: c.Target, Step: c.Step})
@@ -90,21 +90,39 @@ func childName(c *starlark.Command) string {
 	return c.Child.Function + "()"
 }
 
-// childID is the id of the child of an attempt.
-func (st *step) childID(attempt int) string {
-	if attempt > 1 {
-		return st.cmd.Target + "-" + strconv.Itoa(attempt)
+// childID is the id of the child of the newest attempt. What a fork begins is not what the execution that it was copied from
+// began, nor what other forks do.
+func (x *execution) childID(st *step) string {
+	id := st.cmd.Target
+	if st.begun <= 1 {
+		return id
 	}
-	return st.cmd.Target
+	x.reborn = true
+	if o := st.source; o != nil && o.ID != x.rec.ID {
+		id = starlark.Origin(x.rec.ID, x.rec.RunNumber) + "." + st.cmd.Step
+	}
+	return id + "-" + strconv.Itoa(st.begun)
+}
+
+// addressee is who gets what is meant for an execution: of a child that was begun again, the newest.
+func (x *execution) addressee(id string) string {
+	if x.reborn {
+		for _, st := range x.steps.All() {
+			if st.cmd.Kind == starlark.StartChild && st.cmd.Target == id {
+				return st.child
+			}
+		}
+	}
+	return id
 }
 
 // beginChild makes the next attempt of a child part of the turn under way.
 func (x *execution) beginChild(st *step) {
 	st.begun++
-	st.running, st.due = true, 0
+	st.running, st.due, st.child = true, 0, x.childID(st)
 	c := &st.cmd
 	n := backend.NewExecution{
-		ID: st.childID(st.begun), Workflow: c.Name, Digest: st.digest, Edition: starlark.Edition, Function: childFunction(c),
+		ID: st.child, Workflow: c.Name, Digest: st.digest, Edition: starlark.Edition, Function: childFunction(c),
 		Input: st.input, Queue: x.rec.Queue, Priority: x.rec.Priority, Tags: x.rec.Tags,
 		Parent: x.rec.ID, ParentRun: x.rec.Run, ParentStep: c.Step, Depth: x.rec.Depth + 1,
 	}
@@ -146,7 +164,7 @@ func (x *execution) dropOther(st *step) bool {
 		return false
 	}
 	x.orders = append(x.orders, backend.Order{Message: backend.Message{
-		Execution: st.childID(st.begun), Kind: backend.Cancel, Payload: []byte("cancelled by its parent " + x.rec.ID),
+		Execution: st.child, Kind: backend.Cancel, Payload: []byte("cancelled by its parent " + x.rec.ID),
 	}})
 	return true
 }
@@ -187,7 +205,7 @@ func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bo
 		return x.failed(st, &activities.Failure{Kind: activities.KindNotFound, Message: fmt.Sprintf("there is no execution %s", id), NoRetry: true}), true
 	case backend.Taken:
 		return x.failed(st, &activities.Failure{
-			Kind: activities.KindChildFailed, Message: fmt.Sprintf("the id %s belongs to another execution", st.childID(st.begun)), NoRetry: true,
+			Kind: activities.KindChildFailed, Message: fmt.Sprintf("the id %s belongs to another execution", st.child), NoRetry: true,
 		}), true
 	}
 	return x.done(st, "", []byte("null")), true
@@ -201,7 +219,7 @@ func (x *execution) absorbEnd(st *step, m *backend.Message) (d starlark.Delivery
 	}
 	id := st.cmd.Target
 	if st.cmd.Kind == starlark.StartChild {
-		id = st.childID(st.begun)
+		id = st.child
 	}
 	cause := decodeFailure(m.Payload)
 	f := &activities.Failure{Kind: activities.KindChildFailed, Message: fmt.Sprintf("%s %s", id, words(state)), Cause: cause, NoRetry: true}

@@ -125,12 +125,13 @@ def main():
 	}
 }
 
-// A rerun that goes live in the middle of a turn, with a task, a child and a timer under way, survives a death at every commit.
+// A rerun that goes live in the middle of a turn, with a task, a child and a timer under way and a value kept, survives a death at every commit.
 func TestCrashOfAMendedRerun(t *testing.T) {
 	t.Parallel()
 	const was = `
 add = activity("add")
 far = activity("add", max_concurrent = 2)
+late = activity("late")
 def kid(n):
     sleep("2s")
     return far(n, n)
@@ -139,7 +140,7 @@ def bad():
     log.info("added")
     fail("x")
 def main():
-    return parallel([bad, lambda: workflow(kid)(3), lambda: [sleep("3s"), far(4, 4)][1]])
+    return parallel([bad, lambda: workflow(kid)(3), lambda: [sleep("3s"), far(4, 4)][1], lambda: late(9)])
 `
 	is := strings.Replace(was, `    fail("x")`, `    f = far.start(n, 10)
     m = workflow(kid)(n)
@@ -151,6 +152,12 @@ def main():
 				died := false
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
+					late := 0
+					w.register("late", func(n int) (int, error) {
+						time.Sleep(time.Minute)
+						late++
+						return n, nil
+					}, activities.Options{})
 					e, stop := w.engine(Options{})
 					w.deploy(e, was)
 					w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
@@ -178,8 +185,11 @@ def main():
 					stop()
 					if died {
 						e, stop = w.engine(Options{ReplayAlways: always})
-						want(t, w.finish(e, "x"), `[[2,12,4,5],6,8]`)
+						want(t, w.finish(e, "x"), `[[2,12,4,5],6,8,9]`)
 						stop()
+					}
+					if late != 1 {
+						t.Errorf("what succeeded after the failure was done %d times", late)
 					}
 					w.check()
 					checkHistory(t, e, "x")

@@ -151,14 +151,7 @@ func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step stri
 		return end, "", nil
 	}
 	failure := decodeFailure(x.Failure)
-	for i := end - 1; i >= 0 && failure != nil; i-- {
-		if !j[i].is(entryFailed) {
-			continue
-		}
-		f := decodeFailure(j[i].failure)
-		if f == nil || f.Kind != failure.Kind || f.Message != failure.Message {
-			continue
-		}
+	if i := j.failedWith(failure, end); i >= 0 {
 		if later := j.begunAfter(i, end); len(later) > 0 && o.Code == nil {
 			return 0, "", backend.Explain(ErrCannotRetry, "execution %s began other steps after step %s failed: %s; --from says where to go on, such as --from %s",
 				x.ID, j[i].step, strings.Join(later, ", "), j[i].step)
@@ -169,6 +162,25 @@ func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step stri
 		return end, "", nil
 	}
 	return 0, "", backend.Explain(ErrCannotRetry, "execution %s failed in its script, not in a step: %s; give it other code with --code, or --from STEP", x.ID, failureLine(failure))
+}
+
+// failedWith finds the outcome of the step that failed with what ended the run, -1 if there is none. Of several that failed
+// alike it is the last, or the first of those behind which no other step was begun: as of a fan-out that is run again as a whole.
+func (j entryList) failedWith(failure *activities.Failure, end int) int {
+	found := -1
+	for i := end - 1; i >= 0 && failure != nil; i-- {
+		if !j[i].is(entryFailed) {
+			continue
+		}
+		if f := decodeFailure(j[i].failure); f == nil || f.Kind != failure.Kind || f.Message != failure.Message {
+			continue
+		}
+		if found >= 0 && len(j.begunAfter(i, end)) > 0 {
+			break
+		}
+		found = i
+	}
+	return found
 }
 
 func failureLine(f *activities.Failure) string {
@@ -209,9 +221,13 @@ func (j entryList) begunAfter(i, end int) (steps []string) {
 }
 
 // prefix makes the rows of the new run's journal: what is before the cut, with steps that have no
-// outcome there as if their attempts had been handed back. Signals delivered after it are messages again.
+// outcome there as if their attempts had been handed back. What of them succeeded after it, other than the step that is
+// run again, is not done twice: its value waits to be delivered. Signals delivered after the cut are messages again.
 func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []backend.Row, messages []backend.Message, err error) {
 	under, order := j.underWay(cut)
+	fresh := j.failedAfter(cut, again, under)
+	last := j.attempts()
+	kept := j.succeeded(cut, again, under, last)
 	var row []byte
 	flush := func(of *journalled) {
 		if row != nil {
@@ -233,10 +249,10 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 		if err != nil {
 			return nil, nil, err
 		}
-		if e.left(again, under) {
+		if e.left(fresh, under) {
 			continue
 		}
-		if e.is(entryAsk) && string(e.step) == again && string(e.command) == string(starlark.CallActivity) {
+		if e.is(entryAsk) && fresh[string(e.step)] && string(e.command) == string(starlark.CallActivity) {
 			e.attempt, e.task = 0, 0
 		}
 		row = e.append(row)
@@ -244,11 +260,21 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 	if cut == 0 {
 		return nil, nil, nil
 	}
+	for i := range kept {
+		row = kept[i].append(row)
+		delete(under, string(kept[i].step))
+	}
 	for _, id := range order {
-		if e := under[id]; e != nil && string(e.command) != string(starlark.StartTimer) && (id != again || e.attempt > 0) {
-			row = (&entry{kind: []byte(entryBack), step: []byte(id), attempt: e.attempt}).append(row)
-			delete(under, id)
+		e := under[id]
+		if e == nil || string(e.command) == string(starlark.StartTimer) || fresh[id] && e.attempt == 0 {
+			continue
 		}
+		n := e.attempt
+		if string(e.command) == string(starlark.StartChild) { // their names are numbered
+			n = last[id]
+		}
+		row = (&entry{kind: []byte(entryBack), step: []byte(id), attempt: n}).append(row)
+		delete(under, id)
 	}
 	flush(&j[cut-1])
 	for i := cut; i < len(j); i++ {
@@ -259,8 +285,52 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 	return rows, messages, nil
 }
 
+// succeeded are the values of steps under way at the cut that came after it, as entries of values that wait for their delivery.
+// Timers are not among them, which fire again at once, nor what is shared and is found where it is shared.
+func (j entryList) succeeded(cut int, again string, under map[string]*entry, last map[string]int) (values []entry) {
+	for i := cut; i < len(j); i++ {
+		e, step := &j[i], string(j[i].step)
+		asked := under[step]
+		if e.is(entryDone) && step != again && asked != nil && asked.memo == nil && string(asked.command) != string(starlark.StartTimer) {
+			values = append(values, entry{kind: []byte(entryGot), at: e.at, step: e.step, attempt: last[step], value: e.value})
+		}
+	}
+	return values
+}
+
+// failedAfter are the steps that have all their attempts again: the one that is run again, and those under way at the cut that
+// failed after it without having been cancelled.
+func (j entryList) failedAfter(cut int, again string, under map[string]*entry) map[string]bool {
+	fresh, dropped := make(map[string]bool), make(map[string]bool)
+	if again != "" {
+		fresh[again] = true
+	}
+	for i := cut; i < len(j); i++ {
+		step := string(j[i].step)
+		switch {
+		case j[i].is(entryDrop):
+			dropped[step] = true
+		case j[i].is(entryFailed) && !dropped[step] && under[step] != nil:
+			fresh[step] = true
+		}
+	}
+	return fresh
+}
+
+// attempts are the numbers of the newest attempts.
+func (j entryList) attempts() map[string]int {
+	last := make(map[string]int)
+	for i := range j {
+		switch e := &j[i]; {
+		case e.is(entryAsk), e.is(entryBegin), e.is(entryBack):
+			last[string(e.step)] = max(last[string(e.step)], e.attempt)
+		}
+	}
+	return last
+}
+
 // refit finds where an execution goes on with other code: at the cut, or before it where the code parts from the journal,
-// unless steps were begun or had an outcome between the two. That it asks for what is before is proven. The step
+// unless steps were begun or failed between the two. That it asks for what is before is proven. The step
 // that is run again is asked for as the code does: what it was called with may be what has to be mended.
 func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string, r *backend.Rerun, code *Program) (int, error) {
 	rec := *x
@@ -293,7 +363,7 @@ func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string,
 		}
 	}
 	if err == nil && v.parts > 0 && again == "" {
-		if at := j.position(v.parts, cut); len(j.begunAfter(at-1, cut)) == 0 && !j.concludedIn(at, cut) {
+		if at := j.position(v.parts, cut); len(j.begunAfter(at-1, cut)) == 0 && !j.failedIn(at, cut) {
 			cut = at
 			v, err = prove(nil)
 		}
@@ -307,15 +377,15 @@ func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string,
 	return cut, nil
 }
 
-// concludedIn reports whether an activity or a child has an outcome there that is not that it was cancelled.
-func (j entryList) concludedIn(from, to int) bool {
+// failedIn reports whether an activity or a child failed there that was not cancelled.
+func (j entryList) failedIn(from, to int) bool {
 	dropped := make(map[string]bool)
 	for i := from; i < to; i++ {
 		step := string(j[i].step)
 		switch {
 		case j[i].is(entryDrop):
 			dropped[step] = true
-		case (j[i].is(entryDone) || j[i].is(entryFailed)) && !dropped[step]:
+		case j[i].is(entryFailed) && !dropped[step]:
 			if e := j.asked(step, to); e != nil && (string(e.command) == string(starlark.CallActivity) || string(e.command) == string(starlark.StartChild)) {
 				return true
 			}
@@ -337,11 +407,12 @@ func (j entryList) asked(step string, cut int) *entry {
 // position is the index of the entry behind so many of a prefix.
 func (j entryList) position(n, cut int) int {
 	under, _ := j.underWay(cut)
+	fresh := j.failedAfter(cut, "", under)
 	for i := range j[:cut] {
 		if n == 0 {
 			return i
 		}
-		if !j[i].left("", under) {
+		if !j[i].left(fresh, under) {
 			n--
 		}
 	}
@@ -388,17 +459,17 @@ func (j entryList) underWay(cut int) (under map[string]*entry, order []string) {
 	return under, order
 }
 
-// left reports whether an entry is left out of a rerun's journal: attempts of the step that is run again, and reservations of
+// left reports whether an entry is left out of a rerun's journal: attempts of steps that have all theirs again, and reservations of
 // steps under way, which end with their run.
-func (e *entry) left(again string, under map[string]*entry) bool {
-	return again != "" && string(e.step) == again && e.forgettable() || e.is(entryHeld) && under[string(e.step)] != nil
+func (e *entry) left(fresh map[string]bool, under map[string]*entry) bool {
+	return fresh[string(e.step)] && e.ofAttempts() || e.is(entryHeld) && under[string(e.step)] != nil
 }
 
-// forgettable reports whether an entry tells of the attempts of a step.
-func (e *entry) forgettable() bool {
+// ofAttempts reports whether an entry tells of the attempts of a step.
+func (e *entry) ofAttempts() bool {
 	switch string(e.kind) {
 	case entryBegin, entryFail, entryCrash, entryBack, entryGot, entryHeld:
-		return string(e.command) != string(starlark.StartChild)
+		return true
 	}
 	return false
 }

@@ -25,6 +25,7 @@ type step struct {
 	asked  int64  // when, microseconds since 1970, or when the next attempt was due
 	digest string // of a child's code
 	input  []byte // of a child
+	child  string // id of the newest attempt's child
 
 	call  *activities.Bound // of the attempt that begins with the turn under way, decoded already
 	got   *event            // an outcome that is durable and waits for its delivery

@@ -36,6 +36,9 @@ func (x *execution) note(kind string, st *step, failure []byte) {
 	if kind == entryBegin && st.remote {
 		e.task = 1
 	}
+	if kind == entryBegin && st.child != "" {
+		e.target = []byte(st.child)
+	}
 	x.put(&e)
 }
 
@@ -207,7 +210,7 @@ func (x *execution) told(t *backend.Turn) {
 }
 
 // keepChild looks after a child that a resumed execution waits for.
-func (x *execution) keepChild(st *step) { x.w.engine.adoptWith(x.rec.ID, st.childID(st.begun)) }
+func (x *execution) keepChild(st *step) { x.w.engine.adoptWith(x.rec.ID, st.child) }
 
 // landed marks inbox messages as taken; see receive.
 func (x *execution) landed(taken []int64) {
