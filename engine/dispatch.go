@@ -127,6 +127,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 		r = w.begin(patient, n, slot)
 	} else {
 		r = w.committer.submit(patient, &write{create: n})
+		w.expect(n.Due)
 		w.newWork()
 	}
 	if fault := w.lastFault(); r.err != nil && errors.Is(r.err, patient.Err()) && ctx.Err() == nil && fault != nil {

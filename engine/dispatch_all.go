@@ -47,6 +47,9 @@ func (e *Engine) DispatchAll(ctx context.Context, workflow string, jobs []Job) (
 		}
 		e.tellNow(ctx, hintOf(chunk))
 		if w := e.current(); w != nil {
+			for i := range chunk {
+				w.expect(chunk[i].Due)
+			}
 			w.newWork()
 		}
 	}

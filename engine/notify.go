@@ -160,9 +160,7 @@ func (e *Engine) heard(h *backend.Hint) {
 		e.changedAll()
 	}
 	if w != nil && w.concerned(h) {
-		if !h.Due.IsZero() {
-			w.dues.add(h.Due.UnixMicro())
-		}
+		w.expect(h.Due)
 		w.newWork()
 		w.look()
 	}

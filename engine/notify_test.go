@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -120,6 +121,59 @@ func TestWakeUpsReachOtherProcesses(t *testing.T) {
 			}
 			w.check()
 		})
+	}
+}
+
+// What is dispatched for later begins then, whether the process that has it from the first works itself or another does.
+func TestWhatIsDelayedBeginsInTime(t *testing.T) {
+	t.Parallel()
+	for _, notifier := range []backend.Notifier{&wire{}, nil} {
+		for _, elsewhere := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				o := Options{Notifier: notifier}
+				e, stop := w.engine(o)
+				defer stop()
+				w.deploy(e, "def main():\n    return time.now().unix_nano // 1000000\n")
+				client := e
+				if elsewhere {
+					c, err := New(w.store, w.reg, o)
+					if err != nil {
+						t.Fatal(err)
+					}
+					client = c
+				}
+				time.Sleep(time.Minute + 300*time.Millisecond)
+				begun := time.Now()
+				delays := []time.Duration{4 * time.Second, 100 * time.Millisecond, 9 * time.Second, 20 * time.Second, 2500 * time.Millisecond}
+				var jobs []Job
+				for _, d := range delays {
+					jobs = append(jobs, Job{Options: DispatchOptions{Delay: d}})
+				}
+				ids, err := client.DispatchAll(t.Context(), "test", jobs)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, d := range delays {
+					ids = append(ids, w.dispatch(client, Input{}, DispatchOptions{Delay: d}))
+				}
+				allowed := 100 * time.Millisecond
+				if elsewhere && notifier == nil {
+					allowed = time.Second // a poll
+				}
+				for i, id := range ids {
+					var at int64
+					if err := json.Unmarshal(w.finish(e, id).Value, &at); err != nil {
+						t.Fatal(err)
+					}
+					if late := time.Duration(at)*time.Millisecond - time.Duration(begun.UnixMilli())*time.Millisecond - delays[i%len(delays)]; late < 0 || late > allowed {
+						t.Errorf("elsewhere %v, notified %v: what was delayed by %v began %v late", elsewhere, notifier != nil, delays[i%len(delays)], late)
+					}
+				}
+				stop()
+				w.check()
+			})
+		}
 	}
 }
 

@@ -254,6 +254,13 @@ func (w *worker) loop(ctx context.Context) bool {
 // quietPolls is how many times rarer a worker looks by itself while wake-ups come in.
 const quietPolls = 15
 
+// expect notes when a new execution becomes due, unless it is now.
+func (w *worker) expect(due time.Time) {
+	if !due.IsZero() {
+		w.dues.add(due.UnixMicro())
+	}
+}
+
 // foresee notes what becomes due before the next look, when that is far: it was let go by a worker that is gone, perhaps.
 func (w *worker) foresee() error {
 	if !w.engine.wakeups.hears.Load() || w.options.Hold || w.stopping.Load() {
