@@ -16,7 +16,7 @@ import (
 
 // RerunOptions say from where an execution goes on. The zero value means the failed step, and the code that it has.
 type RerunOptions struct {
-	From  string   // step to be run again; what came after its outcome is forgotten
+	From  string   // step to be run again; what was asked for after its outcome is forgotten
 	Code  *Program // other code; it must ask for what the journal has up to there, but may ask otherwise for the step to be run again
 	ID    string   // of a fork; default: a new one
 	Queue string   // default: as before

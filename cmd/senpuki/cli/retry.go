@@ -38,7 +38,7 @@ A worker, or 'senpuki resume ID', drives it.`,
 			return a.rerun(c.Context(), args[0], f)
 		},
 	}
-	c.Flags().StringVar(&f.from, "from", "", "step to be run again; what came after it is forgotten")
+	c.Flags().StringVar(&f.from, "from", "", "step to be run again; what was asked for after its outcome is forgotten")
 	c.Flags().StringVar(&f.code, "code", "", "a .star file to go on with")
 	return c
 }
