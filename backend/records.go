@@ -106,6 +106,7 @@ type NewExecution struct {
 	Extra      []byte
 	Claim      bool   // born owned by Batch.Session, state running
 	First      []byte // with Claim: row 0 of its journal, written with it; nil: none
+	Replaces   string // of a child: the one begun before as the same step, whose dead letters go, for what they tell of is tried again
 }
 
 // Run is one life of an execution.

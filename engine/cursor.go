@@ -222,13 +222,14 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 			x.goLive()
 			return d, false, nil
 		}
-		if x.proof && e.is(entryEnd) { // it was ended without its script
+		if x.proof && e.closes() { // it was ended without its script
 			return d, false, errProven
 		}
 		if e.asked() {
 			return d, false, &NondeterminismError{Want: "waits", Have: e.describe()}
 		}
 		x.journal.advance()
+		before := x.now
 		if e.at != 0 {
 			x.now = e.at
 		}
@@ -238,7 +239,7 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 		}
 		switch string(e.kind) {
 		case entryRerun:
-			if err := x.readOn(e); err != nil {
+			if err := x.readOn(e, before); err != nil {
 				return d, false, err
 			}
 			continue
@@ -272,8 +273,9 @@ func (x *execution) goOn() error {
 			x.fresh = false
 			return nil
 		case e.is(entryRerun):
+			before := x.now
 			x.now = e.at
-			if err := x.readOn(e); err != nil {
+			if err := x.readOn(e, before); err != nil {
 				return err
 			}
 		case e.is(entryUpgrade):
@@ -302,6 +304,9 @@ func (x *execution) noted(st *step, e *entry) error {
 		if e.target != nil {
 			st.child, x.reborn = string(e.target), true
 		}
+		if e.digest != nil {
+			st.digest = string(e.digest)
+		}
 	case entryHeld:
 		st.held, st.asked = true, e.at
 	case entryFail:
@@ -311,6 +316,9 @@ func (x *execution) noted(st *step, e *entry) error {
 	case entryBack:
 		st.running, st.remote, st.due, st.asked = false, false, 0, e.at
 		st.begun = max(st.begun, e.attempt) // of a child, also those of earlier runs
+		if e.target != nil {
+			st.child = string(e.target)
+		}
 	case entryGot:
 		st.got = &event{kind: evAttempt, step: st.cmd.Step, attempt: e.attempt, value: e.value}
 		if e.failure != nil {
@@ -342,6 +350,7 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 	d := starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: e.value}
 	if e.failure != nil {
 		d.Failure = ScriptFailure(decodeFailure(e.failure))
+		d.Failure.Step = id
 	}
 	return d
 }
@@ -352,15 +361,30 @@ func (x *execution) goLive() {
 	x.w.options.Metrics.replay(x.replayAt)
 	x.underWay = &underWay{seq: x.seq, rerun: x.source != nil}
 	if x.source != nil { // a rerun goes on for the first time
+		before := x.now
 		e := &entry{kind: []byte(entryRerun), at: x.stamp()}
 		if x.source.ID != x.rec.ID {
 			e.name, x.draws = []byte(forkName), starlark.Origin(x.rec.ID, x.rec.RunNumber)
 		}
 		x.put(e)
+		x.stoodStill(before, e.at)
 		x.goesOn()
 	}
 	x.journal = nil
 	x.scheduleExpiry()
+}
+
+// stoodStill notes that what was between the last that a rerun has copied and its own beginning does not count: limits of what the
+// script waits for are that much longer, and what was handed back is asked for anew. Sleeps end when they were to end.
+func (x *execution) stoodStill(from, to int64) {
+	for _, st := range x.steps.All() {
+		if st.cmd.Limit {
+			st.due += max(to-from, 0)
+		}
+		if st.asked == 0 {
+			st.asked = to
+		}
+	}
 }
 
 // goesOn notes that a rerun has nothing more that it repeats.
@@ -406,6 +430,9 @@ func (x *execution) takeUp() error {
 	for _, ev := range x.kept {
 		if st := x.steps.At(ev.step); st != nil && st.got == ev {
 			st.running, st.remote, st.begun, ev.run = true, false, ev.attempt, x.rec.RunNumber
+			if !st.held { // an earlier run has concluded what it reserved
+				st.memo = ""
+			}
 			x.post(*ev)
 		}
 	}
@@ -436,8 +463,9 @@ func (x *execution) takeUp() error {
 		case st.cmd.Kind == starlark.StartChild && st.running:
 			x.keepChild(st)
 		case st.cmd.Kind == starlark.StartChild && st.due == 0 && !st.dropped:
-			x.beginChild(st)
-			x.note(entryBegin, st, nil)
+			if err := x.beginAgain(st); err != nil {
+				return err
+			}
 		case other(st.cmd.Kind) && st.due == 0 && !st.dropped && begins:
 			x.askOther(st)
 		case other(st.cmd.Kind) && st.due == 0 && !st.dropped: // its answer comes as a message
@@ -462,8 +490,9 @@ func (x *execution) takeUp() error {
 	return nil
 }
 
-// readOn notes that what follows in the journal was asked for in a later run than what is before.
-func (x *execution) readOn(e *entry) error {
+// readOn notes that what follows in the journal was asked for in a later run than what is before, which ended at the time given.
+func (x *execution) readOn(e *entry, before int64) error {
+	x.stoodStill(before, e.at)
 	by := originRun{ID: x.rec.ID, Run: x.rec.RunNumber}
 	if e.value != nil {
 		if err := json.Unmarshal(e.value, &by); err != nil {

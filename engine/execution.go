@@ -386,7 +386,7 @@ func (x *execution) open(rows [][]byte) error {
 		case err != nil || e == nil:
 			return err
 		case e.is(entryRerun):
-			if err := x.readOn(e); err != nil {
+			if err := x.readOn(e, x.now); err != nil {
 				return err
 			}
 		case e.is(entryUpgrade):
@@ -435,7 +435,17 @@ func (x *execution) end(value []byte, failure *starlark.Failure) error {
 	default:
 		t.State, t.Failure = backend.Failed, encodeFailure(ActivityFailure(failure))
 	}
-	x.put(&entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure})
+	if t.State != backend.Completed {
+		x.inMail(func(m *backend.Message) bool {
+			x.putUnread(m)
+			return false
+		})
+	}
+	e := &entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure}
+	if failure != nil && failure.Step != "" {
+		e.step = []byte(failure.Step)
+	}
+	x.put(e)
 	t.Rows = x.closeRows()
 	return x.ended(t)
 }

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -116,6 +117,97 @@ func (x *execution) addressee(id string) string {
 	return id
 }
 
+// beginAgain begins the next attempt of a child, unless the one before has not failed after all: one that somebody has retried by
+// itself, or that outlived the run that began it. What has come of that is taken, or waited for.
+func (x *execution) beginAgain(st *step) error {
+	former := st.child
+	c, err := x.w.engine.store.Execution(x.w.ctx, former)
+	if err != nil && !errors.Is(err, backend.ErrNotFound) {
+		return err
+	}
+	ours := err == nil && c.Parent == x.rec.ID && (c.ParentStep == st.cmd.Step || c.ParentStep == "") // the latter: it was retried
+	switch {
+	case ours && c.State == backend.Completed:
+		ev := event{kind: evAttempt, run: x.rec.RunNumber, step: st.cmd.Step, attempt: st.begun, value: c.Result}
+		st.running, st.due = true, 0
+		x.note(entryBegin, st, nil)
+		x.keep(&ev)
+		x.post(ev)
+		return nil
+	case ours && !c.State.Terminal() && (c.ParentStep == "" || st.cmd.Child.OnParentClose == "abandon"):
+		st.running, st.due = true, 0
+		x.note(entryBegin, st, nil)
+		x.watches = append(x.watches, backend.Watch{Execution: former, Step: st.cmd.Step})
+		x.keepChild(st)
+		return nil
+	}
+	signals, err := x.w.engine.signalsOf(x.w.ctx, former)
+	if err != nil {
+		return err
+	}
+	if st.cmd.Name != "" { // a name is resolved when a child starts
+		if digest, err := x.w.engine.newestDigest(x.w.ctx, st.cmd.Name); err == nil {
+			st.digest = digest
+		}
+	}
+	x.beginChild(st)
+	if ours {
+		x.children[len(x.children)-1].Replaces = former
+	}
+	for _, s := range signals {
+		x.orders = append(x.orders, backend.Order{Message: backend.Message{
+			Execution: st.child, Kind: backend.Signal, Name: s.Name, Payload: s.Value,
+		}})
+	}
+	x.note(entryBegin, st, nil)
+	return nil
+}
+
+// beginUnder begins a child whose id is taken under the next number: one that the script did not name, for the id may be left from
+// an execution of this one's id that was removed, and one that it did when that is a child which an earlier run
+// of this execution, or of the one that it is a fork of, began and which has ended.
+func (x *execution) beginUnder(st *step) bool {
+	id, run := x.keyRun(st)
+	if st.cmd.Target != starlark.Origin(id, run)+"."+st.cmd.Step {
+		c, err := x.w.engine.store.Execution(x.w.ctx, st.child)
+		if err != nil || !c.State.Terminal() || c.Parent == "" || c.ParentRun == x.rec.Run {
+			return false
+		}
+		if o := x.carried.Origin; c.Parent != x.rec.ID && (o == nil || c.Parent != o.ID) {
+			return false
+		}
+	}
+	st.begun = max(st.begun, x.rec.RunNumber-1) // in a loop of runs the next is free at once
+	x.beginChild(st)
+	x.note(entryBegin, st, nil)
+	return true
+}
+
+// signalsOf are the signals that an execution was given, in its latest run.
+func (e *Engine) signalsOf(ctx context.Context, id string) (list []carriedSignal, err error) {
+	c, err := e.store.Execution(ctx, id)
+	if errors.Is(err, backend.ErrNotFound) {
+		return nil, nil
+	}
+	var entries entryList
+	if err == nil {
+		entries, err = e.entries(ctx, c.Run)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if list, err = entries.signals(); err != nil {
+		return nil, nil // a damaged journal tells of none
+	}
+	unread, err := e.store.Inbox(ctx, id)
+	for _, m := range unread {
+		if m.Kind == backend.Signal {
+			list = append(list, carriedSignal{m.Name, m.Payload})
+		}
+	}
+	return list, err
+}
+
 // beginChild makes the next attempt of a child part of the turn under way.
 func (x *execution) beginChild(st *step) {
 	st.begun++
@@ -204,6 +296,9 @@ func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bo
 	case backend.NotFound:
 		return x.failed(st, &activities.Failure{Kind: activities.KindNotFound, Message: fmt.Sprintf("there is no execution %s", id), NoRetry: true}), true
 	case backend.Taken:
+		if x.beginUnder(st) {
+			return d, false
+		}
 		return x.failed(st, &activities.Failure{
 			Kind: activities.KindChildFailed, Message: fmt.Sprintf("the id %s belongs to another execution", st.child), NoRetry: true,
 		}), true

@@ -38,6 +38,9 @@ func (x *execution) note(kind string, st *step, failure []byte) {
 	}
 	if kind == entryBegin && st.child != "" {
 		e.target = []byte(st.child)
+		if st.digest != x.rec.Digest {
+			e.digest = []byte(st.digest)
+		}
 	}
 	x.put(&e)
 }

@@ -62,7 +62,7 @@ func asCompletedBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tupl
 	}
 	if period != nil {
 		c.period = *period
-		if c.timer, err = b.startTimer(c.period, pos); err != nil {
+		if c.timer, err = b.startLimit(c.period, pos); err != nil {
 			return nil, err
 		}
 	}

@@ -191,7 +191,7 @@ func (g *group) fill() error {
 func (g *group) await() error {
 	if g.period > 0 {
 		var err error
-		if g.timer, err = g.b.startTimer(g.period, g.pos); err != nil {
+		if g.timer, err = g.b.startLimit(g.period, g.pos); err != nil {
 			return err
 		}
 		g.timer.watches = append(g.timer.watches, &watch{b: g.b})

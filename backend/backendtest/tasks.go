@@ -346,6 +346,26 @@ var taskCases = []testCase{
 		slices.Sort(left)
 		expect(f, "letters", left, []string{"x 1", "x 2", "x of 4", "y 1"})
 	}},
+	{"a child that takes another's place drops its dead letters", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y", "z")
+		for i, id := range []string{"y", "z"} {
+			f.turn(s, backend.Turn{Execution: id, Run: runs[i+1], Rows: rows("a"), Dead: []backend.DeadLetter{{Step: "1"}}})
+			f.finish(s, id, runs[i+1], 1, backend.Failed)
+		}
+		child := ask("y-2")
+		child.Parent, child.ParentRun, child.ParentStep, child.Replaces = "x", runs[0], "1", "y"
+		other := ask("w")
+		other.Parent, other.ParentRun, other.ParentStep = "x", runs[0], "2"
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], Rows: rows("a"), Children: []backend.NewExecution{other, child}})
+		got, err := f.DeadLetters(f.ctx, backend.LetterFilter{})
+		f.must(err)
+		var left []string
+		for _, d := range got {
+			left = append(left, d.Execution)
+		}
+		expect(f, "letters", left, []string{"z"})
+	}},
 	{"what ended long ago is removed", func(f *fixture) {
 		s := f.session()
 		f.deploy("sha256:unused", "sha256:deployed")

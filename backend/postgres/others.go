@@ -64,6 +64,9 @@ func (c *committer) children(key int64, t *backend.Turn) error {
 	}
 	for i, made := range created {
 		n, x := &t.Children[i], made.Existing
+		if n.Replaces != "" {
+			c.add("DELETE FROM dead_letter WHERE execution = (SELECT key FROM request WHERE id = $1::text)", clean(n.Replaces))
+		}
 		if x == nil || x.Parent == clean(n.Parent) && x.ParentRun == n.ParentRun && x.ParentStep == clean(n.ParentStep) {
 			continue
 		}
