@@ -165,6 +165,9 @@ func (x *execution) replayCommand(c starlark.Command) error {
 		}
 	}
 	st.memo, st.source = string(e.memo), x.source
+	if c.Kind == starlark.AwaitResult {
+		st.child = x.addressee(c.Target)
+	}
 	if e.attempt > 0 {
 		st.begun, st.running, st.remote = e.attempt, true, e.task != 0
 		if c.Kind == starlark.StartChild {
@@ -301,8 +304,9 @@ func (x *execution) noted(st *step, e *entry) error {
 	case entryBegin:
 		st.begun, st.running, st.due = e.attempt, true, 0
 		st.remote = e.task != 0
+		st.anew, st.resent = false, nil
 		if e.target != nil {
-			st.child, x.reborn = string(e.target), true
+			x.begunAs(st, string(e.target))
 		}
 		if e.digest != nil {
 			st.digest = string(e.digest)
@@ -317,7 +321,13 @@ func (x *execution) noted(st *step, e *entry) error {
 		st.running, st.remote, st.due, st.asked = false, false, 0, e.at
 		st.begun = max(st.begun, e.attempt) // of a child, also those of earlier runs
 		if e.target != nil {
-			st.child = string(e.target)
+			x.begunAs(st, string(e.target))
+		}
+		st.anew, st.resent = string(e.name) == anewName, nil
+		if e.value != nil {
+			if err := json.Unmarshal(e.value, &st.resent); err != nil {
+				return fmt.Errorf("%w: what is sent again: %w", errRow, err)
+			}
 		}
 	case entryGot:
 		st.got = &event{kind: evAttempt, step: st.cmd.Step, attempt: e.attempt, value: e.value}

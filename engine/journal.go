@@ -45,6 +45,9 @@ func persisted(f *activities.Failure) (stored []byte, read *activities.Failure) 
 	return stored, decodeFailure(stored)
 }
 
+// anewName marks the back entry of a child that a rerun is to begin again, though it has succeeded.
+const anewName = "anew"
+
 // forkName marks the rerun entry of a fork: from there on the script draws random numbers of its own.
 const forkName = "fork"
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/senpuki/senpuki/activities"
@@ -30,7 +31,8 @@ func (x *execution) askOther(st *step) {
 			Execution: x.addressee(c.Target), Kind: backend.Cancel, Payload: []byte(c.Name),
 		}})
 	case starlark.AwaitResult:
-		x.watches = append(x.watches, backend.Watch{Execution: c.Target, Step: c.Step})
+		st.child = x.addressee(c.Target)
+		x.watches = append(x.watches, backend.Watch{Execution: st.child, Step: c.Step})
 	case starlark.StartChild:
 		x.beginChild(st)
 	}
@@ -91,57 +93,85 @@ func childName(c *starlark.Command) string {
 	return c.Child.Function + "()"
 }
 
-// childID is the id of the child of the newest attempt. What a fork begins is not what the execution that it was copied from
+// childID is the id of the child of the newest attempt. What a fork begins again is not what the execution that it was copied from
 // began, nor what other forks do.
 func (x *execution) childID(st *step) string {
 	id := st.cmd.Target
 	if st.begun <= 1 {
 		return id
 	}
-	x.reborn = true
-	if o := st.source; o != nil && o.ID != x.rec.ID {
+	if o := x.carried.Origin; o != nil && o.ID != x.rec.ID {
 		id = starlark.Origin(x.rec.ID, x.rec.RunNumber) + "." + st.cmd.Step
 	}
 	return id + "-" + strconv.Itoa(st.begun)
 }
 
-// addressee is who gets what is meant for an execution: of a child that was begun again, the newest.
-func (x *execution) addressee(id string) string {
-	if x.reborn {
-		for _, st := range x.steps.All() {
-			if st.cmd.Kind == starlark.StartChild && st.cmd.Target == id {
-				return st.child
-			}
+// begunAs notes the id of a step's newest child: what the script means for the one that it asked for is for that.
+func (x *execution) begunAs(st *step, id string) {
+	st.child = id
+	if asked := st.cmd.Target; id != asked {
+		if x.reborn == nil {
+			x.reborn = make(map[string]string)
 		}
+		x.reborn[asked] = id
+	}
+}
+
+// addressee is who is meant by the id of an execution: of a child that was begun again, the newest.
+func (x *execution) addressee(id string) string {
+	if newest, ok := x.reborn[id]; ok {
+		return newest
 	}
 	return id
 }
 
-// beginAgain begins the next attempt of a child, unless the one before has not failed after all: one that somebody has retried by
-// itself, or that outlived the run that began it. What has come of that is taken, or waited for.
-func (x *execution) beginAgain(st *step) error {
-	former := st.child
-	c, err := x.w.engine.store.Execution(x.w.ctx, former)
-	if err != nil && !errors.Is(err, backend.ErrNotFound) {
-		return err
-	}
-	ours := err == nil && c.Parent == x.rec.ID && (c.ParentStep == st.cmd.Step || c.ParentStep == "") // the latter: it was retried
+// fate is what has come of the child of the attempt before the next.
+type fate int
+
+const (
+	failed    fate = iota // or it is not known, or of no use: another is to be begun
+	succeeded             // it was mended by itself, or outlived the run that began it
+	alive                 // likewise, and it still runs
+)
+
+// fateOf finds out what has come of a child of this execution.
+func (x *execution) fateOf(st *step) (fate, backend.Execution, error) {
+	c, err := x.w.engine.store.Execution(x.w.ctx, st.child)
 	switch {
-	case ours && c.State == backend.Completed:
+	case errors.Is(err, backend.ErrNotFound):
+		return failed, c, nil
+	case err != nil:
+		return failed, c, err
+	case c.Parent != x.rec.ID: // the original's of which this is a fork, or somebody else's who had the id
+		return failed, backend.Execution{}, nil
+	case st.anew:
+	case c.State == backend.Completed:
+		return succeeded, c, nil
+	case !c.State.Terminal() && (c.ParentStep == "" || st.cmd.Child.OnParentClose == "abandon"): // the former: it was retried
+		return alive, c, nil
+	}
+	return failed, c, nil
+}
+
+// beginAgain begins the next attempt of a child, unless something has come of the one before after all. That is taken, or
+// waited for.
+func (x *execution) beginAgain(st *step) error {
+	how, c, err := x.fateOf(st)
+	switch {
+	case err != nil:
+		return err
+	case how == succeeded:
 		ev := event{kind: evAttempt, run: x.rec.RunNumber, step: st.cmd.Step, attempt: st.begun, value: c.Result}
 		st.running, st.due = true, 0
 		x.note(entryBegin, st, nil)
 		x.keep(&ev)
 		x.post(ev)
 		return nil
-	case ours && !c.State.Terminal() && (c.ParentStep == "" || st.cmd.Child.OnParentClose == "abandon"):
-		st.running, st.due = true, 0
-		x.note(entryBegin, st, nil)
-		x.watches = append(x.watches, backend.Watch{Execution: former, Step: st.cmd.Step})
-		x.keepChild(st)
+	case how == alive:
+		x.waitFor(st)
 		return nil
 	}
-	signals, err := x.w.engine.signalsOf(x.w.ctx, former)
+	signals, err := x.w.engine.signalsOf(x.w.ctx, st.child, st.resent)
 	if err != nil {
 		return err
 	}
@@ -151,9 +181,7 @@ func (x *execution) beginAgain(st *step) error {
 		}
 	}
 	x.beginChild(st)
-	if ours {
-		x.children[len(x.children)-1].Replaces = former
-	}
+	x.children[len(x.children)-1].Replaces = c.ID
 	for _, s := range signals {
 		x.orders = append(x.orders, backend.Order{Message: backend.Message{
 			Execution: st.child, Kind: backend.Signal, Name: s.Name, Payload: s.Value,
@@ -163,18 +191,28 @@ func (x *execution) beginAgain(st *step) error {
 	return nil
 }
 
+// waitFor makes a child that an earlier run began, and that still runs, the child of this one.
+func (x *execution) waitFor(st *step) {
+	st.running, st.due = true, 0
+	x.note(entryBegin, st, nil)
+	x.watches = append(x.watches, backend.Watch{Execution: st.child, Step: st.cmd.Step})
+	x.keepChild(st)
+}
+
 // beginUnder begins a child whose id is taken under the next number: one that the script did not name, for the id may be left from
-// an execution of this one's id that was removed, and one that it did when that is a child which an earlier run
-// of this execution, or of the one that it is a fork of, began and which has ended.
+// an execution of this one's id that was removed, and one that it did when that is a child of an earlier run of this
+// execution, or of another when this is a fork. One that outlives its parents is waited for instead.
 func (x *execution) beginUnder(st *step) bool {
 	id, run := x.keyRun(st)
 	if st.cmd.Target != starlark.Origin(id, run)+"."+st.cmd.Step {
-		c, err := x.w.engine.store.Execution(x.w.ctx, st.child)
-		if err != nil || !c.State.Terminal() || c.Parent == "" || c.ParentRun == x.rec.Run {
+		o := x.carried.Origin
+		forked := o != nil && o.ID != x.rec.ID
+		switch c, err := x.w.engine.store.Execution(x.w.ctx, st.child); {
+		case err != nil, c.Parent == "", c.ParentRun == x.rec.Run, c.Parent != x.rec.ID && !forked:
 			return false
-		}
-		if o := x.carried.Origin; c.Parent != x.rec.ID && (o == nil || c.Parent != o.ID) {
-			return false
+		case c.Parent == x.rec.ID && !c.State.Terminal() && st.cmd.Child.OnParentClose == "abandon":
+			x.waitFor(st)
+			return true
 		}
 	}
 	st.begun = max(st.begun, x.rec.RunNumber-1) // in a loop of runs the next is free at once
@@ -183,8 +221,8 @@ func (x *execution) beginUnder(st *step) bool {
 	return true
 }
 
-// signalsOf are the signals that an execution was given, in its latest run.
-func (e *Engine) signalsOf(ctx context.Context, id string) (list []carriedSignal, err error) {
+// signalsOf are the signals that an execution was given, in its latest run, but for those that are sent again.
+func (e *Engine) signalsOf(ctx context.Context, id string, resent []carriedSignal) (list []carriedSignal, err error) {
 	c, err := e.store.Execution(ctx, id)
 	if errors.Is(err, backend.ErrNotFound) {
 		return nil, nil
@@ -205,13 +243,22 @@ func (e *Engine) signalsOf(ctx context.Context, id string) (list []carriedSignal
 			list = append(list, carriedSignal{m.Name, m.Payload})
 		}
 	}
+	for _, r := range resent {
+		for i := len(list) - 1; i >= 0; i-- {
+			if s := &list[i]; s.Name == r.Name && sameValue(s.Value, r.Value) {
+				list = slices.Delete(list, i, i+1)
+				break
+			}
+		}
+	}
 	return list, err
 }
 
 // beginChild makes the next attempt of a child part of the turn under way.
 func (x *execution) beginChild(st *step) {
 	st.begun++
-	st.running, st.due, st.child = true, 0, x.childID(st)
+	st.running, st.due, st.anew, st.resent = true, 0, false, nil
+	x.begunAs(st, x.childID(st))
 	c := &st.cmd
 	n := backend.NewExecution{
 		ID: st.child, Workflow: c.Name, Digest: st.digest, Edition: starlark.Edition, Function: childFunction(c),
@@ -250,7 +297,7 @@ func (x *execution) beginChild(st *step) {
 // whether the step's outcome is still to come.
 func (x *execution) dropOther(st *step) bool {
 	if st.cmd.Kind == starlark.AwaitResult {
-		x.watches = append(x.watches, backend.Watch{Execution: st.cmd.Target, Step: st.cmd.Step, Over: true})
+		x.watches = append(x.watches, backend.Watch{Execution: st.child, Step: st.cmd.Step, Over: true})
 	}
 	if st.cmd.Kind != starlark.StartChild || !st.running {
 		return false
@@ -287,6 +334,11 @@ func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bo
 		return x.absorbEnd(st, m)
 	}
 	id := st.cmd.Target
+	if to := x.addressee(id); m.Name == backend.Closed && st.cmd.Kind == starlark.SendSignal && to != id && !st.anew {
+		st.anew = true // the id was taken by another, and the child has one of its own by now
+		x.askOther(st)
+		return d, false
+	}
 	switch m.Name {
 	case backend.Closed:
 		if st.cmd.Kind == starlark.CancelOther {

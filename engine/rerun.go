@@ -165,14 +165,16 @@ func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step stri
 }
 
 // failedWith finds the outcome of the step that failed with what ended the run, -1 if there is none. The last entry names the
-// step, unless the script made a failure of its own of it, such as an Err: then it is the last that failed alike. It goes back to the
-// first that failed alike and behind which no other step was begun: as of a fan-out that is run again as a whole.
+// step, unless the script made a failure of its own of it, such as an Err: then it is the last that failed with the same words. It goes back
+// to the first that failed alike, by activity and kind, and behind which no other step was begun: as of a fan-out that is run
+// again as a whole.
 func (j entryList) failedWith(failure *activities.Failure, end int) int {
 	step := ""
 	if n := len(j); n > end {
 		step = string(j[n-1].step)
 	}
 	found := -1
+	var first *activities.Failure
 	for i := end - 1; i >= 0 && failure != nil; i-- {
 		if !j[i].is(entryFailed) {
 			continue
@@ -181,15 +183,30 @@ func (j entryList) failedWith(failure *activities.Failure, end int) int {
 			continue
 		}
 		f := decodeFailure(j[i].failure)
-		if f == nil || f.Kind != failure.Kind || f.Message != failure.Message || failure.Activity != "" && f.Activity != failure.Activity {
+		switch {
+		case f == nil || f.Kind != failure.Kind || failure.Activity != "" && f.Activity != failure.Activity:
+			continue
+		case found < 0 && f.Message != failure.Message:
+			continue
+		case found >= 0 && (root(f).Kind != root(failure).Kind || f.Activity != first.Activity):
 			continue
 		}
-		if found >= 0 && len(j.begunAfter(i, found)) > 0 {
+		if found < 0 {
+			first = f
+		} else if len(j.begunAfter(i, found)) > 0 {
 			break
 		}
 		found = i
 	}
 	return found
+}
+
+// root is the first of a failure's causes, or the failure itself.
+func root(f *activities.Failure) *activities.Failure {
+	for f.Cause != nil {
+		f = f.Cause
+	}
+	return f
 }
 
 func failureLine(f *activities.Failure) string {
@@ -199,21 +216,26 @@ func failureLine(f *activities.Failure) string {
 	return f.Kind + ": " + f.Message
 }
 
-// cutFrom finds the outcome of a step, or where it was asked for when it has none. When the execution was cancelled or expired
-// before that outcome, it is cut where it was told: else it would be told again.
+// cutFrom finds the outcome of a step, or where it was asked for when it has none. When it was cancelled before that, by the script or
+// with the execution, it is cut where that came from: else it would be cancelled again.
 func (j entryList) cutFrom(x *backend.Execution, step string, end int) (int, string, error) {
-	asked, told := false, end
+	asked, cause, told := false, 0, end
 	for i := range j[:end] {
-		switch e := &j[i]; {
-		case e.is(entryCancel):
-			told = min(told, i)
-		case string(e.step) != step:
-		case e.is(entryAsk):
+		e := &j[i]
+		switch mine := string(e.step) == step; {
+		case mine && e.is(entryAsk):
 			if asked = true; told < i { // it is part of the clean-up
 				told = end
 			}
-		case e.is(entryDone), e.is(entryFailed):
+		case mine && e.is(entryDrop) && cause > 0:
+			told = min(told, cause)
+		case mine && (e.is(entryDone) || e.is(entryFailed)):
 			return min(i, told), step, nil
+		case e.is(entryCancel):
+			told = min(told, i)
+		}
+		if asked && e.delivered() {
+			cause = i
 		}
 	}
 	if !asked {
@@ -239,7 +261,8 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 	under, order := j.underWay(cut)
 	fresh := j.failedAfter(cut, again, under)
 	last := j.attempts()
-	kept := j.succeeded(cut, again, under, last)
+	sent := j.sentAfter(cut)
+	kept := j.succeeded(cut, again, under, last, sent)
 	waiting := make(map[string]bool) // values that are copied and wait for their delivery
 	var row []byte
 	flush := func(of *journalled) {
@@ -288,6 +311,15 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 		back := entry{kind: []byte(entryBack), step: []byte(id), attempt: e.attempt}
 		if string(e.command) == string(starlark.StartChild) { // whose ids are numbered
 			back.attempt, back.target = last[id].attempt, last[id].child
+			resent := append(sent[string(e.target)], sent[string(back.target)]...)
+			if len(resent) > 0 || id == again && cut < len(j) && j[cut].is(entryDone) {
+				back.name = []byte(anewName)
+			}
+			if len(resent) > 0 {
+				if back.value, err = json.Marshal(resent); err != nil {
+					return nil, nil, err
+				}
+			}
 		}
 		row = back.append(row)
 		delete(under, id)
@@ -302,12 +334,15 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 }
 
 // succeeded are the values of steps under way at the cut that came after it, as entries of values that wait for their delivery.
-// Timers are not among them: they fire again.
-func (j entryList) succeeded(cut int, again string, under map[string]*entry, last map[string]newestAttempt) (values []entry) {
+// Timers are not among them: they fire again. Nor is a child that the part behind the cut has sent a signal: it is sent again.
+func (j entryList) succeeded(cut int, again string, under map[string]*entry, last map[string]newestAttempt, sent map[string][]carriedSignal) (values []entry) {
 	for i := cut; i < len(j); i++ {
 		e, step := &j[i], string(j[i].step)
 		asked := under[step]
-		if e.is(entryDone) && step != again && asked != nil && string(asked.command) != string(starlark.StartTimer) {
+		if asked == nil || string(asked.command) == string(starlark.StartChild) && len(sent[string(asked.target)]) > 0 {
+			continue
+		}
+		if e.is(entryDone) && step != again && string(asked.command) != string(starlark.StartTimer) {
 			values = append(values, entry{kind: []byte(entryGot), at: e.at, step: e.step, attempt: last[step].attempt, value: e.value})
 		}
 	}
@@ -331,6 +366,17 @@ func (j entryList) failedAfter(cut int, again string, under map[string]*entry) m
 		}
 	}
 	return fresh
+}
+
+// sentAfter are the signals that were sent behind the cut, by whom they were for.
+func (j entryList) sentAfter(cut int) map[string][]carriedSignal {
+	sent := make(map[string][]carriedSignal)
+	for i := cut; i < len(j); i++ {
+		if e := &j[i]; e.is(entryAsk) && string(e.command) == string(starlark.SendSignal) {
+			sent[string(e.target)] = append(sent[string(e.target)], carriedSignal{string(e.name), json.RawMessage(e.args)})
+		}
+	}
+	return sent
 }
 
 // attempts are the newest attempts of steps: their numbers, and the ids of children.

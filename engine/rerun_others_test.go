@@ -41,6 +41,13 @@ func newOutage(t *testing.T, o Options, script string, failures map[string]int) 
 		return name, nil
 	}
 	w.register("act", act, activities.Options{Retry: activities.RetryPolicy{MaxAttempts: 1}})
+	w.register("each", func(ctx context.Context, name string, seconds int) (string, error) {
+		r, err := act(ctx, name, seconds)
+		if err != nil {
+			err = activities.Fail("Down", "no connection for "+name)
+		}
+		return r, err
+	}, activities.Options{Retry: activities.RetryPolicy{MaxAttempts: 1}})
 	w.register("deaf", func(_ context.Context, name string, seconds int) (string, error) {
 		return act(context.Background(), name, seconds)
 	},
