@@ -274,9 +274,6 @@ func (x *execution) drop(st *step) {
 	if x.dropOther(st) {
 		return
 	}
-	if st.memo != "" {
-		x.concludeMemo(st, nil)
-	}
 	if st.remote {
 		x.withdrawn = append(x.withdrawn, backend.TaskRef{Step: st.cmd.Step, Attempt: st.begun})
 	}
