@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +51,69 @@ def waits():
 					want(t, w.finish(e, given), `"Timeout"`)
 					stop()
 					stopFar()
+					w.check()
+				})
+			})
+		}
+	}
+}
+
+// Who waits for what an execution holds, in another process that looks seldom by itself, is woken when it ends.
+func TestTheEndOfWhoHoldsIsTold(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]string{
+		"idempotent":     `idempotent = True, key = "k"`,
+		"cached":         `cached = True, key = "k"`,
+		"max_concurrent": `max_concurrent = 1`,
+		"a task":         `max_concurrent = 1, queue = "third"`,
+	} {
+		for how, end := range map[string]func(e *Engine, id string) error{
+			"cancel":     func(e *Engine, id string) error { return e.Cancel(context.Background(), id, "") },
+			"cancel now": func(e *Engine, id string) error { return e.End(context.Background(), id, "") },
+			"expiry":     func(*Engine, string) error { time.Sleep(7 * time.Second); return nil },
+		} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					hints := &wire{}
+					e, stop := w.engine(Options{Notifier: hints})
+					_, stopFar := w.engine(Options{Notifier: hints, Queues: []string{"far"}, ReleaseAfter: time.Minute})
+					third, stopThird := w.engine(Options{Notifier: hints, Queues: []string{"third"}})
+					w.deploy(e, `
+call = activity("nap", `+call+`)
+def main(ms):
+    call(ms)
+`)
+					time.Sleep(time.Minute)
+					o := DispatchOptions{Queue: "far"}
+					if how == "expiry" {
+						o.Expiry = 20 * time.Second
+					}
+					holder := w.dispatch(e, Input{Args: []any{3600000}}, o)
+					time.Sleep(3 * time.Second)
+					waiter := w.dispatch(e, Input{Args: []any{0}}, DispatchOptions{})
+					time.Sleep(10 * time.Second)
+					if err := end(e, holder); err != nil {
+						t.Fatal(err)
+					}
+					begun := time.Now()
+					want(t, w.finish(e, waiter), `null`)
+					if took := time.Since(begun); took > time.Second {
+						t.Errorf("who waits is %v late", took)
+					}
+					if r := w.finish(e, holder); r.Failure == nil {
+						t.Errorf("the holder: %s", r.Value)
+					}
+					time.Sleep(100 * time.Millisecond)
+					third.worker.mu.Lock()
+					if n := len(third.worker.tasks); n != 0 {
+						t.Errorf("%d tasks run on", n)
+					}
+					third.worker.mu.Unlock()
+					stop()
+					stopFar()
+					stopThird()
 					w.check()
 				})
 			})
