@@ -52,6 +52,10 @@
 // continue_as_new drops the journal and begins the next with what the script
 // takes over. A child's id and an idempotency key name the run in which the step was first asked for.
 //
+// What an engine was told to run (Here, Adopt) it adopts, and with it the children: it claims them whatever their queue. Such an
+// execution is not let go while another worker might take it. When one did all the same, it is taken
+// back as soon as that is possible, and until then its children are looked for in the store.
+//
 // # Tasks
 //
 // A step whose queue or tags this worker does not serve, whose activity it

@@ -45,6 +45,10 @@ type worker struct {
 	clear  atomic.Bool   // the last claim left no backlog, and nothing new is known of; see newWork
 
 	recalls chan struct{} // capacity 1: look for tasks that run here and are to end
+	strays  struct {      // adopted executions that others run; owned by the loop
+		looked time.Time // when they were last looked for
+		next   string    // id from which on to look, when there were too many
+	}
 
 	mu       sync.Mutex // guards held, again, creating, tasks and ended
 	held     map[string]*execution
@@ -400,7 +404,10 @@ func (w *worker) adopt() error {
 			return err
 		}
 	}
-	return nil
+	if len(now)+len(due) == 0 || w.stopping.Load() {
+		return nil
+	}
+	return w.adoptStrays()
 }
 
 // claimExpired takes executions whose time is up, whatever their queue: nobody else may come for them. A worker
