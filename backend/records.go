@@ -210,6 +210,7 @@ type Task struct {
 	Owner     SessionID
 	Created   time.Time
 	Began     time.Time // when its owner claimed it
+	Withdrawn bool      // while it ran: its owner is to end it
 	Input     []byte    // what the engine needs to run it
 	Damage    string    // as Execution.Damage
 }
@@ -221,7 +222,8 @@ type Limit struct {
 	Per  time.Duration `json:"per,omitempty"`  // nanoseconds
 }
 
-// TaskRef names a task of a turn's own run.
+// TaskRef names a task of a turn's own run, to be withdrawn. One that nobody runs becomes an Outcome named TaskWithdrawn, at once or
+// when its owner gives it back; one that runs is Withdrawn, and has the Outcome that its owner settles it with. One that is gone has had its own.
 type TaskRef struct {
 	Step    string
 	Attempt int
@@ -236,10 +238,11 @@ type Settled struct {
 
 // The names of Outcomes of tasks.
 const (
-	TaskDone    = "done"
-	TaskFailed  = "failed"
-	TaskCrashed = "crashed"       // its session was revoked
-	TaskExpired = "start_timeout" // nobody began it in time
+	TaskDone      = "done"
+	TaskFailed    = "failed"
+	TaskCrashed   = "crashed"       // its session was revoked
+	TaskExpired   = "start_timeout" // nobody began it in time
+	TaskWithdrawn = "withdrawn"     // nobody runs it
 )
 
 // TaskRequest asks for tasks: due, ownerless, of these queues, of these
@@ -424,7 +427,7 @@ type Turn struct {
 	Orders    []Order
 	Watches   []Watch
 	Tasks     []Task
-	Withdraw  []TaskRef
+	Withdraw  []TaskRef // also of those that come with this turn
 	Reserve   []Reservation
 	Memos     []MemoResult
 	Dead      []DeadLetter

@@ -259,8 +259,8 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 	c.Attempts = max(st.failed, c.Attempts)
 	stored, f := persisted(&c)
 	x.put(&entry{kind: []byte(entryFailed), at: x.stamp(), step: []byte(st.cmd.Step), failure: stored})
+	x.concludeMemo(st, nil)
 	if !st.dropped {
-		x.concludeMemo(st, nil)
 		x.bury(st, f)
 	}
 	x.steps.Delete(st.cmd.Step)

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
-	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/starlark"
 )
 
@@ -458,9 +457,6 @@ func (x *execution) takeUp() error {
 		}
 		switch {
 		case st.got != nil: // posted
-		case st.dropped && st.remote:
-			x.withdrawn = append(x.withdrawn, backend.TaskRef{Step: id, Attempt: st.begun})
-			x.post(event{kind: evDropped, run: x.rec.RunNumber, step: id})
 		case st.memo != "" && !st.held && !st.dropped && begins: // what an earlier run had reserved is free
 			x.w.configure(st)
 			x.reserveAgain(st)

@@ -151,7 +151,15 @@ func (x *execution) endCut() error {
 	}
 	x.put(&entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure})
 	t.Rows = x.closeRows()
-	return x.ended(t)
+	began := x.nextRow > 0
+	if err := x.ended(t); err != nil || !began {
+		return err
+	}
+	// A script ends when its steps have. Now what they had reserved is for others, limits have room, and their tasks are to end.
+	x.w.engine.tell(backend.Hint{Executions: anybodys.Executions, Recall: true})
+	x.w.recall()
+	x.w.look()
+	return nil
 }
 
 // childrenLeft is openChildren of an execution whose script has not been replayed: it is now, in memory, as far as its journal

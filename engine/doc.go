@@ -52,13 +52,18 @@
 // continue_as_new drops the journal and begins the next with what the script
 // takes over. A child's id and an idempotency key name the run in which the step was first asked for.
 //
+// What an engine was told to run (Here, Adopt) it adopts, and with it the children: it claims them whatever their queue. Such an
+// execution is not let go while another worker might take it. When one did all the same, it is taken
+// back as soon as that is possible, and until then its children are looked for in the store.
+//
 // # Tasks
 //
 // A step whose queue or tags this worker does not serve, whose activity it
 // does not know, or whose activity has a limit over all workers becomes a
 // task, written with the turn. Any worker may claim it, runs it, and settles it:
 // the store turns it into a message. The owner of the execution counts
-// attempts, retries and crashes, whoever runs them.
+// attempts, retries and crashes, whoever runs them. When the call is cancelled its task is withdrawn: nobody begins
+// it any more, and who runs it already is told, and ends it as he would end any other; the step waits for that.
 //
 // A step that shares its result (idempotent, cached) first asks for a
 // reservation and begins when it has it; those who come later get the result

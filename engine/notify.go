@@ -159,6 +159,9 @@ func (e *Engine) heard(h *backend.Hint) {
 	if h.Anything() {
 		e.changedAll()
 	}
+	if w != nil && (h.Recall || h.Anything()) {
+		w.recall()
+	}
 	if w != nil && w.concerned(h) {
 		w.expect(h.Due)
 		w.newWork()
@@ -211,6 +214,7 @@ func (c *committer) announce(b *backend.Batch) {
 		for j := range t.Orders {
 			h.Merge(backend.Hint{Executions: []string{t.Orders[j].Execution}})
 		}
+		h.Recall = h.Recall || len(t.Withdraw) > 0
 		if len(t.Memos) > 0 {
 			h.Merge(backend.Hint{Executions: []string{"*"}})
 		}

@@ -361,6 +361,9 @@ func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bo
 // absorbEnd takes the end of a child or of an execution that is watched.
 func (x *execution) absorbEnd(st *step, m *backend.Message) (d starlark.Delivery, ok bool) {
 	state := backend.State(m.Name)
+	if st.child != "" {
+		x.w.engine.disown(st.child) // it may have ended elsewhere
+	}
 	if state == backend.Completed {
 		return x.done(st, "", m.Payload), true
 	}

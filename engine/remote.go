@@ -116,13 +116,16 @@ func (x *execution) absorbTask(st *step, m *backend.Message) (d starlark.Deliver
 		return d, false
 	case backend.TaskExpired:
 		return x.failed(st, notStarted(st)), true
+	case backend.TaskWithdrawn:
+		return x.failed(st, cancelledFailure()), true
 	}
 	return x.attemptFailed(st, decodeFailure(m.Payload))
 }
 
 // runningTask is a task of another execution that runs here.
 type runningTask struct {
-	cancel context.CancelFunc
+	cancel context.CancelFunc // tells its body, whose end is waited for
+	giveUp context.CancelFunc // likewise, but nobody waits for its outcome
 	what   string
 }
 
@@ -231,15 +234,16 @@ const maxTasks = 64
 
 // runTask runs a task that the session owns; its slot is taken.
 func (w *worker) runTask(k *backend.Task) {
-	ctx, cancel := context.WithCancel(w.attempts)
+	wanted, giveUp := context.WithCancel(w.attempts)
+	ctx, cancel := context.WithCancel(wanted)
 	w.mu.Lock()
-	w.tasks[k.Key] = &runningTask{cancel: cancel, what: k.Activity}
+	w.tasks[k.Key] = &runningTask{cancel: cancel, giveUp: giveUp, what: k.Activity}
 	w.mu.Unlock()
 	w.wg.Go(func() {
 		defer w.slots.give(1)
-		defer cancel()
+		defer giveUp()
 		began := w.options.Metrics.clock()
-		value, failure := w.attemptTask(ctx, k)
+		value, failure := w.attemptTask(ctx, wanted, k)
 		w.options.Metrics.attempt(k.Activity, w.taskOutcome(ctx, failure), began)
 		defer func() {
 			w.mu.Lock()
@@ -247,7 +251,7 @@ func (w *worker) runTask(k *backend.Task) {
 			w.mu.Unlock()
 			w.look()
 		}()
-		if w.cut.Load() && ctx.Err() != nil { // handed back: it counts as nothing
+		if w.cut.Load() && wanted.Err() != nil { // handed back: it counts as nothing
 			w.committer.submit(context.Background(), &write{back: k.Key})
 			return
 		}
@@ -262,8 +266,11 @@ func (w *worker) runTask(k *backend.Task) {
 	})
 }
 
-// attemptTask runs the body of a task, at most for its time.
-func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *activities.Failure) {
+// attemptTask runs the body of a task within ctx, at most for its time and for as long as it is wanted.
+func (w *worker) attemptTask(ctx, wanted context.Context, k *backend.Task) ([]byte, *activities.Failure) {
+	if k.Withdrawn { // the reply of its claim was lost, and it was found later
+		return nil, cancelledFailure()
+	}
 	if k.Damage != "" { // the step is tried again, with another task
 		return nil, failureOf(fmt.Errorf("task %d is damaged: %s", k.Key, k.Damage))
 	}
@@ -313,7 +320,7 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	case f := <-late:
 		body.giveUp()
 		return nil, f
-	case <-ctx.Done():
+	case <-wanted.Done():
 		select { // a body that heeds its context may end in good time
 		case r := <-done:
 			return r.value, r.failure
@@ -324,7 +331,16 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	}
 }
 
-// watchTasks cancels the tasks that run here and were withdrawn. One that is claimed while it looks is not among those.
+// recall makes the worker look for tasks that run here and are to end.
+func (w *worker) recall() {
+	select {
+	case w.recalls <- struct{}{}:
+	default:
+	}
+}
+
+// watchTasks cancels the tasks that run here and were withdrawn, and gives up those whose run is over. One that is claimed
+// while it looks is not among those.
 func (w *worker) watchTasks() {
 	w.mu.Lock()
 	running := maps.Clone(w.tasks)
@@ -336,12 +352,15 @@ func (w *worker) watchTasks() {
 	if err != nil {
 		return
 	}
-	mine := make(map[int64]bool, len(owned))
+	mine := make(map[int64]*backend.Task, len(owned))
 	for i := range owned {
-		mine[owned[i].Key] = true
+		mine[owned[i].Key] = &owned[i]
 	}
 	for key, r := range running {
-		if !mine[key] {
+		switch k := mine[key]; {
+		case k == nil:
+			r.giveUp()
+		case k.Withdrawn:
 			r.cancel()
 		}
 	}

@@ -203,11 +203,14 @@ func (x *execution) told(t *backend.Turn) {
 		}
 	}
 	ends := t.Then == backend.Finish && (x.rec.Parent != "" || x.w.engine.watched.Load())
-	if len(t.Children)+len(t.Orders)+len(t.Watches)+len(t.Tasks)+len(t.Reserve)+len(t.Memos) == 0 && !ends {
+	if len(t.Children)+len(t.Orders)+len(t.Watches)+len(t.Tasks)+len(t.Withdraw)+len(t.Reserve)+len(t.Memos) == 0 && !ends {
 		return
 	}
 	if len(t.Watches) > 0 {
 		x.w.engine.watched.Store(true)
+	}
+	if len(t.Withdraw) > 0 {
+		x.w.recall()
 	}
 	x.w.look()
 }

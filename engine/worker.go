@@ -44,6 +44,12 @@ type worker struct {
 	pass   atomic.Int64  // number of the newest look at the inboxes
 	clear  atomic.Bool   // the last claim left no backlog, and nothing new is known of; see newWork
 
+	recalls chan struct{} // capacity 1: look for tasks that run here and are to end
+	strays  struct {      // adopted executions that others run; owned by the loop
+		looked time.Time // when they were last looked for
+		next   string    // id from which on to look, when there were too many
+	}
+
 	mu       sync.Mutex // guards held, again, creating, tasks and ended
 	held     map[string]*execution
 	most     int                        // entries that held has had
@@ -71,7 +77,7 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 	w := &worker{
 		engine: e, store: e.store, registry: e.registry, options: &e.options, log: e.options.Logger,
 		clock: e.clock, session: id, me: me,
-		hints: make(chan struct{}, 1), held: make(map[string]*execution),
+		hints: make(chan struct{}, 1), recalls: make(chan struct{}, 1), held: make(map[string]*execution),
 		tasks: make(map[int64]*runningTask),
 	}
 	w.again, w.creating, w.broken = make(map[string]backend.Claimed), make(map[string]int), make(map[string]bool)
@@ -296,7 +302,7 @@ const (
 // the database. That is cheaper than looking, and lets the poll be slow.
 func (w *worker) watchVersion(v backend.Versioner) {
 	var last, ours int64
-	var looked, foreign time.Time // when a change was last looked at, and one that was not our own
+	var looked, foreign, recalled time.Time // when a change was last looked at, one that was not our own, and one for tasks that are to end
 	interval := versionInterval
 	tick := time.NewTimer(interval)
 	defer tick.Stop()
@@ -320,6 +326,10 @@ func (w *worker) watchVersion(v backend.Versioner) {
 				foreign, interval = looked, versionInterval
 			}
 			last, ours = now, own
+			if time.Since(recalled) >= w.options.PollInterval {
+				recalled = time.Now()
+				w.recall()
+			}
 			w.look()
 		}
 	}
@@ -394,7 +404,10 @@ func (w *worker) adopt() error {
 			return err
 		}
 	}
-	return nil
+	if len(now)+len(due) == 0 || w.stopping.Load() {
+		return nil
+	}
+	return w.adoptStrays()
 }
 
 // claimExpired takes executions whose time is up, whatever their queue: nobody else may come for them. A worker

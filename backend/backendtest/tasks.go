@@ -129,16 +129,71 @@ var taskCases = []testCase{
 		expect(f, "claimed", ids(claimed), []string{"x"})
 		expect(f, "inbox", names(claimed[0].Inbox), []string{backend.TaskDone})
 	}},
-	{"withdrawn, and gone with their run", func(f *fixture) {
+	{"withdrawn, and nobody runs them", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y")
+		refs := []backend.TaskRef{{Step: "a", Attempt: 1}, {Step: "b", Attempt: 1}, {Step: "c", Attempt: 2}, {Step: "d", Attempt: 1}, {Step: "none", Attempt: 1}}
+		for i, id := range []string{"x", "y"} {
+			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("r"), Tasks: []backend.Task{work("a"), work("b"), work("c")}})
+		}
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Tasks: []backend.Task{work("d"), work("e")}, Withdraw: refs})
+		expect(f, "told", f.receive(s), []string{"outcome withdrawn a 1 ", "outcome withdrawn b 1 ", "outcome withdrawn d 1 "})
+		expect(f, "left", steps(f.tasks(s, 9)), []string{"c", "a", "b", "c", "e"})
+	}},
+	{"withdrawn with the release of their execution", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: []backend.Task{work("a")}})
+		kept := f.turn(s, backend.Turn{
+			Execution: "x", Run: run, First: 1, Rows: rows("r"), Withdraw: []backend.TaskRef{{Step: "a", Attempt: 1}}, Then: backend.Release,
+		}).Kept
+		expect(f, "kept", kept, true)
+		expect(f, "told", f.receive(s), []string{"outcome withdrawn a 1 "})
+	}},
+	{"withdrawn while they run, their owner ends them", func(f *fixture) {
+		s, other, dies := f.session(), f.session(), f.session()
+		run := f.born(s, "x")[0]
+		limited := func(step string) backend.Task {
+			k := work(step)
+			k.Limit = &backend.Limit{Max: 4}
+			return k
+		}
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: []backend.Task{limited("a"), limited("b"), limited("c"), limited("d"), limited("e")}})
+		got := append(f.tasks(other, 3), f.tasks(dies, 1)...)
+		var refs []backend.TaskRef
+		for i := range got {
+			refs = append(refs, backend.TaskRef{Step: got[i].Step, Attempt: 1})
+		}
+		for first := range 2 { // once more is no more
+			f.turn(s, backend.Turn{Execution: "x", Run: run, First: int64(1 + first), Rows: rows("r"), Withdraw: refs})
+		}
+		expect(f, "nothing is told", len(f.receive(s)), 0)
+		expect(f, "the limit holds", len(f.tasks(s, 1)), 0)
+		mine, err := f.Tasks(f.ctx, backend.TaskFilter{Owner: other})
+		f.must(err)
+		expect(f, "their owner's", fmt.Sprint(steps(mine), mine[0].Withdrawn, mine[1].Withdrawn, mine[2].Withdrawn), "[a b c] true true true")
+		f.commit(backend.Batch{Session: other, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskFailed, Payload: []byte("F")}}, Back: []int64{got[1].Key}})
+		f.must(f.Revoke(f.ctx, dies))
+		expect(f, "told", f.receive(s), []string{"outcome failed a 1 F", "outcome withdrawn b 1 ", "outcome crashed d 1 "})
+		expect(f, "the rest", steps(f.tasks(s, 9)), []string{"e"})
+		inbox, err := f.Receive(f.ctx, s)
+		f.must(err)
+		f.turn(s, backend.Turn{Execution: "x", Run: run, First: 3, Rows: rows("r"), Taken: numbers(inbox), Then: backend.Release})
+		f.commit(backend.Batch{Session: other, Back: []int64{got[2].Key}})
+		expect(f, "due", names(f.claim(s)[0].Inbox), []string{backend.TaskWithdrawn})
+	}},
+	{"gone with their run", func(f *fixture) {
 		s, other := f.session(), f.session()
 		runs := f.born(s, "x", "y")
 		for i, id := range []string{"x", "y"} {
 			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("r"), Tasks: []backend.Task{work("a"), work("b")}})
 		}
-		got := f.tasks(other, 1)
-		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Withdraw: []backend.TaskRef{{Step: "a", Attempt: 1}}})
-		expect(f, "withdrawn", f.commit(backend.Batch{Session: other, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskDone}}}).Settled, []bool{false})
-		f.finish(s, "y", runs[1], 1, backend.Completed)
+		got := f.tasks(other, 3)
+		withdraw := []backend.TaskRef{{Step: "a", Attempt: 1}}
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Withdraw: withdraw})
+		f.turn(s, backend.Turn{Execution: "y", Run: runs[1], First: 1, Rows: rows("r"), Withdraw: withdraw, Then: backend.Finish, State: backend.Completed, Result: []byte("1")})
+		expect(f, "settled", f.commit(backend.Batch{Session: other, Settle: []backend.Settled{{Key: got[2].Key, Name: backend.TaskDone}}, Back: []int64{got[2].Key}}).Settled, []bool{false})
+		f.commit(backend.Batch{Session: other, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskDone}}})
 		all, err := f.Tasks(f.ctx, backend.TaskFilter{})
 		f.must(err)
 		expect(f, "left", steps(all), []string{"b"})

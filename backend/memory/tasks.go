@@ -14,11 +14,6 @@ import (
 
 // putTasks writes and withdraws the tasks of a turn.
 func (s *Store) putTasks(x *execution, t *backend.Turn, at time.Time) {
-	for _, w := range t.Withdraw {
-		maps.DeleteFunc(s.tasks, func(_ int64, k *backend.Task) bool {
-			return k.Run == t.Run && k.Step == w.Step && k.Attempt == w.Attempt
-		})
-	}
 	for _, k := range t.Tasks {
 		s.lastTask++
 		k.Key, k.Execution, k.Run, k.Owner, k.Created, k.Began = s.lastTask, x.ID, t.Run, 0, at, time.Time{}
@@ -27,6 +22,17 @@ func (s *Store) putTasks(x *execution, t *backend.Turn, at time.Time) {
 		}
 		k.Tags, k.Input = slices.Clone(k.Tags), clone(k.Input)
 		s.tasks[k.Key] = &k
+	}
+	for _, w := range t.Withdraw {
+		for _, k := range s.tasks {
+			switch {
+			case k.Run != t.Run || k.Step != w.Step || k.Attempt != w.Attempt:
+			case k.Owner == 0:
+				s.conclude(k, backend.TaskWithdrawn, nil, at)
+			default:
+				k.Withdrawn = true
+			}
+		}
 	}
 }
 
@@ -53,9 +59,13 @@ func (s *Store) conclude(k *backend.Task, name string, payload []byte, at time.T
 	}, at)
 }
 
-// giveBack makes a task ownerless again.
+// giveBack makes a task ownerless again, or ends it when it was withdrawn.
 func (s *Store) giveBack(session backend.SessionID, key int64, at time.Time) {
-	if k := s.tasks[key]; k != nil && k.Owner == session && session != 0 {
+	switch k := s.tasks[key]; {
+	case k == nil || k.Owner != session || session == 0:
+	case k.Withdrawn:
+		s.conclude(k, backend.TaskWithdrawn, nil, at)
+	default:
 		k.Owner, k.Due, k.Began = 0, at, time.Time{}
 	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 const taskColumns = `k.key, x.id, k.run, k.step, k.attempt, k.activity, k.queue, k.priority, k.tags, k.due, k.expires,
-	k.bounds, k.owner, k.created, k.began, k.input`
+	k.bounds, k.owner, k.created, k.began, k.withdrawn, k.input`
 
 // addressee is the execution of a task, in part.
 const addressee = ` CROSS JOIN LATERAL (SELECT id FROM request WHERE request.key = k.execution OFFSET 0) AS x`
@@ -25,7 +25,7 @@ func task(r pgx.Rows) (k backend.Task, err error) {
 	var bounds *string
 	var tags pgtype.FlatArray[pgtype.Text]
 	if err := r.Scan(&k.Key, &k.Execution, (*int64)(&k.Run), &k.Step, &k.Attempt, &k.Activity, &k.Queue, &k.Priority, &tags, &due, &expires,
-		&bounds, (*int64)(&k.Owner), &created, &began, &k.Input); err != nil {
+		&bounds, (*int64)(&k.Owner), &created, &began, &k.Withdrawn, &k.Input); err != nil {
 		return k, err
 	}
 	k.Due, k.Expires, k.Created, k.Began = instant(due), instant(expires), instant(created), instant(began)

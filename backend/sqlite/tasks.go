@@ -14,13 +14,14 @@ import (
 )
 
 const taskColumns = `task.key, x.id, task.run, step, attempt, activity, task.queue, task.priority, task.tags, task.due, task.expires,
-	bounds, task.owner, task.created, began, task.input`
+	bounds, task.owner, task.created, began, task.input, withdrawn`
 
 func task(v []driver.Value) backend.Task {
 	k := backend.Task{
 		Key: number(v[0]), Execution: word(v[1]), Run: backend.RunKey(number(v[2])), Step: word(v[3]), Attempt: int(number(v[4])),
 		Activity: word(v[5]), Queue: word(v[6]), Priority: int(number(v[7])), Due: instant(v[9]), Expires: instant(v[10]),
 		Owner: backend.SessionID(number(v[12])), Created: instant(v[13]), Began: instant(v[14]), Input: bytes(v[15]),
+		Withdrawn: number(v[16]) != 0,
 	}
 	if v[8] != nil {
 		if err := json.Unmarshal([]byte(word(v[8])), &k.Tags); err != nil {
@@ -39,11 +40,6 @@ func task(v []driver.Value) backend.Task {
 
 // putTasks writes and withdraws the tasks of a turn.
 func putTasks(c *conn, key int64, t *backend.Turn, at time.Time) error {
-	for _, w := range t.Withdraw {
-		if _, err := c.exec("DELETE FROM task WHERE run = ? AND step = ? AND attempt = ?", t.Run, w.Step, w.Attempt); err != nil {
-			return err
-		}
-	}
 	for i := range t.Tasks {
 		k := &t.Tasks[i]
 		tags, err := list(k.Tags)
@@ -68,7 +64,24 @@ func putTasks(c *conn, key int64, t *backend.Turn, at time.Time) error {
 			return err
 		}
 	}
+	for _, w := range t.Withdraw {
+		if _, err := c.exec("UPDATE task SET withdrawn = 1 WHERE run = ? AND step = ? AND attempt = ? AND owner <> 0", t.Run, w.Step, w.Attempt); err != nil {
+			return err
+		}
+		if err := withdrawn(c, at, "run = ? AND step = ? AND attempt = ? AND owner = 0", t.Run, w.Step, w.Attempt); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// withdrawn turns a task that a condition names, if there is one, into the Outcome of one that nobody runs.
+func withdrawn(c *conn, at time.Time, where string, args ...any) error {
+	v, err := c.first(nonstop, "DELETE FROM task WHERE "+where+" RETURNING execution, run, step, attempt", args...)
+	if err != nil || v == nil {
+		return err
+	}
+	return taskOutcome(c, v, backend.TaskWithdrawn, nil, at)
 }
 
 // settle ends a task that the session owns.
@@ -87,9 +100,12 @@ func taskOutcome(c *conn, v []driver.Value, name string, payload []byte, at time
 	}, at)
 }
 
-// giveBack makes tasks ownerless again.
+// giveBack makes tasks ownerless again, or ends them when they were withdrawn.
 func giveBack(c *conn, session backend.SessionID, keys []int64, at time.Time) error {
 	for _, key := range keys {
+		if err := withdrawn(c, at, "key = ? AND owner = ? AND owner <> 0 AND withdrawn", key, session); err != nil {
+			return err
+		}
 		if _, err := c.exec("UPDATE task SET owner = 0, due = ?, began = NULL WHERE key = ? AND owner = ? AND owner <> 0", at, key, session); err != nil {
 			return err
 		}
