@@ -76,6 +76,9 @@ type stopping struct {
 func (h *stopping) hit() bool { h.left--; return h.left < 0 }
 
 func (h *stopping) Issue(c starlark.Command) error {
+	if h.left < 0 {
+		panic(fmt.Sprintf("a command after its end: %s %s", c.Kind, c.Step))
+	}
 	if h.hit() {
 		return h.err
 	}

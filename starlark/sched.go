@@ -414,8 +414,11 @@ func (b *branch) interrupt(f *Failure) {
 	}
 }
 
-// issue asks the host for a command; a refusal is raised at the call.
+// issue asks the host for a command; a refusal is raised at the call. A script that is unwound asks for nothing, nor cancels.
 func (s *script) issue(c Command) (err error) {
+	if s.fatal != nil {
+		return errUnwind
+	}
 	if w, ok := s.host.(Watcher); ok && s.running != nil {
 		err = w.Watch(c, s.running.frames)
 	}

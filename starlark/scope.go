@@ -34,11 +34,11 @@ func (b *branch) scoped(fn star.Value, args star.Tuple, kwargs []star.Tuple) (_ 
 		}
 	}()
 	v, err := b.call(fn, args, kwargs)
-	if b.s.fatal != nil {
-		return nil, errUnwind
-	}
 	if err == nil {
 		err = b.closeScope()
+	}
+	if b.s.fatal != nil { // what waits in the scope is not given up: whoever replays the script takes it up again
+		return nil, errUnwind
 	}
 	if err != nil {
 		if unwound := b.cancelScope(); unwound != nil {
