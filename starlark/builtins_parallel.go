@@ -249,8 +249,12 @@ func (g *group) run() error {
 		return err
 	}
 	decider := g.decider()
-	for _, f := range g.all { // a signal that is taken does not go back into its line
-		if f.signal != "" && f.settled && err == nil && (decider == nil || decider == f) {
+	switch { // a signal that is taken does not go back into its line
+	case err != nil:
+	case decider != nil:
+		decider.read = true
+	default:
+		for _, f := range g.all {
 			f.read = true
 		}
 	}
