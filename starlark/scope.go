@@ -69,7 +69,7 @@ func (b *branch) closeScope() error {
 		switch {
 		case f.timer, f.signal != "":
 			err = f.abandon()
-		case f.child != nil:
+		case f.child != nil && (!f.settled || f.child.policy == closeAbandon):
 			await, err = f.close()
 		}
 		if err != nil {
