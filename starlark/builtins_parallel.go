@@ -537,6 +537,9 @@ func spawnBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 	if err != nil {
 		return nil, err
 	}
+	if f.child != nil && f.child.policy == closeCancel {
+		f.child.policy = closeSpawned
+	}
 	return &Future{f: f}, nil
 }
 

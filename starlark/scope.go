@@ -69,8 +69,11 @@ func (b *branch) closeScope() error {
 		switch {
 		case f.timer, f.signal != "":
 			err = f.abandon()
-		case f.child != nil && (!f.settled || f.child.policy == closeAbandon):
-			await, err = f.close()
+		case f.child == nil || f.cancelled:
+		case f.child.policy == closeAbandon:
+			f.read, await = true, false
+		case f.child.policy == closeCancel && !f.settled:
+			err = f.abandon()
 		}
 		if err != nil {
 			return err
