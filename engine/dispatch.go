@@ -315,7 +315,8 @@ func (e *Engine) Adopt(ctx context.Context, id string) error {
 	if err := replays(&x); err != nil {
 		return err
 	}
-	e.adopt(id)
+	e.mark(id)
+	e.Look() // it may have tasks and messages
 	return nil
 }
 

@@ -447,6 +447,12 @@ func stepName(c *starlark.Command) string {
 		return childName(c)
 	case starlark.AwaitSignal:
 		return "signal " + c.Name
+	case starlark.SendSignal:
+		return "send_signal " + c.Name
+	case starlark.CancelOther:
+		return "execution.cancel"
+	case starlark.AwaitResult:
+		return "execution.result"
 	}
 	return c.Name
 }
