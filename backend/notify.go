@@ -17,6 +17,9 @@ type Hint struct {
 	Ended      []string  `json:"ended,omitempty"`      // executions that have ended
 }
 
+// AnyQueue among a hint's Queues stands for all of them, and also for what is due there later.
+const AnyQueue = "*"
+
 // Anything reports whether h says nothing in particular.
 func (h *Hint) Anything() bool { return len(h.Queues)+len(h.Executions)+len(h.Ended) == 0 }
 

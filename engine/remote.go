@@ -138,7 +138,7 @@ func (w *worker) claimTasks() (more bool, err error) {
 		more, err = w.claimAny()
 	}
 	if rated && err == nil { // what waits for the rate may be for others to run, and nobody else tells them
-		w.engine.tell(anybodys)
+		w.engine.tell(backend.Hint{Executions: []string{"*"}})
 	}
 	if late {
 		if err == nil && w.sharing.swept.Equal(since) {

@@ -43,6 +43,7 @@ type worker struct {
 	beats  atomic.Int64  // heartbeats
 	pass   atomic.Int64  // number of the newest look at the inboxes
 	clear  atomic.Bool   // the last claim left no backlog, and nothing new is known of; see newWork
+	around atomic.Bool   // all is to be looked for, as at a poll; see lookAround
 
 	mu       sync.Mutex // guards held, again, creating, tasks and ended
 	held     map[string]*execution
@@ -83,7 +84,8 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 	w.parking.max = e.options.MaxParked
 	w.sharing.behind.Store(noBacklog)
 	w.slots.freed = w.slotFreed
-	w.committer = &committer{store: e.store, session: id, news: make(chan struct{}, 1), ctx: w.ctx, onError: w.fault, onAnswer: w.answers, metrics: e.options.Metrics, now: func() time.Time { return fromMicro(w.clock.now()) }}
+	w.dues.sooner = make(chan struct{}, 1)
+	w.committer = &committer{store: e.store, session: id, news: make(chan struct{}, 1), ctx: w.ctx, onError: w.fault, onAnswer: w.answers, metrics: e.options.Metrics, now: func() time.Time { return fromMicro(w.clock.now()) }, leaving: &w.stopping}
 	if e.wakeups.notifier != nil {
 		w.committer.tell = e.tell
 	}
@@ -160,6 +162,12 @@ func (w *worker) lose() {
 	w.cancel()
 }
 
+// lookAround makes the loop do all that it does when it polls: somebody is gone, say, and with him what he knew of due times.
+func (w *worker) lookAround() {
+	w.around.Store(true)
+	w.newWork()
+}
+
 // run works until ctx ends and the worker has drained (true), or its session is lost (false).
 func (w *worker) run(ctx context.Context) bool {
 	w.wg.Go(w.heartbeat)
@@ -193,9 +201,12 @@ func (w *worker) loop(ctx context.Context) bool {
 	// Neighbours are looked at however rarely there is something to do.
 	look := time.NewTicker(w.options.SessionLife / 3)
 	defer look.Stop()
-	var met, looked, swept time.Time
+	var met, looked, swept, polled time.Time // polled: when all was last looked for, whatever the reason
+	unforeseen := false                      // likewise, and not yet for what is due later
+	more := false                            // there may be more to claim
 	for {
-		forced := false
+		var err error
+		ticked, freed := false, false
 		select {
 		case <-ctx.Done():
 			return true
@@ -203,30 +214,38 @@ func (w *worker) loop(ctx context.Context) bool {
 			return false
 		case <-w.hints:
 		case <-poll.C:
-			forced = true
-		case <-look.C:
-			met = time.Now()
-			freed, err := w.neighbours(w.ctx)
-			w.report("neighbours", err)
-			if !freed {
-				continue
+		case <-w.dues.sooner:
+			if !more { // else it comes at once anyway
+				poll.Reset(w.nextLook(polled))
 			}
+			continue
+		case <-look.C:
+			ticked = true
 		}
-		if time.Since(met) >= w.options.SessionLife/5 {
+		if ticked || time.Since(met) >= w.options.SessionLife/5 {
 			met = time.Now()
-			_, err := w.neighbours(w.ctx)
+			freed, err = w.neighbours(w.ctx)
 			w.report("neighbours", err)
 		}
 		if time.Since(looked) >= w.options.SessionLife/5 {
 			looked = time.Now()
 			w.report("expired", w.claimExpired())
 		}
+		if time.Since(swept) >= w.options.ReleaseAfter/4 {
+			swept = time.Now()
+			w.parking.sweep(w.options.ReleaseAfter)
+		}
+		if ticked && !freed {
+			continue
+		}
+		due, asked := w.dues.passed(w.clock), w.around.Swap(false)
+		all := due || asked || freed || time.Since(polled) >= w.pollInterval()
 		w.report("reconcile", w.reconcile())
-		news := w.engine.mailed.Swap(false) || forced
+		news := w.engine.mailed.Swap(false) || all
 		if news {
 			w.report("receive", w.receive())
 		}
-		more, err := w.claim()
+		more, err = w.claim()
 		w.report("claim", err)
 		if news {
 			others, err := w.claimTasks()
@@ -236,19 +255,24 @@ func (w *worker) loop(ctx context.Context) bool {
 				more = true
 			}
 		}
-		if time.Since(swept) >= w.options.ReleaseAfter/4 {
-			swept = time.Now()
-			w.parking.sweep(w.options.ReleaseAfter)
+		if all {
+			polled, unforeseen = time.Now(), true
 		}
-		if forced && !more {
-			w.report("foresee", w.foresee())
-		}
-		next := w.dues.next(w.clock, w.pollInterval())
-		if more {
-			next = 0
+		next := time.Duration(0)
+		if !more {
+			if unforeseen {
+				unforeseen = false
+				w.report("foresee", w.foresee())
+			}
+			next = w.nextLook(polled)
 		}
 		poll.Reset(next)
 	}
+}
+
+// nextLook is how long it is until all is to be looked for again.
+func (w *worker) nextLook(polled time.Time) time.Duration {
+	return w.dues.next(w.clock, w.pollInterval()-time.Since(polled))
 }
 
 // quietPolls is how many times rarer a worker looks by itself while wake-ups come in.
@@ -267,10 +291,16 @@ func (w *worker) foresee() error {
 		return nil
 	}
 	at, err := w.store.NextDue(w.ctx, w.options.Queues)
-	if err == nil && !at.IsZero() && w.clock.until(at.UnixMicro()) < w.pollInterval() {
+	if err != nil || at.IsZero() {
+		return err
+	}
+	switch wait := w.clock.until(at.UnixMicro()); {
+	case wait <= 0: // our clock is ahead of the database's
+		w.dues.add(w.clock.now() + lateness)
+	case wait < w.pollInterval():
 		w.dues.add(at.UnixMicro())
 	}
-	return err
+	return nil
 }
 
 func (w *worker) pollInterval() time.Duration {
@@ -529,6 +559,7 @@ func (x *execution) forget(pass int64) {
 // deadline the rest is cut and handed back.
 func (w *worker) drain() {
 	w.stopping.Store(true)
+	w.engine.tell(anybodys) // what was let go here is for others to look for
 	w.pokeAll()
 	if w.drained(w.options.DrainTimeout) {
 		w.revokeSelf()
