@@ -159,38 +159,43 @@ func (w *worker) sweepTasks() error {
 // claimAny makes the requests for tasks.
 func (w *worker) claimAny() (more bool, err error) {
 	r := backend.TaskRequest{Session: w.session, Queues: w.options.Queues, Tags: w.options.Tags, Activities: w.registry.Names()}
+	full := false
 	if !w.options.Hold {
-		if more, err = w.claimSome(r); err != nil {
+		if more, full, err = w.claimSome(r); err != nil {
 			return false, err
 		}
 	}
 	if r.Executions = w.engine.adoptedIDs(); len(r.Executions) > 0 {
-		others, err := w.claimSome(r)
-		return more || others, err
+		others, none, err := w.claimSome(r)
+		if more, full = more || others, full || none; err != nil {
+			return more, err
+		}
+	}
+	if full {
+		return more, w.peek(r.Executions)
 	}
 	return more, nil
 }
 
-// claimSome carries out one request for tasks, as far as there are slots.
-func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
-	for r.Limit < maxTasks && w.slots.tryTake() {
+// claimSome carries out one request for tasks, as far as there are slots; full says that there was none.
+func (w *worker) claimSome(r backend.TaskRequest) (more, full bool, err error) {
+	for r.Limit < maxTasks && w.slots.claimed() {
 		r.Limit++
 	}
 	if r.Limit == 0 {
 		if time.Since(w.sharing.swept) >= w.options.PollInterval {
-			if err := w.sweepTasks(); err != nil {
-				return false, err
-			}
+			err = w.sweepTasks()
 		}
-		return false, w.peek()
+		return false, true, err
 	}
+	w.sharing.missed.Store(false)
 	w.sharing.swept = time.Now()
 	tasks, err := w.store.ClaimTasks(w.ctx, r)
 	doubt(&w.doubts.tasks, err)
-	if err != nil { // that slots are given back is no reason to look again at once
+	if err != nil {
 		w.sharing.behind.Store(noBacklog)
 	}
-	w.slots.give(r.Limit - len(tasks))
+	w.slots.unclaimed(r.Limit - len(tasks))
 	var last int64
 	for i := range tasks {
 		if at := rateGoesOn(&tasks[i]); at > 0 && at != last {
@@ -201,14 +206,14 @@ func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
 		w.options.Metrics.claimedTask()
 		w.runTask(&tasks[i])
 	}
-	if err != nil || r.Executions != nil {
-		return len(tasks) == r.Limit, err
+	switch more = len(tasks) == r.Limit; {
+	case err != nil || r.Executions != nil:
+		return more, false, err
+	case more:
+		return true, false, w.leftOver(nil)
 	}
-	if len(tasks) < r.Limit {
-		w.backlog(nil)
-		return false, nil
-	}
-	return true, w.leftOver()
+	w.backlog(nil, nil)
+	return false, false, nil
 }
 
 // rateGoesOn is when a task that has begun counts no more toward the rate of its activity, 0 when it has none.
@@ -217,13 +222,6 @@ func rateGoesOn(k *backend.Task) int64 {
 		return 0
 	}
 	return k.Began.Add(k.Limit.Per).UnixMicro() + lateness
-}
-
-// slotFreed makes the loop claim tasks that had to wait for a slot.
-func (w *worker) slotFreed() {
-	if w.sharing.behind.Load() != noBacklog {
-		w.look()
-	}
 }
 
 // maxTasks is how many tasks are claimed at once.

@@ -42,7 +42,8 @@ type worker struct {
 	bodies bodies        // of activities that run here
 	beats  atomic.Int64  // heartbeats
 	pass   atomic.Int64  // number of the newest look at the inboxes
-	clear  atomic.Bool   // the last claim left no backlog, and nothing new is known of; see newWork
+	works  atomic.Int64  // how often there was new work
+	clear  atomic.Int64  // works as of a claim that left no backlog, else -1; see isClear
 	around atomic.Bool   // all is to be looked for, as at a poll; see lookAround
 
 	mu       sync.Mutex // guards held, again, creating, tasks and ended
@@ -81,9 +82,10 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 	context.AfterFunc(w.attempts, w.bodies.cancelAll)
 	context.AfterFunc(w.ctx, w.pokeAll)
 	w.slots.free = e.options.MaxConcurrency
+	w.clear.Store(-1)
 	w.parking.max = e.options.MaxParked
 	w.sharing.behind.Store(noBacklog)
-	w.slots.freed = w.slotFreed
+	w.slots.turn = w.hasTurn
 	w.dues.sooner = make(chan struct{}, 1)
 	w.committer = &committer{store: e.store, session: id, news: make(chan struct{}, 1), ctx: w.ctx, onError: w.fault, onAnswer: w.answers, metrics: e.options.Metrics, now: func() time.Time { return fromMicro(w.clock.now()) }, leaving: &w.stopping}
 	if e.wakeups.notifier != nil {
@@ -148,9 +150,12 @@ func (w *worker) look() {
 // newWork makes the loop claim, because an execution waits in a queue. One that is dispatched here in the
 // meantime does not overtake it: it is stored and claimed as others are (mayKeep).
 func (w *worker) newWork() {
-	w.clear.Store(false)
+	w.works.Add(1)
 	w.hint()
 }
+
+// isClear reports whether the last claim left no backlog, and nothing new is known of.
+func (w *worker) isClear() bool { return w.clear.Load() == w.works.Load() }
 
 // lose drops everything: the session was revoked, or cannot be relied on any more. It is
 // ended, should it stand, so that what it owned is free.
@@ -245,16 +250,7 @@ func (w *worker) loop(ctx context.Context) bool {
 		if news {
 			w.report("receive", w.receive())
 		}
-		more, err = w.claim()
-		w.report("claim", err)
-		if news {
-			others, err := w.claimTasks()
-			w.report("tasks", err)
-			if others {
-				w.engine.mailed.Store(true)
-				more = true
-			}
-		}
+		more = w.claimAll(news)
 		if all {
 			polled, unforeseen = time.Now(), true
 		}
@@ -268,6 +264,42 @@ func (w *worker) loop(ctx context.Context) bool {
 		}
 		poll.Reset(next)
 	}
+}
+
+// claimAll claims executions and, when there is news, tasks. Where slots are scarce, it is now those and now these that come first.
+func (w *worker) claimAll(news bool) (more bool) {
+	w.slots.looks()
+	defer w.slots.looked()
+	tasks := func() {
+		if !news {
+			return
+		}
+		others, err := w.claimTasks()
+		w.report("tasks", err)
+		if others {
+			w.engine.mailed.Store(true)
+			more = true
+		}
+	}
+	w.sharing.first = news && !w.sharing.first && w.sharing.missed.Load()
+	if w.sharing.first {
+		tasks()
+	}
+	others, err := w.claim()
+	w.report("claim", err)
+	more = more || others
+	if !w.sharing.first {
+		tasks()
+	}
+	return more
+}
+
+// hasTurn is told that the loop has a slot for what it could not claim without one.
+func (w *worker) hasTurn() {
+	if w.sharing.missed.Load() {
+		w.engine.mailed.Store(true)
+	}
+	w.hint()
 }
 
 // nextLook is how long it is until all is to be looked for again.
@@ -390,15 +422,21 @@ func (w *worker) claim() (more bool, err error) {
 	}
 	n := min(w.slots.available(), maxBatch)
 	if n == 0 {
+		if !w.isClear() {
+			w.slots.queue()
+		}
 		return false, nil
 	}
-	began := w.options.Metrics.clock()
+	began, known := w.options.Metrics.clock(), w.works.Load()
 	claimed, err := w.takeSome(backend.ClaimRequest{Queues: w.options.Queues, Tags: w.options.Tags, Limit: n})
 	if err != nil {
 		return false, err
 	}
 	w.options.Metrics.asked(began)
-	w.clear.Store(claimed < n)
+	if claimed == n {
+		known = -1
+	}
+	w.clear.Store(known)
 	return claimed == n, nil
 }
 
@@ -408,7 +446,7 @@ func (w *worker) takeSome(r backend.ClaimRequest) (int, error) {
 	claimed, err := w.store.Claim(w.ctx, r)
 	doubt(&w.doubts.executions, err)
 	for i := range claimed {
-		w.take(claimed[i], w.slots.tryTake())
+		w.take(claimed[i], w.slots.claimed())
 	}
 	return len(claimed), err
 }
@@ -509,7 +547,7 @@ func (w *worker) gone(x *execution) {
 		}
 		return
 	}
-	if !w.clear.Load() || doubted {
+	if !w.isClear() || doubted {
 		w.hint()
 	}
 }
