@@ -493,7 +493,7 @@ type TurnReply struct {
 // ClaimRequest asks for work. IDs, when given, restricts the claim to those
 // executions, whatever their queue, tags and, unless OnlyDue, due time; with Expired
 // it takes those whose expiry has passed, whatever their queue and tags; otherwise due, ownerless executions
-// of the queues are taken, highest priority first, then oldest due.
+// of the queues are taken, highest priority first, then oldest due, with Begun only those that were claimed before.
 type ClaimRequest struct {
 	Session  SessionID
 	Queues   []string
@@ -502,6 +502,7 @@ type ClaimRequest struct {
 	IDs      []string
 	OnlyDue  bool
 	Expired  bool
+	Begun    bool // their run is not a new one that nobody has claimed yet
 	Limit    int
 }
 

@@ -98,3 +98,84 @@ func TestLimitedStepsTakeTurns(t *testing.T) {
 		}
 	}
 }
+
+// A timer, a signal and a cancel need no slot: they come in time though all slots are taken for long, and a backlog waits for them.
+func TestWhatWaitsNeedsNoSlot(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{{}, {ReplayAlways: true}, {Notifier: &wire{}}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			o.MaxConcurrency = 2
+			e, stop := w.engine(o)
+			w.deploy(e, crowd+"def wakes():\n    sleep(38)\n    nap(10)\ndef sleeper(s):\n    sleep(s)\ndef waits():\n    return wait_signal(\"x\")\n")
+			time.Sleep(time.Minute)
+			begun := time.Now()
+			var sleepers []string
+			for range 9 {
+				sleepers = append(sleepers, w.dispatch(e, Input{Args: []any{60}}, DispatchOptions{Function: "sleeper"}))
+			}
+			signalled, cancelled := w.dispatch(e, Input{}, DispatchOptions{Function: "waits"}), w.dispatch(e, Input{}, DispatchOptions{Function: "waits"})
+			var busy []string
+			for range 10 { // these will want slots, too
+				busy = append(busy, w.dispatch(e, Input{}, DispatchOptions{Function: "wakes"}))
+			}
+			time.Sleep(35 * time.Second)
+			for range 5 {
+				busy = append(busy, w.dispatch(e, Input{Args: []any{300_000}}, DispatchOptions{Priority: 5}))
+			}
+			time.Sleep(5 * time.Second)
+			time.Sleep(5 * time.Second)
+			if err := e.Signal(t.Context(), signalled, "x", []byte("1")); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Cancel(t.Context(), cancelled, ""); err != nil {
+				t.Fatal(err)
+			}
+			allowed := 100 * time.Millisecond
+			if o.Notifier == nil {
+				allowed = time.Second // a poll
+			}
+			for id, due := range map[string]time.Duration{signalled: 45 * time.Second, cancelled: 45 * time.Second, sleepers[0]: time.Minute, sleepers[8]: time.Minute} {
+				if late := w.late(e, id, begun.Add(due)); late > allowed {
+					t.Errorf("%+v: what was due after %v was %v late", o, due, late)
+				}
+			}
+			for _, id := range busy {
+				w.finish(e, id)
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
+// Executions that go on have no precedence over what is dispatched with a higher priority.
+func TestWhatGoesOnTakesTurnsWithWhatIsNew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{MaxConcurrency: 2, ReleaseAfter: time.Second})
+		w.deploy(e, crowd+`
+def loops(n):
+    for i in range(n):
+        sleep(3)
+        nap(1000)
+`)
+		time.Sleep(time.Minute)
+		var loops []string
+		for range 40 {
+			loops = append(loops, w.dispatch(e, Input{Args: []any{4}}, DispatchOptions{Function: "loops"}))
+		}
+		time.Sleep(20 * time.Second)
+		for range 3 {
+			if late := w.late(e, w.dispatch(e, Input{Args: []any{10}}, DispatchOptions{Priority: 5}), time.Now()); late > 3*time.Second {
+				t.Errorf("a new execution ended after %v", late)
+			}
+		}
+		for _, id := range loops {
+			w.finish(e, id)
+		}
+		stop()
+		w.check()
+	})
+}

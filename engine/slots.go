@@ -91,12 +91,13 @@ func (s *slots) claimed() bool {
 	return true
 }
 
-// queue has the loop wait for its turn, when it has found no slot for what it wants to claim.
+// queue has the loop wait for its turn, when it has found no slot for what it wants to claim. It
+// stands for all that is in the database, and so behind one execution only: each second slot is for that.
 func (s *slots) queue() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.free == 0 && s.granted == 0 && !slices.Contains(s.waiting, nil) {
-		s.waiting = append(s.waiting, nil)
+		s.waiting = slices.Insert(s.waiting, min(1, len(s.waiting)), nil)
 	}
 }
 
@@ -107,6 +108,13 @@ func (s *slots) looked() {
 	s.aside = 0
 	s.mu.Unlock()
 	s.give(n)
+}
+
+// room is how many executions may come beside those that wait for a slot, when most may.
+func (s *slots) room(most int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(0, most-len(s.waiting))
 }
 
 // contended reports whether others wait, beside one who does.

@@ -59,6 +59,7 @@ type worker struct {
 	watched   map[backend.SessionID]watched // owned by the loop
 	lastLook  time.Time
 	reclaimed time.Time       // when what gone sessions owned was last freed
+	unclaimed bool            // executions that have begun may be due; owned by the loop
 	faulty    atomic.Bool     // the database failed, and has taken no write since
 	failing   atomic.Bool     // likewise, for who looks after neighbours
 	broken    map[string]bool // calls of the loop whose newest try failed; owned by the loop
@@ -282,6 +283,7 @@ func (w *worker) claimAll(news bool) (more bool) {
 		}
 	}
 	w.sharing.first = news && !w.sharing.first && w.sharing.missed.Load()
+	w.unclaimed = w.unclaimed || news
 	if w.sharing.first {
 		tasks()
 	}
@@ -412,7 +414,8 @@ func (w *worker) report(call string, err error) {
 	w.blind.Store(len(w.broken) > 0)
 }
 
-// claim takes due executions while there are free slots; more says that there may be more.
+// claim takes due executions while there are free slots, and without one those that have begun: a timer, a signal or a cancel
+// needs none. More says that there may be more.
 func (w *worker) claim() (more bool, err error) {
 	if err := w.adopt(); err != nil {
 		return false, err
@@ -422,10 +425,7 @@ func (w *worker) claim() (more bool, err error) {
 	}
 	n := min(w.slots.available(), maxBatch)
 	if n == 0 {
-		if !w.isClear() {
-			w.slots.queue()
-		}
-		return false, nil
+		return w.claimBegun()
 	}
 	began, known := w.options.Metrics.clock(), w.works.Load()
 	claimed, err := w.takeSome(backend.ClaimRequest{Queues: w.options.Queues, Tags: w.options.Tags, Limit: n})
@@ -435,9 +435,31 @@ func (w *worker) claim() (more bool, err error) {
 	w.options.Metrics.asked(began)
 	if claimed == n {
 		known = -1
+	} else {
+		w.unclaimed = false
 	}
 	w.clear.Store(known)
 	return claimed == n, nil
+}
+
+// maxInLine is how many executions may wait for a slot before no more are claimed without one.
+const maxInLine = 64
+
+// claimBegun takes due executions that have begun, when some may have become due since that was last done. One that then wants a
+// slot queues for it; as long as too many do, no more are taken.
+func (w *worker) claimBegun() (more bool, err error) {
+	n := min(w.slots.room(maxInLine), maxBatch)
+	if w.unclaimed && n > 0 {
+		claimed, err := w.takeSome(backend.ClaimRequest{Queues: w.options.Queues, Tags: w.options.Tags, Begun: true, Limit: n})
+		if err != nil {
+			return false, err
+		}
+		w.unclaimed = claimed == n
+	}
+	if w.unclaimed || !w.isClear() {
+		w.slots.queue()
+	}
+	return w.unclaimed && n > 0, nil
 }
 
 // takeSome carries out one request for executions and reports how many came of it.

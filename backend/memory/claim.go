@@ -49,7 +49,7 @@ func fits(x *execution, r *backend.ClaimRequest, at time.Time) bool {
 	case r.Expired:
 		return !x.Expires.IsZero() && !x.Expires.After(at)
 	}
-	if !due || !slices.Contains(r.Queues, x.Queue) {
+	if !due || !slices.Contains(r.Queues, x.Queue) || r.Begun && x.State == backend.Pending {
 		return false
 	}
 	for _, t := range x.Tags {

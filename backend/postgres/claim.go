@@ -65,7 +65,11 @@ func candidates(t *tx, r *backend.ClaimRequest) ([]int64, error) {
 				AND edition = ANY($1::bigint[])
 			ORDER BY expires LIMIT $2::bigint FOR NO KEY UPDATE SKIP LOCKED`, editions, int64(r.Limit))
 	}
-	return due(t, "execution", "due IS NOT NULL AND", "x.edition = ANY($4::bigint[])", r.Limit, cleanAll(r.Queues), nonNil(cleanAll(r.Tags)), editions)
+	live := "due IS NOT NULL AND"
+	if r.Begun {
+		live += " state = 'running' AND"
+	}
+	return due(t, "execution", live, "x.edition = ANY($4::bigint[])", r.Limit, cleanAll(r.Queues), nonNil(cleanAll(r.Tags)), editions)
 }
 
 func nonNil(list []string) []string { return append([]string{}, list...) }
