@@ -22,11 +22,11 @@ const maxDues = 100_000
 func (d *dues) add(at int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.times) == maxDues {
+	if len(d.times) == maxDues || len(d.times) > 0 && d.times[0] == at {
 		return
 	}
 	heap.Push(&d.times, at)
-	if len(d.times) > 1 && d.times[0] < at {
+	if d.times[0] < at {
 		return
 	}
 	select {

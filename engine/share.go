@@ -22,10 +22,9 @@ type sharing struct {
 	looked time.Time                     // when tasks that wait were last looked for without a slot; owned by the loop
 	later  bool                          // they are to be looked for again after peekInterval; likewise
 
-	late  dues      // when tasks that were made here must have begun
-	rated dues      // when the rates of tasks that have begun here go on
-	swept time.Time // when those that had not were last ended; owned by the loop
-	turns bool      // whose turn it is in claimExpired; owned by the loop
+	goesOn int64     // when tasks that a rate has kept are looked for again; owned by the loop
+	swept  time.Time // when tasks that had not begun in time were last ended; owned by the loop
+	turns  bool      // whose turn it is in claimExpired; owned by the loop
 }
 
 // noBacklog is below every priority.

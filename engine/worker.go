@@ -251,7 +251,7 @@ func (w *worker) loop(ctx context.Context) bool {
 		if news {
 			w.report("receive", w.receive())
 		}
-		more = w.claimAll(news)
+		more = w.claimAll(news, due)
 		if all {
 			polled, unforeseen = time.Now(), true
 		}
@@ -267,15 +267,16 @@ func (w *worker) loop(ctx context.Context) bool {
 	}
 }
 
-// claimAll claims executions and, when there is news, tasks. Where slots are scarce, it is now those and now these that come first.
-func (w *worker) claimAll(news bool) (more bool) {
+// claimAll claims executions and, when there is news, tasks. Due says that a point was reached
+// that somebody has noted. Where slots are scarce, it is now those and now these that come first.
+func (w *worker) claimAll(news, due bool) (more bool) {
 	w.slots.looks()
 	defer w.slots.looked()
 	tasks := func() {
 		if !news {
 			return
 		}
-		others, err := w.claimTasks()
+		others, err := w.claimTasks(due)
 		w.report("tasks", err)
 		if others {
 			w.engine.mailed.Store(true)

@@ -205,7 +205,7 @@ func (s *Store) Inbox(ctx context.Context, id string) (messages []backend.Messag
 	return messages, err
 }
 
-// NextDue is when something of these queues is due that nobody owns. It steps from priority to
+// NextDue is when something of these queues is due that nobody owns, or some task must have begun. It steps from priority to
 // priority, as claims do, and looks at one row under each.
 func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, err error) {
 	sql := func(table, live string) string {
@@ -226,6 +226,7 @@ func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, e
 	err = s.read(ctx, func(t *tx) error {
 		t.add(sql("execution", "due IS NOT NULL AND"), cleanAll(queues)).row = note
 		t.add(sql("task", ""), cleanAll(queues)).row = note
+		t.add("SELECT min(expires) FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires > now()").row = note
 		return t.flush()
 	})
 	return next, err

@@ -258,7 +258,7 @@ func (s *Store) Inbox(ctx context.Context, id string) (messages []backend.Messag
 	return messages, err
 }
 
-// NextDue is when something of these queues is due that nobody owns. It steps from priority to
+// NextDue is when something of these queues is due that nobody owns, or some task must have begun. It steps from priority to
 // priority, as claims do, and looks at one row under each.
 func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, err error) {
 	err = s.read(ctx, func(c *conn) error {
@@ -276,7 +276,11 @@ func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, e
 				}
 			}
 		}
-		return nil
+		v, err := c.first(ctx, "SELECT min(expires) FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires > ?", at)
+		if err == nil && v[0] != nil && (next.IsZero() || instant(v[0]).Before(next)) {
+			next = instant(v[0])
+		}
+		return err
 	})
 	return next, err
 }
