@@ -11,7 +11,7 @@ import (
 // latency, never correctness; whoever gets one looks for itself. The zero Hint means that anything may have changed.
 type Hint struct {
 	From       string    `json:"from,omitempty"`       // the process that sent it, in words of its own
-	Queues     []string  `json:"queues,omitempty"`     // have new executions or tasks
+	Queues     []string  `json:"queues,omitempty"`     // have new executions or tasks; see AnyQueue
 	Due        time.Time `json:"due,omitzero"`         // when, if some of them are due later
 	Executions []string  `json:"executions,omitempty"` // have new messages; "*" stands for some
 	Ended      []string  `json:"ended,omitempty"`      // executions that have ended
