@@ -11,12 +11,15 @@ import (
 // latency, never correctness; whoever gets one looks for itself. The zero Hint means that anything may have changed.
 type Hint struct {
 	From       string    `json:"from,omitempty"`       // the process that sent it, in words of its own
-	Queues     []string  `json:"queues,omitempty"`     // have new executions or tasks
+	Queues     []string  `json:"queues,omitempty"`     // have new executions or tasks; see AnyQueue
 	Due        time.Time `json:"due,omitzero"`         // when, if some of them are due later
 	Executions []string  `json:"executions,omitempty"` // have new messages; "*" stands for some
 	Ended      []string  `json:"ended,omitempty"`      // executions that have ended
 	Recall     bool      `json:"recall,omitempty"`     // tasks that run are to end
 }
+
+// AnyQueue among a hint's Queues stands for all of them, and also for what is due there later.
+const AnyQueue = "*"
 
 // Anything reports whether h says nothing in particular.
 func (h *Hint) Anything() bool { return len(h.Queues)+len(h.Executions)+len(h.Ended) == 0 && !h.Recall }

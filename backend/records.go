@@ -257,6 +257,20 @@ type TaskRequest struct {
 	Limit      int
 }
 
+// ClaimedTasks is what came of a request for tasks.
+type ClaimedTasks struct {
+	Tasks  []Task
+	Late   bool      // tasks that nobody had begun in time became Outcomes
+	GoesOn time.Time // when the first of those is let begin that only the rate of their activity has kept; zero: there were none
+}
+
+// Kept notes until when the rate of an activity keeps a task.
+func (c *ClaimedTasks) Kept(until time.Time) {
+	if c.GoesOn.IsZero() || until.Before(c.GoesOn) {
+		c.GoesOn = until
+	}
+}
+
 // TaskFilter selects tasks; zero fields select everything.
 type TaskFilter struct {
 	Execution string
@@ -497,7 +511,7 @@ type TurnReply struct {
 // ClaimRequest asks for work. IDs, when given, restricts the claim to those
 // executions, whatever their queue, tags and, unless OnlyDue, due time; with Expired
 // it takes those whose expiry has passed, whatever their queue and tags; otherwise due, ownerless executions
-// of the queues are taken, highest priority first, then oldest due.
+// of the queues are taken, highest priority first, then oldest due, with Begun only those that are Running.
 type ClaimRequest struct {
 	Session  SessionID
 	Queues   []string
@@ -506,6 +520,7 @@ type ClaimRequest struct {
 	IDs      []string
 	OnlyDue  bool
 	Expired  bool
+	Begun    bool
 	Limit    int
 }
 

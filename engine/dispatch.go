@@ -147,7 +147,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 // mayKeep reports whether a new execution may begin here at once: its queue has
 // no backlog that it would overtake, and this worker would claim it.
 func (w *worker) mayKeep(n *backend.NewExecution) bool {
-	if w.options.Hold || !w.clear.Load() || !n.Due.IsZero() || !contains(w.options.Queues, n.Queue) {
+	if w.options.Hold || !w.isClear() || !n.Due.IsZero() || !contains(w.options.Queues, n.Queue) {
 		return false
 	}
 	return w.has(n.Tags)

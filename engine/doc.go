@@ -122,7 +122,10 @@
 //
 // An attempt needs a slot, a waiting script none. Attempts beyond the free
 // slots wait in memory and begin in later rows. The slot of an ended attempt
-// stays with its execution until its next turn is sealed, so a sequential script asks for one only once.
+// stays with its execution until its next turn is sealed, so a sequential script asks for one only once. Those who
+// wait for slots take turns: the executions that have more to begin than slots, and the worker's loop, every other time, for all that
+// is in the database and could be claimed. So neither a fan-out nor a backlog keeps out anything else. Without a slot the
+// loop claims what has begun only, for a timer, a signal or a cancel needs none.
 //
 // # Seen from outside
 //

@@ -69,7 +69,6 @@ func (x *execution) beginTask(st *step) {
 	if st.startTimeout > 0 {
 		at := x.startBy(st)
 		k.Expires = fromMicro(at)
-		x.w.sharing.late.add(at + lateness)
 		x.w.dues.add(at + lateness)
 	}
 	x.tasks = append(x.tasks, k)
@@ -88,7 +87,7 @@ func (x *execution) observeLack(st *step) {
 	x.observe(ev)
 }
 
-// lateness is how much later a worker looks for tasks that have not begun in time: its clock may be ahead of the database's, microseconds.
+// lateness is how much later than at a point in database time a worker looks: its clock may be ahead of the database's, microseconds.
 const lateness = 20_000
 
 // startBy is when the next attempt of a step that has a start timeout must have begun. The time goes
@@ -130,103 +129,96 @@ type runningTask struct {
 }
 
 // claimTasks takes due tasks while there are free slots: those of the worker's queues, and those of the executions that it was
-// told to run. The loop calls it. The store also ends tasks that nobody began in time when tasks are claimed. When the time
-// of a task that this worker has made is up and nothing was claimed, sweepTasks has the store do so.
-func (w *worker) claimTasks() (more bool, err error) {
-	if w.stopping.Load() {
+// told to run. The loop calls it. The store also ends tasks that nobody began in time when tasks are claimed; due says that
+// it may be time for that though none can be claimed.
+func (w *worker) claimTasks(due bool) (more bool, err error) {
+	switch {
+	case w.stopping.Load():
 		return false, nil
+	case len(w.registry.Names()) > 0:
+		return w.claimAny(due)
+	case due:
+		return false, w.sweepTasks()
 	}
-	since, late, rated := w.sharing.swept, w.sharing.late.passed(w.clock), w.sharing.rated.passed(w.clock)
-	if len(w.registry.Names()) > 0 {
-		more, err = w.claimAny()
-	}
-	if rated && err == nil { // what waits for the rate may be for others to run, and nobody else tells them
-		w.engine.tell(anybodys)
-	}
-	if late {
-		if err == nil && w.sharing.swept.Equal(since) {
-			err = w.sweepTasks()
-		}
-		more = true // what has come of it
-	}
-	return more, err
+	return false, nil
 }
 
 // sweepTasks ends tasks that nobody has begun in time.
 func (w *worker) sweepTasks() error {
-	w.sharing.swept = time.Now()
-	_, err := w.store.ClaimTasks(w.ctx, backend.TaskRequest{Session: w.session})
+	_, err := w.requestTasks(backend.TaskRequest{Session: w.session})
 	return err
 }
 
+// requestTasks carries out one request for tasks, and looks after what it says of others.
+func (w *worker) requestTasks(r backend.TaskRequest) ([]backend.Task, error) {
+	w.sharing.swept = time.Now()
+	claimed, err := w.store.ClaimTasks(w.ctx, r)
+	if !claimed.GoesOn.IsZero() {
+		at := max(claimed.GoesOn.UnixMicro(), w.clock.now()) + lateness
+		if at != w.sharing.goesOn {
+			w.sharing.goesOn = at
+			w.dues.add(at)
+		}
+	}
+	if claimed.Late { // their executions are whoever's
+		w.newWork()
+		w.look()
+		w.engine.tell(backend.Hint{Executions: []string{"*"}})
+	}
+	return claimed.Tasks, err
+}
+
 // claimAny makes the requests for tasks.
-func (w *worker) claimAny() (more bool, err error) {
+func (w *worker) claimAny(due bool) (more bool, err error) {
 	r := backend.TaskRequest{Session: w.session, Queues: w.options.Queues, Tags: w.options.Tags, Activities: w.registry.Names()}
+	full := false
 	if !w.options.Hold {
-		if more, err = w.claimSome(r); err != nil {
+		if more, full, err = w.claimSome(r, due); err != nil {
 			return false, err
 		}
 	}
 	if r.Executions = w.engine.adoptedIDs(); len(r.Executions) > 0 {
-		others, err := w.claimSome(r)
-		return more || others, err
+		others, none, err := w.claimSome(r, due)
+		if more, full = more || others, full || none; err != nil {
+			return more, err
+		}
+	}
+	if full {
+		return more, w.peek(r.Executions)
 	}
 	return more, nil
 }
 
-// claimSome carries out one request for tasks, as far as there are slots.
-func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
-	for r.Limit < maxTasks && w.slots.tryTake() {
+// claimSome carries out one request for tasks, as far as there are slots; full says that there was none.
+func (w *worker) claimSome(r backend.TaskRequest, due bool) (more, full bool, err error) {
+	for r.Limit < maxTasks && w.slots.claimed() {
 		r.Limit++
 	}
 	if r.Limit == 0 {
-		if time.Since(w.sharing.swept) >= w.options.PollInterval {
-			if err := w.sweepTasks(); err != nil {
-				return false, err
-			}
+		if due || time.Since(w.sharing.swept) >= w.options.PollInterval {
+			err = w.sweepTasks()
 		}
-		return false, w.peek()
+		return false, true, err
 	}
-	w.sharing.swept = time.Now()
-	tasks, err := w.store.ClaimTasks(w.ctx, r)
+	w.sharing.missed.Store(false)
+	tasks, err := w.requestTasks(r)
 	doubt(&w.doubts.tasks, err)
-	if err != nil { // that slots are given back is no reason to look again at once
+	if err != nil {
 		w.sharing.behind.Store(noBacklog)
 	}
-	w.slots.give(r.Limit - len(tasks))
-	var last int64
+	w.slots.unclaimed(r.Limit - len(tasks))
 	for i := range tasks {
-		if at := rateGoesOn(&tasks[i]); at > 0 && at != last {
-			last = at
-			w.sharing.rated.add(at)
-			w.dues.add(at)
-		}
 		w.options.Metrics.claimedTask()
 		w.runTask(&tasks[i])
 	}
-	if err != nil || r.Executions != nil {
-		return len(tasks) == r.Limit, err
+	switch more = len(tasks) == r.Limit; {
+	case err != nil || r.Executions != nil:
+		return more, false, err
+	case more:
+		return true, false, w.leftOver(nil)
 	}
-	if len(tasks) < r.Limit {
-		w.backlog(nil)
-		return false, nil
-	}
-	return true, w.leftOver()
-}
-
-// rateGoesOn is when a task that has begun counts no more toward the rate of its activity, 0 when it has none.
-func rateGoesOn(k *backend.Task) int64 {
-	if k.Limit == nil || k.Limit.Rate == 0 {
-		return 0
-	}
-	return k.Began.Add(k.Limit.Per).UnixMicro() + lateness
-}
-
-// slotFreed makes the loop claim tasks that had to wait for a slot.
-func (w *worker) slotFreed() {
-	if w.sharing.behind.Load() != noBacklog {
-		w.look()
-	}
+	w.backlog(nil, nil)
+	return false, false, nil
 }
 
 // maxTasks is how many tasks are claimed at once.

@@ -327,6 +327,10 @@ func (x *execution) beginReady() {
 		}
 		return
 	}
+	if x.queued && x.slots > 0 && x.w.slots.contended() { // it takes turns with others
+		x.w.slots.give(x.slots)
+		x.slots = 0
+	}
 	if need := len(x.ready) - x.slots; need > 0 {
 		x.slots += x.w.slots.take(x, need)
 		x.queued = true

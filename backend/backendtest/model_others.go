@@ -131,7 +131,7 @@ func (m *model) claimTasks(session int) {
 		r := r
 		r.Session = s.sessions[session]
 		claimed, err := s.ClaimTasks(m.ctx, r)
-		return s.showTasks(claimed) + named(err)
+		return fmt.Sprint(s.showTasks(claimed.Tasks), claimed.Late, !claimed.GoesOn.IsZero(), named(err))
 	})
 }
 

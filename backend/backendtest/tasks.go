@@ -19,7 +19,7 @@ func (f *fixture) tasks(s backend.SessionID, limit int) []backend.Task {
 	f.Helper()
 	got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Queues: []string{"default"}, Activities: []string{"add", "sub"}, Tags: []string{"gpu"}, Limit: limit})
 	f.must(err)
-	return got
+	return got.Tasks
 }
 
 func steps(tasks []backend.Task) (list []string) {
@@ -222,9 +222,15 @@ var taskCases = []testCase{
 		f.turn(s, backend.Turn{Execution: "x", Run: run, First: 1, Rows: rows("r"), Tasks: []backend.Task{c}})
 		_, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: 4711})
 		f.want(err, backend.ErrFenced)
+		next, err := f.NextDue(f.ctx, []string{"another"})
+		f.must(err)
+		expect(f, "when to look again", next, far(1))
 		got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s})
 		f.must(err)
-		expect(f, "claimed", len(got), 0)
+		expect(f, "claimed", fmt.Sprint(len(got.Tasks), got.Late), "0 true")
+		got, err = f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s})
+		f.must(err)
+		expect(f, "again", got.Late, false)
 		expect(f, "outcome", f.receive(s), []string{"outcome start_timeout c 1 "})
 		expect(f, "left", steps(f.tasks(s, 5)), []string{"a", "b"})
 	}},
@@ -238,7 +244,7 @@ var taskCases = []testCase{
 		}
 		got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Activities: []string{"add"}, Executions: []string{"y"}, Limit: 5})
 		f.must(err)
-		expect(f, "claimed", steps(got), []string{"y"})
+		expect(f, "claimed", steps(got.Tasks), []string{"y"})
 	}},
 	{"limits hold over all workers", func(f *fixture) {
 		s, other := f.session(), f.session()
@@ -261,6 +267,33 @@ var taskCases = []testCase{
 		expect(f, "no more", len(f.tasks(other, 10)), 0)
 		f.commit(backend.Batch{Session: s, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskDone}}})
 		expect(f, "the next", steps(f.tasks(other, 10)), []string{"2"})
+	}},
+	{"a rate says when it goes on", func(f *fixture) {
+		s, other := f.session(), f.session()
+		run := f.born(s, "x")[0]
+		var list []backend.Task
+		for i := range 4 {
+			k := work(fmt.Sprint(i))
+			k.Limit = &backend.Limit{Rate: 2, Per: time.Hour}
+			list = append(list, k)
+		}
+		k := work("slow")
+		k.Activity, k.Limit = "sub", &backend.Limit{Rate: 1, Per: 2 * time.Hour}
+		again := k
+		again.Step = "slower"
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: append(list, k, again)})
+		claim := func(s backend.SessionID, limit int, activities ...string) backend.ClaimedTasks {
+			got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Queues: []string{"default"}, Activities: activities, Limit: limit})
+			f.must(err)
+			return got
+		}
+		first := claim(s, 1, "add")
+		expect(f, "none is kept", fmt.Sprint(steps(first.Tasks), first.GoesOn.IsZero()), "[0] true")
+		expect(f, "some are", fmt.Sprint(steps(claim(other, 9, "add").Tasks)), "[1]")
+		expect(f, "goes on", claim(other, 9, "add").GoesOn, first.Tasks[0].Began.Add(time.Hour))
+		expect(f, "the other", len(claim(other, 1, "sub").Tasks), 1)
+		expect(f, "the sooner one", claim(s, 9, "sub", "add").GoesOn, first.Tasks[0].Began.Add(time.Hour))
+		expect(f, "not ours to run", claim(s, 9, "mul").GoesOn, time.Time{})
 	}},
 	{"a memo is computed by one", func(f *fixture) {
 		s := f.session()

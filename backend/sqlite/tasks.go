@@ -135,7 +135,7 @@ func crashTasks(c *conn, session backend.SessionID, at time.Time) (more bool, er
 }
 
 // ClaimTasks gives due tasks to a session.
-func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed []backend.Task, err error) {
+func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed backend.ClaimedTasks, err error) {
 	// Most of the time there is nothing: a look does not wait for writers.
 	var some bool
 	if err := s.read(ctx, func(c *conn) error {
@@ -147,10 +147,10 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 		some = err == nil && number(v[0]) != 0
 		return err
 	}); err != nil || !some {
-		return nil, err
+		return claimed, err
 	}
 	err = s.write(ctx, func(c *conn, at time.Time) error {
-		claimed = claimed[:0]
+		claimed = backend.ClaimedTasks{}
 		if err := fence(c, r.Session); err != nil {
 			return err
 		}
@@ -164,22 +164,22 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 				return err
 			}
 		}
-		claimed, err = claimTasks(c, &r, at)
-		return err
+		claimed.Late = len(late) > 0
+		return claimTasks(c, &r, at, &claimed)
 	})
 	if err != nil {
-		return nil, err
+		return backend.ClaimedTasks{}, err
 	}
 	return claimed, nil
 }
 
 // claimTasks takes the best tasks of a request, as far as the limits of their activities let it.
-func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backend.Task, err error) {
+func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.ClaimedTasks) error {
 	full := []string{} // activities of which no other attempt with a limit may begin now
-	for len(claimed) < r.Limit {
-		found, err := waitingTasks(c, r, full, r.Limit-len(claimed), at)
+	for len(claimed.Tasks) < r.Limit {
+		found, err := waitingTasks(c, r, full, r.Limit-len(claimed.Tasks), at)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		before, refused := len(full), 0
 		for i := range found {
@@ -188,9 +188,9 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backen
 				refused++
 				continue
 			}
-			ok, err := admit(c, k, at)
+			ok, err := admit(c, k, at, claimed)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if !ok {
 				full = append(full, k.Activity)
@@ -198,16 +198,16 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backen
 				continue
 			}
 			if _, err := c.exec("UPDATE task SET owner = ?, began = ? WHERE key = ?", r.Session, at, k.Key); err != nil {
-				return nil, err
+				return err
 			}
 			k.Owner, k.Began = r.Session, at
-			claimed = append(claimed, *k)
+			claimed.Tasks = append(claimed.Tasks, *k)
 		}
 		if refused == 0 || len(full) == before {
 			break
 		}
 	}
-	return claimed, nil
+	return nil
 }
 
 // waitingTasks finds the best tasks that a request may claim, but for those of full activities that have a limit.
@@ -273,8 +273,8 @@ func collectTasks(list *[]backend.Task) func([]driver.Value) error {
 	}
 }
 
-// admit says whether the limit of a task's activity lets it begin, and counts it.
-func admit(c *conn, k *backend.Task, at time.Time) (bool, error) {
+// admit says whether the limit of a task's activity lets it begin, and counts it or notes when its rate will.
+func admit(c *conn, k *backend.Task, at time.Time, claimed *backend.ClaimedTasks) (bool, error) {
 	if k.Limit == nil {
 		return true, nil
 	}
@@ -288,8 +288,11 @@ func admit(c *conn, k *backend.Task, at time.Time) (bool, error) {
 		if _, err := c.exec("DELETE FROM task_begun WHERE activity = ? AND at <= ?", k.Activity, at.Add(-k.Limit.Per)); err != nil {
 			return false, err
 		}
-		v, err := c.first(nonstop, "SELECT count(*) FROM task_begun WHERE activity = ?", k.Activity)
-		if err != nil || number(v[0]) >= int64(k.Limit.Rate) {
+		v, err := c.first(nonstop, "SELECT at FROM task_begun WHERE activity = ? ORDER BY at DESC LIMIT 1 OFFSET +?", k.Activity, k.Limit.Rate-1)
+		if v != nil {
+			claimed.Kept(instant(v[0]).Add(k.Limit.Per))
+		}
+		if err != nil || v != nil {
 			return false, err
 		}
 		if _, err := c.exec("INSERT INTO task_begun (activity, at, key) VALUES (?, ?, ?)", k.Activity, at, k.Key); err != nil {
