@@ -423,3 +423,29 @@ func TestFailureJSON(t *testing.T) {
 		t.Error("the cause is not unwrapped")
 	}
 }
+
+// date is a type of the user's that decodes itself, and trips over short texts.
+type date string
+
+func (d *date) UnmarshalText(b []byte) error {
+	*d = date(b[:10])
+	return nil
+}
+
+func TestPanicInAnArgument(t *testing.T) {
+	t.Parallel()
+	a := mustActivity(t, "x", func(d date) (string, error) { return string(d), nil })
+	if v, f := a.Invoke(context.Background(), []byte(`["2026-01-02"]`), nil); f != nil || string(v) != `"2026-01-02"` {
+		t.Errorf("%s %v", v, f)
+	}
+	var checked *Failure
+	if !errors.As(a.CheckArgs([]byte(`["2026"]`), nil), &checked) {
+		t.Fatal("no failure")
+	}
+	_, invoked := a.Invoke(context.Background(), []byte(`["2026"]`), nil)
+	for _, f := range []*Failure{checked, invoked} {
+		if f.Kind != KindPanic || !f.NoRetry || f.Activity != "x" || !strings.Contains(f.Message, "slice bounds") || !strings.Contains(f.Traceback, "UnmarshalText") {
+			t.Errorf("%+v", f)
+		}
+	}
+}
