@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -417,5 +418,21 @@ func TestReplayDir(t *testing.T) {
 		if err == nil {
 			t.Errorf("%q was taken", text)
 		}
+	}
+}
+
+// A double or a real activity that ends its goroutine, as FailNow of a test does, has failed.
+func TestActivitiesThatEndTheirGoroutine(t *testing.T) {
+	t.Parallel()
+	reg := activities.NewRegistry()
+	reg.MustRegister("real", func() error { runtime.Goexit(); return nil })
+	env := enginetest.New(t, enginetest.Options{Registry: reg, FS: fstest.MapFS{"quit.star": {Data: []byte(`
+once = retry_policy(max_attempts = 1)
+def main():
+    return [activity(name, retry = once).attempt().error.kind for name in ["real", "double"]]
+`)}}})
+	env.Mock("double", func(enginetest.Call) (any, error) { runtime.Goexit(); return nil, nil })
+	if x := env.Start("quit.star", engine.Input{}).Wait(); string(x.Result) != `["Panic","Panic"]` {
+		t.Errorf("%s %v", x.Result, x.Failure)
 	}
 }
