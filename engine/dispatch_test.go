@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// A process that works itself dispatches also when its session was lost, as of a machine that was suspended.
+func TestDispatchWithoutASession(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, "def main(n):\n    return activity(\"add\")(n, 1)\n")
+		synctest.Wait()
+		for i, o := range []DispatchOptions{{}, {Here: true}, {Here: true, Queue: "far"}, {ID: "again"}, {ID: "again"}} {
+			if err := w.store.Revoke(t.Context(), e.Health().Session); err != nil {
+				t.Fatal(err)
+			}
+			n := i
+			if o.ID != "" {
+				n = 9
+			}
+			want(t, w.finish(e, w.dispatch(e, Input{Args: []any{n}}, o)), fmt.Sprint(n+1))
+		}
+		if n := w.called("add"); n != 4 {
+			t.Errorf("%d calls", n)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// cutting is a store to which something happens at a new execution.
+type cutting struct {
+	backend.Store
+	cut func(ctx context.Context, b backend.Batch) error
+}
+
+func (c *cutting) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	if c.cut != nil && b.Session != 0 && len(b.Create) > 0 {
+		cut := c.cut
+		c.cut = nil
+		if err := cut(ctx, b); err != nil {
+			return backend.Reply{}, err
+		}
+	}
+	return c.Store.Commit(ctx, b)
+}
+
+// The session is lost while a dispatch is under way that has landed, but not answered: it is one execution.
+func TestDispatchThatLandsWithALostSession(t *testing.T) {
+	t.Parallel()
+	for _, o := range []DispatchOptions{{}, {Here: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			store := &cutting{Store: w.store}
+			e, stop := w.engineOn(store, Options{})
+			w.deploy(e, "def main(n):\n    return activity(\"add\")(n, 1)\n")
+			synctest.Wait()
+			store.cut = func(ctx context.Context, b backend.Batch) error {
+				_, err := w.store.Commit(ctx, b)
+				return errors.Join(errors.New("the connection broke"), err, w.store.Revoke(ctx, b.Session))
+			}
+			want(t, w.finish(e, w.dispatch(e, Input{Args: []any{1}}, o)), "2")
+			if all, err := e.List(t.Context(), backend.Filter{}); err != nil || len(all) != 1 || w.called("add") != 1 {
+				t.Errorf("%d executions, %d calls, %v", len(all), w.called("add"), err)
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
+// What is on its way when the engine is killed is dispatched for others.
+func TestDispatchAtAKill(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := &cutting{Store: w.store}
+		e, stop := w.engineOn(store, Options{})
+		w.deploy(e, "def main(n):\n    return activity(\"add\")(n, 1)\n")
+		synctest.Wait()
+		store.cut = func(ctx context.Context, b backend.Batch) error {
+			e.Kill()
+			return ctx.Err()
+		}
+		id := w.dispatch(e, Input{Args: []any{1}}, DispatchOptions{})
+		stop()
+		other, stop := w.engine(Options{})
+		want(t, w.finish(other, id), "2")
+		stop()
+		w.check()
+	})
+}
