@@ -98,3 +98,35 @@ func TestDispatchAtAKill(t *testing.T) {
 		w.check()
 	})
 }
+
+// A job whose id is taken costs no other its beginning.
+func TestDispatchAllWithIDsThatAreTaken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{Hold: true})
+		w.deploy(e, "def main(n):\n    return n\n")
+		jobs := make([]Job, maxCreated+3)
+		for i := range jobs {
+			jobs[i] = Job{Input{Args: []any{i}}, DispatchOptions{ID: fmt.Sprint("job-", i), Here: true}}
+		}
+		taken := map[int]bool{1: true, 2: true, maxCreated + 1: true}
+		for i := range taken {
+			want(t, w.finish(e, w.dispatch(e, Input{Args: []any{-1}}, jobs[i].Options)), "-1")
+		}
+		ids, err := e.DispatchAll(t.Context(), "test", jobs)
+		if conflict, ok := errors.AsType[*ConflictError](err); !ok || conflict.ID != "job-1" || len(ids) != len(jobs) {
+			t.Fatalf("%d ids, %v", len(ids), err)
+		}
+		for i, id := range ids {
+			if taken[i] != (id == "") {
+				t.Fatalf("job %d has the id %q", i, id)
+			}
+			if id != "" {
+				want(t, w.finish(e, id), fmt.Sprint(i))
+			}
+		}
+		stop()
+		w.check()
+	})
+}
