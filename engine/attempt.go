@@ -52,6 +52,7 @@ func (x *execution) start(st *step) {
 	a.act = st.act
 	a.ctx = &a.Context
 	if st.timeout > 0 {
+		a.Identity.Deadline = time.Now().Add(st.timeout)
 		failure := timedOut(st.cmd.Name, st.timeout)
 		a.timeout = time.AfterFunc(st.timeout, func() { a.late(failure) })
 	}
