@@ -343,6 +343,8 @@ func TestInvokeFailures(t *testing.T) {
 		{"declared", Fail("Declined", "no money", NotRetryable(), Data(map[string]any{"left": 5})), Failure{Kind: "Declined", Message: "no money", NoRetry: true, Data: json.RawMessage(`{"left":5}`)}},
 		{"wrapped", fmt.Errorf("charging: %w", Fail("Declined", "no money")), Failure{Kind: "Declined", Message: "charging: no money"}},
 		{"kind of its own", fmt.Errorf("x: %w", kinded{"Odd"}), Failure{Kind: "Odd", Message: "x: went wrong"}},
+		{"no kind", &Failure{Message: "boom", NoRetry: true}, Failure{Kind: "ActivityError", Message: "boom", NoRetry: true}},
+		{"wrapped, no kind", fmt.Errorf("x: %w", &Failure{Message: "boom"}), Failure{Kind: "ActivityError", Message: "x: boom"}},
 		{"empty kind", kinded{""}, Failure{Kind: "ActivityError", Message: "went wrong"}},
 		{"nil failure", none, Failure{Kind: "ActivityError", Message: "<nil>"}},
 		{"cause", Fail("A", "", Cause(errors.New("b"))), Failure{Kind: "A", Cause: &Failure{Kind: "ActivityError", Message: "b"}}},
