@@ -120,7 +120,7 @@ func (w *worker) invoke(ctx context.Context, act *activities.Activity, call *act
 	}
 	result, failure := call.Invoke(ctx)
 	if failure != nil {
-		return nil, fromActivity(failure)
+		return nil, fromActivity(failure, w.options.MaxValue)
 	}
 	limit := w.options.MaxValue
 	w.engine.weigh("the result of", act.Name(), len(result))
