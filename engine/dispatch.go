@@ -38,7 +38,7 @@ func (in Input) bytes() ([]byte, error) {
 			return nil, errors.New("input is not JSON")
 		}
 		var b bytes.Buffer
-		err := json.Compact(&b, in.raw)
+		err := json.Compact(&b, bytes.ToValidUTF8(in.raw, []byte("\uFFFD")))
 		return b.Bytes(), err
 	case in.Args != nil && in.Kwargs != nil:
 		return nil, errors.New("input has both positional and keyword arguments; give one of them")
@@ -287,7 +287,7 @@ func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o 
 		n.Extra = kept.encode()
 	}
 	if o.Expiry > 0 {
-		n.Expires = now.Add(o.Delay + o.Expiry)
+		n.Expires = now.Add(o.Delay).Add(o.Expiry) // their sum may be more than a Duration
 	}
 	return n, nil
 }

@@ -2,10 +2,14 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -124,6 +128,49 @@ func TestDispatchAllWithIDsThatAreTaken(t *testing.T) {
 			}
 			if id != "" {
 				want(t, w.finish(e, id), fmt.Sprint(i))
+			}
+		}
+		stop()
+		w.check()
+	})
+}
+
+func TestInputThatCannotBeStored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, "def main(x):\n    return activity(\"echo\")(x)\n")
+		id := w.dispatch(e, JSON([]byte("[\"a\xffb\"]")), DispatchOptions{})
+		want(t, w.finish(e, id), "\"a\uFFFDb\"")
+		if x, err := e.State(t.Context(), id); err != nil || string(x.Input) != "[\"a\uFFFDb\"]" {
+			t.Errorf("input %q %v", x.Input, err)
+		}
+		for _, in := range []Input{JSON([]byte("[[1e999]]")), {Args: []any{[]any{json.Number("1e999")}}}} {
+			if _, err := e.Dispatch(t.Context(), "test", in, DispatchOptions{}); err == nil || !strings.Contains(err.Error(), "at [0][0]: ") {
+				t.Errorf("dispatched with %v", err)
+			}
+		}
+		if err := e.Signal(t.Context(), id, "x", []byte(`{"a":1e999}`)); err == nil || !strings.Contains(err.Error(), `at ["a"]: `) {
+			t.Errorf("signalled with %v", err)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// Together a delay and an expiry may be longer than any Duration.
+func TestTheLongestExpiry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, "def main():\n    sleep(5)\n    return 1\n")
+		for _, delay := range []time.Duration{0, time.Second, time.Minute} {
+			r := w.finish(e, w.dispatch(e, Input{}, DispatchOptions{Delay: delay, Expiry: math.MaxInt64}))
+			want(t, r, "1")
+			if at := time.Now().Add(math.MaxInt64 - 24*time.Hour); r.Execution.Expires.Before(at) {
+				t.Errorf("expires %v", r.Execution.Expires)
 			}
 		}
 		stop()
