@@ -106,7 +106,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 		return storedError(err, n)
 	}
 	err = conflict(n, made.Existing)
-	if err != nil || made.Existing != nil && made.Existing.State.Terminal() {
+	if err != nil && here || made.Existing != nil && made.Existing.State.Terminal() {
 		e.disown(n.ID) // there is nothing to run here
 	}
 	return err
