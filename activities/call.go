@@ -23,7 +23,7 @@ func (a *Activity) CheckCall(args int, keywords []string, open bool) error {
 }
 
 // CheckArgs checks the values of a call: a plain JSON array and a plain JSON object or nil. The
-// error is a *Failure of kind BadArguments. Types that decode themselves do so here too.
+// error is a *Failure of kind BadArguments. Types that decode themselves do so here too; when one panics, the kind is Panic.
 func (a *Activity) CheckArgs(args, kwargs []byte) error {
 	if _, f := a.bind(args, kwargs, nil); f != nil {
 		f.Activity = a.name
@@ -125,8 +125,10 @@ type keyword struct {
 	raw  []byte
 }
 
-// bind decodes the arguments of a call and appends them to in.
-func (a *Activity) bind(args, kwargs []byte, in []reflect.Value) ([]reflect.Value, *Failure) {
+// bind decodes the arguments of a call and appends them to in. Types that decode themselves may panic: what panics on
+// an argument once does so again.
+func (a *Activity) bind(args, kwargs []byte, in []reflect.Value) (bound []reflect.Value, failure *Failure) {
+	defer a.caught(&failure, true)
 	if a.open != nil {
 		return in, nil
 	}
@@ -250,12 +252,7 @@ func (c *Bound) Invoke(ctx context.Context) ([]byte, *Failure) {
 
 func (c *Bound) attempt(ctx context.Context) (result []byte, failure *Failure) {
 	a := c.activity
-	defer func() {
-		if p := recover(); p != nil {
-			result = nil
-			failure = &Failure{Kind: KindPanic, Message: fmt.Sprint(p), Activity: a.name, Traceback: string(debug.Stack())}
-		}
-	}()
+	defer a.caught(&failure, false)
 	var err error
 	if a.open != nil {
 		result, err = a.callOpen(ctx, c.args, c.kwargs)
@@ -268,6 +265,13 @@ func (c *Bound) attempt(ctx context.Context) (result []byte, failure *Failure) {
 		return nil, &f
 	}
 	return result, nil
+}
+
+// caught is deferred where code of the user runs: a panic becomes a failure.
+func (a *Activity) caught(failure **Failure, final bool) {
+	if p := recover(); p != nil {
+		*failure = &Failure{Kind: KindPanic, Message: fmt.Sprint(p), Activity: a.name, Traceback: string(debug.Stack()), NoRetry: final}
+	}
 }
 
 func (a *Activity) call(ctx context.Context, in []reflect.Value) ([]byte, error) {

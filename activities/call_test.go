@@ -343,6 +343,8 @@ func TestInvokeFailures(t *testing.T) {
 		{"declared", Fail("Declined", "no money", NotRetryable(), Data(map[string]any{"left": 5})), Failure{Kind: "Declined", Message: "no money", NoRetry: true, Data: json.RawMessage(`{"left":5}`)}},
 		{"wrapped", fmt.Errorf("charging: %w", Fail("Declined", "no money")), Failure{Kind: "Declined", Message: "charging: no money"}},
 		{"kind of its own", fmt.Errorf("x: %w", kinded{"Odd"}), Failure{Kind: "Odd", Message: "x: went wrong"}},
+		{"no kind", &Failure{Message: "boom", NoRetry: true}, Failure{Kind: "ActivityError", Message: "boom", NoRetry: true}},
+		{"wrapped, no kind", fmt.Errorf("x: %w", &Failure{Message: "boom"}), Failure{Kind: "ActivityError", Message: "x: boom"}},
 		{"empty kind", kinded{""}, Failure{Kind: "ActivityError", Message: "went wrong"}},
 		{"nil failure", none, Failure{Kind: "ActivityError", Message: "<nil>"}},
 		{"cause", Fail("A", "", Cause(errors.New("b"))), Failure{Kind: "A", Cause: &Failure{Kind: "ActivityError", Message: "b"}}},
@@ -421,5 +423,31 @@ func TestFailureJSON(t *testing.T) {
 	}
 	if !errors.Is(&f, f.Cause) {
 		t.Error("the cause is not unwrapped")
+	}
+}
+
+// date is a type of the user's that decodes itself, and trips over short texts.
+type date string
+
+func (d *date) UnmarshalText(b []byte) error {
+	*d = date(b[:10])
+	return nil
+}
+
+func TestPanicInAnArgument(t *testing.T) {
+	t.Parallel()
+	a := mustActivity(t, "x", func(d date) (string, error) { return string(d), nil })
+	if v, f := a.Invoke(context.Background(), []byte(`["2026-01-02"]`), nil); f != nil || string(v) != `"2026-01-02"` {
+		t.Errorf("%s %v", v, f)
+	}
+	var checked *Failure
+	if !errors.As(a.CheckArgs([]byte(`["2026"]`), nil), &checked) {
+		t.Fatal("no failure")
+	}
+	_, invoked := a.Invoke(context.Background(), []byte(`["2026"]`), nil)
+	for _, f := range []*Failure{checked, invoked} {
+		if f.Kind != KindPanic || !f.NoRetry || f.Activity != "x" || !strings.Contains(f.Message, "slice bounds") || !strings.Contains(f.Traceback, "UnmarshalText") {
+			t.Errorf("%+v", f)
+		}
 	}
 }

@@ -40,13 +40,15 @@ type Failure struct {
 	NoRetry   bool            `json:"no_retry,omitempty"`
 }
 
-// Error is "Kind: message", or the kind alone when there is no message.
+// Error is "Kind: message", or one of them alone when there is no other.
 func (f *Failure) Error() string {
 	switch {
 	case f == nil:
 		return "<nil>"
 	case f.Message == "":
 		return f.Kind
+	case f.Kind == "":
+		return f.Message
 	}
 	return f.Kind + ": " + f.Message
 }
@@ -98,7 +100,8 @@ func Cause(err error) FailOption {
 }
 
 // FailureOf turns an error into a failure; nil into nil. A [Failure] anywhere
-// in its chain stays what it is, with the words that were wrapped around it in its message; an error
+// in its chain stays what it is, with the words that were wrapped around it in its message, and is an ActivityError when it
+// has no kind; an error
 // with a method Kind() string keeps that kind; everything else is an ActivityError.
 //
 // Whether a context's end was the attempt's own timeout is for the caller to
@@ -107,13 +110,16 @@ func FailureOf(err error) *Failure {
 	if err == nil {
 		return nil
 	}
-	if f, ok := err.(*Failure); ok && f != nil { //nolint:errorlint // the failure itself, not one that is wrapped
+	if f, ok := err.(*Failure); ok && f != nil && f.Kind != "" { //nolint:errorlint // the failure itself, not one that is wrapped
 		return f
 	}
 	var f *Failure
 	if errors.As(err, &f) && f != nil {
 		wrapped := *f
 		wrapped.Message = strings.Replace(err.Error(), f.Error(), f.Message, 1)
+		if f.Kind == "" {
+			wrapped.Kind = KindActivityError
+		}
 		return &wrapped
 	}
 	var kinded interface{ Kind() string }

@@ -5,6 +5,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -51,6 +52,7 @@ func (x *execution) start(st *step) {
 	a.act = st.act
 	a.ctx = &a.Context
 	if st.timeout > 0 {
+		a.Identity.Deadline = time.Now().Add(st.timeout)
 		failure := timedOut(st.cmd.Name, st.timeout)
 		a.timeout = time.AfterFunc(st.timeout, func() { a.late(failure) })
 	}
@@ -71,10 +73,29 @@ func (x *execution) start(st *step) {
 func (a *attempt) run() {
 	growStack(a == nil)
 	defer a.end()
-	value, failure := a.x.w.invoke(a.ctx, a.act, a.call, a.args, a.kwargs)
-	a.traced(failure)
-	a.x.post(event{kind: evAttempt, run: a.Identity.Run, step: a.Identity.Step, attempt: a.number, value: value, failure: failure})
-	a.Cancel()
+	a.x.w.carryOut(a.ctx, a.act, a.call, a.args, a.kwargs, func(value []byte, failure *activities.Failure) {
+		a.traced(failure)
+		a.x.post(event{kind: evAttempt, run: a.Identity.Run, step: a.Identity.Step, attempt: a.number, value: value, failure: failure})
+		a.Cancel()
+	})
+}
+
+// carryOut invokes an activity and hands over what comes of it, however its code leaves.
+func (w *worker) carryOut(ctx context.Context, act *activities.Activity, call *activities.Bound, args, kwargs []byte, over func([]byte, *activities.Failure)) {
+	var value []byte
+	var failure *activities.Failure
+	returned := false
+	defer func() {
+		if !returned {
+			failure = &activities.Failure{Kind: activities.KindPanic, Message: act.Name() + " ended its goroutine without returning (runtime.Goexit)"}
+			if p := recover(); p != nil { // not of its own code, which Invoke recovers
+				failure.Message, failure.Traceback = fmt.Sprint(p), string(debug.Stack())
+			}
+		}
+		over(value, failure)
+	}()
+	value, failure = w.invoke(ctx, act, call, args, kwargs)
+	returned = true
 }
 
 // late says that the attempt is out of time.
@@ -99,7 +120,7 @@ func (w *worker) invoke(ctx context.Context, act *activities.Activity, call *act
 	}
 	result, failure := call.Invoke(ctx)
 	if failure != nil {
-		return nil, fromActivity(failure)
+		return nil, fromActivity(failure, w.options.MaxValue)
 	}
 	limit := w.options.MaxValue
 	w.engine.weigh("the result of", act.Name(), len(result))

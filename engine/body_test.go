@@ -64,3 +64,28 @@ func TestProgressOfWhatRuns(t *testing.T) {
 		})
 	}
 }
+
+// An attempt knows when its time is up, wherever it runs.
+func TestDeadlineOfAnAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.register("left", func(ctx context.Context) (float64, error) {
+			if d := activities.Info(ctx).Deadline; !d.IsZero() {
+				return time.Until(d).Seconds(), nil
+			}
+			return 0, nil
+		})
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+def main():
+    left = activity("left")
+    return [left(), activity("left", timeout = "1m")(), activity("left", queue = "far", timeout = "1m")()]
+`)
+		_, stopFar := w.engine(Options{Queues: []string{"far"}})
+		want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{})), `[0,60,60]`)
+		stop()
+		stopFar()
+		w.check()
+	})
+}

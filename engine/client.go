@@ -90,13 +90,15 @@ func (e *Engine) State(ctx context.Context, id string) (Execution, error) {
 }
 
 // Wait returns an execution when it has ended. What runs in this process tells
-// of its end by itself; what runs elsewhere is looked at, less and less often.
+// of its end by itself; what runs elsewhere is looked at, less and less often. A database that cannot be reached is waited
+// for as well: when ctx ends first, the error says so.
 func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 	defer e.listen()()
 	delay, longest := 2*time.Millisecond, 250*time.Millisecond
 	if e.current() != nil { // most likely it will run here
 		delay = 50 * time.Millisecond
 	}
+	var away error // what the newest look met, when that was a database that cannot be reached
 	for ; ; delay = min(2*delay, longest) {
 		if e.wakeups.hears.Load() { // most likely it will be told
 			longest, delay = 2*time.Second, max(delay, 50*time.Millisecond)
@@ -108,7 +110,10 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 			if err == nil {
 				err = seen.err
 			}
+			away = nil
 			switch {
+			case errors.Is(err, backend.ErrTransient):
+				away = err
 			case err != nil:
 				e.unsubscribe(id, changed)
 				return Execution{}, fmt.Errorf("execution %s: %w", id, err)
@@ -129,6 +134,9 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 		case <-limit.C:
 		case <-ctx.Done():
 			e.unsubscribe(id, changed)
+			if away != nil {
+				return Execution{}, fmt.Errorf("execution %s: %w: %w", id, ctx.Err(), away)
+			}
 			x, _ := e.State(context.WithoutCancel(ctx), id)
 			return x, ctx.Err()
 		}

@@ -50,6 +50,9 @@ func (e *Engine) Load(ctx context.Context, fsys fs.FS, entry string) (Program, e
 func load(ctx context.Context, fsys fs.FS, entry string, compile func(*starlark.Sources) (*starlark.Program, error)) (p Program, err error) {
 	entry = path.Clean(entry)
 	p.Workflow = strings.TrimSuffix(path.Base(entry), ".star")
+	if p.Workflow == "" {
+		return p, fmt.Errorf("%s has no name before .star, and a workflow is named by it", entry)
+	}
 	p.sources, err = starlark.Gather(entry, func(name string) (string, error) {
 		if err := ctx.Err(); err != nil {
 			return "", err

@@ -38,7 +38,7 @@ func (in Input) bytes() ([]byte, error) {
 			return nil, errors.New("input is not JSON")
 		}
 		var b bytes.Buffer
-		err := json.Compact(&b, in.raw)
+		err := json.Compact(&b, bytes.ToValidUTF8(in.raw, []byte("\uFFFD")))
 		return b.Bytes(), err
 	case in.Args != nil && in.Kwargs != nil:
 		return nil, errors.New("input has both positional and keyword arguments; give one of them")
@@ -92,25 +92,47 @@ func (e *Engine) Dispatch(ctx context.Context, workflow string, in Input, o Disp
 	return n.ID, e.create(ctx, w, n, o.Here)
 }
 
-// create writes a new execution, through the worker's committer when there is one.
+// create writes a new execution, through the worker's committer when there is one that has a session.
 func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution, here bool) (err error) {
 	defer e.dispatched(ctx, n, time.Now(), &err)
-	if w == nil {
-		made, err := e.makes.do(ctx, *n)
-		if err == nil {
-			err = made.err
-		}
-		if err != nil {
-			return storedError(err, n)
-		}
-		if here {
-			e.adopt(n.ID)
-		}
-		e.tellNow(ctx, backend.Hint{Queues: []string{n.Queue}, Due: n.Due})
-		return conflict(n, made.created.Existing)
+	var made backend.Created
+	if w != nil {
+		made, err = w.create(ctx, n, here)
 	}
+	if w == nil || errors.Is(err, backend.ErrFenced) { // a dispatch needs no session; one that has landed is found
+		made, err = e.createAlone(ctx, *n, here)
+	}
+	if err != nil {
+		return storedError(err, n)
+	}
+	err = conflict(n, made.Existing)
+	if err != nil && here || made.Existing != nil && made.Existing.State.Terminal() {
+		e.disown(n.ID) // there is nothing to run here
+	}
+	return err
+}
+
+// createAlone writes a new execution without a worker.
+func (e *Engine) createAlone(ctx context.Context, n backend.NewExecution, here bool) (backend.Created, error) {
+	n.Claim = false
+	made, err := e.makes.do(ctx, n)
+	if err == nil {
+		err = made.err
+	}
+	if err != nil {
+		return backend.Created{}, err
+	}
+	if here {
+		e.adopt(n.ID)
+	}
+	e.tellNow(ctx, backend.Hint{Queues: []string{n.Queue}, Due: n.Due})
+	return made.created, nil
+}
+
+// create writes a new execution, which may begin here at once.
+func (w *worker) create(ctx context.Context, n *backend.NewExecution, here bool) (backend.Created, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return backend.Created{}, err
 	}
 	slot := w.slots.tryTake()
 	n.Claim = here && n.Due.IsZero() || slot && w.mayKeep(n)
@@ -118,7 +140,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 		w.slots.give(1)
 	}
 	if here { // not yet looked for: this write claims it
-		e.mark(n.ID)
+		w.engine.mark(n.ID)
 	}
 	patient, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -131,17 +153,9 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 		w.newWork()
 	}
 	if fault := w.lastFault(); r.err != nil && errors.Is(r.err, patient.Err()) && ctx.Err() == nil && fault != nil {
-		return fmt.Errorf("execution %s was not acknowledged within %v and may still begin: %w", n.ID, patience, fault)
+		return r.created, fmt.Errorf("execution %s was not acknowledged within %v and may still begin: %w", n.ID, patience, fault)
 	}
-	if r.err != nil {
-		return storedError(r.err, n)
-	}
-	existing := r.created.Existing
-	err = conflict(n, existing)
-	if err != nil || existing != nil && existing.State.Terminal() {
-		e.disown(n.ID) // there is nothing to run here
-	}
-	return err
+	return r.created, r.err
 }
 
 // mayKeep reports whether a new execution may begin here at once: its queue has
@@ -273,7 +287,7 @@ func (e *Engine) newExecution(ctx context.Context, workflow string, in Input, o 
 		n.Extra = kept.encode()
 	}
 	if o.Expiry > 0 {
-		n.Expires = now.Add(o.Delay + o.Expiry)
+		n.Expires = now.Add(o.Delay).Add(o.Expiry) // their sum may be more than a Duration
 	}
 	return n, nil
 }

@@ -19,8 +19,10 @@ type Job struct {
 const maxCreated = 500
 
 // DispatchAll begins many executions of a workflow for the workers, in few transactions, and returns
-// their ids in order. All are checked first, and nothing is stored when one is refused. When
-// an error comes later, those before it are dispatched: jobs with ids of their own can be dispatched again.
+// their ids in order. All are checked first, and nothing is stored when one is refused. A job whose id is taken by another
+// execution keeps no other from being dispatched: its id is returned as "", and the first such job is the error, a
+// *ConflictError. When the database fails, those are dispatched whose ids are returned: jobs with ids of their own can
+// be dispatched again.
 func (e *Engine) DispatchAll(ctx context.Context, workflow string, jobs []Job) ([]string, error) {
 	ids := make([]string, len(jobs))
 	made := make([]backend.NewExecution, len(jobs))
@@ -31,6 +33,7 @@ func (e *Engine) DispatchAll(ctx context.Context, workflow string, jobs []Job) (
 		}
 		ids[i], made[i] = n.ID, *n
 	}
+	var taken error
 	for first := 0; first < len(made); first += maxCreated {
 		chunk := made[first:min(first+maxCreated, len(made))]
 		reply, err := e.store.Commit(ctx, backend.Batch{Create: chunk})
@@ -38,11 +41,13 @@ func (e *Engine) DispatchAll(ctx context.Context, workflow string, jobs []Job) (
 			return ids[:first], storedError(err, &chunk[0])
 		}
 		for i, c := range reply.Created {
+			n := first + i
 			if err := conflict(&chunk[i], c.Existing); err != nil {
-				return ids[:first], fmt.Errorf("job %d: %w", first+i, err)
-			}
-			if jobs[first+i].Options.Here {
-				e.mark(ids[first+i])
+				if ids[n] = ""; taken == nil {
+					taken = fmt.Errorf("job %d: %w", n, err)
+				}
+			} else if jobs[n].Options.Here && (c.Existing == nil || !c.Existing.State.Terminal()) {
+				e.mark(ids[n])
 			}
 		}
 		e.tellNow(ctx, hintOf(chunk))
@@ -53,7 +58,7 @@ func (e *Engine) DispatchAll(ctx context.Context, workflow string, jobs []Job) (
 			w.newWork()
 		}
 	}
-	return ids, nil
+	return ids, taken
 }
 
 // hintOf says what new executions mean to workers.

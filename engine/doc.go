@@ -116,7 +116,7 @@
 //
 // A process that only dispatches and waits has no committer. What its goroutines ask of the store at the same time,
 // new executions and looks at those that they wait for, is merged in the same way: while one call is
-// under way the next gathers (merge.go).
+// under way the next gathers (merge.go). A dispatch of a worker whose session is lost goes the same way, for it needs none.
 //
 // # Slots
 //
@@ -159,5 +159,5 @@
 // Timers post into a mailbox and nothing else. Whoever has the committer store an execution does not wait for it: the
 // committer's goroutine does what follows (bear).
 //
-// Two contexts: Run's ends the taking of work, worker.ctx ends work itself.
+// Two contexts: Run's ends the taking of work, worker.ctx ends work itself, as does Kill, on whose context it depends.
 package engine

@@ -49,7 +49,6 @@ type Engine struct {
 	clock    *clock
 	cache    *starlark.Cache
 	ready    chan struct{}
-	harder   chan struct{} // closed by Kill: a graceful stop does not wait
 	wakeups  wakeups
 	looks    merger[string, looked]
 	makes    merger[backend.NewExecution, madeOne]
@@ -59,9 +58,8 @@ type Engine struct {
 
 	mu       sync.Mutex // guards all below
 	worker   *worker    // nil when Run does not run
-	running  bool
+	kill     func()     // ends the Run that runs; nil when none does
 	opened   bool
-	killed   bool
 	unopened error                                // why there is no session at the moment
 	adopted  map[string]bool                      // ids to be claimed whatever their queue; true: only when they are due
 	waiters  map[string][]chan *backend.Execution // told once when something became of an id
@@ -80,7 +78,7 @@ func New(store backend.Store, registry *activities.Registry, o Options) (*Engine
 	}
 	e := &Engine{
 		store: store, registry: registry, options: o, clock: newClock(), cache: starlark.NewCache(1000),
-		ready: make(chan struct{}), harder: make(chan struct{}),
+		ready:   make(chan struct{}),
 		adopted: make(map[string]bool), waiters: make(map[string][]chan *backend.Execution), newest: make(map[string]newest),
 	}
 	e.looks.most, e.looks.call = maxLooks, e.lookAt
@@ -98,40 +96,50 @@ func (e *Engine) Ready() <-chan struct{} { return e.ready }
 // Run is a worker: it takes work until ctx ends, then stops gracefully and
 // returns nil. It may be called once at a time.
 func (e *Engine) Run(ctx context.Context) error {
+	life, kill := context.WithCancel(context.Background())
+	defer kill()
 	e.mu.Lock()
 	switch {
-	case e.running:
+	case e.kill != nil:
 		e.mu.Unlock()
 		return errors.New("engine: Run is running already")
 	case e.registry == nil:
 		e.mu.Unlock()
 		return errors.New("engine: Run needs a registry of activities")
 	}
-	e.running = true
+	e.kill = kill
 	e.mu.Unlock()
 	defer func() {
 		e.mu.Lock()
-		e.running, e.worker = false, nil
+		e.kill, e.worker = nil, nil
 		e.mu.Unlock()
 	}()
 	for {
-		w, err := e.open(ctx)
+		w, err := e.open(ctx, life)
 		if err != nil || w == nil {
 			return err
 		}
-		if w.run(ctx) {
+		stopped := w.run(ctx)
+		if err := killed(life); err != nil {
+			return err
+		}
+		if stopped {
 			e.tell(anybodys)
 			e.flush(context.WithoutCancel(ctx))
 			return nil
 		}
 		e.mu.Lock()
 		e.worker = nil
-		killed := e.killed
 		e.mu.Unlock()
-		if killed {
-			return ErrStopped
-		}
 	}
+}
+
+// killed is what Run returns when its life has ended.
+func killed(life context.Context) error {
+	if life.Err() != nil {
+		return ErrStopped
+	}
+	return nil
 }
 
 // clockAge is how long a program without a worker trusts what it knows of the database's time.
@@ -150,8 +158,11 @@ func (e *Engine) now(ctx context.Context) (time.Time, error) {
 	return fromMicro(e.clock.now()), nil
 }
 
-// open begins a session; nil without an error when ctx ended before.
-func (e *Engine) open(ctx context.Context) (*worker, error) {
+// open begins a session; nil without an error when ctx ended before. Life ends when Run is killed.
+func (e *Engine) open(ctx, life context.Context) (*worker, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(life, cancel)()
 	me := self()
 	me.Info, _ = json.Marshal(e.offer()) // plain fields: never fails
 	begun := time.Now()
@@ -160,7 +171,7 @@ func (e *Engine) open(ctx context.Context) (*worker, error) {
 		id, now, err := e.store.Open(ctx, me)
 		if err == nil {
 			e.clock.set(now, before)
-			w := newWorker(e, id, me)
+			w := newWorker(life, e, id, me)
 			w.beaten.Store(&before)
 			w.compare(now, before)
 			e.options.Logger.Info("session opened", "session", id, "queues", e.options.Queues, "tags", e.options.Tags, "concurrency", e.options.MaxConcurrency)
@@ -175,13 +186,11 @@ func (e *Engine) open(ctx context.Context) (*worker, error) {
 		}
 		e.mu.Lock()
 		e.unopened = err
-		opened, killed := e.opened, e.killed
+		opened := e.opened
 		e.mu.Unlock()
 		switch {
-		case killed:
-			return nil, ErrStopped
 		case ctx.Err() != nil:
-			return nil, nil
+			return nil, killed(life)
 		case !opened && time.Since(begun) > openPatience:
 			return nil, fmt.Errorf("open a session: %w", err)
 		}
@@ -189,23 +198,18 @@ func (e *Engine) open(ctx context.Context) (*worker, error) {
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
-			return nil, nil
+			return nil, killed(life)
 		}
 	}
 }
 
 // Kill ends Run without the grace of a drain: what runs is cut, and nothing more
-// is written. Other workers, or the next Run, take over as after a crash.
+// is written. Other workers, or the next Run, take over as after a crash. It does nothing while Run does not run.
 func (e *Engine) Kill() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.killed {
-		return
-	}
-	e.killed = true
-	close(e.harder)
-	if e.worker != nil {
-		e.worker.cancel()
+	if e.kill != nil {
+		e.kill()
 	}
 }
 

@@ -353,6 +353,16 @@ func TestDispatchTwice(t *testing.T) {
 	})
 }
 
+func TestDeployOfAFileWithoutAName(t *testing.T) {
+	t.Parallel()
+	for _, entry := range []string{".star", "flows/.star"} {
+		fsys := fstest.MapFS{entry: {Data: []byte("def main():\n    pass\n")}}
+		if p, err := Load(t.Context(), fsys, entry); err == nil || !strings.Contains(err.Error(), "no name") {
+			t.Errorf("%s is loaded as %q, %v", entry, p.Workflow, err)
+		}
+	}
+}
+
 func TestDeployRefusesAllOrNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

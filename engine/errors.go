@@ -62,13 +62,15 @@ func (e *NondeterminismError) Error() string {
 	return fmt.Sprintf("nondeterminism: %s %s, the journal has %s", where, e.Want, e.Have)
 }
 
-// fromActivity brings the data of a failure that an activity returned, plain JSON, into its stored form, which is an object.
-func fromActivity(f *activities.Failure) *activities.Failure {
+// fromActivity brings the data of a failure that an activity returned, plain JSON, into its stored form, which is an object. Each
+// part is bounded, the data by limit.
+func fromActivity(f *activities.Failure, limit int) *activities.Failure {
 	if f == nil {
 		return nil
 	}
 	c := *f
-	c.Cause = fromActivity(f.Cause)
+	c.Cause = fromActivity(f.Cause, limit)
+	c.Kind, c.Message = starlark.Bounded(f.Kind, f.Message)
 	data, err := starlark.FromPlain(bytes.TrimSpace(f.Data))
 	switch {
 	case err != nil:
@@ -77,6 +79,9 @@ func fromActivity(f *activities.Failure) *activities.Failure {
 		data = nil
 	case data[0] != '{':
 		data = fmt.Appendf(nil, `{"value":%s}`, data)
+	}
+	if len(data) > limit {
+		data = fmt.Appendf(nil, `{"unstorable":"%d bytes, the limit for one value is %d"}`, len(data), limit)
 	}
 	c.Data = data
 	return &c

@@ -4,7 +4,9 @@ package engine
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -115,4 +117,30 @@ def main():
 		stop()
 		w.check()
 	})
+}
+
+// The parts of a failure are bounded as values are, and a failure is never lost for their sake.
+func TestFailuresAreBounded(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{{}, {ReplayAlways: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			long := strings.Repeat("x", 3<<20)
+			w.register("long", func() error {
+				return activities.Fail(long, long, activities.Data(map[string]any{"a": long}), activities.Cause(errors.New(long)))
+			})
+			w.register("infinite", func() (json.RawMessage, error) { return json.RawMessage("[1e999]"), nil })
+			r := w.run(o, `
+once = retry_policy(max_attempts = 1)
+def main():
+    f = activity("long", retry = once).attempt().error
+    g = activity("infinite", retry = once).attempt().error
+    sleep(1)
+    return [len(f.kind) <= 200, len(f.message) < 70000, len(f.cause.message) < 70000, f.data, g.kind, g.message]
+`, Input{}, DispatchOptions{})
+			want(t, r, `[true,true,true,{"unstorable":"3145736 bytes, the limit for one value is 1048576"},"PayloadError",`+
+				`"infinite returned what cannot be stored: at [0]: +Inf is not a number that can be stored"]`)
+			w.check()
+		})
+	}
 }

@@ -302,9 +302,10 @@ func (w *worker) attemptTask(ctx, wanted context.Context, k *backend.Task) ([]by
 	go func() {
 		defer body.end()
 		ctx, traced := w.traceAttempt(activities.WithHeartbeat(activities.WithInfo(ctx, info), body.Heard), in.Trace, &info)
-		value, failure := w.invoke(ctx, act, nil, in.Args, in.Kwargs)
-		traced(failure)
-		done <- result{value, failure}
+		w.carryOut(ctx, act, nil, in.Args, in.Kwargs, func(value []byte, failure *activities.Failure) {
+			traced(failure)
+			done <- result{value, failure}
+		})
 	}()
 	select {
 	case r := <-done:

@@ -31,7 +31,7 @@ type worker struct {
 	parking   parking
 	sharing   sharing
 
-	ctx      context.Context // ends when the session is lost, or the worker has drained
+	ctx      context.Context // ends when the session is lost, the engine is killed, or the worker has drained
 	cancel   context.CancelFunc
 	attempts context.Context // of the attempts: ends with ctx, or when a graceful stop is cut
 	cutAll   context.CancelFunc
@@ -76,7 +76,7 @@ type worker struct {
 	beaten    atomic.Pointer[time.Time] // when the newest heartbeat was acknowledged
 }
 
-func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
+func newWorker(life context.Context, e *Engine, id backend.SessionID, me backend.Session) *worker {
 	w := &worker{
 		engine: e, store: e.store, registry: e.registry, options: &e.options, log: e.options.Logger,
 		clock: e.clock, session: id, me: me,
@@ -84,7 +84,7 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 		tasks: make(map[int64]*runningTask),
 	}
 	w.again, w.creating, w.broken = make(map[string]backend.Claimed), make(map[string]int), make(map[string]bool)
-	w.ctx, w.cancel = context.WithCancel(context.Background())
+	w.ctx, w.cancel = context.WithCancel(life)
 	w.attempts, w.cutAll = context.WithCancel(w.ctx)
 	context.AfterFunc(w.attempts, w.bodies.cancelAll)
 	context.AfterFunc(w.ctx, w.pokeAll)
@@ -664,8 +664,6 @@ func (w *worker) drained(limit time.Duration) bool {
 			return false
 		case <-w.ctx.Done():
 			return true
-		case <-w.engine.harder:
-			return false
 		}
 	}
 }

@@ -505,6 +505,25 @@ func mayTag(b []byte) bool {
 	return bytes.Contains(b, []byte(`"$`)) || bytes.Contains(b, []byte(`"\u0024`))
 }
 
+// mayOverflow reports whether a JSON text may hold a number that no float is as large as: one with three digits
+// of exponent. One that has as many digits without an exponent is not looked for.
+func mayOverflow(b []byte) bool {
+	for _, e := range []byte{'e', 'E'} {
+		for i := 0; ; i++ {
+			n := bytes.IndexByte(b[i:], e)
+			if n < 0 {
+				break
+			}
+			i += n
+			rest := bytes.TrimPrefix(b[i+1:], []byte{'+'})
+			if i > 0 && isDigit(b[i-1]) && len(rest) > 2 && isDigit(rest[0]) && isDigit(rest[1]) && isDigit(rest[2]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // ToPlain turns a stored value into plain JSON: what activities, Go and the
 // command line see. It returns its argument when there is nothing to do.
 func ToPlain(b []byte) ([]byte, error) {
@@ -523,12 +542,12 @@ func ToPlain(b []byte) ([]byte, error) {
 }
 
 // FromPlain turns plain JSON into a stored value: objects that look like a tag
-// are escaped. It fails when b is not one JSON value.
+// are escaped. It fails when b is not one JSON value, or holds a number that no float is as large as.
 func FromPlain(b []byte) ([]byte, error) {
 	if len(b) == 0 {
 		return []byte("null"), nil
 	}
-	if !mayTag(b) && bytes.Count(b, []byte{'['})+bytes.Count(b, []byte{'{'}) < maxNesting {
+	if !mayTag(b) && !mayOverflow(b) && bytes.Count(b, []byte{'['})+bytes.Count(b, []byte{'{'}) < maxNesting {
 		if !json.Valid(b) {
 			return nil, fmt.Errorf("not JSON: %.40q", b)
 		}

@@ -90,6 +90,11 @@ const (
 	maxLine    = 1 << 20
 )
 
+// Bounded is a kind and a message as far as they are kept.
+func Bounded(kind, message string) (string, string) {
+	return cut(kind, maxKind), cut(message, maxMessage)
+}
+
 // cut is the beginning of a text that is too long, and how long that was.
 func cut(text string, most int) string {
 	if len(text) <= most {

@@ -87,6 +87,11 @@ func (p *Program) CheckInput(fn string, input []byte) error {
 	if err != nil {
 		return err
 	}
+	if mayOverflow(input) {
+		if _, err := FromPlain(input); err != nil {
+			return fmt.Errorf("input: %w", err)
+		}
+	}
 	args, kwargs, err := inputArgs(input)
 	if err != nil {
 		return err

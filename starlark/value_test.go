@@ -47,12 +47,19 @@ func TestFromPlain(t *testing.T) {
 	for plain, want := range map[string]string{
 		``:                            `null`,
 		` {"a": 1}`:                   ` {"a": 1}`,
+		`[1e308, 1e-999, "1e999"]`:    `[1e+308,0.0,"1e999"]`,
+		`["e", "1E9", 2e+30]`:         `["e", "1E9", 2e+30]`,
 		`{"$bytes":"AA=="}`:           `{"$dict":[["$bytes","AA=="]]}`,
 		`{"\u0024tuple":[]}`:          `{"$dict":[["$tuple",[]]]}`,
 		`{"$a":{"$b":1,"c":2},"d":3}`: `{"$dict":[["$a",{"$dict":[["$b",1],["c",2]]}],["d",3]]}`,
 	} {
 		if b, err := FromPlain([]byte(plain)); string(b) != want || err != nil {
 			t.Errorf("%s: %s %v, want %s", plain, b, err, want)
+		}
+	}
+	for _, large := range []string{`{"a": [1e999]}`, `{"a": [-1E+400]}`} {
+		if b, err := FromPlain([]byte(large)); err == nil || !strings.HasPrefix(err.Error(), `at ["a"][0]: `) {
+			t.Errorf("%s: %s %v", large, b, err)
 		}
 	}
 	for _, bad := range []string{`{`, `1 2`, `NaN`, `'a'`, "\"\n\"", `{"$a":}`, `01`, `[1,]`, `{"a":1,}`, `"\x"`} {

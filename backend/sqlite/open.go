@@ -53,8 +53,13 @@ func parse(s string) (path, synchronous string, err error) {
 		}
 		synchronous = last
 	}
-	if path == "" {
+	switch {
+	case path == "":
 		return "", "", fmt.Errorf("database %q: the path is empty", s)
+	case path == ":memory:":
+		return "", "", fmt.Errorf("database %q: this is for files; what is only in memory is memory.New(), or memory: on the command line", s)
+	case strings.HasPrefix(path, "file:"):
+		return "", "", fmt.Errorf("database %q: a file is named by its path, without file:", s)
 	}
 	path, err = filepath.Abs(path)
 	return path, synchronous, err

@@ -66,6 +66,9 @@ func TestOpenURLs(t *testing.T) {
 	}
 	refused(t, "", nil, "empty")
 	refused(t, "sqlite:", nil, "empty")
+	refused(t, ":memory:", nil, "memory.New()")
+	refused(t, "sqlite::memory:?synchronous=normal", nil, "memory.New()")
+	refused(t, "file:"+filepath.Join(dir, "x"), nil, "path", "without file:")
 	refused(t, filepath.Join(dir, "x?mode=ro"), nil, "mode", "synchronous")
 	refused(t, filepath.Join(dir, "x?synchronous=off"), nil, "off", "normal", "full")
 }

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -418,4 +419,78 @@ func TestReplayDir(t *testing.T) {
 			t.Errorf("%q was taken", text)
 		}
 	}
+}
+
+// A double or a real activity that ends its goroutine, as FailNow of a test does, has failed.
+func TestActivitiesThatEndTheirGoroutine(t *testing.T) {
+	t.Parallel()
+	reg := activities.NewRegistry()
+	reg.MustRegister("real", func() error { runtime.Goexit(); return nil })
+	env := enginetest.New(t, enginetest.Options{Registry: reg, FS: fstest.MapFS{"quit.star": {Data: []byte(`
+once = retry_policy(max_attempts = 1)
+def main():
+    return [activity(name, retry = once).attempt().error.kind for name in ["real", "double"]]
+`)}}})
+	env.Mock("double", func(enginetest.Call) (any, error) { runtime.Goexit(); return nil, nil })
+	if x := env.Start("quit.star", engine.Input{}).Wait(); string(x.Result) != `["Panic","Panic"]` {
+		t.Errorf("%s %v", x.Result, x.Failure)
+	}
+}
+
+// The worker runs what is begun, or has to go on, by way of its engine.
+func TestDoRunsWhatItBegins(t *testing.T) {
+	t.Parallel()
+	again := fstest.MapFS{"again.star": {Data: []byte(`
+once = retry_policy(max_attempts = 1)
+def main(n = 1):
+    sleep("5s")
+    return activity("work", retry = once)(n)
+`)}}
+	enginetest.Twice(t, enginetest.Options{FS: again}, func(t *testing.T, env *enginetest.Env) {
+		fails := true
+		env.Mock("work", func(n int) (int, error) {
+			if fails {
+				return 0, activities.Fail("Broken", "not now")
+			}
+			return n, nil
+		})
+		first, second := env.Start("again.star", engine.Input{}), env.Start("again.star", engine.Input{})
+		first.Failure()
+		second.Failure()
+		fails = false
+		for _, b := range []struct {
+			want  string
+			begin func(context.Context, *engine.Engine) (string, error)
+		}{
+			{"1", func(ctx context.Context, e *engine.Engine) (string, error) {
+				return first.ID(), e.Retry(ctx, first.ID(), engine.RerunOptions{})
+			}},
+			{"1", func(ctx context.Context, e *engine.Engine) (string, error) {
+				return e.Fork(ctx, second.ID(), engine.RerunOptions{From: "1"})
+			}},
+			{"2", func(ctx context.Context, e *engine.Engine) (string, error) {
+				return e.Dispatch(ctx, "again", engine.Input{Args: []any{2}}, engine.DispatchOptions{Queue: "far", Delay: time.Hour})
+			}},
+			{"3", func(ctx context.Context, e *engine.Engine) (string, error) {
+				ids, err := e.DispatchAll(ctx, "again", []engine.Job{{Input: engine.Input{Args: []any{3}}}})
+				return strings.Join(ids, ""), err
+			}},
+			{"4", func(ctx context.Context, e *engine.Engine) (string, error) {
+				letters, err := e.Letters(ctx, backend.LetterFilter{Execution: second.ID()})
+				if err != nil || len(letters) != 1 {
+					return "", fmt.Errorf("%v %w", letters, err)
+				}
+				return e.ReplayLetter(ctx, letters[0], engine.ReplayOptions{Args: []byte("[4]")})
+			}},
+		} {
+			var id string
+			env.Do(func(ctx context.Context, e *engine.Engine) (err error) {
+				id, err = b.begin(ctx, e)
+				return err
+			})
+			if got := env.Run(id).Result(); string(got) != b.want {
+				t.Errorf("%s: %s", b.want, got)
+			}
+		}
+	})
 }

@@ -119,14 +119,8 @@ func (w *World) begin() error {
 	l.stop = stop
 	go func() { l.ended <- l.engine.Run(ctx) }()
 	<-l.engine.Ready()
-	unfinished, err := w.store.List(ctx, backend.Filter{States: []backend.State{backend.Pending, backend.Running}})
-	if err != nil {
-		return fmt.Errorf("look for what a dead worker has left: %w", err)
-	}
-	for _, x := range unfinished {
-		if err := l.engine.Adopt(ctx, x.ID); err != nil && !errors.Is(err, backend.ErrClosed) {
-			return fmt.Errorf("take over execution %s: %w", x.ID, err)
-		}
+	if err := w.adoptAll(ctx, l.engine); err != nil {
+		return err
 	}
 	w.mu.Lock()
 	w.life = l
@@ -138,6 +132,20 @@ func (w *World) begin() error {
 		case <-ctx.Done():
 		}
 	}()
+	return nil
+}
+
+// adoptAll tells a worker to run whatever has not ended.
+func (w *World) adoptAll(ctx context.Context, e *engine.Engine) error {
+	unfinished, err := w.store.List(ctx, backend.Filter{States: []backend.State{backend.Pending, backend.Running}})
+	if err != nil {
+		return fmt.Errorf("look for what has not ended: %w", err)
+	}
+	for _, x := range unfinished {
+		if err := e.Adopt(ctx, x.ID); err != nil && !errors.Is(err, backend.ErrClosed) {
+			return fmt.Errorf("take execution %s: %w", x.ID, err)
+		}
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ package enginetest
 
 import (
 	"context"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ type outside struct {
 type outcome struct {
 	value   []byte
 	failure *activities.Failure
+	exited  bool // it ended its goroutine
 }
 
 type job struct {
@@ -51,13 +53,16 @@ func newOutside() *outside {
 }
 
 func (o *outside) serve(j *job) {
-	var out outcome
+	out := outcome{exited: true}
+	defer func() {
+		if j.state.CompareAndSwap(0, finished) {
+			j.result <- out
+			return
+		}
+		o.free <- make(chan outcome, 1)
+	}()
 	out.value, out.failure = j.run(j.ctx)
-	if j.state.CompareAndSwap(0, finished) {
-		j.result <- out
-		return
-	}
-	o.free <- make(chan outcome, 1)
+	out.exited = false
 }
 
 // run is called in the bubble. It returns early when ctx ends; run then goes on unheeded.
@@ -69,17 +74,19 @@ func (o *outside) run(ctx context.Context, run func(context.Context) ([]byte, *a
 	defer cancel()
 	j := &job{ctx: own, run: run, result: <-o.free}
 	o.jobs <- j
+	var out outcome
 	select {
-	case out := <-j.result:
-		o.free <- j.result
-		return out.value, out.failure
+	case out = <-j.result:
 	case <-ctx.Done():
+		if j.state.CompareAndSwap(0, abandoned) {
+			return nil, &activities.Failure{Kind: activities.KindCancelled, Message: ctx.Err().Error()}
+		}
+		out = <-j.result
 	}
-	if j.state.CompareAndSwap(0, abandoned) {
-		return nil, &activities.Failure{Kind: activities.KindCancelled, Message: ctx.Err().Error()}
-	}
-	out := <-j.result
 	o.free <- j.result
+	if out.exited {
+		runtime.Goexit() // as it would have done here
+	}
 	return out.value, out.failure
 }
 

@@ -199,10 +199,17 @@ func (w *World) Now() (now time.Time) {
 	return now
 }
 
-// Do calls f in the world, with the worker that lives. It is called again when that dies meanwhile.
+// Do calls f in the world, with the worker that lives, which runs what f begins or has go on. It is called
+// again when that dies meanwhile.
 func (w *World) Do(f func(context.Context, *engine.Engine) error) error {
 	return w.do(func(ctx context.Context) error {
-		return w.with(func(e *engine.Engine) error { return f(ctx, e) })
+		return w.with(func(e *engine.Engine) error {
+			err := f(ctx, e)
+			if unable := w.adoptAll(ctx, e); err == nil {
+				err = unable
+			}
+			return err
+		})
 	})
 }
 

@@ -123,7 +123,7 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 		return a.printID(id)
 	}
 	fmt.Fprintf(a.err, "execution %s\n", id)
-	x, err := waitFor(ctx, eng, id, 0)
+	x, err := waitFor(ctx, eng, id, 0, a.outage())
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (d *driver) wait(ctx context.Context, id string, tries int) (engine.Executi
 	var x engine.Execution
 	go func() {
 		var err error
-		x, err = await(ctx, d.engine, id, tries, d.progress.stuck)
+		x, err = await(ctx, d.engine, id, tries, d.progress.stuck, nil)
 		ended <- err
 	}()
 	select {
@@ -137,8 +137,8 @@ func (d *driver) wait(ctx context.Context, id string, tries int) (engine.Executi
 	return engine.Execution{}, fmt.Errorf("%w: %s", errSignal, d.faults.told())
 }
 
-// await waits until an execution has ended, or is stuck for more than tries times.
-func await(ctx context.Context, eng *engine.Engine, id string, tries int, stuck <-chan struct{}) (engine.Execution, error) {
+// await waits until an execution has ended, or is stuck for more than tries times. Away, if not nil, tells of a database that is.
+func await(ctx context.Context, eng *engine.Engine, id string, tries int, stuck <-chan struct{}, away *outage) (engine.Execution, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type end struct {
@@ -163,6 +163,7 @@ func await(ctx context.Context, eng *engine.Engine, id string, tries int, stuck 
 		if err == nil && x.Stuck != nil && x.Stuck.Tries > tries {
 			return x, nil
 		}
+		away.is(err)
 	}
 }
 

@@ -71,6 +71,32 @@ func faultOf(h engine.Health) error {
 	return h.Fault
 }
 
+// outage tells somebody who only looks, once, that the database does not answer, and once that it does again.
+type outage struct {
+	tell func(line string)
+	told bool
+}
+
+func (a *app) outage() *outage {
+	return &outage{tell: func(line string) { fmt.Fprintln(a.err, line) }}
+}
+
+// is reports whether what came of a look was a database that does not answer: then the next look may meet one that does.
+func (o *outage) is(err error) bool {
+	away := errors.Is(err, backend.ErrTransient)
+	switch {
+	case o == nil:
+	case away && !o.told:
+		o.told = true
+		why, next := faultText(err)
+		o.tell(why + "; " + next)
+	case err == nil && o.told:
+		o.told = false
+		o.tell("the database answers again")
+	}
+	return away
+}
+
 // shut closes a database. When what ran on it was cut nothing of it matters, and a server that hangs holds nobody up.
 func (a *app) shut(store backend.Store) error {
 	if !a.cut {

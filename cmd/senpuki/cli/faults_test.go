@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"strings"
@@ -141,4 +142,93 @@ func TestSilentServerIsAFault(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", k.h, got, k.want)
 		}
 	}
+}
+
+// awayStore cannot be read for a while.
+type awayStore struct {
+	backend.Store
+	away atomic.Bool
+}
+
+func (s *awayStore) answer() error {
+	if s.away.Load() {
+		return fmt.Errorf("%w: connection reset", backend.ErrTransient)
+	}
+	return nil
+}
+
+func (s *awayStore) Execution(ctx context.Context, id string) (backend.Execution, error) {
+	if err := s.answer(); err != nil {
+		return backend.Execution{}, err
+	}
+	return s.Store.Execution(ctx, id)
+}
+
+func (s *awayStore) Runs(ctx context.Context, id string, from int) ([]backend.Run, error) {
+	if err := s.answer(); err != nil {
+		return nil, err
+	}
+	return s.Store.Runs(ctx, id, from)
+}
+
+// Who only waits and looks goes on when the database does.
+func TestWhoWaitsOutlastsAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, told, out := t.Context(), &notes{}, &notes{}
+		store := &awayStore{Store: memory.New()}
+		a := &app{registry: activities.NewRegistry(), out: &output{to: out}, err: told, env: func(string) string { return "" }}
+		d, err := a.newDriver(ctx, store.Store, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := "def main():\n    for n in range(3):\n        sleep(\"1m\")\n        print(\"line\", n)\n"
+		if _, err := d.engine.Deploy(ctx, fstest.MapFS{"f.star": &fstest.MapFile{Data: []byte(script)}}, "f.star"); err != nil {
+			t.Fatal(err)
+		}
+		id, err := d.engine.Dispatch(ctx, "f", engine.Input{}, engine.DispatchOptions{Here: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		looker, err := engine.New(store, nil, engine.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := looker.State(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waited, followed := make(chan error, 1), make(chan error, 1)
+		go func() {
+			x, err := await(ctx, looker, id, 0, nil, a.outage())
+			if err == nil && x.State != backend.Completed {
+				err = errors.New(string(x.State))
+			}
+			waited <- err
+		}()
+		go func() { followed <- a.printLogs(ctx, looker, x, true) }()
+		time.Sleep(90 * time.Second)
+		store.away.Store(true)
+		time.Sleep(time.Minute)
+		if err := a.printLogs(ctx, looker, x, false); !errors.Is(err, backend.ErrTransient) {
+			t.Errorf("who does not follow is told %v", err)
+		}
+		short, cancel := context.WithTimeout(ctx, time.Minute/2)
+		defer cancel()
+		if _, err := looker.Wait(short, id); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, backend.ErrTransient) {
+			t.Errorf("who waits too short is told %v", err)
+		}
+		store.away.Store(false)
+		if err := errors.Join(<-waited, <-followed); err != nil {
+			t.Error(err)
+		}
+		line := "the database does not answer: execution " + id + ": connection reset; going on as soon as it does\n"
+		if !strings.HasPrefix(told.String(), line+line+"the database answers again\n") || strings.Count(told.String(), line) != 2 {
+			t.Errorf("told %q", told)
+		}
+		if n := strings.Count(out.String(), "line"); n != 3 {
+			t.Errorf("printed %s", out)
+		}
+		d.close()
+	})
 }

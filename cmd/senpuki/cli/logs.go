@@ -39,31 +39,41 @@ func (a *app) logs(ctx context.Context, prefix string, follow bool) error {
 		if err != nil {
 			return err
 		}
-		for next := (engine.LogPosition{}); ; {
-			ended := x.State.Terminal() // looked at before the lines: none can follow
-			lines, err := eng.Logs(ctx, x.ID, next)
-			if err != nil {
-				return err
-			}
-			for _, l := range lines {
-				if err := a.printLog(l); err != nil {
-					return err
-				}
-				next = engine.LogPosition{Run: l.Run, Ordinal: l.Ordinal + 1}
-			}
-			if ended || !follow {
-				return nil
-			}
-			select {
-			case <-ctx.Done():
-				return &exitError{status: exitInterrupted}
-			case <-time.After(200 * time.Millisecond):
-			}
-			if x, err = eng.State(ctx, x.ID); err != nil {
-				return err
-			}
-		}
+		return a.printLogs(ctx, eng, x, follow)
 	})
+}
+
+// printLogs prints the log of an execution, when it follows it until that has ended.
+func (a *app) printLogs(ctx context.Context, eng *engine.Engine, x engine.Execution, follow bool) error {
+	away := a.outage()
+	for next := (engine.LogPosition{}); ; {
+		ended := x.State.Terminal() // looked at before the lines: none can follow
+		lines, err := eng.Logs(ctx, x.ID, next)
+		if err != nil && !(follow && away.is(err)) {
+			return err
+		}
+		for _, l := range lines {
+			if err := a.printLog(l); err != nil {
+				return err
+			}
+			next = engine.LogPosition{Run: l.Run, Ordinal: l.Ordinal + 1}
+		}
+		if err == nil && (ended || !follow) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return &exitError{status: exitInterrupted}
+		case <-time.After(200 * time.Millisecond):
+		}
+		now, err := eng.State(ctx, x.ID)
+		if err == nil {
+			x = now
+		}
+		if !away.is(err) && err != nil {
+			return err
+		}
+	}
 }
 
 // printLog prints a line, or with --json a document of its own.

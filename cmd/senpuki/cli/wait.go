@@ -44,7 +44,7 @@ func (a *app) wait(ctx context.Context, prefix, timeout string) error {
 			return err
 		}
 		if !x.State.Terminal() && x.Stuck == nil {
-			if x, err = waitFor(ctx, eng, x.ID, limit); err != nil {
+			if x, err = waitFor(ctx, eng, x.ID, limit, a.outage()); err != nil {
 				return err
 			}
 		}
@@ -53,7 +53,7 @@ func (a *app) wait(ctx context.Context, prefix, timeout string) error {
 }
 
 // waitFor waits until an execution that others drive has ended or is stuck, somebody interrupts, or the limit, if not 0, is over.
-func waitFor(ctx context.Context, eng *engine.Engine, id string, limit time.Duration) (engine.Execution, error) {
+func waitFor(ctx context.Context, eng *engine.Engine, id string, limit time.Duration, away *outage) (engine.Execution, error) {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	limited, cancel := ctx, context.CancelFunc(func() {})
@@ -61,7 +61,7 @@ func waitFor(ctx context.Context, eng *engine.Engine, id string, limit time.Dura
 		limited, cancel = context.WithTimeout(ctx, limit)
 	}
 	defer cancel()
-	x, err := await(limited, eng, id, 0, nil)
+	x, err := await(limited, eng, id, 0, nil, away)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
