@@ -3,11 +3,15 @@
 package engine
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/memory"
 )
 
 const sleepers = `
@@ -178,6 +182,39 @@ func TestWhatNobodyServesExpires(t *testing.T) {
 				if late := w.late(e, w.dispatch(e, Input{}, do), time.Now().Add(do.Delay+do.Expiry)); late < 0 || late > life/3+life/5 {
 					t.Errorf("%+v: %v late", do, late)
 				}
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
+// slowLooks is a store that takes its time to say what is due next.
+type slowLooks struct{ backend.Store }
+
+func (s slowLooks) NextDue(ctx context.Context, queues []string) (time.Time, error) {
+	time.Sleep(10 * time.Millisecond)
+	return s.Store.NextDue(ctx, queues)
+}
+
+// A worker that thinks the database's clock to be ahead of where it is looks again when that has come so far.
+func TestAClockThatIsAheadMakesNobodyLate(t *testing.T) {
+	t.Parallel()
+	for _, behind := range []time.Duration{time.Millisecond, 5 * time.Millisecond, 30 * time.Millisecond, 300 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var off atomic.Int64
+			w.store = memory.NewAt(func() time.Time { return time.Now().Add(time.Duration(off.Load())) })
+			e, stop := w.engineOn(slowLooks{w.store}, Options{Notifier: &wire{}, SessionLife: time.Hour})
+			defer stop()
+			w.deploy(e, "def main():\n    return 1\n")
+			time.Sleep(30 * time.Second)
+			begun := time.Now()
+			id := w.dispatch(e, Input{}, DispatchOptions{Delay: 7 * time.Second})
+			off.Store(-int64(behind)) // since it was last asked
+			want(t, w.finish(e, id), "1")
+			if took := time.Since(begun); took < 7*time.Second+behind || took > 7*time.Second+behind+200*time.Millisecond {
+				t.Errorf("%v behind: it took %v", behind, took)
 			}
 			stop()
 			w.check()

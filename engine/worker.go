@@ -214,7 +214,6 @@ func (w *worker) loop(ctx context.Context) bool {
 	look := time.NewTicker(w.options.SessionLife / 3)
 	defer look.Stop()
 	var met, looked, swept, polled time.Time // polled: when all was last looked for, whatever the reason
-	unforeseen := false                      // likewise, and not yet for what is due later
 	more := false                            // there may be more to claim
 	for {
 		var err error
@@ -257,16 +256,12 @@ func (w *worker) loop(ctx context.Context) bool {
 		if news {
 			w.report("receive", w.receive())
 		}
-		more = w.claimAll(news, due)
-		if all {
-			polled, unforeseen = time.Now(), true
+		if all { // first, so that nothing becomes due between the two
+			w.report("foresee", w.foresee())
+			polled = time.Now()
 		}
 		next := time.Duration(0)
-		if !more {
-			if unforeseen {
-				unforeseen = false
-				w.report("foresee", w.foresee())
-			}
+		if more = w.claimAll(news, due); !more {
 			next = w.nextLook(polled)
 		}
 		poll.Reset(next)
