@@ -82,8 +82,8 @@ func (a *app) execWatching(ctx context.Context, file string, f execFlags, inputG
 		}
 		fmt.Fprintf(a.err, "watching %s; save it to run it again\n", s.shown(s.entry))
 	}
-	again()
-	return watchFiles(ctx, s.root, again)
+	watchFiles(ctx, s.root, again)
+	return nil
 }
 
 // executionFlags are the flags of every command that begins an execution.

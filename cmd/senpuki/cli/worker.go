@@ -225,10 +225,7 @@ func (a *app) redeploy(ctx context.Context, eng *engine.Engine, dir string, say 
 		}
 	}
 	a.watched = make(map[string]string)
-	deploy()
-	if err := watchFiles(ctx, dir, deploy); err != nil {
-		say(fmt.Sprintf("watch: %v", err))
-	}
+	watchFiles(ctx, dir, deploy)
 }
 
 func listOrNone(names []string) string {
