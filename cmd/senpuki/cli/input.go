@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -158,7 +159,10 @@ func marshal(v any) ([]byte, error) {
 // checkNames refuses names of queues and tags that nobody can have meant.
 func checkNames(flag string, names ...string) error {
 	for _, name := range names {
-		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		if len(name) > 1000 { // the engine's bound
+			return usage("%s: %.20q... has %d bytes, at most 1000 are allowed", flag, name, len(name))
+		}
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == utf8.RuneError }) {
 			return usage("%s: %q is no name; names have no blanks, several are separated by commas or given one by one", flag, name)
 		}
 	}
