@@ -357,6 +357,7 @@ func (x *execution) goLive() {
 			e.name, x.draws = []byte(forkName), starlark.Origin(x.rec.ID, x.rec.RunNumber)
 		}
 		x.put(e)
+		x.started = e.at
 		x.goesOn()
 	}
 	x.journal = nil
@@ -462,8 +463,9 @@ func (x *execution) takeUp() error {
 	return nil
 }
 
-// readOn notes that what follows in the journal was asked for in a later run than what is before.
+// readOn notes that what follows in the journal was asked for in a later run than what is before, which began there.
 func (x *execution) readOn(e *entry) error {
+	x.started = e.at
 	by := originRun{ID: x.rec.ID, Run: x.rec.RunNumber}
 	if e.value != nil {
 		if err := json.Unmarshal(e.value, &by); err != nil {
@@ -482,6 +484,7 @@ func (x *execution) readOn(e *entry) error {
 // Known implements starlark.CopyHost: while the journal has what an earlier run asked for, the script knows what
 // it knew then. So it asks for the same again, and takes the same ways.
 func (x *execution) Known(i *starlark.Info) {
+	i.StartedAt = fromMicro(x.started)
 	if o := x.source; o != nil {
 		i.ID, i.Run, i.Parent = o.ID, o.Run, o.Parent
 		if o.Digest != "" {

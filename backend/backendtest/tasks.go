@@ -290,6 +290,10 @@ var taskCases = []testCase{
 		f.want(f.Rerun(f.ctx, fork), backend.ErrConflict)
 		y := f.execution("y")
 		expect(f, "fork", fmt.Sprint(y.State, y.Parent, y.ParentStep, y.RunNumber), "runningx1")
+		expect(f, "fork that nobody has claimed has started", !y.Started.IsZero(), false)
+		c := f.claim(s, "y")[0]
+		expect(f, "fork has started before it was there", c.Started.Before(c.Created), false)
+		f.finish(s, "y", c.Run, 1, backend.Completed)
 		runs, err := f.Runs(f.ctx, "x", 0)
 		f.must(err)
 		expect(f, "runs", len(runs), 2)

@@ -32,7 +32,7 @@ func (s *Store) Rerun(_ context.Context, r backend.Rerun) error {
 	number := x.RunNumber + 1
 	if r.ID != "" {
 		c := x.view()
-		c.ID, c.Created, c.Parent, number = r.ID, at, r.Execution, 1
+		c.ID, c.Created, c.Started, c.Parent, number = r.ID, at, time.Time{}, r.Execution, 1
 		x = &execution{Execution: c}
 		s.executions[r.ID] = x
 	}

@@ -64,7 +64,7 @@ func fork(t *tx, r *backend.Rerun, x *backend.Execution) error {
 		return backend.Explain(backend.ErrConflict, "execution %s exists already", r.ID)
 	}
 	// An execution bears the key of its first run.
-	t.add("UPDATE execution SET started = $2::timestamptz, published = $3::text WHERE key = $1::bigint", int64(made[0].Run), stamp(x.Started), text(x.Published))
+	t.add("UPDATE execution SET published = $2::text WHERE key = $1::bigint", int64(made[0].Run), text(x.Published))
 	return begin(t, r, clean(r.ID), int64(made[0].Run), 1)
 }
 

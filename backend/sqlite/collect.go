@@ -50,7 +50,7 @@ func (s *Store) fork(c *conn, r *backend.Rerun, x *backend.Execution, at time.Ti
 	if made[0].Existing != nil {
 		return backend.Explain(backend.ErrConflict, "execution %s exists already", r.ID)
 	}
-	if _, err := c.exec("UPDATE execution SET started = ?, published = ? WHERE id = ?", x.Started, text(x.Published), r.ID); err != nil {
+	if _, err := c.exec("UPDATE execution SET published = ? WHERE id = ?", text(x.Published), r.ID); err != nil {
 		return err
 	}
 	return s.begin(c, r, r.ID, int64(made[0].Run), 1, at)
