@@ -391,7 +391,7 @@ type Retention struct {
 	Completed time.Time
 	Failed    time.Time // failed, cancelled, timed out
 	Limit     int       // executions at most; zero: all
-	DryRun    bool
+	DryRun    bool      // only count; programs as if there were no limit
 }
 
 // Collected is what Collect removed.

@@ -368,6 +368,10 @@ var taskCases = []testCase{
 		got, err := f.Collect(f.ctx, r)
 		f.must(err)
 		expect(f, "counted", got, backend.Collected{Executions: 1, DeadLetters: 1, Programs: 1})
+		all := backend.Retention{Completed: far(1), Failed: far(1), DryRun: true}
+		got, err = f.Collect(f.ctx, all)
+		f.must(err)
+		expect(f, "counted with those that failed", got, backend.Collected{Executions: 3, DeadLetters: 3, Programs: 1}) // one runs
 		r.DryRun = false
 		for range 3 {
 			_, err := f.Collect(f.ctx, r)
@@ -383,6 +387,25 @@ var taskCases = []testCase{
 		lines, err := f.Logs(f.ctx, runs[0], 0, 0)
 		f.must(err)
 		expect(f, "lines", len(lines)+len(f.journal(runs[0])), 0)
+	}},
+	{"what would be removed is what is", func(f *fixture) {
+		s := f.session()
+		f.deploy("sha256:done", "sha256:failed")
+		done, failed := ask("done"), ask("failed")
+		done.Digest, done.Claim, failed.Digest, failed.Claim = "sha256:done", true, "sha256:failed", true
+		made := f.commit(backend.Batch{Session: s, Create: []backend.NewExecution{done, failed}}).Created
+		f.finish(s, "done", made[0].Run, 0, backend.Completed)
+		f.finish(s, "failed", made[1].Run, 0, backend.Failed)
+		for i, r := range []backend.Retention{{Completed: far(1)}, {Completed: far(1), Failed: far(1)}} {
+			r.DryRun = true
+			would, err := f.Collect(f.ctx, r)
+			f.must(err)
+			expect(f, "would go", fmt.Sprint(would.Executions, would.Programs), []string{"1 2", "1 1"}[i]) // first also that of which there was none
+			r.DryRun = false
+			is, err := f.Collect(f.ctx, r)
+			f.must(err)
+			expect(f, "gone", is, would)
+		}
 	}},
 	{"counting", func(f *fixture) {
 		s := f.session()

@@ -67,13 +67,15 @@ func (s *Store) Collect(_ context.Context, r backend.Retention) (c backend.Colle
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.now()
-	for _, id := range slices.Sorted(maps.Keys(s.executions)) {
-		x := s.executions[id]
+	old := func(x *execution) bool {
 		before := r.Failed
 		if x.State == backend.Completed {
 			before = r.Completed
 		}
-		if !x.State.Terminal() || !x.Finished.Before(before) || r.Limit > 0 && int(c.Executions) >= r.Limit {
+		return x.State.Terminal() && x.Finished.Before(before)
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.executions)) {
+		if !old(s.executions[id]) || r.Limit > 0 && int(c.Executions) >= r.Limit {
 			continue
 		}
 		c.Executions++
@@ -101,7 +103,9 @@ func (s *Store) Collect(_ context.Context, r backend.Retention) (c backend.Colle
 	}
 	used := make(map[string]bool)
 	for _, x := range s.executions {
-		used[x.Digest] = true
+		if !r.DryRun || !old(x) {
+			used[x.Digest] = true
+		}
 	}
 	for _, all := range s.deployments {
 		for _, d := range all {
