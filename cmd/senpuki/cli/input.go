@@ -46,23 +46,24 @@ func (a *app) readInput(input string, given bool, args []string) (raw []byte, er
 }
 
 // inputText is the text that --input, or what else it is called, names: itself, @file, or - for standard input.
-func (a *app) inputText(what, input string) ([]byte, error) {
+func (a *app) inputText(what, input string) (raw []byte, err error) {
 	switch {
 	case input == "-":
-		raw, err := io.ReadAll(a.in)
-		if err != nil {
+		if raw, err = io.ReadAll(a.in); err != nil {
 			return nil, fmt.Errorf("read %s from standard input: %w", what, err)
 		}
-		return raw, nil
 	case strings.HasPrefix(input, "@"):
-		raw, err := os.ReadFile(input[1:])
-		if err != nil {
+		if raw, err = os.ReadFile(input[1:]); err != nil {
 			return nil, usage("%s: %w", what, err)
 		}
-		return raw, nil
+	default:
+		return []byte(input), nil
 	}
-	return []byte(input), nil
+	return bytes.TrimPrefix(raw, byteOrderMark), nil
 }
+
+// byteOrderMark is what some editors of Windows begin a text with.
+var byteOrderMark = []byte("\ufeff")
 
 // checkJSON says where text stops being one JSON value.
 func checkJSON(raw []byte) error {
