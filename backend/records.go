@@ -375,7 +375,7 @@ type Stats struct {
 	Memos  int64
 	Since  time.Time // of the two below
 	Ended  int64     // executions that ended since
-	Failed int64     // of them, not completed
+	Failed int64     // of them, neither completed nor cancelled
 }
 
 // QueueStats is a queue's depth.

@@ -410,13 +410,16 @@ var taskCases = []testCase{
 	{"counting", func(f *fixture) {
 		s := f.session()
 		f.create(ask("p"), ask("q"))
-		runs := f.born(s, "x", "y")
+		runs := f.born(s, "x", "y", "cancelled", "late")
+		f.finish(s, "cancelled", runs[2], 0, backend.Cancelled)
+		f.finish(s, "late", runs[3], 0, backend.TimedOut)
 		f.turn(s, backend.Turn{Execution: "y", Run: runs[1], Rows: rows("r"), Tasks: []backend.Task{work("a")}, Dead: []backend.DeadLetter{{Step: "1"}}})
 		f.finish(s, "x", runs[0], 0, backend.Failed)
 		st, err := f.Stats(f.ctx, past(1))
 		f.must(err)
-		expect(f, "states", st.States, map[backend.State]int64{backend.Pending: 2, backend.Running: 1, backend.Failed: 1})
-		expect(f, "counts", fmt.Sprint(st.Ended, st.Failed, st.Dead, st.Stuck), "1 1 1 0")
+		expect(f, "states", st.States, map[backend.State]int64{
+			backend.Pending: 2, backend.Running: 1, backend.Failed: 1, backend.Cancelled: 1, backend.TimedOut: 1})
+		expect(f, "counts", fmt.Sprint(st.Ended, st.Failed, st.Dead, st.Stuck), "3 2 1 0")
 		expect(f, "queue", fmt.Sprint(st.Queues[0].Queue, st.Queues[0].Pending, st.Queues[0].Tasks), "default2 1")
 		expect(f, "oldest", st.Queues[0].OldestDue.IsZero(), false)
 	}},

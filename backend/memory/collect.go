@@ -148,7 +148,7 @@ func (s *Store) Stats(_ context.Context, since time.Time) (backend.Stats, error)
 		}
 		if x.State.Terminal() && !x.Finished.Before(since) {
 			st.Ended++
-			if x.State != backend.Completed {
+			if x.State != backend.Completed && x.State != backend.Cancelled {
 				st.Failed++
 			}
 		}

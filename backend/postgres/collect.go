@@ -195,7 +195,7 @@ func (s *Store) Stats(ctx context.Context, since time.Time) (st backend.Stats, e
 		}
 		t.add(`SELECT (SELECT count(*) FROM execution WHERE stuck IS NOT NULL), (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM memo),
 			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= $1::timestamptz),
-			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= $1::timestamptz AND state <> 'completed')`, horizon(since)).row = func(r pgx.Rows) error {
+			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= $1::timestamptz AND state NOT IN ('completed', 'cancelled'))`, horizon(since)).row = func(r pgx.Rows) error {
 			return r.Scan(&st.Stuck, &st.Dead, &st.Memos, &st.Ended, &st.Failed)
 		}
 		t.add(`SELECT queue, sum(x)::bigint, sum(k)::bigint, min(due) FROM (

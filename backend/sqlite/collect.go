@@ -185,7 +185,7 @@ func (s *Store) Stats(ctx context.Context, since time.Time) (st backend.Stats, e
 		}
 		v, err := c.first(ctx, `SELECT (SELECT count(*) FROM execution WHERE stuck IS NOT NULL), (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM memo),
 			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= ?1),
-			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= ?1 AND state <> 'completed')`, moment(since))
+			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= ?1 AND state NOT IN ('completed', 'cancelled'))`, moment(since))
 		if err != nil {
 			return err
 		}
