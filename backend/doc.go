@@ -51,9 +51,9 @@
 //     with it; what the store finds out about it is a Notice in the turn's own
 //     execution, and never keeps the turn from landing.
 //
-//  13. A task belongs to the run of an execution that has not ended. It is settled
-//     once: by its owner, by its withdrawal, or by becoming an Outcome when its
-//     owner is revoked or nobody began it in time.
+//  13. A task belongs to the run of an execution that has not ended. It becomes an Outcome
+//     once: when its owner settles it or is revoked, when nobody began it in time, or when it is withdrawn
+//     and nobody runs it. One that runs when it is withdrawn is its owner's to end.
 //
 //  14. A memo is computed by one step at a time. When that step's run is over
 //     the reservation is free, and the first who waits for it has it.

@@ -11,14 +11,18 @@ import (
 // latency, never correctness; whoever gets one looks for itself. The zero Hint means that anything may have changed.
 type Hint struct {
 	From       string    `json:"from,omitempty"`       // the process that sent it, in words of its own
-	Queues     []string  `json:"queues,omitempty"`     // have new executions or tasks
+	Queues     []string  `json:"queues,omitempty"`     // have new executions or tasks; see AnyQueue
 	Due        time.Time `json:"due,omitzero"`         // when, if some of them are due later
 	Executions []string  `json:"executions,omitempty"` // have new messages; "*" stands for some
 	Ended      []string  `json:"ended,omitempty"`      // executions that have ended
+	Recall     bool      `json:"recall,omitempty"`     // tasks that run are to end
 }
 
+// AnyQueue among a hint's Queues stands for all of them, and also for what is due there later.
+const AnyQueue = "*"
+
 // Anything reports whether h says nothing in particular.
-func (h *Hint) Anything() bool { return len(h.Queues)+len(h.Executions)+len(h.Ended) == 0 }
+func (h *Hint) Anything() bool { return len(h.Queues)+len(h.Executions)+len(h.Ended) == 0 && !h.Recall }
 
 // Encode returns h as JSON of at most limit bytes: the zero Hint when it is larger.
 func (h Hint) Encode(limit int) []byte {
@@ -53,6 +57,7 @@ func (h *Hint) Merge(o Hint) {
 	add(&h.Queues, o.Queues)
 	add(&h.Executions, o.Executions)
 	add(&h.Ended, o.Ended)
+	h.Recall = h.Recall || o.Recall
 }
 
 // Notifier carries hints between processes. A store may be one.

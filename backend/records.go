@@ -106,6 +106,7 @@ type NewExecution struct {
 	Extra      []byte
 	Claim      bool   // born owned by Batch.Session, state running
 	First      []byte // with Claim: row 0 of its journal, written with it; nil: none
+	Replaces   string // of a child: the one begun before as the same step, whose dead letters go, for what they tell of is tried again
 }
 
 // Run is one life of an execution.
@@ -209,6 +210,7 @@ type Task struct {
 	Owner     SessionID
 	Created   time.Time
 	Began     time.Time // when its owner claimed it
+	Withdrawn bool      // while it ran: its owner is to end it
 	Input     []byte    // what the engine needs to run it
 	Damage    string    // as Execution.Damage
 }
@@ -220,7 +222,8 @@ type Limit struct {
 	Per  time.Duration `json:"per,omitempty"`  // nanoseconds
 }
 
-// TaskRef names a task of a turn's own run.
+// TaskRef names a task of a turn's own run, to be withdrawn. One that nobody runs becomes an Outcome named TaskWithdrawn, at once or
+// when its owner gives it back; one that runs is Withdrawn, and has the Outcome that its owner settles it with. One that is gone has had its own.
 type TaskRef struct {
 	Step    string
 	Attempt int
@@ -235,10 +238,11 @@ type Settled struct {
 
 // The names of Outcomes of tasks.
 const (
-	TaskDone    = "done"
-	TaskFailed  = "failed"
-	TaskCrashed = "crashed"       // its session was revoked
-	TaskExpired = "start_timeout" // nobody began it in time
+	TaskDone      = "done"
+	TaskFailed    = "failed"
+	TaskCrashed   = "crashed"       // its session was revoked
+	TaskExpired   = "start_timeout" // nobody began it in time
+	TaskWithdrawn = "withdrawn"     // nobody runs it
 )
 
 // TaskRequest asks for tasks: due, ownerless, of these queues, of these
@@ -251,6 +255,20 @@ type TaskRequest struct {
 	Activities []string
 	Executions []string
 	Limit      int
+}
+
+// ClaimedTasks is what came of a request for tasks.
+type ClaimedTasks struct {
+	Tasks  []Task
+	Late   bool      // tasks that nobody had begun in time became Outcomes
+	GoesOn time.Time // when the first of those is let begin that only the rate of their activity has kept; zero: there were none
+}
+
+// Kept notes until when the rate of an activity keeps a task.
+func (c *ClaimedTasks) Kept(until time.Time) {
+	if c.GoesOn.IsZero() || until.Before(c.GoesOn) {
+		c.GoesOn = until
+	}
 }
 
 // TaskFilter selects tasks; zero fields select everything.
@@ -423,7 +441,7 @@ type Turn struct {
 	Orders    []Order
 	Watches   []Watch
 	Tasks     []Task
-	Withdraw  []TaskRef
+	Withdraw  []TaskRef // also of those that come with this turn
 	Reserve   []Reservation
 	Memos     []MemoResult
 	Dead      []DeadLetter
@@ -493,7 +511,7 @@ type TurnReply struct {
 // ClaimRequest asks for work. IDs, when given, restricts the claim to those
 // executions, whatever their queue, tags and, unless OnlyDue, due time; with Expired
 // it takes those whose expiry has passed, whatever their queue and tags; otherwise due, ownerless executions
-// of the queues are taken, highest priority first, then oldest due.
+// of the queues are taken, highest priority first, then oldest due, with Begun only those that are Running.
 type ClaimRequest struct {
 	Session  SessionID
 	Queues   []string
@@ -502,6 +520,7 @@ type ClaimRequest struct {
 	IDs      []string
 	OnlyDue  bool
 	Expired  bool
+	Begun    bool
 	Limit    int
 }
 

@@ -25,12 +25,13 @@ type Store interface {
 	// found by its owner: Filter.Owner, and TaskFilter.Owner after ClaimTasks.
 	Claim(ctx context.Context, r ClaimRequest) ([]Claimed, error)
 
-	// NextDue is when the next execution or task of these queues is due that nobody owns and that is not due yet; the zero
-	// time when there is none. Tags and editions do not count: it says when to look, not what will be found.
+	// NextDue is when the next execution or task of these queues is due that nobody owns and that is not due yet, or when a task
+	// of any queue that nobody owns must have begun, if that is sooner; the zero time when there is none. Tags and
+	// editions do not count: it says when to look, not what will be found.
 	NextDue(ctx context.Context, queues []string) (time.Time, error)
 	// ClaimTasks gives due tasks to a session. ErrFenced as Commit, when any task has no owner. Tasks that nobody has
 	// begun in time become Outcomes named TaskExpired; with a Limit of zero nothing else happens.
-	ClaimTasks(ctx context.Context, r TaskRequest) ([]Task, error)
+	ClaimTasks(ctx context.Context, r TaskRequest) (ClaimedTasks, error)
 
 	// Rerun begins a run after the last. ErrNotFound; ErrConflict when the
 	// execution has not ended, has another run by now, or the new id is taken; ErrNoProgram.

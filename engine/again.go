@@ -85,25 +85,23 @@ func (x *execution) received() ([]carriedSignal, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := x.carried.Signals
+	var list entryList
 	for _, row := range append(rows, x.closeRows()...) {
 		for e, err := range entriesOf(row) {
 			if err != nil {
 				return nil, err
 			}
-			if e.is(entrySignal) {
-				list = append(list, carriedSignal{string(e.name), json.RawMessage(e.value)})
-			}
+			list = append(list, journalled{entry: e})
 		}
 	}
-	return list, nil
+	return list.signals()
 }
 
 // notBefore is when the script may begin, microseconds since 1970: its first run after the delay it was dispatched with, each
-// later attempt of the execution as a whole after that between the two. 0: now, or it has begun.
+// later attempt of the execution as a whole after that between the two. 0: now, for it has begun, or somebody had it go on.
 func (x *execution) notBefore() int64 {
 	switch t := x.carried.Tried; {
-	case !x.unbegun:
+	case !x.unbegun, x.carried.Rerun:
 	case t != nil:
 		return t.Due
 	case x.extra != nil && x.rec.RunNumber == 1:

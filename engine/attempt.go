@@ -190,8 +190,10 @@ func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 		x.schedule(st)
 		return d, false
 	case st.cmd.Kind == starlark.StartChild:
-		x.beginChild(st)
-		x.note(entryBegin, st, nil)
+		if x.beginAgain(st) != nil { // the database does not answer
+			st.due = x.stamp() + time.Second.Microseconds()
+			x.schedule(st)
+		}
 		return d, false
 	case st.cmd.Kind != starlark.StartTimer:
 		st.asked = st.due
@@ -257,8 +259,8 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 	c.Attempts = max(st.failed, c.Attempts)
 	stored, f := persisted(&c)
 	x.put(&entry{kind: []byte(entryFailed), at: x.stamp(), step: []byte(st.cmd.Step), failure: stored})
+	x.concludeMemo(st, nil)
 	if !st.dropped {
-		x.concludeMemo(st, nil)
 		x.bury(st, f)
 	}
 	x.steps.Delete(st.cmd.Step)
@@ -270,7 +272,9 @@ func (x *execution) failed(st *step, f *activities.Failure) starlark.Delivery {
 		kind = StepCancelled
 	}
 	x.observe(Event{Kind: kind, Execution: x.rec.ID, Step: st.cmd.Step, Name: stepName(&st.cmd), Failure: f})
-	return starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: ScriptFailure(f)}
+	d := starlark.Delivery{Kind: starlark.StepOutcome, Step: st.cmd.Step, Failure: ScriptFailure(f)}
+	d.Failure.Step = d.Step
+	return d
 }
 
 func cancelledFailure() *activities.Failure { return cancelledFor(nil) }

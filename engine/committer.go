@@ -69,6 +69,7 @@ type committer struct {
 	commits  atomic.Int64
 	retrying atomic.Int32       // batches that have failed and are tried again
 	tell     func(backend.Hint) // nil: nobody listens
+	leaving  *atomic.Bool       // the worker is stopping
 	metrics  *Metrics
 
 	lanes chan struct{} // as many as transactions may be in flight

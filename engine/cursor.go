@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
-	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/starlark"
 )
 
@@ -165,6 +164,9 @@ func (x *execution) replayCommand(c starlark.Command) error {
 		}
 	}
 	st.memo, st.source = string(e.memo), x.source
+	if c.Kind == starlark.AwaitResult {
+		st.child = x.addressee(c.Target)
+	}
 	if e.attempt > 0 {
 		st.begun, st.running, st.remote = e.attempt, true, e.task != 0
 		if c.Kind == starlark.StartChild {
@@ -222,13 +224,14 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 			x.goLive()
 			return d, false, nil
 		}
-		if x.proof && e.is(entryEnd) { // it was ended without its script
+		if x.proof && e.closes() { // it was ended without its script
 			return d, false, errProven
 		}
 		if e.asked() {
 			return d, false, &NondeterminismError{Want: "waits", Have: e.describe()}
 		}
 		x.journal.advance()
+		before := x.now
 		if e.at != 0 {
 			x.now = e.at
 		}
@@ -238,7 +241,7 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 		}
 		switch string(e.kind) {
 		case entryRerun:
-			if err := x.readOn(e); err != nil {
+			if err := x.readOn(e, before); err != nil {
 				return d, false, err
 			}
 			continue
@@ -272,8 +275,9 @@ func (x *execution) goOn() error {
 			x.fresh = false
 			return nil
 		case e.is(entryRerun):
+			before := x.now
 			x.now = e.at
-			if err := x.readOn(e); err != nil {
+			if err := x.readOn(e, before); err != nil {
 				return err
 			}
 		case e.is(entryUpgrade):
@@ -299,8 +303,12 @@ func (x *execution) noted(st *step, e *entry) error {
 	case entryBegin:
 		st.begun, st.running, st.due = e.attempt, true, 0
 		st.remote = e.task != 0
+		st.anew, st.resent = false, nil
 		if e.target != nil {
-			st.child, x.reborn = string(e.target), true
+			x.begunAs(st, string(e.target))
+		}
+		if e.digest != nil {
+			st.digest = string(e.digest)
 		}
 	case entryHeld:
 		st.held, st.asked = true, e.at
@@ -311,6 +319,15 @@ func (x *execution) noted(st *step, e *entry) error {
 	case entryBack:
 		st.running, st.remote, st.due, st.asked = false, false, 0, e.at
 		st.begun = max(st.begun, e.attempt) // of a child, also those of earlier runs
+		if e.target != nil {
+			x.begunAs(st, string(e.target))
+		}
+		st.anew, st.resent = string(e.name) == anewName, nil
+		if e.value != nil {
+			if err := json.Unmarshal(e.value, &st.resent); err != nil {
+				return fmt.Errorf("%w: what is sent again: %w", errRow, err)
+			}
+		}
 	case entryGot:
 		st.got = &event{kind: evAttempt, step: st.cmd.Step, attempt: e.attempt, value: e.value}
 		if e.failure != nil {
@@ -342,6 +359,7 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 	d := starlark.Delivery{Kind: starlark.StepOutcome, Step: id, Value: e.value}
 	if e.failure != nil {
 		d.Failure = ScriptFailure(decodeFailure(e.failure))
+		d.Failure.Step = id
 	}
 	return d
 }
@@ -352,16 +370,31 @@ func (x *execution) goLive() {
 	x.w.options.Metrics.replay(x.replayAt)
 	x.underWay = &underWay{seq: x.seq, rerun: x.source != nil}
 	if x.source != nil { // a rerun goes on for the first time
+		before := x.now
 		e := &entry{kind: []byte(entryRerun), at: x.stamp()}
 		if x.source.ID != x.rec.ID {
 			e.name, x.draws = []byte(forkName), starlark.Origin(x.rec.ID, x.rec.RunNumber)
 		}
 		x.put(e)
 		x.started = e.at
+		x.stoodStill(before, e.at)
 		x.goesOn()
 	}
 	x.journal = nil
 	x.scheduleExpiry()
+}
+
+// stoodStill notes that what was between the last that a rerun has copied and its own beginning does not count: limits of what the
+// script waits for are that much longer, and what was handed back is asked for anew. Sleeps end when they were to end.
+func (x *execution) stoodStill(from, to int64) {
+	for _, st := range x.steps.All() {
+		if st.cmd.Limit {
+			st.due += max(to-from, 0)
+		}
+		if st.asked == 0 {
+			st.asked = to
+		}
+	}
 }
 
 // goesOn notes that a rerun has nothing more that it repeats.
@@ -407,6 +440,9 @@ func (x *execution) takeUp() error {
 	for _, ev := range x.kept {
 		if st := x.steps.At(ev.step); st != nil && st.got == ev {
 			st.running, st.remote, st.begun, ev.run = true, false, ev.attempt, x.rec.RunNumber
+			if !st.held { // an earlier run has concluded what it reserved
+				st.memo = ""
+			}
 			x.post(*ev)
 		}
 	}
@@ -422,9 +458,6 @@ func (x *execution) takeUp() error {
 		}
 		switch {
 		case st.got != nil: // posted
-		case st.dropped && st.remote:
-			x.withdrawn = append(x.withdrawn, backend.TaskRef{Step: id, Attempt: st.begun})
-			x.post(event{kind: evDropped, run: x.rec.RunNumber, step: id})
 		case st.memo != "" && !st.held && !st.dropped && begins: // what an earlier run had reserved is free
 			x.w.configure(st)
 			x.reserveAgain(st)
@@ -437,8 +470,9 @@ func (x *execution) takeUp() error {
 		case st.cmd.Kind == starlark.StartChild && st.running:
 			x.keepChild(st)
 		case st.cmd.Kind == starlark.StartChild && st.due == 0 && !st.dropped:
-			x.beginChild(st)
-			x.note(entryBegin, st, nil)
+			if err := x.beginAgain(st); err != nil {
+				return err
+			}
 		case other(st.cmd.Kind) && st.due == 0 && !st.dropped && begins:
 			x.askOther(st)
 		case other(st.cmd.Kind) && st.due == 0 && !st.dropped: // its answer comes as a message
@@ -463,9 +497,11 @@ func (x *execution) takeUp() error {
 	return nil
 }
 
-// readOn notes that what follows in the journal was asked for in a later run than what is before, which began there.
-func (x *execution) readOn(e *entry) error {
+// readOn notes that what follows in the journal was asked for in a later run than what is before, which ended at the time given;
+// the later one began at that of the entry.
+func (x *execution) readOn(e *entry, before int64) error {
 	x.started = e.at
+	x.stoodStill(before, e.at)
 	by := originRun{ID: x.rec.ID, Run: x.rec.RunNumber}
 	if e.value != nil {
 		if err := json.Unmarshal(e.value, &by); err != nil {

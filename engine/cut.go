@@ -118,6 +118,10 @@ func (x *execution) overtaken() (bool, error) {
 func (x *execution) endCut() error {
 	why := x.cancelled
 	children := x.openChildren()
+	signals, err := x.w.engine.store.Inbox(x.w.ctx, x.rec.ID) // also what the turn under way has taken
+	if err != nil {
+		return err
+	}
 	x.discard()
 	x.cutAttempts()
 	for _, id := range x.attempts.Keys() {
@@ -134,17 +138,28 @@ func (x *execution) endCut() error {
 		x.now = max(x.now, x.w.clock.now())
 	}
 	x.orders = children
+	if x.nextRow == 0 {
+		x.put(&entry{kind: []byte(entryStart), at: x.stamp(), version: journalVersion, edition: starlark.Edition})
+	}
+	for i := range signals {
+		x.putUnread(&signals[i])
+	}
 	t := x.turn(backend.Finish)
 	t.State, t.Failure = backend.Cancelled, encodeFailure(why)
 	if x.expired {
 		t.State = backend.TimedOut
 	}
-	if x.nextRow == 0 {
-		x.put(&entry{kind: []byte(entryStart), at: x.stamp(), version: journalVersion, edition: starlark.Edition})
-	}
 	x.put(&entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure})
 	t.Rows = x.closeRows()
-	return x.ended(t)
+	began := x.nextRow > 0
+	if err := x.ended(t); err != nil || !began {
+		return err
+	}
+	// A script ends when its steps have. Now what they had reserved is for others, limits have room, and their tasks are to end.
+	x.w.engine.tell(backend.Hint{Executions: anybodys.Executions, Recall: true})
+	x.w.recall()
+	x.w.look()
+	return nil
 }
 
 // childrenLeft is openChildren of an execution whose script has not been replayed: it is now, in memory, as far as its journal
@@ -189,6 +204,13 @@ func asksItself(rows [][]byte) bool {
 		}
 	}
 	return asked && !copied
+}
+
+// putUnread journals a signal that the script is not given.
+func (x *execution) putUnread(m *backend.Message) {
+	if m.Kind == backend.Signal {
+		x.put(&entry{kind: []byte(entryUnread), at: x.stamp(), name: []byte(m.Name), value: m.Payload})
+	}
 }
 
 // openChildren are orders that cancel the children which do not outlive the execution.

@@ -152,7 +152,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 // mayKeep reports whether a new execution may begin here at once: its queue has
 // no backlog that it would overtake, and this worker would claim it.
 func (w *worker) mayKeep(n *backend.NewExecution) bool {
-	if w.options.Hold || !w.clear.Load() || !n.Due.IsZero() || !contains(w.options.Queues, n.Queue) {
+	if w.options.Hold || !w.isClear() || !n.Due.IsZero() || !contains(w.options.Queues, n.Queue) {
 		return false
 	}
 	return w.has(n.Tags)
@@ -320,7 +320,8 @@ func (e *Engine) Adopt(ctx context.Context, id string) error {
 	if err := replays(&x); err != nil {
 		return err
 	}
-	e.adopt(id)
+	e.mark(id)
+	e.Look() // it may have tasks and messages
 	return nil
 }
 
@@ -358,10 +359,50 @@ func (e *Engine) rests(id string) {
 // adoptWith adopts an execution when another one, its parent, was adopted.
 func (e *Engine) adoptWith(parent, id string) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	if _, ok := e.adopted[parent]; ok {
-		e.adopted[id] = false
+		if _, known := e.adopted[id]; !known {
+			e.adopted[id] = false
+		}
 	}
-	e.mu.Unlock()
+}
+
+// adoptStrays looks for adopted executions that other workers have begun to run, at most every PollInterval while any is not held
+// here. Who runs one does not know that its children are to run here, so they are found in the store; and it comes back as soon as it is let go.
+func (w *worker) adoptStrays() error {
+	offers := w.sharing.offers.Load()
+	if offers == nil || len(*offers) == 0 || time.Since(w.strays.looked) < w.options.PollInterval {
+		return nil
+	}
+	now, due := w.engine.wanted()
+	ids := slices.Sorted(slices.Values(append(now, due...)))
+	if len(ids) == 0 {
+		return nil
+	}
+	w.strays.looked = time.Now()
+	w.dues.add(w.clock.now() + w.options.PollInterval.Microseconds())
+	from, _ := slices.BinarySearch(ids, w.strays.next)
+	if ids, w.strays.next = ids[from:], ""; len(ids) > reconciled {
+		ids, w.strays.next = ids[:reconciled], ids[reconciled]
+	}
+	for x, err := range w.engine.each(w.ctx, backend.Filter{IDs: ids, Limit: reconciled}) {
+		switch {
+		case err != nil:
+			return err
+		case x.State.Terminal():
+			w.engine.disown(x.ID)
+		case x.Owner != 0 && x.Owner != w.session:
+			w.engine.mark(x.ID)
+			live := backend.Filter{Parent: x.ID, States: []backend.State{backend.Pending, backend.Running}, Limit: reconciled}
+			for child, err := range w.engine.each(w.ctx, live) {
+				if err != nil {
+					return err
+				}
+				w.engine.adoptWith(x.ID, child.ID)
+			}
+		}
+	}
+	return nil
 }
 
 // mark notes that an execution is to be driven here.

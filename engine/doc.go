@@ -52,13 +52,18 @@
 // continue_as_new drops the journal and begins the next with what the script
 // takes over. A child's id and an idempotency key name the run in which the step was first asked for.
 //
+// What an engine was told to run (Here, Adopt) it adopts, and with it the children: it claims them whatever their queue. Such an
+// execution is not let go while another worker might take it. When one did all the same, it is taken
+// back as soon as that is possible, and until then its children are looked for in the store.
+//
 // # Tasks
 //
 // A step whose queue or tags this worker does not serve, whose activity it
 // does not know, or whose activity has a limit over all workers becomes a
 // task, written with the turn. Any worker may claim it, runs it, and settles it:
 // the store turns it into a message. The owner of the execution counts
-// attempts, retries and crashes, whoever runs them.
+// attempts, retries and crashes, whoever runs them. When the call is cancelled its task is withdrawn: nobody begins
+// it any more, and who runs it already is told, and ends it as he would end any other; the step waits for that.
 //
 // A step that shares its result (idempotent, cached) first asks for a
 // reservation and begins when it has it; those who come later get the result
@@ -80,7 +85,8 @@
 // Retry and Fork begin a run with the entries of an earlier one up to a cut.
 // What was under way there is as if it had been handed back, unless it succeeded since: then its value is
 // copied too, and delivered when the run goes on. What failed since has all its attempts again. Attempts of children are counted over
-// all runs, for their ids have the number, and those of a fork have its id. An entry says
+// all runs, for their ids have the number, and those of a fork have its id; one that has succeeded after all, or still runs and was not told to
+// end, is waited for instead (beginAgain). Signals that no script was given before the end are journaled, and messages again. An entry says
 // where the copy ends, and of a fork that its random numbers are its own from there on. That may be in the middle of a turn, for a
 // script can fail by what it does with an outcome: what follows the last command or delivery of the copy is new, and
 // what is under way is taken up when the script next waits. Up to there info has what the earlier run knew.
@@ -116,7 +122,10 @@
 //
 // An attempt needs a slot, a waiting script none. Attempts beyond the free
 // slots wait in memory and begin in later rows. The slot of an ended attempt
-// stays with its execution until its next turn is sealed, so a sequential script asks for one only once.
+// stays with its execution until its next turn is sealed, so a sequential script asks for one only once. Those who
+// wait for slots take turns: the executions that have more to begin than slots, and the worker's loop, every other time, for all that
+// is in the database and could be claimed. So neither a fan-out nor a backlog keeps out anything else. Without a slot the
+// loop claims what has begun only, for a timer, a signal or a cancel needs none.
 //
 // # Seen from outside
 //

@@ -10,8 +10,9 @@ import (
 
 // dues is a heap of points in database time, microseconds since 1970.
 type dues struct {
-	mu    sync.Mutex // guards times
-	times dueTimes
+	sooner chan struct{} // capacity 1: a point was noted that is before all others; nil: nobody waits for them
+	mu     sync.Mutex    // guards times
+	times  dueTimes
 }
 
 // maxDues bounds the memory: later ones are found by polling.
@@ -21,26 +22,31 @@ const maxDues = 100_000
 func (d *dues) add(at int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.times) < maxDues {
-		heap.Push(&d.times, at)
+	if len(d.times) == maxDues || len(d.times) > 0 && d.times[0] == at {
+		return
+	}
+	heap.Push(&d.times, at)
+	if d.times[0] < at {
+		return
+	}
+	select {
+	case d.sooner <- struct{}{}:
+	default:
 	}
 }
 
-// next is how long it is to the next point, at most limit; those that have passed are forgotten.
+// next is how long it is to the next point, at most limit.
 func (d *dues) next(c *clock, limit time.Duration) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for len(d.times) > 0 {
-		wait := c.until(d.times[0])
-		if wait > 0 {
-			return min(wait, limit)
-		}
-		heap.Pop(&d.times)
+	if len(d.times) > 0 {
+		limit = min(limit, c.until(d.times[0]))
 	}
-	return limit
+	return max(0, limit)
 }
 
-// passed forgets the points that have passed and reports whether there were any.
+// passed forgets the points that have passed and reports whether there were any. Who asks looks afterwards: a point that
+// passes while he does makes him look again.
 func (d *dues) passed(c *clock) (any bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

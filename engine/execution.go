@@ -63,7 +63,7 @@ type execution struct {
 	queued       bool              // waits for slots
 	consumed     []event           // outcomes that the turn under way took
 	kept         []*event          // outcomes in the journal that wait for their delivery
-	reborn       bool              // a child was begun again
+	reborn       map[string]string // ids of children that were begun again -> of the newest
 	ahead        ahead             // of the journal, with pure steps
 	flight       flight
 	rows         [][]byte
@@ -322,7 +322,7 @@ func (x *execution) rewind() error {
 	x.slots += len(x.starting) // of a turn that did not land
 	x.ready, x.starting, x.consumed, x.listening, x.kept = nil, nil, nil, nil, nil
 	x.cancelled, x.expired, x.source, x.moved, x.draws = nil, false, nil, false, ""
-	x.underWay, x.printed, x.trying, x.reborn = nil, 0, false, false
+	x.underWay, x.printed, x.trying, x.reborn = nil, 0, false, nil
 	x.discard()
 	rows, err := x.w.journal(x.rec.Run)
 	if err != nil {
@@ -386,7 +386,7 @@ func (x *execution) open(rows [][]byte) error {
 		case err != nil || e == nil:
 			return err
 		case e.is(entryRerun):
-			if err := x.readOn(e); err != nil {
+			if err := x.readOn(e, x.now); err != nil {
 				return err
 			}
 		case e.is(entryUpgrade):
@@ -435,7 +435,17 @@ func (x *execution) end(value []byte, failure *starlark.Failure) error {
 	default:
 		t.State, t.Failure = backend.Failed, encodeFailure(ActivityFailure(failure))
 	}
-	x.put(&entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure})
+	if t.State != backend.Completed {
+		x.inMail(func(m *backend.Message) bool {
+			x.putUnread(m)
+			return false
+		})
+	}
+	e := &entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure}
+	if failure != nil && failure.Step != "" {
+		e.step = []byte(failure.Step)
+	}
+	x.put(e)
 	t.Rows = x.closeRows()
 	return x.ended(t)
 }

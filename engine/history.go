@@ -210,6 +210,8 @@ func (s *Step) apply(e *Entry) {
 	case entryCrash:
 		s.State, s.Due = "retrying", e.Retry
 		s.close(e, "crashed")
+	case entryGot:
+		s.State = "waiting" // for its delivery
 	case entryBack:
 		s.State = "waiting"
 		s.close(e, "handed back")

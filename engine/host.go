@@ -261,7 +261,7 @@ func (x *execution) taskLater(st *step) {
 	x.note(entryBegin, st, nil)
 }
 
-// drop cancels a step: a running attempt is told and awaited, anything else ends at once.
+// drop cancels a step: an attempt that runs, here or elsewhere, is told and awaited, anything else ends at once.
 func (x *execution) drop(st *step) {
 	if st.dropped {
 		return
@@ -274,13 +274,11 @@ func (x *execution) drop(st *step) {
 	if x.dropOther(st) {
 		return
 	}
-	if st.memo != "" {
-		x.concludeMemo(st, nil)
-	}
-	if st.remote {
+	if st.remote { // its outcome comes as a message, also when nobody runs it
 		x.withdrawn = append(x.withdrawn, backend.TaskRef{Step: st.cmd.Step, Attempt: st.begun})
+		return
 	}
-	if other(st.cmd.Kind) || st.remote || !st.running { // else it begins with this turn, and start finds it dropped
+	if other(st.cmd.Kind) || !st.running { // else it begins with this turn, and start finds it dropped
 		x.post(event{kind: evDropped, run: x.rec.RunNumber, step: st.cmd.Step})
 	}
 }

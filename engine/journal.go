@@ -34,6 +34,7 @@ const (
 	entryFailed  = "failed"  // D: a step's final failure
 	entryCancel  = "cancel"  // D: the execution is to be cancelled, or has expired
 	entrySignal  = "signal"  // D: a signal
+	entryUnread  = "unread"  // a signal that the script was not given before the run ended: for one that goes on
 	entryEnd     = "end"     // last entry of a run
 )
 
@@ -43,6 +44,9 @@ func persisted(f *activities.Failure) (stored []byte, read *activities.Failure) 
 	stored = encodeFailure(f)
 	return stored, decodeFailure(stored)
 }
+
+// anewName marks the back entry of a child that a rerun is to begin again, though it has succeeded.
+const anewName = "anew"
 
 // forkName marks the rerun entry of a fork: from there on the script draws random numbers of its own.
 const forkName = "fork"
@@ -80,6 +84,9 @@ func (e *entry) delivered() bool {
 	}
 	return false
 }
+
+// closes reports whether the entry is one of the last of a run, which the script has no part in.
+func (e *entry) closes() bool { return e.is(entryUnread) || e.is(entryEnd) }
 
 // asked reports whether the script asked for the entry.
 func (e *entry) asked() bool {

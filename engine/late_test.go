@@ -100,7 +100,7 @@ func (c *nosy) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Cla
 	return c.Store.Claim(ctx, r)
 }
 
-func (c *nosy) ClaimTasks(ctx context.Context, r backend.TaskRequest) ([]backend.Task, error) {
+func (c *nosy) ClaimTasks(ctx context.Context, r backend.TaskRequest) (backend.ClaimedTasks, error) {
 	c.asked.Add(1)
 	return c.Store.ClaimTasks(ctx, r)
 }
@@ -170,6 +170,37 @@ def busy():
 				stop()
 			})
 		})
+	}
+}
+
+// A start timeout is enforced in time though the worker that made the task is gone, and others look seldom by themselves.
+func TestStartTimeoutWhenTheMakerIsGone(t *testing.T) {
+	t.Parallel()
+	for _, killed := range []bool{false, true} {
+		for _, queue := range []string{"nobody", "default"} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				o := Options{Notifier: &wire{}}
+				e, stop := w.engine(o)
+				w.deploy(e, "def main(q):\n    return activity(\"echo\", queue = q, tags = [\"gpu\"], start_timeout = \"40s\").attempt(1).error.kind\n")
+				other, stopOther := w.engine(o)
+				time.Sleep(time.Minute)
+				begun := time.Now()
+				id := w.dispatch(e, Input{Args: []any{queue}}, DispatchOptions{})
+				time.Sleep(9 * time.Second)
+				if killed {
+					e.Kill()
+				}
+				stop()
+				want(t, w.finish(other, id), `"Timeout"`)
+				// Who takes the execution over counts from there, if it had not been let go.
+				if late := time.Since(begun) - 40*time.Second; late > 100*time.Millisecond {
+					t.Errorf("killed %v, queue %s: %v late", killed, queue, late)
+				}
+				stopOther()
+				w.check()
+			})
+		}
 	}
 }
 

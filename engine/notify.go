@@ -35,8 +35,8 @@ const (
 	hintPatience = 5 * time.Second
 )
 
-// anybodys says that executions may have lost their owner.
-var anybodys = backend.Hint{Executions: []string{"*"}}
+// anybodys says that somebody is gone: executions may have lost their owner, and nobody may know when others are due.
+var anybodys = backend.Hint{Executions: []string{"*"}, Queues: []string{backend.AnyQueue}}
 
 // tellNow sends a hint. In a program without a worker it waits until the hint has
 // left: the program may end at once, and workers that are woken look seldom by themselves.
@@ -159,8 +159,15 @@ func (e *Engine) heard(h *backend.Hint) {
 	if h.Anything() {
 		e.changedAll()
 	}
+	if w != nil && (h.Recall || h.Anything()) {
+		w.recall()
+	}
 	if w != nil && w.concerned(h) {
 		w.expect(h.Due)
+		if h.Anything() || slices.Contains(h.Queues, backend.AnyQueue) {
+			w.lookAround()
+			return
+		}
 		w.newWork()
 		w.look()
 	}
@@ -171,7 +178,7 @@ func (w *worker) concerned(h *backend.Hint) bool {
 	switch {
 	case h.Anything(), len(h.Executions) > 0: // who has no owner is anybody's
 		return true
-	case slices.ContainsFunc(h.Queues, func(q string) bool { return contains(w.options.Queues, q) }):
+	case slices.ContainsFunc(h.Queues, func(q string) bool { return q == backend.AnyQueue || contains(w.options.Queues, q) }):
 		return !w.options.Hold
 	}
 	return len(h.Ended) > 0 && w.engine.watched.Load()
@@ -210,6 +217,10 @@ func (c *committer) announce(b *backend.Batch) {
 		}
 		for j := range t.Orders {
 			h.Merge(backend.Hint{Executions: []string{t.Orders[j].Execution}})
+		}
+		h.Recall = h.Recall || len(t.Withdraw) > 0
+		if t.Then == backend.Release && c.leaving.Load() && !t.Due.IsZero() { // others are to know, for we shall not look
+			h.Merge(backend.Hint{Executions: []string{"*"}, Due: t.Due})
 		}
 		if len(t.Memos) > 0 {
 			h.Merge(backend.Hint{Executions: []string{"*"}})

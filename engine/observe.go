@@ -44,7 +44,7 @@ type Event struct {
 	Kind      EventKind
 	Execution string
 	Step      string
-	Name      string // activity, "sleep", or "signal NAME" that is waited for
+	Name      string // activity, workflow, "sleep", "signal NAME" that is waited for, "send_signal NAME", "execution.cancel" or "execution.result"
 	Attempt   int
 	At        time.Time
 	Retry     time.Time

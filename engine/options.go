@@ -23,7 +23,7 @@ type Options struct {
 	// MaxParked is how many waiting scripts are kept in memory. Default 10,000.
 	MaxParked int
 	// ReleaseAfter is how long a script may wait with nothing running here
-	// before it is released. Default 5s.
+	// before it is released, unless it is to run here and another worker might take it. Default 5s.
 	ReleaseAfter time.Duration
 	// SessionLife is how long a worker may be silent before its work is taken over. Default 10s.
 	SessionLife time.Duration

@@ -3,9 +3,11 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/senpuki/senpuki/activities"
@@ -29,7 +31,8 @@ func (x *execution) askOther(st *step) {
 			Execution: x.addressee(c.Target), Kind: backend.Cancel, Payload: []byte(c.Name),
 		}})
 	case starlark.AwaitResult:
-		x.watches = append(x.watches, backend.Watch{Execution: c.Target, Step: c.Step})
+		st.child = x.addressee(c.Target)
+		x.watches = append(x.watches, backend.Watch{Execution: st.child, Step: c.Step})
 	case starlark.StartChild:
 		x.beginChild(st)
 	}
@@ -90,36 +93,172 @@ func childName(c *starlark.Command) string {
 	return c.Child.Function + "()"
 }
 
-// childID is the id of the child of the newest attempt. What a fork begins is not what the execution that it was copied from
+// childID is the id of the child of the newest attempt. What a fork begins again is not what the execution that it was copied from
 // began, nor what other forks do.
 func (x *execution) childID(st *step) string {
 	id := st.cmd.Target
 	if st.begun <= 1 {
 		return id
 	}
-	x.reborn = true
-	if o := st.source; o != nil && o.ID != x.rec.ID {
+	if o := x.carried.Origin; o != nil && o.ID != x.rec.ID {
 		id = starlark.Origin(x.rec.ID, x.rec.RunNumber) + "." + st.cmd.Step
 	}
 	return id + "-" + strconv.Itoa(st.begun)
 }
 
-// addressee is who gets what is meant for an execution: of a child that was begun again, the newest.
+// begunAs notes the id of a step's newest child: what the script means for the one that it asked for is for that.
+func (x *execution) begunAs(st *step, id string) {
+	st.child = id
+	if asked := st.cmd.Target; id != asked {
+		if x.reborn == nil {
+			x.reborn = make(map[string]string)
+		}
+		x.reborn[asked] = id
+	}
+}
+
+// addressee is who is meant by the id of an execution: of a child that was begun again, the newest.
 func (x *execution) addressee(id string) string {
-	if x.reborn {
-		for _, st := range x.steps.All() {
-			if st.cmd.Kind == starlark.StartChild && st.cmd.Target == id {
-				return st.child
+	if newest, ok := x.reborn[id]; ok {
+		return newest
+	}
+	return id
+}
+
+// fate is what has come of the child of the attempt before the next.
+type fate int
+
+const (
+	failed    fate = iota // or it is not known, or of no use: another is to be begun
+	succeeded             // it was mended by itself, or outlived the run that began it
+	alive                 // likewise, and it still runs
+)
+
+// fateOf finds out what has come of a child of this execution.
+func (x *execution) fateOf(st *step) (fate, backend.Execution, error) {
+	c, err := x.w.engine.store.Execution(x.w.ctx, st.child)
+	switch {
+	case errors.Is(err, backend.ErrNotFound):
+		return failed, c, nil
+	case err != nil:
+		return failed, c, err
+	case c.Parent != x.rec.ID: // the original's of which this is a fork, or somebody else's who had the id
+		return failed, backend.Execution{}, nil
+	case st.anew:
+	case c.State == backend.Completed:
+		return succeeded, c, nil
+	case !c.State.Terminal() && (c.ParentStep == "" || st.cmd.Child.OnParentClose == "abandon"): // the former: it was retried
+		return alive, c, nil
+	}
+	return failed, c, nil
+}
+
+// beginAgain begins the next attempt of a child, unless something has come of the one before after all. That is taken, or
+// waited for.
+func (x *execution) beginAgain(st *step) error {
+	how, c, err := x.fateOf(st)
+	switch {
+	case err != nil:
+		return err
+	case how == succeeded:
+		ev := event{kind: evAttempt, run: x.rec.RunNumber, step: st.cmd.Step, attempt: st.begun, value: c.Result}
+		st.running, st.due = true, 0
+		x.note(entryBegin, st, nil)
+		x.keep(&ev)
+		x.post(ev)
+		return nil
+	case how == alive:
+		x.waitFor(st)
+		return nil
+	}
+	signals, err := x.w.engine.signalsOf(x.w.ctx, st.child, st.resent)
+	if err != nil {
+		return err
+	}
+	if st.cmd.Name != "" { // a name is resolved when a child starts
+		if digest, err := x.w.engine.newestDigest(x.w.ctx, st.cmd.Name); err == nil {
+			st.digest = digest
+		}
+	}
+	x.beginChild(st)
+	x.children[len(x.children)-1].Replaces = c.ID
+	for _, s := range signals {
+		x.orders = append(x.orders, backend.Order{Message: backend.Message{
+			Execution: st.child, Kind: backend.Signal, Name: s.Name, Payload: s.Value,
+		}})
+	}
+	x.note(entryBegin, st, nil)
+	return nil
+}
+
+// waitFor makes a child that an earlier run began, and that still runs, the child of this one.
+func (x *execution) waitFor(st *step) {
+	st.running, st.due = true, 0
+	x.note(entryBegin, st, nil)
+	x.watches = append(x.watches, backend.Watch{Execution: st.child, Step: st.cmd.Step})
+	x.keepChild(st)
+}
+
+// beginUnder begins a child whose id is taken under the next number: one that the script did not name, for the id may be left from
+// an execution of this one's id that was removed, and one that it did when that is a child of an earlier run of this
+// execution, or of another when this is a fork. One that outlives its parents is waited for instead.
+func (x *execution) beginUnder(st *step) bool {
+	id, run := x.keyRun(st)
+	if st.cmd.Target != starlark.Origin(id, run)+"."+st.cmd.Step {
+		o := x.carried.Origin
+		forked := o != nil && o.ID != x.rec.ID
+		switch c, err := x.w.engine.store.Execution(x.w.ctx, st.child); {
+		case err != nil, c.Parent == "", c.ParentRun == x.rec.Run, c.Parent != x.rec.ID && !forked:
+			return false
+		case c.Parent == x.rec.ID && !c.State.Terminal() && st.cmd.Child.OnParentClose == "abandon":
+			x.waitFor(st)
+			return true
+		}
+	}
+	st.begun = max(st.begun, x.rec.RunNumber-1) // in a loop of runs the next is free at once
+	x.beginChild(st)
+	x.note(entryBegin, st, nil)
+	return true
+}
+
+// signalsOf are the signals that an execution was given, in its latest run, but for those that are sent again.
+func (e *Engine) signalsOf(ctx context.Context, id string, resent []carriedSignal) (list []carriedSignal, err error) {
+	c, err := e.store.Execution(ctx, id)
+	if errors.Is(err, backend.ErrNotFound) {
+		return nil, nil
+	}
+	var entries entryList
+	if err == nil {
+		entries, err = e.entries(ctx, c.Run)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if list, err = entries.signals(); err != nil {
+		return nil, nil // a damaged journal tells of none
+	}
+	unread, err := e.store.Inbox(ctx, id)
+	for _, m := range unread {
+		if m.Kind == backend.Signal {
+			list = append(list, carriedSignal{m.Name, m.Payload})
+		}
+	}
+	for _, r := range resent {
+		for i := len(list) - 1; i >= 0; i-- {
+			if s := &list[i]; s.Name == r.Name && sameValue(s.Value, r.Value) {
+				list = slices.Delete(list, i, i+1)
+				break
 			}
 		}
 	}
-	return id
+	return list, err
 }
 
 // beginChild makes the next attempt of a child part of the turn under way.
 func (x *execution) beginChild(st *step) {
 	st.begun++
-	st.running, st.due, st.child = true, 0, x.childID(st)
+	st.running, st.due, st.anew, st.resent = true, 0, false, nil
+	x.begunAs(st, x.childID(st))
 	c := &st.cmd
 	n := backend.NewExecution{
 		ID: st.child, Workflow: c.Name, Digest: st.digest, Edition: starlark.Edition, Function: childFunction(c),
@@ -158,7 +297,7 @@ func (x *execution) beginChild(st *step) {
 // whether the step's outcome is still to come.
 func (x *execution) dropOther(st *step) bool {
 	if st.cmd.Kind == starlark.AwaitResult {
-		x.watches = append(x.watches, backend.Watch{Execution: st.cmd.Target, Step: st.cmd.Step, Over: true})
+		x.watches = append(x.watches, backend.Watch{Execution: st.child, Step: st.cmd.Step, Over: true})
 	}
 	if st.cmd.Kind != starlark.StartChild || !st.running {
 		return false
@@ -195,6 +334,11 @@ func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bo
 		return x.absorbEnd(st, m)
 	}
 	id := st.cmd.Target
+	if to := x.addressee(id); m.Name == backend.Closed && st.cmd.Kind == starlark.SendSignal && to != id && !st.anew {
+		st.anew = true // the id was taken by another, and the child has one of its own by now
+		x.askOther(st)
+		return d, false
+	}
 	switch m.Name {
 	case backend.Closed:
 		if st.cmd.Kind == starlark.CancelOther {
@@ -204,6 +348,9 @@ func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bo
 	case backend.NotFound:
 		return x.failed(st, &activities.Failure{Kind: activities.KindNotFound, Message: fmt.Sprintf("there is no execution %s", id), NoRetry: true}), true
 	case backend.Taken:
+		if x.beginUnder(st) {
+			return d, false
+		}
 		return x.failed(st, &activities.Failure{
 			Kind: activities.KindChildFailed, Message: fmt.Sprintf("the id %s belongs to another execution", st.child), NoRetry: true,
 		}), true
@@ -214,6 +361,9 @@ func (x *execution) absorbAnswer(m *backend.Message) (d starlark.Delivery, ok bo
 // absorbEnd takes the end of a child or of an execution that is watched.
 func (x *execution) absorbEnd(st *step, m *backend.Message) (d starlark.Delivery, ok bool) {
 	state := backend.State(m.Name)
+	if st.child != "" {
+		x.w.engine.disown(st.child) // it may have ended elsewhere
+	}
 	if state == backend.Completed {
 		return x.done(st, "", m.Payload), true
 	}
@@ -297,6 +447,12 @@ func stepName(c *starlark.Command) string {
 		return childName(c)
 	case starlark.AwaitSignal:
 		return "signal " + c.Name
+	case starlark.SendSignal:
+		return "send_signal " + c.Name
+	case starlark.CancelOther:
+		return "execution.cancel"
+	case starlark.AwaitResult:
+		return "execution.result"
 	}
 	return c.Name
 }

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 	"time"
 )
@@ -46,8 +47,18 @@ func (p *parking) sweep(age time.Duration) {
 		if time.Since(x.place.since) < age {
 			return
 		}
-		askToLeave(x)
+		if !x.mayStray() {
+			askToLeave(x)
+		}
 	}
+}
+
+// mayStray reports whether an execution is to run here and, once it was let go, might be taken by another worker.
+func (x *execution) mayStray() bool {
+	offers := x.w.sharing.offers.Load()
+	return offers != nil && x.w.engine.isAdopted(x.rec.ID) && slices.ContainsFunc(*offers, func(o SessionInfo) bool {
+		return contains(o.Queues, x.rec.Queue) && !slices.ContainsFunc(x.rec.Tags, func(t string) bool { return !contains(o.Tags, t) })
+	})
 }
 
 func askToLeave(x *execution) {

@@ -10,6 +10,30 @@ import (
 	"github.com/senpuki/senpuki/activities"
 )
 
+// Who comes when others have used up a rate knows when it goes on.
+func TestARateGoesOnForThoseWhoComeLater(t *testing.T) {
+	t.Parallel()
+	for _, hold := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			o := Options{Notifier: &wire{}, Hold: hold}
+			e, stop := w.engine(o)
+			w.deploy(e, "def main():\n    activity(\"echo\", rate = \"1/3s\")(1)\n")
+			stop()
+			begun := time.Now()
+			for i := range 4 {
+				e, stop := w.engine(o)
+				want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{Here: hold})), "null")
+				if late := time.Since(begun) - time.Duration(i)*3*time.Second; late > 200*time.Millisecond {
+					t.Errorf("hold %v: call %d ended %v late", hold, i, late)
+				}
+				stop()
+			}
+			w.check()
+		})
+	}
+}
+
 func TestARateGoesOnInTime(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ first, second []string }{

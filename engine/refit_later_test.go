@@ -146,28 +146,42 @@ def main():
     m = workflow(kid)(n)
     log.info("gone on")
     return [n, f.result(), m, add(m, 1)]`, 1)
+	dieEverywhere(t, 7, func(t *testing.T, w *world) (check func()) {
+		late := 0
+		w.register("late", func(n int) (int, error) {
+			time.Sleep(time.Minute)
+			late++
+			return n, nil
+		}, activities.Options{})
+		e, stop := w.engine(Options{})
+		w.deploy(e, was)
+		w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
+		w.finish(e, "x")
+		stop()
+		if err := e.Retry(t.Context(), "x", RerunOptions{Code: w.mend(e, is)}); err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			if late != 1 {
+				t.Errorf("what succeeded after the failure was done %d times", late)
+			}
+		}
+	}, `[[2,12,4,5],6,8,9]`)
+}
+
+// dieEverywhere runs execution x, once for each of its commits, on a worker that dies before or after that commit, and then to its
+// end on another. There must be more than so many commits.
+func dieEverywhere(t *testing.T, commits int, begin func(*testing.T, *world) (check func()), result string) {
+	t.Helper()
 	for _, always := range []bool{false, true} {
 		for _, after := range []bool{false, true} {
 			for i := 1; ; i++ {
 				died := false
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
-					late := 0
-					w.register("late", func(n int) (int, error) {
-						time.Sleep(time.Minute)
-						late++
-						return n, nil
-					}, activities.Options{})
-					e, stop := w.engine(Options{})
-					w.deploy(e, was)
-					w.dispatch(e, Input{}, DispatchOptions{ID: "x"})
-					w.finish(e, "x")
-					stop()
-					if err := e.Retry(t.Context(), "x", RerunOptions{Code: w.mend(e, is)}); err != nil {
-						t.Fatal(err)
-					}
+					check := begin(t, w)
 					store := &crashing{Store: w.store, at: i, after: after, dead: make(chan struct{})}
-					e, stop = w.engineOn(store, Options{ReplayAlways: always})
+					e, stop := w.engineOn(store, Options{ReplayAlways: always})
 					ctx, cancel := context.WithCancel(context.Background())
 					ended := make(chan struct{})
 					go func() {
@@ -185,17 +199,15 @@ def main():
 					stop()
 					if died {
 						e, stop = w.engine(Options{ReplayAlways: always})
-						want(t, w.finish(e, "x"), `[[2,12,4,5],6,8,9]`)
+						want(t, w.finish(e, "x"), result)
 						stop()
 					}
-					if late != 1 {
-						t.Errorf("what succeeded after the failure was done %d times", late)
-					}
+					check()
 					w.check()
 					checkHistory(t, e, "x")
 				})
 				if !died || t.Failed() {
-					if i < 8 {
+					if i <= commits {
 						t.Errorf("only %d commits", i-1)
 					}
 					break

@@ -69,7 +69,6 @@ func (x *execution) beginTask(st *step) {
 	if st.startTimeout > 0 {
 		at := x.startBy(st)
 		k.Expires = fromMicro(at)
-		x.w.sharing.late.add(at + lateness)
 		x.w.dues.add(at + lateness)
 	}
 	x.tasks = append(x.tasks, k)
@@ -88,7 +87,7 @@ func (x *execution) observeLack(st *step) {
 	x.observe(ev)
 }
 
-// lateness is how much later a worker looks for tasks that have not begun in time: its clock may be ahead of the database's, microseconds.
+// lateness is how much later than at a point in database time a worker looks: its clock may be ahead of the database's, microseconds.
 const lateness = 20_000
 
 // startBy is when the next attempt of a step that has a start timeout must have begun. The time goes
@@ -116,114 +115,110 @@ func (x *execution) absorbTask(st *step, m *backend.Message) (d starlark.Deliver
 		return d, false
 	case backend.TaskExpired:
 		return x.failed(st, notStarted(st)), true
+	case backend.TaskWithdrawn:
+		return x.failed(st, cancelledFailure()), true
 	}
 	return x.attemptFailed(st, decodeFailure(m.Payload))
 }
 
 // runningTask is a task of another execution that runs here.
 type runningTask struct {
-	cancel context.CancelFunc
+	cancel context.CancelFunc // tells its body, whose end is waited for
+	giveUp context.CancelFunc // likewise, but nobody waits for its outcome
 	what   string
 }
 
 // claimTasks takes due tasks while there are free slots: those of the worker's queues, and those of the executions that it was
-// told to run. The loop calls it. The store also ends tasks that nobody began in time when tasks are claimed. When the time
-// of a task that this worker has made is up and nothing was claimed, sweepTasks has the store do so.
-func (w *worker) claimTasks() (more bool, err error) {
-	if w.stopping.Load() {
+// told to run. The loop calls it. The store also ends tasks that nobody began in time when tasks are claimed; due says that
+// it may be time for that though none can be claimed.
+func (w *worker) claimTasks(due bool) (more bool, err error) {
+	switch {
+	case w.stopping.Load():
 		return false, nil
+	case len(w.registry.Names()) > 0:
+		return w.claimAny(due)
+	case due:
+		return false, w.sweepTasks()
 	}
-	since, late, rated := w.sharing.swept, w.sharing.late.passed(w.clock), w.sharing.rated.passed(w.clock)
-	if len(w.registry.Names()) > 0 {
-		more, err = w.claimAny()
-	}
-	if rated && err == nil { // what waits for the rate may be for others to run, and nobody else tells them
-		w.engine.tell(anybodys)
-	}
-	if late {
-		if err == nil && w.sharing.swept.Equal(since) {
-			err = w.sweepTasks()
-		}
-		more = true // what has come of it
-	}
-	return more, err
+	return false, nil
 }
 
 // sweepTasks ends tasks that nobody has begun in time.
 func (w *worker) sweepTasks() error {
-	w.sharing.swept = time.Now()
-	_, err := w.store.ClaimTasks(w.ctx, backend.TaskRequest{Session: w.session})
+	_, err := w.requestTasks(backend.TaskRequest{Session: w.session})
 	return err
 }
 
+// requestTasks carries out one request for tasks, and looks after what it says of others.
+func (w *worker) requestTasks(r backend.TaskRequest) ([]backend.Task, error) {
+	w.sharing.swept = time.Now()
+	claimed, err := w.store.ClaimTasks(w.ctx, r)
+	if !claimed.GoesOn.IsZero() {
+		at := max(claimed.GoesOn.UnixMicro(), w.clock.now()) + lateness
+		if at != w.sharing.goesOn {
+			w.sharing.goesOn = at
+			w.dues.add(at)
+		}
+	}
+	if claimed.Late { // their executions are whoever's
+		w.newWork()
+		w.look()
+		w.engine.tell(backend.Hint{Executions: []string{"*"}})
+	}
+	return claimed.Tasks, err
+}
+
 // claimAny makes the requests for tasks.
-func (w *worker) claimAny() (more bool, err error) {
+func (w *worker) claimAny(due bool) (more bool, err error) {
 	r := backend.TaskRequest{Session: w.session, Queues: w.options.Queues, Tags: w.options.Tags, Activities: w.registry.Names()}
+	full := false
 	if !w.options.Hold {
-		if more, err = w.claimSome(r); err != nil {
+		if more, full, err = w.claimSome(r, due); err != nil {
 			return false, err
 		}
 	}
 	if r.Executions = w.engine.adoptedIDs(); len(r.Executions) > 0 {
-		others, err := w.claimSome(r)
-		return more || others, err
+		others, none, err := w.claimSome(r, due)
+		if more, full = more || others, full || none; err != nil {
+			return more, err
+		}
+	}
+	if full {
+		return more, w.peek(r.Executions)
 	}
 	return more, nil
 }
 
-// claimSome carries out one request for tasks, as far as there are slots.
-func (w *worker) claimSome(r backend.TaskRequest) (more bool, err error) {
-	for r.Limit < maxTasks && w.slots.tryTake() {
+// claimSome carries out one request for tasks, as far as there are slots; full says that there was none.
+func (w *worker) claimSome(r backend.TaskRequest, due bool) (more, full bool, err error) {
+	for r.Limit < maxTasks && w.slots.claimed() {
 		r.Limit++
 	}
 	if r.Limit == 0 {
-		if time.Since(w.sharing.swept) >= w.options.PollInterval {
-			if err := w.sweepTasks(); err != nil {
-				return false, err
-			}
+		if due || time.Since(w.sharing.swept) >= w.options.PollInterval {
+			err = w.sweepTasks()
 		}
-		return false, w.peek()
+		return false, true, err
 	}
-	w.sharing.swept = time.Now()
-	tasks, err := w.store.ClaimTasks(w.ctx, r)
+	w.sharing.missed.Store(false)
+	tasks, err := w.requestTasks(r)
 	doubt(&w.doubts.tasks, err)
-	if err != nil { // that slots are given back is no reason to look again at once
+	if err != nil {
 		w.sharing.behind.Store(noBacklog)
 	}
-	w.slots.give(r.Limit - len(tasks))
-	var last int64
+	w.slots.unclaimed(r.Limit - len(tasks))
 	for i := range tasks {
-		if at := rateGoesOn(&tasks[i]); at > 0 && at != last {
-			last = at
-			w.sharing.rated.add(at)
-			w.dues.add(at)
-		}
 		w.options.Metrics.claimedTask()
 		w.runTask(&tasks[i])
 	}
-	if err != nil || r.Executions != nil {
-		return len(tasks) == r.Limit, err
+	switch more = len(tasks) == r.Limit; {
+	case err != nil || r.Executions != nil:
+		return more, false, err
+	case more:
+		return true, false, w.leftOver(nil)
 	}
-	if len(tasks) < r.Limit {
-		w.backlog(nil)
-		return false, nil
-	}
-	return true, w.leftOver()
-}
-
-// rateGoesOn is when a task that has begun counts no more toward the rate of its activity, 0 when it has none.
-func rateGoesOn(k *backend.Task) int64 {
-	if k.Limit == nil || k.Limit.Rate == 0 {
-		return 0
-	}
-	return k.Began.Add(k.Limit.Per).UnixMicro() + lateness
-}
-
-// slotFreed makes the loop claim tasks that had to wait for a slot.
-func (w *worker) slotFreed() {
-	if w.sharing.behind.Load() != noBacklog {
-		w.look()
-	}
+	w.backlog(nil, nil)
+	return false, false, nil
 }
 
 // maxTasks is how many tasks are claimed at once.
@@ -231,15 +226,16 @@ const maxTasks = 64
 
 // runTask runs a task that the session owns; its slot is taken.
 func (w *worker) runTask(k *backend.Task) {
-	ctx, cancel := context.WithCancel(w.attempts)
+	wanted, giveUp := context.WithCancel(w.attempts)
+	ctx, cancel := context.WithCancel(wanted)
 	w.mu.Lock()
-	w.tasks[k.Key] = &runningTask{cancel: cancel, what: k.Activity}
+	w.tasks[k.Key] = &runningTask{cancel: cancel, giveUp: giveUp, what: k.Activity}
 	w.mu.Unlock()
 	w.wg.Go(func() {
 		defer w.slots.give(1)
-		defer cancel()
+		defer giveUp()
 		began := w.options.Metrics.clock()
-		value, failure := w.attemptTask(ctx, k)
+		value, failure := w.attemptTask(ctx, wanted, k)
 		w.options.Metrics.attempt(k.Activity, w.taskOutcome(ctx, failure), began)
 		defer func() {
 			w.mu.Lock()
@@ -247,7 +243,7 @@ func (w *worker) runTask(k *backend.Task) {
 			w.mu.Unlock()
 			w.look()
 		}()
-		if w.cut.Load() && ctx.Err() != nil { // handed back: it counts as nothing
+		if w.cut.Load() && wanted.Err() != nil { // handed back: it counts as nothing
 			w.committer.submit(context.Background(), &write{back: k.Key})
 			return
 		}
@@ -262,8 +258,11 @@ func (w *worker) runTask(k *backend.Task) {
 	})
 }
 
-// attemptTask runs the body of a task, at most for its time.
-func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *activities.Failure) {
+// attemptTask runs the body of a task within ctx, at most for its time and for as long as it is wanted.
+func (w *worker) attemptTask(ctx, wanted context.Context, k *backend.Task) ([]byte, *activities.Failure) {
+	if k.Withdrawn { // the reply of its claim was lost, and it was found later
+		return nil, cancelledFailure()
+	}
 	if k.Damage != "" { // the step is tried again, with another task
 		return nil, failureOf(fmt.Errorf("task %d is damaged: %s", k.Key, k.Damage))
 	}
@@ -313,7 +312,7 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	case f := <-late:
 		body.giveUp()
 		return nil, f
-	case <-ctx.Done():
+	case <-wanted.Done():
 		select { // a body that heeds its context may end in good time
 		case r := <-done:
 			return r.value, r.failure
@@ -324,7 +323,16 @@ func (w *worker) attemptTask(ctx context.Context, k *backend.Task) ([]byte, *act
 	}
 }
 
-// watchTasks cancels the tasks that run here and were withdrawn. One that is claimed while it looks is not among those.
+// recall makes the worker look for tasks that run here and are to end.
+func (w *worker) recall() {
+	select {
+	case w.recalls <- struct{}{}:
+	default:
+	}
+}
+
+// watchTasks cancels the tasks that run here and were withdrawn, and gives up those whose run is over. One that is claimed
+// while it looks is not among those.
 func (w *worker) watchTasks() {
 	w.mu.Lock()
 	running := maps.Clone(w.tasks)
@@ -336,12 +344,15 @@ func (w *worker) watchTasks() {
 	if err != nil {
 		return
 	}
-	mine := make(map[int64]bool, len(owned))
+	mine := make(map[int64]*backend.Task, len(owned))
 	for i := range owned {
-		mine[owned[i].Key] = true
+		mine[owned[i].Key] = &owned[i]
 	}
 	for key, r := range running {
-		if !mine[key] {
+		switch k := mine[key]; {
+		case k == nil:
+			r.giveUp()
+		case k.Withdrawn:
 			r.cancel()
 		}
 	}

@@ -128,7 +128,7 @@ func (e *Engine) entries(ctx context.Context, run backend.RunKey) (list entryLis
 // cut finds where the new run's journal ends, and the step that is run again, if any.
 func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step string, err error) {
 	end := len(j)
-	if end > 0 && j[end-1].is(entryEnd) {
+	for end > 0 && j[end-1].closes() {
 		end--
 	}
 	if o.From != "" {
@@ -164,23 +164,49 @@ func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step stri
 	return 0, "", backend.Explain(ErrCannotRetry, "execution %s failed in its script, not in a step: %s; give it other code with --code, or --from STEP", x.ID, failureLine(failure))
 }
 
-// failedWith finds the outcome of the step that failed with what ended the run, -1 if there is none. Of several that failed
-// alike it is the last, or the first of those behind which no other step was begun: as of a fan-out that is run again as a whole.
+// failedWith finds the outcome of the step that failed with what ended the run, -1 if there is none. The last entry names the
+// step, unless the script made a failure of its own of it, such as an Err: then it is the last that failed with the same words. It goes back
+// to the first that failed alike, by activity and kind, and behind which no other step was begun: as of a fan-out that is run
+// again as a whole.
 func (j entryList) failedWith(failure *activities.Failure, end int) int {
+	step := ""
+	if n := len(j); n > end {
+		step = string(j[n-1].step)
+	}
 	found := -1
+	var first *activities.Failure
 	for i := end - 1; i >= 0 && failure != nil; i-- {
 		if !j[i].is(entryFailed) {
 			continue
 		}
-		if f := decodeFailure(j[i].failure); f == nil || f.Kind != failure.Kind || f.Message != failure.Message {
+		if found < 0 && step != "" && string(j[i].step) != step {
 			continue
 		}
-		if found >= 0 && len(j.begunAfter(i, end)) > 0 {
+		f := decodeFailure(j[i].failure)
+		switch {
+		case f == nil || f.Kind != failure.Kind || failure.Activity != "" && f.Activity != failure.Activity:
+			continue
+		case found < 0 && f.Message != failure.Message:
+			continue
+		case found >= 0 && (root(f).Kind != root(failure).Kind || f.Activity != first.Activity):
+			continue
+		}
+		if found < 0 {
+			first = f
+		} else if len(j.begunAfter(i, found)) > 0 {
 			break
 		}
 		found = i
 	}
 	return found
+}
+
+// root is the first of a failure's causes, or the failure itself.
+func root(f *activities.Failure) *activities.Failure {
+	for f.Cause != nil {
+		f = f.Cause
+	}
+	return f
 }
 
 func failureLine(f *activities.Failure) string {
@@ -190,24 +216,32 @@ func failureLine(f *activities.Failure) string {
 	return f.Kind + ": " + f.Message
 }
 
-// cutFrom finds the outcome of a step, or where it was asked for when it has none.
+// cutFrom finds the outcome of a step, or where it was asked for when it has none. When it was cancelled before that, by the script or
+// with the execution, it is cut where that came from: else it would be cancelled again.
 func (j entryList) cutFrom(x *backend.Execution, step string, end int) (int, string, error) {
-	asked := -1
+	asked, cause, told := false, 0, end
 	for i := range j[:end] {
-		if string(j[i].step) != step {
-			continue
+		e := &j[i]
+		switch mine := string(e.step) == step; {
+		case mine && e.is(entryAsk):
+			if asked = true; told < i { // it is part of the clean-up
+				told = end
+			}
+		case mine && e.is(entryDrop) && cause > 0:
+			told = min(told, cause)
+		case mine && (e.is(entryDone) || e.is(entryFailed)):
+			return min(i, told), step, nil
+		case e.is(entryCancel):
+			told = min(told, i)
 		}
-		if j[i].is(entryAsk) {
-			asked = i
-		}
-		if j[i].is(entryDone) || j[i].is(entryFailed) {
-			return i, step, nil
+		if asked && e.delivered() {
+			cause = i
 		}
 	}
-	if asked < 0 {
+	if !asked {
 		return 0, "", backend.Explain(ErrCannotRetry, "execution %s has no step %s; 'senpuki show %s' lists them", x.ID, step, x.ID)
 	}
-	return end, step, nil
+	return told, step, nil
 }
 
 // begunAfter names the steps that were asked for after an entry.
@@ -227,7 +261,9 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 	under, order := j.underWay(cut)
 	fresh := j.failedAfter(cut, again, under)
 	last := j.attempts()
-	kept := j.succeeded(cut, again, under, last)
+	sent := j.sentAfter(cut)
+	kept := j.succeeded(cut, again, under, last, sent)
+	waiting := make(map[string]bool) // values that are copied and wait for their delivery
 	var row []byte
 	flush := func(of *journalled) {
 		if row != nil {
@@ -255,6 +291,9 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 		if e.is(entryAsk) && fresh[string(e.step)] && string(e.command) == string(starlark.CallActivity) {
 			e.attempt, e.task = 0, 0
 		}
+		if e.ofAttempts() && !e.is(entryHeld) {
+			waiting[string(e.step)] = e.is(entryGot)
+		}
 		row = e.append(row)
 	}
 	if cut == 0 {
@@ -266,19 +305,28 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 	}
 	for _, id := range order {
 		e := under[id]
-		if e == nil || string(e.command) == string(starlark.StartTimer) || fresh[id] && e.attempt == 0 {
+		if e == nil || waiting[id] || string(e.command) == string(starlark.StartTimer) || fresh[id] && e.attempt == 0 {
 			continue
 		}
-		n := e.attempt
-		if string(e.command) == string(starlark.StartChild) { // their names are numbered
-			n = last[id]
+		back := entry{kind: []byte(entryBack), step: []byte(id), attempt: e.attempt}
+		if string(e.command) == string(starlark.StartChild) { // whose ids are numbered
+			back.attempt, back.target = last[id].attempt, last[id].child
+			resent := append(sent[string(e.target)], sent[string(back.target)]...)
+			if len(resent) > 0 || id == again && cut < len(j) && j[cut].is(entryDone) {
+				back.name = []byte(anewName)
+			}
+			if len(resent) > 0 {
+				if back.value, err = json.Marshal(resent); err != nil {
+					return nil, nil, err
+				}
+			}
 		}
-		row = (&entry{kind: []byte(entryBack), step: []byte(id), attempt: n}).append(row)
+		row = back.append(row)
 		delete(under, id)
 	}
 	flush(&j[cut-1])
 	for i := cut; i < len(j); i++ {
-		if e := &j[i]; e.is(entrySignal) {
+		if e := &j[i]; e.is(entrySignal) || e.is(entryUnread) {
 			messages = append(messages, backend.Message{Kind: backend.Signal, Name: string(e.name), Payload: e.value})
 		}
 	}
@@ -286,13 +334,16 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 }
 
 // succeeded are the values of steps under way at the cut that came after it, as entries of values that wait for their delivery.
-// Timers are not among them, which fire again at once, nor what is shared and is found where it is shared.
-func (j entryList) succeeded(cut int, again string, under map[string]*entry, last map[string]int) (values []entry) {
+// Timers are not among them: they fire again. Nor is a child that the part behind the cut has sent a signal: it is sent again.
+func (j entryList) succeeded(cut int, again string, under map[string]*entry, last map[string]newestAttempt, sent map[string][]carriedSignal) (values []entry) {
 	for i := cut; i < len(j); i++ {
 		e, step := &j[i], string(j[i].step)
 		asked := under[step]
-		if e.is(entryDone) && step != again && asked != nil && asked.memo == nil && string(asked.command) != string(starlark.StartTimer) {
-			values = append(values, entry{kind: []byte(entryGot), at: e.at, step: e.step, attempt: last[step], value: e.value})
+		if asked == nil || string(asked.command) == string(starlark.StartChild) && len(sent[string(asked.target)]) > 0 {
+			continue
+		}
+		if e.is(entryDone) && step != again && string(asked.command) != string(starlark.StartTimer) {
+			values = append(values, entry{kind: []byte(entryGot), at: e.at, step: e.step, attempt: last[step].attempt, value: e.value})
 		}
 	}
 	return values
@@ -317,16 +368,55 @@ func (j entryList) failedAfter(cut int, again string, under map[string]*entry) m
 	return fresh
 }
 
-// attempts are the numbers of the newest attempts.
-func (j entryList) attempts() map[string]int {
-	last := make(map[string]int)
+// sentAfter are the signals that were sent behind the cut, by whom they were for.
+func (j entryList) sentAfter(cut int) map[string][]carriedSignal {
+	sent := make(map[string][]carriedSignal)
+	for i := cut; i < len(j); i++ {
+		if e := &j[i]; e.is(entryAsk) && string(e.command) == string(starlark.SendSignal) {
+			sent[string(e.target)] = append(sent[string(e.target)], carriedSignal{string(e.name), json.RawMessage(e.args)})
+		}
+	}
+	return sent
+}
+
+// attempts are the newest attempts of steps: their numbers, and the ids of children.
+func (j entryList) attempts() map[string]newestAttempt {
+	last := make(map[string]newestAttempt)
 	for i := range j {
 		switch e := &j[i]; {
 		case e.is(entryAsk), e.is(entryBegin), e.is(entryBack):
-			last[string(e.step)] = max(last[string(e.step)], e.attempt)
+			n := last[string(e.step)]
+			n.attempt = max(n.attempt, e.attempt)
+			if e.target != nil {
+				n.child = e.target
+			}
+			last[string(e.step)] = n
 		}
 	}
 	return last
+}
+
+// newestAttempt is the newest attempt of a step.
+type newestAttempt struct {
+	attempt int
+	child   []byte
+}
+
+// signals are those that a run took over and was given.
+func (j entryList) signals() (list []carriedSignal, err error) {
+	for i := range j {
+		switch e := &j[i]; {
+		case e.is(entryStart) && e.value != nil:
+			var c carried
+			if err := json.Unmarshal(e.value, &c); err != nil {
+				return nil, fmt.Errorf("%w: what the run took over: %w", errRow, err)
+			}
+			list = append(list, c.Signals...)
+		case e.is(entrySignal), e.is(entryUnread):
+			list = append(list, carriedSignal{string(e.name), json.RawMessage(e.value)})
+		}
+	}
+	return list, nil
 }
 
 // refit finds where an execution goes on with other code: at the cut, or before it where the code parts from the journal,

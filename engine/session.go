@@ -168,6 +168,9 @@ func (w *worker) heartbeat() {
 	for {
 		select {
 		case <-tick.C:
+		case <-w.recalls:
+			w.watchTasks()
+			continue
 		case <-w.ctx.Done():
 			return
 		}

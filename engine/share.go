@@ -17,12 +17,14 @@ import (
 type sharing struct {
 	offers atomic.Pointer[[]SessionInfo] // of other live workers
 	behind atomic.Int64                  // highest priority of a task that waits and that could run here
-	looked time.Time                     // owned by the loop
+	missed atomic.Bool                   // tasks may wait for which there was no slot
+	first  bool                          // tasks were claimed before executions; owned by the loop
+	looked time.Time                     // when tasks that wait were last looked for without a slot; owned by the loop
+	later  bool                          // they are to be looked for again after peekInterval; likewise
 
-	late  dues      // when tasks that were made here must have begun
-	rated dues      // when the rates of tasks that have begun here go on
-	swept time.Time // when those that had not were last ended; owned by the loop
-	turns bool      // whose turn it is in claimExpired; owned by the loop
+	goesOn int64     // when tasks that a rate has kept are looked for again; owned by the loop
+	swept  time.Time // when tasks that had not begun in time were last ended; owned by the loop
+	turns  bool      // whose turn it is in claimExpired; owned by the loop
 }
 
 // noBacklog is below every priority.
@@ -121,39 +123,54 @@ func (x *execution) overflow() {
 	}
 }
 
-// backlog notes what a look for tasks has shown: whether any are left that could run here.
-func (w *worker) backlog(left []backend.Task) {
-	highest := int64(noBacklog)
+// backlog notes what a look for tasks has shown: whether any are left that could run here, in a worker's queues or of the
+// executions that it was told to run.
+func (w *worker) backlog(left []backend.Task, adopted []string) {
+	highest, missed := int64(noBacklog), false
 	me := w.engine.offer()
 	for i := range left {
-		if k := &left[i]; k.Limit == nil && me.Serves(k) { // a limit, not a slot, keeps the others
+		k := &left[i]
+		serves := me.Serves(k)
+		if serves && k.Limit == nil { // a limit, not a slot, may keep the others
 			highest = max(highest, int64(k.Priority))
 		}
+		missed = missed || serves || slices.Contains(me.Activities, k.Activity) && slices.Contains(adopted, k.Execution)
 	}
+	w.sharing.missed.Store(missed)
 	if old := w.sharing.behind.Swap(highest); old == noBacklog && highest != noBacklog {
 		w.pokeAll()
 	}
 }
 
-// peek looks for tasks that wait while there is no slot for them.
-func (w *worker) peek() error {
+// peek looks for tasks that wait while there is no slot for them. When there are any, the loop waits for its turn.
+func (w *worker) peek(adopted []string) (err error) {
 	if now := time.Now(); now.Sub(w.sharing.looked) >= peekInterval {
-		w.sharing.looked = now
-		return w.leftOver()
+		w.sharing.looked, w.sharing.later = now, false
+		err = w.leftOver(adopted)
+	} else if !w.sharing.later {
+		w.sharing.later = true
+		w.dues.add(w.clock.now() + peekInterval.Microseconds())
 	}
-	return nil
+	if w.sharing.missed.Load() {
+		w.slots.queue()
+	}
+	return err
 }
 
-// leftOver finds the tasks that wait in this worker's queues.
-func (w *worker) leftOver() error {
+// leftOver finds the tasks that wait in this worker's queues, and those of executions that it was told to run.
+func (w *worker) leftOver(adopted []string) error {
 	var left []backend.Task
-	for _, q := range w.options.Queues {
+	queues := w.options.Queues
+	if len(adopted) > 0 {
+		queues = []string{""} // all
+	}
+	for _, q := range queues {
 		waiting, err := w.store.Tasks(w.ctx, backend.TaskFilter{Queue: q, Waiting: true, Limit: maxTasks})
 		if err != nil {
 			return err
 		}
 		left = append(left, waiting...)
 	}
-	w.backlog(left)
+	w.backlog(left, adopted)
 	return nil
 }

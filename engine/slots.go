@@ -2,16 +2,21 @@
 
 package engine
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
-// slots counts free slots and queues the executions that want one, first come
-// first served. An execution keeps the slot of an ended attempt in hand until
+// slots counts free slots and queues those who want one: executions, and the worker's loop for what is in the
+// database and not claimed yet. They take turns. An execution keeps the slot of an ended attempt in hand until
 // its next turn is sealed, so that a sequential step never queues for one.
 type slots struct {
-	mu      sync.Mutex // guards all below
-	free    int
-	freed   func()       // called, with mu held, when slots become free and no execution here waits for one
-	waiting []*execution // each at most once; execution.wants > 0
+	mu      sync.Mutex   // guards all below
+	free    int          // none while anybody waits
+	waiting []*execution // each at most once; execution.wants > 0. Nil is the loop
+	turn    func()       // called, with mu held, when the loop has its turn
+	granted int          // to the loop, which has not looked since
+	aside   int          // what it looks with now
 }
 
 // take gives x up to n slots now; when it gives fewer, x is queued and woken
@@ -50,14 +55,73 @@ func (s *slots) tryTake() bool {
 	return true
 }
 
-// available is how many more executions may be claimed.
+// available is how many slots the loop may fill with what it claims.
 func (s *slots) available() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.waiting) > 0 {
-		return 0
+	return s.aside + s.free
+}
+
+// looks begins the loop's look for what it may claim.
+func (s *slots) looks() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aside, s.granted = s.granted, 0
+}
+
+// unclaimed takes back n slots that the loop had taken in vain; it may use them for something else.
+func (s *slots) unclaimed(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.aside += n
+}
+
+// claimed takes a slot for what the loop has claimed, or is about to.
+func (s *slots) claimed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.aside > 0:
+		s.aside--
+	case s.free > 0:
+		s.free--
+	default:
+		return false
 	}
-	return s.free
+	return true
+}
+
+// queue has the loop wait for its turn, when it has found no slot for what it wants to claim. It
+// stands for all that is in the database, and so behind one execution only: each second slot is for that.
+func (s *slots) queue() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.free == 0 && s.granted == 0 && !slices.Contains(s.waiting, nil) {
+		s.waiting = slices.Insert(s.waiting, min(1, len(s.waiting)), nil)
+	}
+}
+
+// looked ends the loop's look: what it did not need is for others.
+func (s *slots) looked() {
+	s.mu.Lock()
+	n := s.aside
+	s.aside = 0
+	s.mu.Unlock()
+	s.give(n)
+}
+
+// room is how many executions may come beside those that wait for a slot, when most may.
+func (s *slots) room(most int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(0, most-len(s.waiting))
+}
+
+// contended reports whether others wait, beside one who does.
+func (s *slots) contended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting) > 1
 }
 
 // give returns n slots and grants them to who waits, one each in turn.
@@ -70,6 +134,13 @@ func (s *slots) give(n int) {
 	s.free += n
 	for s.free > 0 && len(s.waiting) > 0 {
 		x := s.waiting[0]
+		if x == nil {
+			s.waiting = s.waiting[1:]
+			s.free--
+			s.granted++
+			s.turn()
+			continue
+		}
 		// One at a time to each keeps executions fair to each other; the only one gets all.
 		n := 1
 		if len(s.waiting) == 1 {
@@ -83,9 +154,6 @@ func (s *slots) give(n int) {
 			s.waiting = append(s.waiting[1:], x)
 		}
 		x.poke()
-	}
-	if s.free > 0 && s.freed != nil {
-		s.freed()
 	}
 }
 

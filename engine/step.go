@@ -22,10 +22,12 @@ type step struct {
 	dropped bool  // the script cancelled it
 	due     int64 // when the timer or the next attempt is due
 
-	asked  int64  // when, microseconds since 1970, or when the next attempt was due
-	digest string // of a child's code
-	input  []byte // of a child
-	child  string // id of the newest attempt's child
+	asked  int64           // when, microseconds since 1970, or when the next attempt was due
+	digest string          // of a child's code
+	input  []byte          // of a child
+	child  string          // id of the newest attempt's child, or of who is watched
+	anew   bool            // it is to be done again, whatever has come of it
+	resent []carriedSignal // what a rerun of the script sends its child again
 
 	call  *activities.Bound // of the attempt that begins with the turn under way, decoded already
 	got   *event            // an outcome that is durable and waits for its delivery

@@ -38,6 +38,9 @@ func (x *execution) note(kind string, st *step, failure []byte) {
 	}
 	if kind == entryBegin && st.child != "" {
 		e.target = []byte(st.child)
+		if st.digest != x.rec.Digest {
+			e.digest = []byte(st.digest)
+		}
 	}
 	x.put(&e)
 }
@@ -200,11 +203,14 @@ func (x *execution) told(t *backend.Turn) {
 		}
 	}
 	ends := t.Then == backend.Finish && (x.rec.Parent != "" || x.w.engine.watched.Load())
-	if len(t.Children)+len(t.Orders)+len(t.Watches)+len(t.Tasks)+len(t.Reserve)+len(t.Memos) == 0 && !ends {
+	if len(t.Children)+len(t.Orders)+len(t.Watches)+len(t.Tasks)+len(t.Withdraw)+len(t.Reserve)+len(t.Memos) == 0 && !ends {
 		return
 	}
 	if len(t.Watches) > 0 {
 		x.w.engine.watched.Store(true)
+	}
+	if len(t.Withdraw) > 0 {
+		x.w.recall()
 	}
 	x.w.look()
 }
@@ -320,6 +326,10 @@ func (x *execution) beginReady() {
 			x.w.slots.leave(x)
 		}
 		return
+	}
+	if x.queued && x.slots > 0 && x.w.slots.contended() { // it takes turns with others
+		x.w.slots.give(x.slots)
+		x.slots = 0
 	}
 	if need := len(x.ready) - x.slots; need > 0 {
 		x.slots += x.w.slots.take(x, need)

@@ -238,3 +238,29 @@ func TestTwoUpgradesAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestUpgradeAtTheEndOfAScope: what a script has started and not read is awaited where no code runs any more; the proof is cut short there.
+func TestUpgradeAtTheEndOfAScope(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{{}, {ReplayAlways: true}} {
+		for _, start := range []string{
+			"nap.start(7500)", "spawn(nap, 7500)", "spawn(lambda: nap(7500))", "shield(nap.start, 7500)", `workflow(kid, on_parent_close = "wait").start()`,
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e, stop := w.engine(o)
+				script := "nap = activity('nap', retry = retry_policy(max_attempts = 1))\ndef kid():\n    nap(7500)\ndef main():\n    " +
+					start + "\n    " + start + "\n    return "
+				w.digestOf(e, script+"'old'")
+				id := w.dispatch(e, Input{}, DispatchOptions{})
+				time.Sleep(2 * time.Second)
+				if v, err := e.Upgrade(t.Context(), id, w.digestOf(e, script+"'new'")); err != nil || !v.Moved {
+					t.Errorf("%s: %+v %v", start, v, err)
+				}
+				want(t, w.finish(e, id), `"new"`)
+				stop()
+				w.check()
+			})
+		}
+	}
+}

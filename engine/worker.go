@@ -42,7 +42,15 @@ type worker struct {
 	bodies bodies        // of activities that run here
 	beats  atomic.Int64  // heartbeats
 	pass   atomic.Int64  // number of the newest look at the inboxes
-	clear  atomic.Bool   // the last claim left no backlog, and nothing new is known of; see newWork
+	works  atomic.Int64  // how often there was new work
+	clear  atomic.Int64  // works as of a claim that left no backlog, else -1; see isClear
+	around atomic.Bool   // all is to be looked for, as at a poll; see lookAround
+
+	recalls chan struct{} // capacity 1: look for tasks that run here and are to end
+	strays  struct {      // adopted executions that others run; owned by the loop
+		looked time.Time // when they were last looked for
+		next   string    // id from which on to look, when there were too many
+	}
 
 	mu       sync.Mutex // guards held, again, creating, tasks and ended
 	held     map[string]*execution
@@ -57,6 +65,7 @@ type worker struct {
 	watched   map[backend.SessionID]watched // owned by the loop
 	lastLook  time.Time
 	reclaimed time.Time       // when what gone sessions owned was last freed
+	unclaimed bool            // executions that have begun may be due; owned by the loop
 	faulty    atomic.Bool     // the database failed, and has taken no write since
 	failing   atomic.Bool     // likewise, for who looks after neighbours
 	broken    map[string]bool // calls of the loop whose newest try failed; owned by the loop
@@ -71,7 +80,7 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 	w := &worker{
 		engine: e, store: e.store, registry: e.registry, options: &e.options, log: e.options.Logger,
 		clock: e.clock, session: id, me: me,
-		hints: make(chan struct{}, 1), held: make(map[string]*execution),
+		hints: make(chan struct{}, 1), recalls: make(chan struct{}, 1), held: make(map[string]*execution),
 		tasks: make(map[int64]*runningTask),
 	}
 	w.again, w.creating, w.broken = make(map[string]backend.Claimed), make(map[string]int), make(map[string]bool)
@@ -80,10 +89,12 @@ func newWorker(e *Engine, id backend.SessionID, me backend.Session) *worker {
 	context.AfterFunc(w.attempts, w.bodies.cancelAll)
 	context.AfterFunc(w.ctx, w.pokeAll)
 	w.slots.free = e.options.MaxConcurrency
+	w.clear.Store(-1)
 	w.parking.max = e.options.MaxParked
 	w.sharing.behind.Store(noBacklog)
-	w.slots.freed = w.slotFreed
-	w.committer = &committer{store: e.store, session: id, news: make(chan struct{}, 1), ctx: w.ctx, onError: w.fault, onAnswer: w.answers, metrics: e.options.Metrics, now: func() time.Time { return fromMicro(w.clock.now()) }}
+	w.slots.turn = w.hasTurn
+	w.dues.sooner = make(chan struct{}, 1)
+	w.committer = &committer{store: e.store, session: id, news: make(chan struct{}, 1), ctx: w.ctx, onError: w.fault, onAnswer: w.answers, metrics: e.options.Metrics, now: func() time.Time { return fromMicro(w.clock.now()) }, leaving: &w.stopping}
 	if e.wakeups.notifier != nil {
 		w.committer.tell = e.tell
 	}
@@ -146,9 +157,12 @@ func (w *worker) look() {
 // newWork makes the loop claim, because an execution waits in a queue. One that is dispatched here in the
 // meantime does not overtake it: it is stored and claimed as others are (mayKeep).
 func (w *worker) newWork() {
-	w.clear.Store(false)
+	w.works.Add(1)
 	w.hint()
 }
+
+// isClear reports whether the last claim left no backlog, and nothing new is known of.
+func (w *worker) isClear() bool { return w.clear.Load() == w.works.Load() }
 
 // lose drops everything: the session was revoked, or cannot be relied on any more. It is
 // ended, should it stand, so that what it owned is free.
@@ -158,6 +172,12 @@ func (w *worker) lose() {
 		w.log.Warn("this worker has lost its session; beginning another", "session", w.session)
 	}
 	w.cancel()
+}
+
+// lookAround makes the loop do all that it does when it polls: somebody is gone, say, and with him what he knew of due times.
+func (w *worker) lookAround() {
+	w.around.Store(true)
+	w.newWork()
 }
 
 // run works until ctx ends and the worker has drained (true), or its session is lost (false).
@@ -193,9 +213,12 @@ func (w *worker) loop(ctx context.Context) bool {
 	// Neighbours are looked at however rarely there is something to do.
 	look := time.NewTicker(w.options.SessionLife / 3)
 	defer look.Stop()
-	var met, looked, swept time.Time
+	var met, looked, swept, polled time.Time // polled: when all was last looked for, whatever the reason
+	unforeseen := false                      // likewise, and not yet for what is due later
+	more := false                            // there may be more to claim
 	for {
-		forced := false
+		var err error
+		ticked, freed := false, false
 		select {
 		case <-ctx.Done():
 			return true
@@ -203,52 +226,94 @@ func (w *worker) loop(ctx context.Context) bool {
 			return false
 		case <-w.hints:
 		case <-poll.C:
-			forced = true
-		case <-look.C:
-			met = time.Now()
-			freed, err := w.neighbours(w.ctx)
-			w.report("neighbours", err)
-			if !freed {
-				continue
+		case <-w.dues.sooner:
+			if !more { // else it comes at once anyway
+				poll.Reset(w.nextLook(polled))
 			}
+			continue
+		case <-look.C:
+			ticked = true
 		}
-		if time.Since(met) >= w.options.SessionLife/5 {
+		if ticked || time.Since(met) >= w.options.SessionLife/5 {
 			met = time.Now()
-			_, err := w.neighbours(w.ctx)
+			freed, err = w.neighbours(w.ctx)
 			w.report("neighbours", err)
 		}
 		if time.Since(looked) >= w.options.SessionLife/5 {
 			looked = time.Now()
 			w.report("expired", w.claimExpired())
 		}
-		w.report("reconcile", w.reconcile())
-		news := w.engine.mailed.Swap(false) || forced
-		if news {
-			w.report("receive", w.receive())
-		}
-		more, err := w.claim()
-		w.report("claim", err)
-		if news {
-			others, err := w.claimTasks()
-			w.report("tasks", err)
-			if others {
-				w.engine.mailed.Store(true)
-				more = true
-			}
-		}
 		if time.Since(swept) >= w.options.ReleaseAfter/4 {
 			swept = time.Now()
 			w.parking.sweep(w.options.ReleaseAfter)
 		}
-		if forced && !more {
-			w.report("foresee", w.foresee())
+		if ticked && !freed {
+			continue
 		}
-		next := w.dues.next(w.clock, w.pollInterval())
-		if more {
-			next = 0
+		due, asked := w.dues.passed(w.clock), w.around.Swap(false)
+		all := due || asked || freed || time.Since(polled) >= w.pollInterval()
+		w.report("reconcile", w.reconcile())
+		news := w.engine.mailed.Swap(false) || all
+		if news {
+			w.report("receive", w.receive())
+		}
+		more = w.claimAll(news, due)
+		if all {
+			polled, unforeseen = time.Now(), true
+		}
+		next := time.Duration(0)
+		if !more {
+			if unforeseen {
+				unforeseen = false
+				w.report("foresee", w.foresee())
+			}
+			next = w.nextLook(polled)
 		}
 		poll.Reset(next)
 	}
+}
+
+// claimAll claims executions and, when there is news, tasks. Due says that a point was reached
+// that somebody has noted. Where slots are scarce, it is now those and now these that come first.
+func (w *worker) claimAll(news, due bool) (more bool) {
+	w.slots.looks()
+	defer w.slots.looked()
+	tasks := func() {
+		if !news {
+			return
+		}
+		others, err := w.claimTasks(due)
+		w.report("tasks", err)
+		if others {
+			w.engine.mailed.Store(true)
+			more = true
+		}
+	}
+	w.sharing.first = news && !w.sharing.first && w.sharing.missed.Load()
+	w.unclaimed = w.unclaimed || news
+	if w.sharing.first {
+		tasks()
+	}
+	others, err := w.claim()
+	w.report("claim", err)
+	more = more || others
+	if !w.sharing.first {
+		tasks()
+	}
+	return more
+}
+
+// hasTurn is told that the loop has a slot for what it could not claim without one.
+func (w *worker) hasTurn() {
+	if w.sharing.missed.Load() {
+		w.engine.mailed.Store(true)
+	}
+	w.hint()
+}
+
+// nextLook is how long it is until all is to be looked for again.
+func (w *worker) nextLook(polled time.Time) time.Duration {
+	return w.dues.next(w.clock, w.pollInterval()-time.Since(polled))
 }
 
 // quietPolls is how many times rarer a worker looks by itself while wake-ups come in.
@@ -267,10 +332,16 @@ func (w *worker) foresee() error {
 		return nil
 	}
 	at, err := w.store.NextDue(w.ctx, w.options.Queues)
-	if err == nil && !at.IsZero() && w.clock.until(at.UnixMicro()) < w.pollInterval() {
+	if err != nil || at.IsZero() {
+		return err
+	}
+	switch wait := w.clock.until(at.UnixMicro()); {
+	case wait <= 0: // our clock is ahead of the database's
+		w.dues.add(w.clock.now() + lateness)
+	case wait < w.pollInterval():
 		w.dues.add(at.UnixMicro())
 	}
-	return err
+	return nil
 }
 
 func (w *worker) pollInterval() time.Duration {
@@ -296,7 +367,7 @@ const (
 // the database. That is cheaper than looking, and lets the poll be slow.
 func (w *worker) watchVersion(v backend.Versioner) {
 	var last, ours int64
-	var looked, foreign time.Time // when a change was last looked at, and one that was not our own
+	var looked, foreign, recalled time.Time // when a change was last looked at, one that was not our own, and one for tasks that are to end
 	interval := versionInterval
 	tick := time.NewTimer(interval)
 	defer tick.Stop()
@@ -320,6 +391,10 @@ func (w *worker) watchVersion(v backend.Versioner) {
 				foreign, interval = looked, versionInterval
 			}
 			last, ours = now, own
+			if time.Since(recalled) >= w.options.PollInterval {
+				recalled = time.Now()
+				w.recall()
+			}
 			w.look()
 		}
 	}
@@ -350,7 +425,8 @@ func (w *worker) report(call string, err error) {
 	w.blind.Store(len(w.broken) > 0)
 }
 
-// claim takes due executions while there are free slots; more says that there may be more.
+// claim takes due executions while there are free slots, and without one those that have begun: a timer, a signal or a cancel
+// needs none. More says that there may be more.
 func (w *worker) claim() (more bool, err error) {
 	if err := w.adopt(); err != nil {
 		return false, err
@@ -360,16 +436,41 @@ func (w *worker) claim() (more bool, err error) {
 	}
 	n := min(w.slots.available(), maxBatch)
 	if n == 0 {
-		return false, nil
+		return w.claimBegun()
 	}
-	began := w.options.Metrics.clock()
+	began, known := w.options.Metrics.clock(), w.works.Load()
 	claimed, err := w.takeSome(backend.ClaimRequest{Queues: w.options.Queues, Tags: w.options.Tags, Limit: n})
 	if err != nil {
 		return false, err
 	}
 	w.options.Metrics.asked(began)
-	w.clear.Store(claimed < n)
+	if claimed == n {
+		known = -1
+	} else {
+		w.unclaimed = false
+	}
+	w.clear.Store(known)
 	return claimed == n, nil
+}
+
+// maxInLine is how many executions may wait for a slot before no more are claimed without one.
+const maxInLine = 64
+
+// claimBegun takes due executions that have begun, when some may have become due since that was last done. One that then wants a
+// slot queues for it; as long as too many do, no more are taken.
+func (w *worker) claimBegun() (more bool, err error) {
+	n := min(w.slots.room(maxInLine), maxBatch)
+	if w.unclaimed && n > 0 {
+		claimed, err := w.takeSome(backend.ClaimRequest{Queues: w.options.Queues, Tags: w.options.Tags, Begun: true, Limit: n})
+		if err != nil {
+			return false, err
+		}
+		w.unclaimed = claimed == n
+	}
+	if w.unclaimed || !w.isClear() {
+		w.slots.queue()
+	}
+	return w.unclaimed && n > 0, nil
 }
 
 // takeSome carries out one request for executions and reports how many came of it.
@@ -378,7 +479,7 @@ func (w *worker) takeSome(r backend.ClaimRequest) (int, error) {
 	claimed, err := w.store.Claim(w.ctx, r)
 	doubt(&w.doubts.executions, err)
 	for i := range claimed {
-		w.take(claimed[i], w.slots.tryTake())
+		w.take(claimed[i], w.slots.claimed())
 	}
 	return len(claimed), err
 }
@@ -394,7 +495,10 @@ func (w *worker) adopt() error {
 			return err
 		}
 	}
-	return nil
+	if len(now)+len(due) == 0 || w.stopping.Load() {
+		return nil
+	}
+	return w.adoptStrays()
 }
 
 // claimExpired takes executions whose time is up, whatever their queue: nobody else may come for them. A worker
@@ -479,7 +583,7 @@ func (w *worker) gone(x *execution) {
 		}
 		return
 	}
-	if !w.clear.Load() || doubted {
+	if !w.isClear() || doubted {
 		w.hint()
 	}
 }
@@ -529,6 +633,7 @@ func (x *execution) forget(pass int64) {
 // deadline the rest is cut and handed back.
 func (w *worker) drain() {
 	w.stopping.Store(true)
+	w.engine.tell(anybodys) // what was let go here is for others to look for
 	w.pokeAll()
 	if w.drained(w.options.DrainTimeout) {
 		w.revokeSelf()

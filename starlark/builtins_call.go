@@ -50,13 +50,15 @@ func (h *handle) CallInternal(thread *star.Thread, args star.Tuple, kwargs []sta
 }
 
 // position is where the caller at a depth of the stack stands; of one that is a
-// built-in, as attempt(h, 1) is, where that is called.
+// built-in, as attempt(h, 1) is, where that is called, or where a branch that it is alone in began.
 func position(thread *star.Thread, depth int) string {
-	pos, ok := place(thread, depth)
-	if !ok {
-		return ""
+	if pos, ok := place(thread, depth); ok {
+		return positionText(pos)
 	}
-	return positionText(pos)
+	if b, ok := thread.Local(localBranch).(*branch); ok {
+		return b.began
+	}
+	return ""
 }
 
 // position is that of the branch's own thread: a loop asks for the same one again and again.
@@ -64,7 +66,7 @@ func (b *branch) position(depth int) string {
 	pos, ok := place(b.thread, depth)
 	switch {
 	case !ok:
-		return ""
+		return b.began
 	case pos != b.at:
 		b.at, b.atText = pos, positionText(pos)
 	}
@@ -80,7 +82,7 @@ func place(thread *star.Thread, depth int) (pos syntax.Position, ok bool) {
 		depth++
 		pos = thread.CallFrame(depth).Pos
 	}
-	return pos, true
+	return pos, pos.Line > 0
 }
 
 func positionText(pos syntax.Position) string {

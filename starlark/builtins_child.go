@@ -15,6 +15,7 @@ const (
 	closeCancel  = "cancel"
 	closeAbandon = "abandon"
 	closeWait    = "wait"
+	closeSpawned = "spawned" // cancel of one that was spawned: as a branch it is awaited, and cancelled when what began it fails
 )
 
 // childRef is what a future knows of the child whose outcome it is.
@@ -96,7 +97,7 @@ func (h *childHandle) begin(b *branch, step string, args star.Tuple, kwargs []st
 	return f, nil
 }
 
-// close does what a child's on_parent_close says, for anything else it cancels.
+// close does what a child's on_parent_close says where its scope fails, anything else it cancels.
 // It reports whether the outcome is to be awaited.
 func (f *future) close() (await bool, err error) {
 	if f.child == nil || f.settled || f.cancelled {

@@ -16,6 +16,7 @@ type completion struct {
 	s      *script
 	list   []*future
 	values map[*future][]*Future // by outcome, since one may be there twice
+	waits  []*future             // for signals, begun here, and not had by any loop
 	timer  *future
 	period time.Duration
 	open   int // iterators that are in use
@@ -57,12 +58,15 @@ func asCompletedBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tupl
 			f = &future{s: b.s}
 			f.settle(nil, failureOf(err))
 		}
+		if tasks[i].channel != nil {
+			c.waits = append(c.waits, f)
+		}
 		c.list = append(c.list, f)
 		c.values[f] = append(c.values[f], &Future{f: f, key: tasks[i].key})
 	}
 	if period != nil {
 		c.period = *period
-		if c.timer, err = b.startTimer(c.period, pos); err != nil {
+		if c.timer, err = b.startLimit(c.period, pos); err != nil {
 			return nil, err
 		}
 	}
@@ -106,6 +110,7 @@ func (it *completionIterator) Next(p *star.Value) bool {
 	}
 	f := it.watch.settled[it.next]
 	it.next++
+	it.c.waits = slices.DeleteFunc(it.c.waits, func(o *future) bool { return o == f })
 	values := it.c.values[f]
 	*p = values[0]
 	if len(values) > 1 {
@@ -152,15 +157,23 @@ func (it *completionIterator) end() {
 	}
 }
 
-// Done stops watching. The futures go on, in the scope they were started in; their time is over with the last loop.
+// Done stops watching. The futures go on, in the scope they were started in. With the last loop their time is over,
+// and nobody waits any more for signals that no loop has had.
 func (it *completionIterator) Done() {
 	it.watch.end(it.c.list)
 	it.c.open--
-	if it.c.timer == nil || it.c.open > 0 || it.b.s.fatal != nil || it.b.pure != "" {
+	if it.c.open > 0 || it.b.s.fatal != nil || it.b.pure != "" {
 		return
 	}
-	if err := it.c.timer.abandon(); err != nil {
-		it.b.halt(err)
+	over := it.c.waits
+	if it.c.timer != nil {
+		over = append(over, it.c.timer)
+	}
+	for _, f := range over {
+		if err := f.abandon(); err != nil {
+			it.b.halt(err)
+			return
+		}
 	}
 }
 

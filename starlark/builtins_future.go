@@ -144,7 +144,7 @@ func (b *branch) waitSome(list []*future, d *time.Duration, pos string) error {
 	defer w.end(list)
 	var timers []*future
 	if d != nil && w.first == nil {
-		timer, err := b.startTimer(*d, pos)
+		timer, err := b.startLimit(*d, pos)
 		if err != nil {
 			return err
 		}

@@ -191,7 +191,7 @@ func (g *group) fill() error {
 func (g *group) await() error {
 	if g.period > 0 {
 		var err error
-		if g.timer, err = g.b.startTimer(g.period, g.pos); err != nil {
+		if g.timer, err = g.b.startLimit(g.period, g.pos); err != nil {
 			return err
 		}
 		g.timer.watches = append(g.timer.watches, &watch{b: g.b})
@@ -249,8 +249,12 @@ func (g *group) run() error {
 		return err
 	}
 	decider := g.decider()
-	for _, f := range g.all { // a signal that is taken does not go back into its line
-		if f.signal != "" && f.settled && err == nil && (decider == nil || decider == f) {
+	switch { // a signal that is taken does not go back into its line
+	case err != nil:
+	case decider != nil:
+		decider.read = true
+	default:
+		for _, f := range g.all {
 			f.read = true
 		}
 	}
@@ -532,6 +536,9 @@ func spawnBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (st
 	f, err := b.launch(b.next(), &task{fn: &bound{fn: fn, args: rest, kwargs: kwargs}}, position(thread, 1))
 	if err != nil {
 		return nil, err
+	}
+	if f.child != nil && f.child.policy == closeCancel {
+		f.child.policy = closeSpawned
 	}
 	return &Future{f: f}, nil
 }

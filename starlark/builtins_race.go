@@ -86,25 +86,25 @@ func selectBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (s
 	list, pos, kept := make([]*future, len(tasks)), position(thread, 1), len(b.scope)
 	var signals []*future
 	name := ""
-	for i := range tasks {
+	for i := 0; i < len(tasks) && err == nil; i++ {
 		t := &tasks[i]
 		if t.channel != nil && name == "" {
 			name = b.next()
 		}
-		if list[i], err = b.launch(name+"."+strconv.Itoa(i+1), t, pos); err != nil {
-			return nil, err
-		}
-		if t.channel != nil {
+		if list[i], err = b.launch(name+"."+strconv.Itoa(i+1), t, pos); err == nil && t.channel != nil {
 			signals = append(signals, list[i])
 		}
 	}
-	if err := b.waitSome(list, period, pos); err != nil {
+	if err == nil {
+		err = b.waitSome(list, period, pos)
+	}
+	if err == errUnwind {
 		return nil, err
 	}
 	var first *future
 	key := star.Value(star.None)
 	for i, f := range list {
-		if f.settled && (first == nil || f.order < first.order) {
+		if err == nil && f.settled && (first == nil || f.order < first.order) {
 			first, key = f, tasks[i].key
 		}
 	}
@@ -121,7 +121,10 @@ func selectBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (s
 	if signals != nil {
 		b.scope = b.scope[:kept]
 	}
-	if first == nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case first == nil:
 		return star.Tuple{star.None, star.None}, nil
 	}
 	return star.Tuple{key, &Future{f: first, key: key}}, nil

@@ -20,19 +20,28 @@ type arrived struct {
 func (s *script) signalled(name string, raw []byte) error {
 	s.arrivals++
 	a := arrived{s.arrivals, raw}
-	if waiting := s.waits.At(name); len(waiting) > 0 {
-		f := waiting[0]
-		s.unwait(f)
-		v, err := decodeStored(raw)
-		if err != nil {
-			return fmt.Errorf("signal %s cannot be read: %w", name, err)
-		}
-		f.arrived = a
-		f.settle(v, nil)
-		return nil
+	if taker, err := s.hand(name, a); taker != nil || err != nil {
+		return err
 	}
 	s.keep(name, append(s.signals[name], a))
 	return nil
+}
+
+// hand gives a signal to the first who waits for its name; nil when nobody does. While somebody waits, no signal is kept.
+func (s *script) hand(name string, a arrived) (*future, error) {
+	waiting := s.waits.At(name)
+	if len(waiting) == 0 {
+		return nil, nil
+	}
+	f := waiting[0]
+	s.unwait(f)
+	v, err := decodeStored(a.raw)
+	if err != nil {
+		return nil, fmt.Errorf("signal %s cannot be read: %w", name, err)
+	}
+	f.arrived = a
+	f.settle(v, nil)
+	return f, nil
 }
 
 // keep sets the signals of a name that are not consumed.
@@ -54,12 +63,22 @@ func (s *script) unwait(f *future) {
 	s.waits.Put(f.signal, waiting)
 }
 
-// unconsume puts a signal that its future got and nobody read back into its place.
-func (s *script) unconsume(f *future) {
+// unconsume puts a signal that its future got and nobody read back into its place. Who gets it there has no
+// delivery to show for it, so the host is told that his wait is over.
+func (s *script) unconsume(f *future) error {
+	a := f.arrived
+	f.arrived, f.value, f.failure = arrived{}, nil, &Failure{Kind: "Cancelled", Message: "cancelled"}
+	taker, err := s.hand(f.signal, a)
+	switch {
+	case err != nil:
+		return err
+	case taker != nil:
+		return s.issue(Command{Kind: CancelStep, Step: taker.step})
+	}
 	list := s.signals[f.signal]
-	i, _ := slices.BinarySearchFunc(list, f.arrived.serial, func(a arrived, serial uint64) int { return int(a.serial) - int(serial) })
-	s.keep(f.signal, slices.Insert(list, i, f.arrived))
-	f.arrived = arrived{}
+	i, _ := slices.BinarySearchFunc(list, a.serial, func(a arrived, serial uint64) int { return int(a.serial) - int(serial) })
+	s.keep(f.signal, slices.Insert(list, i, a))
+	return nil
 }
 
 // consume takes the oldest signal of a name that nobody waits for.
@@ -114,8 +133,7 @@ func (f *future) unlisten(read bool) error {
 		f.settle(nil, &Failure{Kind: "Cancelled", Message: "cancelled"})
 		return err
 	case !read && f.failure == nil:
-		f.s.unconsume(f)
-		f.value, f.failure = nil, &Failure{Kind: "Cancelled", Message: "cancelled"}
+		return f.s.unconsume(f)
 	}
 	return nil
 }

@@ -138,6 +138,11 @@ func (b *branch) startTimer(d time.Duration, pos string) (*future, error) {
 	return b.start(Command{Kind: StartTimer, Step: b.next(), Delay: d, Pos: pos})
 }
 
+// startLimit asks for a timer that bounds a wait of b.
+func (b *branch) startLimit(d time.Duration, pos string) (*future, error) {
+	return b.start(Command{Kind: StartTimer, Step: b.next(), Delay: d, Limit: true, Pos: pos})
+}
+
 // sleepFor waits for a timer.
 func sleepFor(thread *star.Thread, d time.Duration) (star.Value, error) {
 	b, err := branchOf(thread, "sleep")

@@ -58,7 +58,7 @@ func waitUntilBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple)
 	kept := len(b.scope)
 	var timers []*future
 	if period != nil {
-		timer, err := b.startTimer(*period, position(thread, 1))
+		timer, err := b.startLimit(*period, position(thread, 1))
 		if err != nil {
 			return nil, err
 		}

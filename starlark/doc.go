@@ -13,7 +13,7 @@
 // When no branch can run the script is at rest, and whoever holds the baton
 // calls [Host.Wait]. Suspending is therefore nothing but a Wait that does not
 // return, and evicting a Wait that returns [ErrEvicted]: every branch unwinds,
-// no script code runs any more, and Run returns that error. A scheduler goroutine that
+// no script code runs any more, nothing is asked of the host, and Run returns that error. A scheduler goroutine that
 // hands the baton out was rejected: a sequential script would change goroutines at every step.
 //
 // # Scopes
@@ -37,7 +37,7 @@
 //
 // Signals are kept per name until the script consumes them; who waits first
 // gets the first, and what a future got and nobody read goes back into the
-// line. A child is a step whose outcome is another execution's end; what
+// line, or to who waits in it. A child is a step whose outcome is another execution's end; what
 // becomes of it at the end of its scope is its on_parent_close. continue_as_new ends Run
 // with a [Continuation], which no attempt can catch. What a script shows of itself is
 // handed to the host before each Wait, when it has changed.

@@ -81,6 +81,7 @@ type Command struct {
 	Options *ActivityOptions
 	Child   *ChildOptions
 	Delay   time.Duration
+	Limit   bool   // with StartTimer: it bounds a wait, and does not run while nothing else of the script does; not journaled
 	Pos     string // file:line:col of the call, for errors and displays
 }
 
@@ -157,6 +158,7 @@ type Failure struct {
 	Cause     *Failure `json:"cause,omitempty"`
 	Traceback string   `json:"traceback,omitempty"` // Starlark backtrace, or the stack of a panic
 	NoRetry   bool     `json:"no_retry,omitempty"`
+	Step      string   `json:"-"` // whose outcome it is, as long as the script has it in hand; not stored
 }
 
 // Line is a line that the script printed.

@@ -76,6 +76,9 @@ type stopping struct {
 func (h *stopping) hit() bool { h.left--; return h.left < 0 }
 
 func (h *stopping) Issue(c starlark.Command) error {
+	if h.left < 0 {
+		panic(fmt.Sprintf("a command after its end: %s %s", c.Kind, c.Step))
+	}
 	if h.hit() {
 		return h.err
 	}
@@ -327,6 +330,10 @@ func TestPositionsOfCallsByBuiltins(t *testing.T) {
     bind(add, 1)(2)
     timeout("5s", add, 1, 2)
     shield(add, 1, 2)
+    spawn(add.attempt, 1, 2)
+    spawn(attempt, wait_signal, "y", timeout = "1s").result()
+    spawn(wait_signal, "y", timeout = 1, default = 0).result()
+    parallel([bind(attempt, add, 1, 2)])
 `)
 	w := hosttest.New(hosttest.Standard())
 	if _, err := w.Run(p, options); err != nil {
@@ -334,12 +341,12 @@ func TestPositionsOfCallsByBuiltins(t *testing.T) {
 	}
 	var at []string
 	for _, e := range w.Journal {
-		if e.Command != nil && e.Command.Kind == starlark.CallActivity {
+		if c := e.Command; c != nil && (c.Kind == starlark.CallActivity || c.Kind == starlark.AwaitSignal) {
 			_, line, _ := strings.Cut(e.Command.Pos, ":")
 			at = append(at, line)
 		}
 	}
-	if got, want := fmt.Sprint(at), "[2:12 3:16 4:17 5:12 6:11]"; got != want {
+	if got, want := fmt.Sprint(at), "[2:12 3:16 4:17 5:12 6:11 7:10 8:10 9:10 10:13]"; got != want {
 		t.Errorf("steps stand at %s, want %s", got, want)
 	}
 }

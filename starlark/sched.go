@@ -84,6 +84,7 @@ type branch struct {
 	attempts int             // attempt(...) calls under way
 	at       syntax.Position // where position was last asked for
 	atText   string
+	began    string // where it was asked for; "": main
 	random   *generator
 }
 
@@ -414,8 +415,11 @@ func (b *branch) interrupt(f *Failure) {
 	}
 }
 
-// issue asks the host for a command; a refusal is raised at the call.
+// issue asks the host for a command; a refusal is raised at the call. A script that is unwound asks for nothing, nor cancels.
 func (s *script) issue(c Command) (err error) {
+	if s.fatal != nil {
+		return errUnwind
+	}
 	if w, ok := s.host.(Watcher); ok && s.running != nil {
 		err = w.Watch(c, s.running.frames)
 	}
@@ -489,7 +493,7 @@ func (b *branch) spawn(path string, fn star.Value, args star.Tuple, kwargs []sta
 		return nil, raise("EvalError", "branches nest deeper than %d", maxBranchDepth)
 	}
 	c := s.newBranch(path, b.depth+1)
-	c.wake = make(chan struct{}, 1)
+	c.wake, c.began = make(chan struct{}, 1), pos
 	f := &future{s: s, step: path, pos: pos, branch: c}
 	b.scope = append(b.scope, f)
 	s.live++

@@ -3,6 +3,7 @@
 package starlark
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -34,11 +35,16 @@ func (b *branch) scoped(fn star.Value, args star.Tuple, kwargs []star.Tuple) (_ 
 		}
 	}()
 	v, err := b.call(fn, args, kwargs)
-	if b.s.fatal != nil {
-		return nil, errUnwind
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		err = b.closeScope()
+	case errors.Is(err, errContinue):
+		if f := b.unread(); f != nil {
+			err = f.missed()
+		}
+	}
+	if b.s.fatal != nil { // what waits in the scope is not given up: whoever replays the script takes it up again
+		return nil, errUnwind
 	}
 	if err != nil {
 		if unwound := b.cancelScope(); unwound != nil {
@@ -69,8 +75,11 @@ func (b *branch) closeScope() error {
 		switch {
 		case f.timer, f.signal != "":
 			err = f.abandon()
-		case f.child != nil:
-			await, err = f.close()
+		case f.child == nil || f.cancelled:
+		case f.child.policy == closeAbandon:
+			f.read, await = true, false
+		case f.child.policy == closeCancel && !f.settled:
+			err = f.abandon()
 		}
 		if err != nil {
 			return err
@@ -84,13 +93,29 @@ func (b *branch) closeScope() error {
 		return err
 	}
 	if w.failed != nil {
-		w.failed.read = true
-		failure := *w.failed.failure
-		failure.Traceback = joinTraceback(failure.Traceback, placed(w.failed.pos, "started here and not awaited"))
-		return &raised{&failure}
+		return w.failed.missed()
 	}
 	b.scope = nil
 	return nil
+}
+
+// unread is what b started that has failed, and nobody has seen it; nil when there is none.
+func (b *branch) unread() *future {
+	w := &watch{unread: true}
+	for _, f := range b.scope {
+		if f.settled && (f.child == nil || f.child.policy != closeAbandon) {
+			w.note(f)
+		}
+	}
+	return w.failed
+}
+
+// missed is the failure of f, raised at the end of the scope because nobody has read it.
+func (f *future) missed() error {
+	f.read = true
+	failure := *f.failure
+	failure.Traceback = joinTraceback(failure.Traceback, placed(f.pos, "started here and not awaited"))
+	return &raised{&failure}
 }
 
 // cancelScope cancels and awaits what b started.

@@ -36,6 +36,12 @@ def guarded(m, n):
         return n
     return m.run(shield, body)
 
+def unread():
+    slow.start(2, 1)
+    spawn(job, 2)
+    timer(5)
+    signal("never").start()
+
 def main():
     defer(lambda: log.info("deferred %d" % echo(1)))
     on_failure(lambda: log.info("failure %d" % echo(2)))
@@ -55,8 +61,13 @@ def main():
         wait_until(lambda: state.get("go"), timeout = 60),
         attempt(wait_until, lambda: False, timeout = 1).error.kind,
         select([f], timeout = 1)[0],
+        unread(),
+        spawn(unread).result(),
+        attempt(shield, unread).ok,
+        attempt(timeout, 1, lambda: unread() or sleep(5)).ok,
     ]
     f.result()
+    unread()
     return r
 `
 
@@ -104,7 +115,7 @@ func TestCancelledAnywhere(t *testing.T) {
 			for _, e := range w.Journal {
 				fmt.Fprintln(&b, e)
 				switch {
-				case e.Command != nil && e.Command.Kind != starlark.CancelStep:
+				case e.Command != nil && e.Command.Kind != starlark.CancelStep && e.Command.Kind != starlark.AwaitSignal:
 					asked++
 				case e.Delivery != nil && e.Delivery.Kind == starlark.StepOutcome:
 					got++

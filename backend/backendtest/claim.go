@@ -74,6 +74,41 @@ var claimCases = []testCase{
 		f.create(n, ask("now"))
 		expect(f, "claimed", ids(f.claim(f.session())), []string{"now"})
 	}},
+	{"what has begun, apart from what has not", func(f *fixture) {
+		s := f.session()
+		for i, p := range []int{0, 5, 0, -1, 7} {
+			n := ask(fmt.Sprint("x", i))
+			n.Due, n.Priority = past(9-i), p
+			f.create(n)
+		}
+		for id, due := range map[string]time.Time{"x1": past(3), "x2": past(1), "x3": past(2), "x4": far(1)} {
+			run := f.claim(s, id)[0].Run
+			f.turn(s, backend.Turn{Execution: id, Run: run, Rows: rows("a"), Then: backend.Release, Due: due})
+		}
+		dead := f.session()
+		f.born(dead, "orphan")
+		f.must(f.Revoke(f.ctx, dead))
+		r := backend.ClaimRequest{Session: s, Queues: []string{"default"}, Editions: []int{1}, Begun: true, Limit: 2}
+		claimed, err := f.Claim(f.ctx, r)
+		f.must(err)
+		expect(f, "first", fmt.Sprint(ids(claimed), claimed[0].Fresh), "[x1 x2] false")
+		claimed, err = f.Claim(f.ctx, r)
+		f.must(err)
+		expect(f, "then", ids(claimed), []string{"orphan", "x3"})
+		claimed, err = f.Claim(f.ctx, r)
+		f.must(err)
+		expect(f, "no more", len(claimed), 0)
+		f.must(f.send(signal("x4", "go")))
+		r.Queues = []string{"other"}
+		claimed, err = f.Claim(f.ctx, r)
+		f.must(err)
+		expect(f, "of another queue", len(claimed), 0)
+		r.Queues = []string{"other", "default"}
+		claimed, err = f.Claim(f.ctx, r)
+		f.must(err)
+		expect(f, "a message makes it due", ids(claimed), []string{"x4"})
+		expect(f, "the new one", ids(f.claim(s)), []string{"x0"})
+	}},
 	{"all tags must be offered", func(f *fixture) {
 		a, b, c := ask("a"), ask("b"), ask("c")
 		a.Due, b.Due, c.Due = past(1), past(2), past(3)

@@ -108,8 +108,9 @@ func (f *fixture) damagedTask(set func(Hurt), h Hurt) {
 	listed, err := f.Tasks(f.ctx, backend.TaskFilter{})
 	f.must(err)
 	f.damaged("listed", h, listed[0].Damage, listed[1].Damage, listed[2].Damage)
-	claimed, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Queues: []string{"default"}, Tags: []string{"x"}, Activities: []string{"act"}, Limit: 9})
+	got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Queues: []string{"default"}, Tags: []string{"x"}, Activities: []string{"act"}, Limit: 9})
 	f.must(err)
+	claimed := got.Tasks
 	slices.SortFunc(claimed, func(a, b backend.Task) int { return strings.Compare(a.Execution, b.Execution) })
 	if len(claimed) != 3 {
 		f.Fatalf("%d tasks are claimed", len(claimed))

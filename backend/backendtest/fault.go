@@ -71,10 +71,10 @@ func (f *FaultyStore) Claim(ctx context.Context, r backend.ClaimRequest) ([]back
 }
 
 // ClaimTasks gives tasks to a session, and may not say so.
-func (f *FaultyStore) ClaimTasks(ctx context.Context, r backend.TaskRequest) ([]backend.Task, error) {
+func (f *FaultyStore) ClaimTasks(ctx context.Context, r backend.TaskRequest) (backend.ClaimedTasks, error) {
 	tasks, err := f.Store.ClaimTasks(ctx, r)
-	if err == nil && len(tasks) > 0 && f.loses() {
-		return nil, ErrInjected
+	if err == nil && len(tasks.Tasks) > 0 && f.loses() {
+		return backend.ClaimedTasks{}, ErrInjected
 	}
 	return tasks, err
 }

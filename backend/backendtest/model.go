@@ -180,6 +180,7 @@ func (m *model) deployOne() {
 func (m *model) claimSome(session int) {
 	r := backend.ClaimRequest{Queues: []string{"q1", "q2"}[:1+m.rand.IntN(2)], Editions: []int{1, 2}[:1+m.rand.IntN(2)], Limit: 1 << 20}
 	r.Tags = []string{"t1", "t2"}[:m.rand.IntN(3)]
+	r.Begun = m.chance(20)
 	if m.chance(30) {
 		r.IDs = []string{pick(m, m.executions), pick(m, m.executions), "missing"}
 	}

@@ -61,7 +61,7 @@ func (m *model) asking(p *plan) {
 			p.Tasks = append(p.Tasks, m.newTask(step(fmt.Sprint("t", i))))
 		}
 	}
-	if m.chance(10) {
+	if m.chance(20) {
 		p.Withdraw = append(p.Withdraw, backend.TaskRef{Step: pick(m, m.steps(p.Execution)), Attempt: 1})
 	}
 	if m.chance(20) {
@@ -131,7 +131,7 @@ func (m *model) claimTasks(session int) {
 		r := r
 		r.Session = s.sessions[session]
 		claimed, err := s.ClaimTasks(m.ctx, r)
-		return s.showTasks(claimed) + named(err)
+		return fmt.Sprint(s.showTasks(claimed.Tasks), claimed.Late, !claimed.GoesOn.IsZero(), named(err))
 	})
 }
 
@@ -164,7 +164,7 @@ func (s *side) showTasks(list []backend.Task) (out string) {
 		k := &list[i]
 		s.tasks[k.Step] = k.Key
 		out += fmt.Sprint(k.Execution, k.Run == s.runs[k.Execution], k.Step, k.Attempt, k.Activity, k.Queue, k.Priority, k.Tags, moment(k.Due), moment(k.Expires),
-			k.Limit, s.place(k.Owner), k.Created.IsZero(), k.Began.IsZero(), string(k.Input), "; ")
+			k.Limit, s.place(k.Owner), k.Created.IsZero(), k.Began.IsZero(), k.Withdrawn, string(k.Input), "; ")
 	}
 	return out
 }

@@ -19,7 +19,7 @@ func (f *fixture) tasks(s backend.SessionID, limit int) []backend.Task {
 	f.Helper()
 	got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Queues: []string{"default"}, Activities: []string{"add", "sub"}, Tags: []string{"gpu"}, Limit: limit})
 	f.must(err)
-	return got
+	return got.Tasks
 }
 
 func steps(tasks []backend.Task) (list []string) {
@@ -129,16 +129,71 @@ var taskCases = []testCase{
 		expect(f, "claimed", ids(claimed), []string{"x"})
 		expect(f, "inbox", names(claimed[0].Inbox), []string{backend.TaskDone})
 	}},
-	{"withdrawn, and gone with their run", func(f *fixture) {
+	{"withdrawn, and nobody runs them", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y")
+		refs := []backend.TaskRef{{Step: "a", Attempt: 1}, {Step: "b", Attempt: 1}, {Step: "c", Attempt: 2}, {Step: "d", Attempt: 1}, {Step: "none", Attempt: 1}}
+		for i, id := range []string{"x", "y"} {
+			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("r"), Tasks: []backend.Task{work("a"), work("b"), work("c")}})
+		}
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Tasks: []backend.Task{work("d"), work("e")}, Withdraw: refs})
+		expect(f, "told", f.receive(s), []string{"outcome withdrawn a 1 ", "outcome withdrawn b 1 ", "outcome withdrawn d 1 "})
+		expect(f, "left", steps(f.tasks(s, 9)), []string{"c", "a", "b", "c", "e"})
+	}},
+	{"withdrawn with the release of their execution", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: []backend.Task{work("a")}})
+		kept := f.turn(s, backend.Turn{
+			Execution: "x", Run: run, First: 1, Rows: rows("r"), Withdraw: []backend.TaskRef{{Step: "a", Attempt: 1}}, Then: backend.Release,
+		}).Kept
+		expect(f, "kept", kept, true)
+		expect(f, "told", f.receive(s), []string{"outcome withdrawn a 1 "})
+	}},
+	{"withdrawn while they run, their owner ends them", func(f *fixture) {
+		s, other, dies := f.session(), f.session(), f.session()
+		run := f.born(s, "x")[0]
+		limited := func(step string) backend.Task {
+			k := work(step)
+			k.Limit = &backend.Limit{Max: 4}
+			return k
+		}
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: []backend.Task{limited("a"), limited("b"), limited("c"), limited("d"), limited("e")}})
+		got := append(f.tasks(other, 3), f.tasks(dies, 1)...)
+		var refs []backend.TaskRef
+		for i := range got {
+			refs = append(refs, backend.TaskRef{Step: got[i].Step, Attempt: 1})
+		}
+		for first := range 2 { // once more is no more
+			f.turn(s, backend.Turn{Execution: "x", Run: run, First: int64(1 + first), Rows: rows("r"), Withdraw: refs})
+		}
+		expect(f, "nothing is told", len(f.receive(s)), 0)
+		expect(f, "the limit holds", len(f.tasks(s, 1)), 0)
+		mine, err := f.Tasks(f.ctx, backend.TaskFilter{Owner: other})
+		f.must(err)
+		expect(f, "their owner's", fmt.Sprint(steps(mine), mine[0].Withdrawn, mine[1].Withdrawn, mine[2].Withdrawn), "[a b c] true true true")
+		f.commit(backend.Batch{Session: other, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskFailed, Payload: []byte("F")}}, Back: []int64{got[1].Key}})
+		f.must(f.Revoke(f.ctx, dies))
+		expect(f, "told", f.receive(s), []string{"outcome failed a 1 F", "outcome withdrawn b 1 ", "outcome crashed d 1 "})
+		expect(f, "the rest", steps(f.tasks(s, 9)), []string{"e"})
+		inbox, err := f.Receive(f.ctx, s)
+		f.must(err)
+		f.turn(s, backend.Turn{Execution: "x", Run: run, First: 3, Rows: rows("r"), Taken: numbers(inbox), Then: backend.Release})
+		f.commit(backend.Batch{Session: other, Back: []int64{got[2].Key}})
+		expect(f, "due", names(f.claim(s)[0].Inbox), []string{backend.TaskWithdrawn})
+	}},
+	{"gone with their run", func(f *fixture) {
 		s, other := f.session(), f.session()
 		runs := f.born(s, "x", "y")
 		for i, id := range []string{"x", "y"} {
 			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("r"), Tasks: []backend.Task{work("a"), work("b")}})
 		}
-		got := f.tasks(other, 1)
-		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Withdraw: []backend.TaskRef{{Step: "a", Attempt: 1}}})
-		expect(f, "withdrawn", f.commit(backend.Batch{Session: other, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskDone}}}).Settled, []bool{false})
-		f.finish(s, "y", runs[1], 1, backend.Completed)
+		got := f.tasks(other, 3)
+		withdraw := []backend.TaskRef{{Step: "a", Attempt: 1}}
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Withdraw: withdraw})
+		f.turn(s, backend.Turn{Execution: "y", Run: runs[1], First: 1, Rows: rows("r"), Withdraw: withdraw, Then: backend.Finish, State: backend.Completed, Result: []byte("1")})
+		expect(f, "settled", f.commit(backend.Batch{Session: other, Settle: []backend.Settled{{Key: got[2].Key, Name: backend.TaskDone}}, Back: []int64{got[2].Key}}).Settled, []bool{false})
+		f.commit(backend.Batch{Session: other, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskDone}}})
 		all, err := f.Tasks(f.ctx, backend.TaskFilter{})
 		f.must(err)
 		expect(f, "left", steps(all), []string{"b"})
@@ -167,9 +222,15 @@ var taskCases = []testCase{
 		f.turn(s, backend.Turn{Execution: "x", Run: run, First: 1, Rows: rows("r"), Tasks: []backend.Task{c}})
 		_, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: 4711})
 		f.want(err, backend.ErrFenced)
+		next, err := f.NextDue(f.ctx, []string{"another"})
+		f.must(err)
+		expect(f, "when to look again", next, far(1))
 		got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s})
 		f.must(err)
-		expect(f, "claimed", len(got), 0)
+		expect(f, "claimed", fmt.Sprint(len(got.Tasks), got.Late), "0 true")
+		got, err = f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s})
+		f.must(err)
+		expect(f, "again", got.Late, false)
 		expect(f, "outcome", f.receive(s), []string{"outcome start_timeout c 1 "})
 		expect(f, "left", steps(f.tasks(s, 5)), []string{"a", "b"})
 	}},
@@ -183,7 +244,7 @@ var taskCases = []testCase{
 		}
 		got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Activities: []string{"add"}, Executions: []string{"y"}, Limit: 5})
 		f.must(err)
-		expect(f, "claimed", steps(got), []string{"y"})
+		expect(f, "claimed", steps(got.Tasks), []string{"y"})
 	}},
 	{"limits hold over all workers", func(f *fixture) {
 		s, other := f.session(), f.session()
@@ -206,6 +267,33 @@ var taskCases = []testCase{
 		expect(f, "no more", len(f.tasks(other, 10)), 0)
 		f.commit(backend.Batch{Session: s, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskDone}}})
 		expect(f, "the next", steps(f.tasks(other, 10)), []string{"2"})
+	}},
+	{"a rate says when it goes on", func(f *fixture) {
+		s, other := f.session(), f.session()
+		run := f.born(s, "x")[0]
+		var list []backend.Task
+		for i := range 4 {
+			k := work(fmt.Sprint(i))
+			k.Limit = &backend.Limit{Rate: 2, Per: time.Hour}
+			list = append(list, k)
+		}
+		k := work("slow")
+		k.Activity, k.Limit = "sub", &backend.Limit{Rate: 1, Per: 2 * time.Hour}
+		again := k
+		again.Step = "slower"
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: append(list, k, again)})
+		claim := func(s backend.SessionID, limit int, activities ...string) backend.ClaimedTasks {
+			got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Queues: []string{"default"}, Activities: activities, Limit: limit})
+			f.must(err)
+			return got
+		}
+		first := claim(s, 1, "add")
+		expect(f, "none is kept", fmt.Sprint(steps(first.Tasks), first.GoesOn.IsZero()), "[0] true")
+		expect(f, "some are", fmt.Sprint(steps(claim(other, 9, "add").Tasks)), "[1]")
+		expect(f, "goes on", claim(other, 9, "add").GoesOn, first.Tasks[0].Began.Add(time.Hour))
+		expect(f, "the other", len(claim(other, 1, "sub").Tasks), 1)
+		expect(f, "the sooner one", claim(s, 9, "sub", "add").GoesOn, first.Tasks[0].Began.Add(time.Hour))
+		expect(f, "not ours to run", claim(s, 9, "mul").GoesOn, time.Time{})
 	}},
 	{"a memo is computed by one", func(f *fixture) {
 		s := f.session()
@@ -349,6 +437,26 @@ var taskCases = []testCase{
 		}
 		slices.Sort(left)
 		expect(f, "letters", left, []string{"x 1", "x 2", "x of 4", "y 1"})
+	}},
+	{"a child that takes another's place drops its dead letters", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y", "z")
+		for i, id := range []string{"y", "z"} {
+			f.turn(s, backend.Turn{Execution: id, Run: runs[i+1], Rows: rows("a"), Dead: []backend.DeadLetter{{Step: "1"}}})
+			f.finish(s, id, runs[i+1], 1, backend.Failed)
+		}
+		child := ask("y-2")
+		child.Parent, child.ParentRun, child.ParentStep, child.Replaces = "x", runs[0], "1", "y"
+		other := ask("w")
+		other.Parent, other.ParentRun, other.ParentStep = "x", runs[0], "2"
+		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], Rows: rows("a"), Children: []backend.NewExecution{other, child}})
+		got, err := f.DeadLetters(f.ctx, backend.LetterFilter{})
+		f.must(err)
+		var left []string
+		for _, d := range got {
+			left = append(left, d.Execution)
+		}
+		expect(f, "letters", left, []string{"z"})
 	}},
 	{"what ended long ago is removed", func(f *fixture) {
 		s := f.session()

@@ -40,6 +40,9 @@ func (s *Store) Check(context.Context) []error {
 		if x := s.executions[k.Execution]; x == nil || x.Run != k.Run || x.State.Terminal() {
 			broken(13, "task %d is of run %d, which is over", k.Key, k.Run)
 		}
+		if k.Withdrawn && k.Owner == 0 {
+			broken(13, "task %d of step %s is withdrawn, and nobody runs it", k.Key, k.Step)
+		}
 	}
 	for hash, m := range s.memos {
 		if x := s.executions[m.Execution]; m.Result == nil && (x == nil || x.Run != m.run || x.State.Terminal()) {

@@ -49,7 +49,7 @@ func fits(x *execution, r *backend.ClaimRequest, at time.Time) bool {
 	case r.Expired:
 		return !x.Expires.IsZero() && !x.Expires.After(at)
 	}
-	if !due || !slices.Contains(r.Queues, x.Queue) {
+	if !due || !slices.Contains(r.Queues, x.Queue) || r.Begun && x.State == backend.Pending {
 		return false
 	}
 	for _, t := range x.Tags {
@@ -94,7 +94,7 @@ func copied(messages []backend.Message) []backend.Message {
 	return messages
 }
 
-// NextDue is when something of these queues is due that nobody owns.
+// NextDue is when something of these queues is due that nobody owns, or some task must have begun.
 func (s *Store) NextDue(_ context.Context, queues []string) (next time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,6 +109,9 @@ func (s *Store) NextDue(_ context.Context, queues []string) (next time.Time, err
 	}
 	for _, k := range s.tasks {
 		note(k.Owner, k.Queue, k.Due)
+		if k.Owner == 0 && k.Expires.After(at) && (next.IsZero() || k.Expires.Before(next)) {
+			next = k.Expires
+		}
 	}
 	return next, nil
 }

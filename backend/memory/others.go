@@ -4,6 +4,7 @@ package memory
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,6 +23,9 @@ func (s *Store) others(session backend.SessionID, t *backend.Turn, at time.Time)
 	for i := range t.Children {
 		n := &t.Children[i]
 		c := s.create(session, n, at)
+		if n.Replaces != "" {
+			maps.DeleteFunc(s.dead, func(_ int64, d backend.DeadLetter) bool { return d.Execution == n.Replaces })
+		}
 		if old := c.Existing; old != nil && (old.Parent != n.Parent || old.ParentRun != n.ParentRun || old.ParentStep != n.ParentStep) {
 			s.notice(t, n.ParentStep, backend.Taken, at)
 		}

@@ -14,11 +14,6 @@ import (
 
 // putTasks writes and withdraws the tasks of a turn.
 func (s *Store) putTasks(x *execution, t *backend.Turn, at time.Time) {
-	for _, w := range t.Withdraw {
-		maps.DeleteFunc(s.tasks, func(_ int64, k *backend.Task) bool {
-			return k.Run == t.Run && k.Step == w.Step && k.Attempt == w.Attempt
-		})
-	}
 	for _, k := range t.Tasks {
 		s.lastTask++
 		k.Key, k.Execution, k.Run, k.Owner, k.Created, k.Began = s.lastTask, x.ID, t.Run, 0, at, time.Time{}
@@ -27,6 +22,17 @@ func (s *Store) putTasks(x *execution, t *backend.Turn, at time.Time) {
 		}
 		k.Tags, k.Input = slices.Clone(k.Tags), clone(k.Input)
 		s.tasks[k.Key] = &k
+	}
+	for _, w := range t.Withdraw {
+		for _, k := range s.tasks {
+			switch {
+			case k.Run != t.Run || k.Step != w.Step || k.Attempt != w.Attempt:
+			case k.Owner == 0:
+				s.conclude(k, backend.TaskWithdrawn, nil, at)
+			default:
+				k.Withdrawn = true
+			}
+		}
 	}
 }
 
@@ -53,15 +59,19 @@ func (s *Store) conclude(k *backend.Task, name string, payload []byte, at time.T
 	}, at)
 }
 
-// giveBack makes a task ownerless again.
+// giveBack makes a task ownerless again, or ends it when it was withdrawn.
 func (s *Store) giveBack(session backend.SessionID, key int64, at time.Time) {
-	if k := s.tasks[key]; k != nil && k.Owner == session && session != 0 {
+	switch k := s.tasks[key]; {
+	case k == nil || k.Owner != session || session == 0:
+	case k.Withdrawn:
+		s.conclude(k, backend.TaskWithdrawn, nil, at)
+	default:
 		k.Owner, k.Due, k.Began = 0, at, time.Time{}
 	}
 }
 
 // ClaimTasks gives due tasks to a session.
-func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) ([]backend.Task, error) {
+func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) (claimed backend.ClaimedTasks, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	waits, at := false, s.now()
@@ -71,9 +81,9 @@ func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) ([]backend.
 	}
 	switch {
 	case !waits:
-		return nil, nil
+		return claimed, nil
 	case s.sessions[r.Session] == nil:
-		return nil, backend.ErrFenced
+		return claimed, backend.ErrFenced
 	}
 	var found []*backend.Task
 	for _, key := range slices.Sorted(maps.Keys(s.tasks)) {
@@ -82,22 +92,22 @@ func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) ([]backend.
 		case k.Owner != 0:
 		case late(k):
 			s.conclude(k, backend.TaskExpired, nil, at)
+			claimed.Late = true
 		case !k.Due.After(at) && slices.Contains(r.Activities, k.Activity) && (r.Executions == nil &&
 			slices.Contains(r.Queues, k.Queue) && subset(k.Tags, r.Tags) || slices.Contains(r.Executions, k.Execution)):
 			found = append(found, k)
 		}
 	}
 	slices.SortStableFunc(found, best)
-	var claimed []backend.Task
 	for _, k := range found {
-		if len(claimed) >= r.Limit {
+		if len(claimed.Tasks) >= r.Limit {
 			break
 		}
-		if !s.admit(k, at) {
+		if !s.admit(k, at, &claimed) {
 			continue
 		}
 		k.Owner, k.Began = r.Session, at
-		claimed = append(claimed, task(k))
+		claimed.Tasks = append(claimed.Tasks, task(k))
 	}
 	return claimed, nil
 }
@@ -107,8 +117,8 @@ func best(a, b *backend.Task) int {
 	return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Key, b.Key))
 }
 
-// admit says whether the limit of a task's activity lets it begin, and counts it.
-func (s *Store) admit(k *backend.Task, at time.Time) bool {
+// admit says whether the limit of a task's activity lets it begin, and counts it or notes when its rate will.
+func (s *Store) admit(k *backend.Task, at time.Time, c *backend.ClaimedTasks) bool {
 	if k.Limit == nil {
 		return true
 	}
@@ -126,7 +136,8 @@ func (s *Store) admit(k *backend.Task, at time.Time) bool {
 	if k.Limit.Rate > 0 {
 		begun := slices.DeleteFunc(s.begun[k.Activity], func(b time.Time) bool { return !b.After(at.Add(-k.Limit.Per)) })
 		s.begun[k.Activity] = begun
-		if len(begun) >= k.Limit.Rate {
+		if n := len(begun) - k.Limit.Rate; n >= 0 {
+			c.Kept(begun[n].Add(k.Limit.Per))
 			return false
 		}
 		s.begun[k.Activity] = append(begun, at)

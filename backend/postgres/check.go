@@ -53,6 +53,7 @@ var checks = []struct {
 		SELECT 1 FROM execution AS x WHERE x.key = task.execution AND x.run = task.run AND x.state IN ('pending', 'running'))`},
 	{13, "task %v is owned by session %v, which is gone",
 		`SELECT key, owner FROM task WHERE owner <> 0 AND NOT EXISTS (SELECT 1 FROM session WHERE session.id = task.owner)`},
+	{13, "task %v of step %v is withdrawn, and nobody runs it", "SELECT key, step FROM task WHERE withdrawn AND owner = 0"},
 	{14, "memo %v is reserved by run %v, which is over", `SELECT hash, run FROM memo WHERE result IS NULL AND NOT EXISTS (
 		SELECT 1 FROM execution AS x WHERE x.key = memo.execution AND x.run = memo.run AND x.state IN ('pending', 'running'))`},
 	{14, "run %v waits for memo %v, which is not reserved", `SELECT run, hash FROM memo_waiter AS w WHERE NOT EXISTS (

@@ -65,7 +65,11 @@ func candidates(t *tx, r *backend.ClaimRequest) ([]int64, error) {
 				AND edition = ANY($1::bigint[])
 			ORDER BY expires LIMIT $2::bigint FOR NO KEY UPDATE SKIP LOCKED`, editions, int64(r.Limit))
 	}
-	return due(t, "execution", "due IS NOT NULL AND", "x.edition = ANY($4::bigint[])", r.Limit, cleanAll(r.Queues), nonNil(cleanAll(r.Tags)), editions)
+	live := "due IS NOT NULL AND"
+	if r.Begun {
+		live += " state = 'running' AND"
+	}
+	return due(t, "execution", live, "x.edition = ANY($4::bigint[])", r.Limit, cleanAll(r.Queues), nonNil(cleanAll(r.Tags)), editions)
 }
 
 func nonNil(list []string) []string { return append([]string{}, list...) }
@@ -201,7 +205,7 @@ func (s *Store) Inbox(ctx context.Context, id string) (messages []backend.Messag
 	return messages, err
 }
 
-// NextDue is when something of these queues is due that nobody owns. It steps from priority to
+// NextDue is when something of these queues is due that nobody owns, or some task must have begun. It steps from priority to
 // priority, as claims do, and looks at one row under each.
 func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, err error) {
 	sql := func(table, live string) string {
@@ -222,6 +226,7 @@ func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, e
 	err = s.read(ctx, func(t *tx) error {
 		t.add(sql("execution", "due IS NOT NULL AND"), cleanAll(queues)).row = note
 		t.add(sql("task", ""), cleanAll(queues)).row = note
+		t.add("SELECT min(expires) FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires > now()").row = note
 		return t.flush()
 	})
 	return next, err

@@ -115,9 +115,7 @@ func (c *committer) commit(apart bool) error {
 	}
 	c.send()
 	c.settle()
-	if len(c.b.Back) > 0 {
-		c.add("UPDATE task SET owner = 0, due = now(), began = NULL WHERE key = ANY($1::bigint[]) AND owner + 0 = $2::bigint AND $2::bigint <> 0", c.b.Back, int64(c.b.Session))
-	}
+	c.back()
 	c.tx.commit()
 	if err := c.flush(); err != nil {
 		return err
@@ -203,6 +201,7 @@ func (c *committer) lock() {
 	for i := range c.b.Settle {
 		settled = append(settled, c.b.Settle[i].Key)
 	}
+	settled = append(settled, c.b.Back...)
 	if len(ids)+len(ends)+len(hashes)+len(settled) == 0 {
 		return // messages at most: their statement locks in key order, too
 	}
@@ -255,6 +254,18 @@ func (c *committer) settle() {
 		}
 		return err
 	}
+}
+
+// back queues that tasks which the session owns are ownerless again, or end when they were withdrawn; their executions are locked.
+func (c *committer) back() {
+	if len(c.b.Back) == 0 {
+		return
+	}
+	c.add(`WITH gone AS (DELETE FROM task WHERE key = ANY($1::bigint[]) AND owner + 0 = $2::bigint AND $2::bigint <> 0 AND withdrawn
+			RETURNING key AS n, $3::text AS name, NULL::bytea AS payload, execution, run, step, attempt),
+		`+outcomes+`
+		SELECT count(*) FROM gone`, c.b.Back, int64(c.b.Session), backend.TaskWithdrawn)
+	c.add("UPDATE task SET owner = 0, due = now(), began = NULL WHERE key = ANY($1::bigint[]) AND owner + 0 = $2::bigint AND $2::bigint <> 0", c.b.Back, int64(c.b.Session))
 }
 
 // Commits is how many transactions of one process are worth having in flight: while the server

@@ -88,7 +88,7 @@ func (c *crosser) round() error {
 		return fmt.Errorf("receive: %w", err)
 	}
 	b := backend.Batch{Session: c.session}
-	for i, k := range tasks {
+	for i, k := range tasks.Tasks {
 		if i == 0 {
 			b.Back = append(b.Back, k.Key)
 		} else {

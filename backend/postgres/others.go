@@ -24,12 +24,10 @@ func (c *committer) others(key int64, t *backend.Turn) error {
 			return err
 		}
 	}
-	for _, w := range t.Withdraw {
-		c.add("DELETE FROM task WHERE run = $1::bigint AND step = $2::text AND attempt = $3::int", int64(t.Run), clean(w.Step), small(w.Attempt))
-	}
 	var k tasks
 	k.add(t)
 	k.put(c.tx)
+	c.withdraw(t)
 	for i := range t.Reserve {
 		if err := c.reserve(key, t, &t.Reserve[i]); err != nil {
 			return err
@@ -42,6 +40,26 @@ func (c *committer) others(key int64, t *backend.Turn) error {
 	}
 	c.bury(key, t)
 	return c.flush()
+}
+
+// withdraw queues the withdrawal of tasks. Only who holds the lock of their execution makes them ownerless, so one that is claimed
+// while the first statement waits for it is found by the second.
+func (c *committer) withdraw(t *backend.Turn) {
+	if len(t.Withdraw) == 0 {
+		return
+	}
+	var steps []string
+	var attempts []int32
+	for _, w := range t.Withdraw {
+		steps, attempts = append(steps, clean(w.Step)), append(attempts, small(w.Attempt))
+	}
+	const these = `key = ANY(ARRAY(SELECT k.key FROM unnest($2::text[], $3::int[]) AS w (step, attempt)
+			CROSS JOIN LATERAL (SELECT key FROM task WHERE run = $1::bigint AND step = w.step AND attempt = w.attempt OFFSET 0) AS k))`
+	c.add(`WITH gone AS (DELETE FROM task WHERE `+these+` AND owner + 0 = 0
+			RETURNING key AS n, $4::text AS name, NULL::bytea AS payload, execution, run, step, attempt),
+		`+outcomes+`
+		SELECT count(*) FROM gone`, int64(t.Run), steps, attempts, backend.TaskWithdrawn)
+	c.add("UPDATE task SET withdrawn = true WHERE "+these+" AND owner + 0 <> 0", int64(t.Run), steps, attempts)
 }
 
 // children creates the children of a turn. One that is there already is no news.
@@ -64,6 +82,9 @@ func (c *committer) children(key int64, t *backend.Turn) error {
 	}
 	for i, made := range created {
 		n, x := &t.Children[i], made.Existing
+		if n.Replaces != "" {
+			c.add("DELETE FROM dead_letter WHERE execution = (SELECT key FROM request WHERE id = $1::text)", clean(n.Replaces))
+		}
 		if x == nil || x.Parent == clean(n.Parent) && x.ParentRun == n.ParentRun && x.ParentStep == clean(n.ParentStep) {
 			continue
 		}

@@ -32,7 +32,7 @@ func live(t *testing.T, s *postgres.Store, session backend.SessionID, prefix str
 	commit(b)
 	commit(b) // all of them are there
 	for _, then := range []backend.Then{backend.Release, backend.Finish} {
-		claimed, err := s.Claim(t.Context(), backend.ClaimRequest{Session: session, Queues: []string{"q"}, Editions: []int{1}, Limit: n})
+		claimed, err := s.Claim(t.Context(), backend.ClaimRequest{Session: session, Queues: []string{"q"}, Editions: []int{1}, Begun: then == backend.Finish, Limit: n})
 		if err != nil || len(claimed) != n {
 			t.Fatalf("%d of %d are claimed, %v", len(claimed), n, err)
 		}

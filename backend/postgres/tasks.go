@@ -15,7 +15,7 @@ import (
 )
 
 const taskColumns = `k.key, x.id, k.run, k.step, k.attempt, k.activity, k.queue, k.priority, k.tags, k.due, k.expires,
-	k.bounds, k.owner, k.created, k.began, k.input`
+	k.bounds, k.owner, k.created, k.began, k.withdrawn, k.input`
 
 // addressee is the execution of a task, in part.
 const addressee = ` CROSS JOIN LATERAL (SELECT id FROM request WHERE request.key = k.execution OFFSET 0) AS x`
@@ -25,7 +25,7 @@ func task(r pgx.Rows) (k backend.Task, err error) {
 	var bounds *string
 	var tags pgtype.FlatArray[pgtype.Text]
 	if err := r.Scan(&k.Key, &k.Execution, (*int64)(&k.Run), &k.Step, &k.Attempt, &k.Activity, &k.Queue, &k.Priority, &tags, &due, &expires,
-		&bounds, (*int64)(&k.Owner), &created, &began, &k.Input); err != nil {
+		&bounds, (*int64)(&k.Owner), &created, &began, &k.Withdrawn, &k.Input); err != nil {
 		return k, err
 	}
 	k.Due, k.Expires, k.Created, k.Began = instant(due), instant(expires), instant(created), instant(began)
@@ -62,7 +62,7 @@ func (t *tx) concludeTasks(name, where string, args ...any) (more bool, err erro
 }
 
 // ClaimTasks gives due tasks to a session.
-func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed []backend.Task, err error) {
+func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed backend.ClaimedTasks, err error) {
 	// Most of the time there is nothing: one look, and no transaction.
 	var some, late bool
 	if err := s.read(ctx, func(t *tx) error {
@@ -70,44 +70,46 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 			EXISTS (SELECT 1 FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= now())`)
 		return err
 	}); err != nil || !some {
-		return nil, err
+		return claimed, err
 	}
+	wasLate := late
 	for late {
 		if err := s.transact(ctx, r.Session, func(t *tx) (err error) {
 			late, err = t.concludeTasks(backend.TaskExpired, "owner = 0 AND expires IS NOT NULL AND expires <= now()")
 			return err
 		}); err != nil {
-			return nil, err
+			return claimed, err
 		}
 	}
+	claimed.Late = wasLate
 	if r.Limit <= 0 {
-		return nil, nil
+		return claimed, nil
 	}
 	err = s.transact(ctx, 0, func(t *tx) (err error) {
 		t.alive(r.Session)
-		claimed, err = claimTasks(t, &r)
-		return err
+		claimed = backend.ClaimedTasks{Late: wasLate}
+		return claimTasks(t, &r, &claimed)
 	})
 	if err != nil {
-		return nil, err
+		return backend.ClaimedTasks{}, err
 	}
 	return claimed, nil
 }
 
 // claimTasks takes the best tasks of a request's queues, as far as the limits of their activities let it.
-func claimTasks(t *tx, r *backend.TaskRequest) (claimed []backend.Task, err error) {
+func claimTasks(t *tx, r *backend.TaskRequest, claimed *backend.ClaimedTasks) error {
 	full := []string{} // activities of which no other attempt with a limit may begin now
-	for len(claimed) < r.Limit {
-		tasks, err := dueTasks(t, r, full, r.Limit-len(claimed))
+	for len(claimed.Tasks) < r.Limit {
+		tasks, err := dueTasks(t, r, full, r.Limit-len(claimed.Tasks))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(tasks) == 0 {
 			break
 		}
 		t.stand(r.Session)
 		if err := lockLimits(t, tasks); err != nil {
-			return nil, err
+			return err
 		}
 		before, refused := len(full), 0
 		var taken []int64
@@ -117,9 +119,9 @@ func claimTasks(t *tx, r *backend.TaskRequest) (claimed []backend.Task, err erro
 				refused++
 				continue
 			}
-			ok, err := admit(t, k)
+			ok, err := admit(t, k, claimed)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if !ok {
 				full = append(full, k.Activity)
@@ -132,19 +134,19 @@ func claimTasks(t *tx, r *backend.TaskRequest) (claimed []backend.Task, err erro
 				taken = append(taken, k.Key)
 			}
 			k.Owner, k.Began = r.Session, t.at.UTC()
-			claimed = append(claimed, *k)
+			claimed.Tasks = append(claimed.Tasks, *k)
 		}
 		if len(taken) > 0 {
 			t.add("UPDATE task SET owner = $2::bigint, began = now() WHERE key = ANY($1::bigint[])", taken, int64(r.Session))
 		}
 		if err := t.flush(); err != nil {
-			return nil, err
+			return err
 		}
 		if refused == 0 || len(full) == before {
 			break
 		}
 	}
-	return claimed, t.flush()
+	return t.flush()
 }
 
 // dueTasks finds and locks the best tasks, best first, but for those of full activities that have a limit.
@@ -189,8 +191,8 @@ func lockLimits(t *tx, list []backend.Task) error {
 }
 
 // admit says whether the limit of a task's activity lets it begin, and counts
-// it. The limit's lock is held.
-func admit(t *tx, k *backend.Task) (bool, error) {
+// it or notes when its rate will. The limit's lock is held.
+func admit(t *tx, k *backend.Task, claimed *backend.ClaimedTasks) (bool, error) {
 	if k.Limit == nil {
 		return true, nil
 	}
@@ -202,7 +204,12 @@ func admit(t *tx, k *backend.Task) (bool, error) {
 	}
 	if k.Limit.Rate > 0 {
 		t.add("DELETE FROM task_begun WHERE activity = $1::text AND at <= now() - $2::bigint * interval '1 microsecond'", k.Activity, int64(k.Limit.Per/time.Microsecond))
-		if _, err := t.first([]any{&n}, "SELECT count(*) FROM task_begun WHERE activity = $1::text", k.Activity); err != nil || n >= int64(k.Limit.Rate) {
+		var begun time.Time
+		full, err := t.first([]any{&begun}, "SELECT at FROM task_begun WHERE activity = $1::text ORDER BY at DESC OFFSET $2::bigint LIMIT 1", k.Activity, int64(k.Limit.Rate-1))
+		if full {
+			claimed.Kept(begun.UTC().Add(k.Limit.Per))
+		}
+		if err != nil || full {
 			return false, err
 		}
 		t.add("INSERT INTO task_begun (activity, at, key) VALUES ($1::text, now(), $2::bigint)", k.Activity, k.Key)

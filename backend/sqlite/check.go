@@ -45,6 +45,7 @@ var checks = []struct {
 	{11, "execution %v watches %v, which does not exist", `SELECT watcher, target FROM watch WHERE target NOT IN (SELECT key FROM execution)`},
 	{13, "task %v is of run %v, which is over", `SELECT key, run FROM task WHERE NOT EXISTS (
 		SELECT 1 FROM execution AS x WHERE x.key = task.execution AND x.run = task.run AND x.state IN ('pending', 'running'))`},
+	{13, "task %v of step %v is withdrawn, and nobody runs it", "SELECT key, step FROM task WHERE withdrawn AND owner = 0"},
 	{14, "memo %v is reserved by run %v, which is over", `SELECT hash, run FROM memo WHERE result IS NULL AND NOT EXISTS (
 		SELECT 1 FROM execution AS x WHERE x.key = memo.execution AND x.run = memo.run AND x.state IN ('pending', 'running'))`},
 	{10, "log lines exist for run %v, which does not", `SELECT DISTINCT run FROM log WHERE run NOT IN (SELECT key FROM run)`},

@@ -33,6 +33,11 @@ func candidatesOf(found *[]candidate) func([]driver.Value) error {
 
 // Claim gives due executions to a session.
 func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
+	if r.Begun && r.IDs == nil && !r.Expired { // mostly there are none: a look does not wait for writers
+		if some, err := s.anyBegun(ctx, &r); err != nil || !some {
+			return nil, err
+		}
+	}
 	var claimed []backend.Claimed
 	err := s.write(ctx, func(c *conn, at time.Time) error {
 		if err := fence(c, r.Session); err != nil {
@@ -56,6 +61,27 @@ func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Cl
 	return claimed, nil
 }
 
+// anyBegun reports whether executions are due that have begun, and a request may take them by their queue.
+func (s *Store) anyBegun(ctx context.Context, r *backend.ClaimRequest) (some bool, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		if err := fence(c, r.Session); err != nil {
+			return err
+		}
+		at := now()
+		for _, q := range r.Queues {
+			if err := begunExecutions.each(ctx, c, q, func(priority int64) (bool, error) {
+				v, err := c.first(ctx, "SELECT EXISTS (SELECT 1 FROM execution INDEXED BY execution_begun WHERE "+begunExecutions.live+" AND queue = ? AND priority = ? AND due <= ?)", q, priority, at)
+				some = some || err == nil && number(v[0]) != 0
+				return !some, err
+			}); err != nil || some {
+				return err
+			}
+		}
+		return nil
+	})
+	return some, err
+}
+
 // candidates finds what a request may claim, best first.
 func candidates(c *conn, r *backend.ClaimRequest, at time.Time) ([]candidate, error) {
 	if r.Limit <= 0 {
@@ -76,9 +102,13 @@ func candidates(c *conn, r *backend.ClaimRequest, at time.Time) ([]candidate, er
 		return nil, err
 	}
 	var found []candidate
+	live := liveExecutions
+	if r.Begun {
+		live = begunExecutions
+	}
 	queues := slices.Compact(slices.Sorted(slices.Values(r.Queues)))
 	for _, q := range queues {
-		if found, err = queued(c, found, q, string(editions), string(tags), r.Limit, at); err != nil {
+		if found, err = live.queued(c, found, q, string(editions), string(tags), r.Limit, at); err != nil {
 			return nil, err
 		}
 	}
@@ -93,11 +123,11 @@ func candidates(c *conn, r *backend.ClaimRequest, at time.Time) ([]candidate, er
 // queued adds up to limit due executions of one queue. It steps from priority
 // to priority: under a given one the index is ordered by due time, so what is
 // not due yet is never looked at. Tags that are none keep nobody from taking it: who does finds out.
-func queued(c *conn, found []candidate, queue, editions, tags string, limit int, at time.Time) ([]candidate, error) {
-	err := liveExecutions.each(nonstop, c, queue, func(priority int64) (bool, error) {
+func (w waiting) queued(c *conn, found []candidate, queue, editions, tags string, limit int, at time.Time) ([]candidate, error) {
+	err := w.each(nonstop, c, queue, func(priority int64) (bool, error) {
 		before := len(found)
-		err := c.query(nonstop, candidatesOf(&found), "SELECT "+candidateColumns+` FROM execution INDEXED BY execution_due
-			WHERE owner = 0 AND due IS NOT NULL AND queue = ?1 AND priority = ?2 AND due <= ?3
+		err := c.query(nonstop, candidatesOf(&found), "SELECT "+candidateColumns+" FROM execution INDEXED BY "+w.index+" WHERE "+w.live+`
+			AND queue = ?1 AND priority = ?2 AND due <= ?3
 			AND edition IN (SELECT value FROM json_each(?4))
 			AND (tags IS NULL OR NOT EXISTS (
 				SELECT 1 FROM json_each(CASE WHEN json_valid(execution.tags) THEN execution.tags END) AS t
@@ -113,8 +143,9 @@ func queued(c *conn, found []candidate, queue, editions, tags string, limit int,
 type waiting struct{ table, live, index string }
 
 var (
-	liveExecutions = waiting{"execution", "owner = 0 AND due IS NOT NULL", "execution_due"}
-	liveTasks      = waiting{"task", "owner = 0", "task_due"}
+	liveExecutions  = waiting{"execution", "owner = 0 AND due IS NOT NULL", "execution_due"}
+	begunExecutions = waiting{"execution", "owner = 0 AND due IS NOT NULL AND state = 'running'", "execution_begun"}
+	liveTasks       = waiting{"task", "owner = 0", "task_due"}
 )
 
 // each visits the priorities that there are in a queue, the highest first, while visit wants more.
@@ -227,7 +258,7 @@ func (s *Store) Inbox(ctx context.Context, id string) (messages []backend.Messag
 	return messages, err
 }
 
-// NextDue is when something of these queues is due that nobody owns. It steps from priority to
+// NextDue is when something of these queues is due that nobody owns, or some task must have begun. It steps from priority to
 // priority, as claims do, and looks at one row under each.
 func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, err error) {
 	err = s.read(ctx, func(c *conn) error {
@@ -245,7 +276,11 @@ func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, e
 				}
 			}
 		}
-		return nil
+		v, err := c.first(ctx, "SELECT min(expires) FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires > ?", at)
+		if err == nil && v[0] != nil && (next.IsZero() || instant(v[0]).Before(next)) {
+			next = instant(v[0])
+		}
+		return err
 	})
 	return next, err
 }

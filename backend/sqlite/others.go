@@ -70,6 +70,11 @@ func children(c *conn, session backend.SessionID, key int64, t *backend.Turn, at
 	}
 	for i, made := range created {
 		n, x := &t.Children[i], made.Existing
+		if n.Replaces != "" {
+			if _, err := c.exec("DELETE FROM dead_letter WHERE execution = (SELECT key FROM execution WHERE id = ?)", n.Replaces); err != nil {
+				return err
+			}
+		}
 		if x == nil || x.Parent == n.Parent && x.ParentRun == n.ParentRun && x.ParentStep == n.ParentStep {
 			continue
 		}

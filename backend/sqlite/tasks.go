@@ -14,13 +14,14 @@ import (
 )
 
 const taskColumns = `task.key, x.id, task.run, step, attempt, activity, task.queue, task.priority, task.tags, task.due, task.expires,
-	bounds, task.owner, task.created, began, task.input`
+	bounds, task.owner, task.created, began, task.input, withdrawn`
 
 func task(v []driver.Value) backend.Task {
 	k := backend.Task{
 		Key: number(v[0]), Execution: word(v[1]), Run: backend.RunKey(number(v[2])), Step: word(v[3]), Attempt: int(number(v[4])),
 		Activity: word(v[5]), Queue: word(v[6]), Priority: int(number(v[7])), Due: instant(v[9]), Expires: instant(v[10]),
 		Owner: backend.SessionID(number(v[12])), Created: instant(v[13]), Began: instant(v[14]), Input: bytes(v[15]),
+		Withdrawn: number(v[16]) != 0,
 	}
 	if v[8] != nil {
 		if err := json.Unmarshal([]byte(word(v[8])), &k.Tags); err != nil {
@@ -39,11 +40,6 @@ func task(v []driver.Value) backend.Task {
 
 // putTasks writes and withdraws the tasks of a turn.
 func putTasks(c *conn, key int64, t *backend.Turn, at time.Time) error {
-	for _, w := range t.Withdraw {
-		if _, err := c.exec("DELETE FROM task WHERE run = ? AND step = ? AND attempt = ?", t.Run, w.Step, w.Attempt); err != nil {
-			return err
-		}
-	}
 	for i := range t.Tasks {
 		k := &t.Tasks[i]
 		tags, err := list(k.Tags)
@@ -68,7 +64,24 @@ func putTasks(c *conn, key int64, t *backend.Turn, at time.Time) error {
 			return err
 		}
 	}
+	for _, w := range t.Withdraw {
+		if _, err := c.exec("UPDATE task SET withdrawn = 1 WHERE run = ? AND step = ? AND attempt = ? AND owner <> 0", t.Run, w.Step, w.Attempt); err != nil {
+			return err
+		}
+		if err := withdrawn(c, at, "run = ? AND step = ? AND attempt = ? AND owner = 0", t.Run, w.Step, w.Attempt); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// withdrawn turns a task that a condition names, if there is one, into the Outcome of one that nobody runs.
+func withdrawn(c *conn, at time.Time, where string, args ...any) error {
+	v, err := c.first(nonstop, "DELETE FROM task WHERE "+where+" RETURNING execution, run, step, attempt", args...)
+	if err != nil || v == nil {
+		return err
+	}
+	return taskOutcome(c, v, backend.TaskWithdrawn, nil, at)
 }
 
 // settle ends a task that the session owns.
@@ -87,9 +100,12 @@ func taskOutcome(c *conn, v []driver.Value, name string, payload []byte, at time
 	}, at)
 }
 
-// giveBack makes tasks ownerless again.
+// giveBack makes tasks ownerless again, or ends them when they were withdrawn.
 func giveBack(c *conn, session backend.SessionID, keys []int64, at time.Time) error {
 	for _, key := range keys {
+		if err := withdrawn(c, at, "key = ? AND owner = ? AND owner <> 0 AND withdrawn", key, session); err != nil {
+			return err
+		}
 		if _, err := c.exec("UPDATE task SET owner = 0, due = ?, began = NULL WHERE key = ? AND owner = ? AND owner <> 0", at, key, session); err != nil {
 			return err
 		}
@@ -119,7 +135,7 @@ func crashTasks(c *conn, session backend.SessionID, at time.Time) (more bool, er
 }
 
 // ClaimTasks gives due tasks to a session.
-func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed []backend.Task, err error) {
+func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed backend.ClaimedTasks, err error) {
 	// Most of the time there is nothing: a look does not wait for writers.
 	var some bool
 	if err := s.read(ctx, func(c *conn) error {
@@ -131,10 +147,10 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 		some = err == nil && number(v[0]) != 0
 		return err
 	}); err != nil || !some {
-		return nil, err
+		return claimed, err
 	}
 	err = s.write(ctx, func(c *conn, at time.Time) error {
-		claimed = claimed[:0]
+		claimed = backend.ClaimedTasks{}
 		if err := fence(c, r.Session); err != nil {
 			return err
 		}
@@ -148,22 +164,22 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 				return err
 			}
 		}
-		claimed, err = claimTasks(c, &r, at)
-		return err
+		claimed.Late = len(late) > 0
+		return claimTasks(c, &r, at, &claimed)
 	})
 	if err != nil {
-		return nil, err
+		return backend.ClaimedTasks{}, err
 	}
 	return claimed, nil
 }
 
 // claimTasks takes the best tasks of a request, as far as the limits of their activities let it.
-func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backend.Task, err error) {
+func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.ClaimedTasks) error {
 	full := []string{} // activities of which no other attempt with a limit may begin now
-	for len(claimed) < r.Limit {
-		found, err := waitingTasks(c, r, full, r.Limit-len(claimed), at)
+	for len(claimed.Tasks) < r.Limit {
+		found, err := waitingTasks(c, r, full, r.Limit-len(claimed.Tasks), at)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		before, refused := len(full), 0
 		for i := range found {
@@ -172,9 +188,9 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backen
 				refused++
 				continue
 			}
-			ok, err := admit(c, k, at)
+			ok, err := admit(c, k, at, claimed)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if !ok {
 				full = append(full, k.Activity)
@@ -182,16 +198,16 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time) (claimed []backen
 				continue
 			}
 			if _, err := c.exec("UPDATE task SET owner = ?, began = ? WHERE key = ?", r.Session, at, k.Key); err != nil {
-				return nil, err
+				return err
 			}
 			k.Owner, k.Began = r.Session, at
-			claimed = append(claimed, *k)
+			claimed.Tasks = append(claimed.Tasks, *k)
 		}
 		if refused == 0 || len(full) == before {
 			break
 		}
 	}
-	return claimed, nil
+	return nil
 }
 
 // waitingTasks finds the best tasks that a request may claim, but for those of full activities that have a limit.
@@ -257,8 +273,8 @@ func collectTasks(list *[]backend.Task) func([]driver.Value) error {
 	}
 }
 
-// admit says whether the limit of a task's activity lets it begin, and counts it.
-func admit(c *conn, k *backend.Task, at time.Time) (bool, error) {
+// admit says whether the limit of a task's activity lets it begin, and counts it or notes when its rate will.
+func admit(c *conn, k *backend.Task, at time.Time, claimed *backend.ClaimedTasks) (bool, error) {
 	if k.Limit == nil {
 		return true, nil
 	}
@@ -272,8 +288,11 @@ func admit(c *conn, k *backend.Task, at time.Time) (bool, error) {
 		if _, err := c.exec("DELETE FROM task_begun WHERE activity = ? AND at <= ?", k.Activity, at.Add(-k.Limit.Per)); err != nil {
 			return false, err
 		}
-		v, err := c.first(nonstop, "SELECT count(*) FROM task_begun WHERE activity = ?", k.Activity)
-		if err != nil || number(v[0]) >= int64(k.Limit.Rate) {
+		v, err := c.first(nonstop, "SELECT at FROM task_begun WHERE activity = ? ORDER BY at DESC LIMIT 1 OFFSET +?", k.Activity, k.Limit.Rate-1)
+		if v != nil {
+			claimed.Kept(instant(v[0]).Add(k.Limit.Per))
+		}
+		if err != nil || v != nil {
 			return false, err
 		}
 		if _, err := c.exec("INSERT INTO task_begun (activity, at, key) VALUES (?, ?, ?)", k.Activity, at, k.Key); err != nil {

@@ -142,6 +142,8 @@ func (w *World) around(ctx context.Context, c activities.Call, next func(context
 	d := w.doubles[c.Activity]
 	w.mu.Unlock()
 	if d != nil {
+		w.answering.Add(1)
+		defer w.answering.Done()
 		return d(ctx, call)
 	}
 	return w.outside.run(ctx, next)

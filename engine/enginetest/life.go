@@ -69,10 +69,10 @@ func (m *mortal) Commit(ctx context.Context, b backend.Batch) (backend.Reply, er
 }
 
 // ClaimTasks has the worker look again soon when tasks are left that a rate holds back: it polls too seldom for that.
-func (m *mortal) ClaimTasks(ctx context.Context, r backend.TaskRequest) ([]backend.Task, error) {
+func (m *mortal) ClaimTasks(ctx context.Context, r backend.TaskRequest) (backend.ClaimedTasks, error) {
 	tasks, err := m.Store.ClaimTasks(ctx, r)
 	if err != nil {
-		return nil, err
+		return tasks, err
 	}
 	left, err := m.Store.Tasks(ctx, backend.TaskFilter{})
 	next := time.Duration(-1)

@@ -50,6 +50,8 @@ type World struct {
 	names    map[string]int
 	deployed map[string]bool
 
+	answering sync.WaitGroup // doubles
+
 	mu      sync.Mutex // guards all below
 	life    *life
 	broken  error // no worker can be had
@@ -231,7 +233,7 @@ func (w *World) CrashAt(n int, landed bool) { w.deaths.plan(n, landed) }
 func (w *World) Deaths() int { return w.deaths.had() }
 
 // Close ends the world and returns what is wrong with it: violated invariants of the store, and
-// executions whose journal does not replay on their own code.
+// executions whose journal does not replay on their own code. Time passes until every double has returned.
 func (w *World) Close() error {
 	err := w.do(func(ctx context.Context) error {
 		w.mu.Lock()
@@ -242,6 +244,7 @@ func (w *World) Close() error {
 		if err := <-l.ended; err != nil && !errors.Is(err, engine.ErrStopped) {
 			errs = append(errs, err)
 		}
+		w.answering.Wait()
 		errs = append(errs, w.store.Check(ctx)...)
 		return errors.Join(append(errs, w.replayAll(ctx)...)...)
 	})

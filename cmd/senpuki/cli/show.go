@@ -272,8 +272,15 @@ func shownText(raw json.RawMessage) string {
 
 // stepTitle is what a step is for.
 func stepTitle(s *engine.Step) string {
-	if s.Kind == string(starlark.AwaitSignal) {
+	switch starlark.CommandKind(s.Kind) {
+	case starlark.AwaitSignal:
 		return "signal " + s.Name
+	case starlark.SendSignal:
+		return "send_signal " + s.Name
+	case starlark.CancelOther:
+		return "execution.cancel"
+	case starlark.AwaitResult:
+		return "execution.result"
 	}
 	return s.Name
 }
@@ -320,7 +327,7 @@ func waitsFor(h engine.History, missing map[string]string, workers bool) []waiti
 		case s.Kind == "workflow" && s.State == "running":
 			w.For = fmt.Sprintf("child %s (%s)", s.Target, s.Name)
 		case s.Kind != "activity" && s.State == "waiting":
-			w.For, w.Due = s.Name, s.Due
+			w.For, w.Due = stepTitle(&s), s.Due
 		case missing[s.Step] != "":
 			w.For = missing[s.Step]
 		case s.State == "running":
