@@ -393,7 +393,7 @@ type Stats struct {
 	Memos  int64
 	Since  time.Time // of the two below
 	Ended  int64     // executions that ended since
-	Failed int64     // of them, not completed
+	Failed int64     // of them, neither completed nor cancelled
 }
 
 // QueueStats is a queue's depth.
@@ -409,7 +409,7 @@ type Retention struct {
 	Completed time.Time
 	Failed    time.Time // failed, cancelled, timed out
 	Limit     int       // executions at most; zero: all
-	DryRun    bool
+	DryRun    bool      // only count; programs as if there were no limit
 }
 
 // Collected is what Collect removed.

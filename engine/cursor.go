@@ -376,6 +376,7 @@ func (x *execution) goLive() {
 			e.name, x.draws = []byte(forkName), starlark.Origin(x.rec.ID, x.rec.RunNumber)
 		}
 		x.put(e)
+		x.started = e.at
 		x.stoodStill(before, e.at)
 		x.goesOn()
 	}
@@ -496,8 +497,10 @@ func (x *execution) takeUp() error {
 	return nil
 }
 
-// readOn notes that what follows in the journal was asked for in a later run than what is before, which ended at the time given.
+// readOn notes that what follows in the journal was asked for in a later run than what is before, which ended at the time given;
+// the later one began at that of the entry.
 func (x *execution) readOn(e *entry, before int64) error {
+	x.started = e.at
 	x.stoodStill(before, e.at)
 	by := originRun{ID: x.rec.ID, Run: x.rec.RunNumber}
 	if e.value != nil {
@@ -517,6 +520,7 @@ func (x *execution) readOn(e *entry, before int64) error {
 // Known implements starlark.CopyHost: while the journal has what an earlier run asked for, the script knows what
 // it knew then. So it asks for the same again, and takes the same ways.
 func (x *execution) Known(i *starlark.Info) {
+	i.StartedAt = fromMicro(x.started)
 	if o := x.source; o != nil {
 		i.ID, i.Run, i.Parent = o.ID, o.Run, o.Parent
 		if o.Digest != "" {

@@ -32,6 +32,11 @@ func JSON(raw []byte) Input { return Input{raw: raw} }
 
 // bytes is the input's JSON text.
 func (in Input) bytes() ([]byte, error) {
+	b, err := in.text()
+	return starlark.Legible(b), err
+}
+
+func (in Input) text() ([]byte, error) {
 	switch {
 	case in.raw != nil:
 		if !json.Valid(in.raw) {

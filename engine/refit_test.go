@@ -23,7 +23,7 @@ func TestRetryOnMendedCode(t *testing.T) {
 	for name, c := range map[string]struct{ was, is, result, said string }{
 		"asks another step": {
 			"def main():\n    a = say(\"a\")\n    return {}[a]\n",
-			"def main():\n    a = say(\"a\")\n    log.info(\"more\")\n    return [a, say(\"b\"), info.run, time.now().unix > info.started_at.unix]\n",
+			"def main():\n    begun = time.now().unix\n    a = say(\"a\")\n    log.info(\"more\")\n    return [a, say(\"b\"), info.run, time.now().unix > begun]\n",
 			`["a","b",2,true]`, "a,b",
 		},
 		"ends": {

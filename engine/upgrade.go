@@ -19,7 +19,7 @@ type Verdict struct {
 	From   string `json:"from"` // digest that it is pinned to
 	To     string `json:"to"`   // digest that was tried
 	Fits   bool   `json:"fits"`
-	Moved  bool   `json:"moved"`            // it runs on that code now
+	Moved  bool   `json:"moved"`            // it runs on that code now, and did not before
 	Pos    string `json:"pos,omitempty"`    // file:line:col where the code parts from the journal
 	Asks   string `json:"asks,omitempty"`   // what the code does there
 	Has    string `json:"has,omitempty"`    // what the journal has there
@@ -202,7 +202,8 @@ func (e *Engine) compatible(ctx context.Context, deployments []backend.Deploymen
 const upgradePatience = 10 * time.Second
 
 // Upgrade moves a running execution to other code when its journal replays on
-// it. Whoever holds it does so when it is at rest; one that nobody holds is moved by the caller.
+// it. Whoever holds it does so when it is at rest; one that nobody holds is moved by the caller. One that
+// runs on that code already fits, and is left alone.
 func (e *Engine) Upgrade(ctx context.Context, id, digest string) (Verdict, error) {
 	rec, err := e.store.Execution(ctx, id)
 	if err != nil {
@@ -214,7 +215,7 @@ func (e *Engine) Upgrade(ctx context.Context, id, digest string) (Verdict, error
 		v.Reason = "it has ended: it is " + string(rec.State)
 		return v, nil
 	case rec.Digest == digest:
-		v.Fits, v.Moved = true, true
+		v.Fits = true
 		return v, nil
 	}
 	if v, err = e.prove(ctx, rec, digest); err != nil || !v.Fits {

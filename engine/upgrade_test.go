@@ -69,6 +69,9 @@ func TestUpgradeByProof(t *testing.T) {
 			if err != nil || !v.Fits || !v.Moved {
 				t.Errorf("new code: %+v %v", v, err)
 			}
+			if v, err = e.Upgrade(t.Context(), id, next); err != nil || !v.Fits || v.Moved || v.From != v.To {
+				t.Errorf("there already: %+v %v", v, err)
+			}
 			x, err := e.State(t.Context(), id)
 			if err != nil || x.Digest != next {
 				t.Errorf("digest %s, want %s (%v)", x.Digest, next, err)

@@ -551,7 +551,7 @@ func FromPlain(b []byte) ([]byte, error) {
 		if !json.Valid(b) {
 			return nil, fmt.Errorf("not JSON: %.40q", b)
 		}
-		return b, nil
+		return Legible(b), nil
 	}
 	v, err := decodePlain(b)
 	if err != nil {
@@ -562,6 +562,35 @@ func FromPlain(b []byte) ([]byte, error) {
 		return nil, perr
 	}
 	return out, nil
+}
+
+// Legible is JSON with U+FFFD for what scripts read as that, halves of surrogate pairs and bytes that are not UTF-8: others
+// refuse them. It returns its argument when there is nothing to do.
+func Legible(b []byte) []byte {
+	if !utf8.Valid(b) {
+		b = bytes.ToValidUTF8(b, []byte("\uFFFD"))
+	}
+	if !bytes.Contains(b, []byte(`\u`)) {
+		return b
+	}
+	const replacement = `\ufffd`
+	copied := false
+	for i := 0; i < len(b); {
+		j := bytes.IndexByte(b[i:], '\\')
+		if j < 0 {
+			break
+		}
+		i += j
+		r, n := unescape(b[i:])
+		if n == len(replacement) && r == utf8.RuneError && !bytes.HasPrefix(b[i:], []byte(replacement)) {
+			if !copied {
+				b, copied = bytes.Clone(b), true
+			}
+			copy(b[i:], replacement)
+		}
+		i += max(n, 2) // any other escape is of one character
+	}
+	return b
 }
 
 // Canonical is the form of a stored value for hashes and comparisons: the keys

@@ -139,6 +139,7 @@ type gatherer struct {
 }
 
 func (g *gatherer) visit(name, text string, stack []string) {
+	text = strings.TrimPrefix(text, "\ufeff") // some editors of Windows write a byte order mark
 	g.texts[name] = text
 	if p, bad := notUTF8(name, text); bad {
 		g.problems = append(g.problems, p)

@@ -378,6 +378,10 @@ var taskCases = []testCase{
 		f.want(f.Rerun(f.ctx, fork), backend.ErrConflict)
 		y := f.execution("y")
 		expect(f, "fork", fmt.Sprint(y.State, y.Parent, y.ParentStep, y.RunNumber), "runningx1")
+		expect(f, "fork that nobody has claimed has started", !y.Started.IsZero(), false)
+		c := f.claim(s, "y")[0]
+		expect(f, "fork has started before it was there", c.Started.Before(c.Created), false)
+		f.finish(s, "y", c.Run, 1, backend.Completed)
 		runs, err := f.Runs(f.ctx, "x", 0)
 		f.must(err)
 		expect(f, "runs", len(runs), 2)
@@ -472,6 +476,10 @@ var taskCases = []testCase{
 		got, err := f.Collect(f.ctx, r)
 		f.must(err)
 		expect(f, "counted", got, backend.Collected{Executions: 1, DeadLetters: 1, Programs: 1})
+		all := backend.Retention{Completed: far(1), Failed: far(1), DryRun: true}
+		got, err = f.Collect(f.ctx, all)
+		f.must(err)
+		expect(f, "counted with those that failed", got, backend.Collected{Executions: 3, DeadLetters: 3, Programs: 1}) // one runs
 		r.DryRun = false
 		for range 3 {
 			_, err := f.Collect(f.ctx, r)
@@ -488,16 +496,38 @@ var taskCases = []testCase{
 		f.must(err)
 		expect(f, "lines", len(lines)+len(f.journal(runs[0])), 0)
 	}},
+	{"what would be removed is what is", func(f *fixture) {
+		s := f.session()
+		f.deploy("sha256:done", "sha256:failed")
+		done, failed := ask("done"), ask("failed")
+		done.Digest, done.Claim, failed.Digest, failed.Claim = "sha256:done", true, "sha256:failed", true
+		made := f.commit(backend.Batch{Session: s, Create: []backend.NewExecution{done, failed}}).Created
+		f.finish(s, "done", made[0].Run, 0, backend.Completed)
+		f.finish(s, "failed", made[1].Run, 0, backend.Failed)
+		for i, r := range []backend.Retention{{Completed: far(1)}, {Completed: far(1), Failed: far(1)}} {
+			r.DryRun = true
+			would, err := f.Collect(f.ctx, r)
+			f.must(err)
+			expect(f, "would go", fmt.Sprint(would.Executions, would.Programs), []string{"1 2", "1 1"}[i]) // first also that of which there was none
+			r.DryRun = false
+			is, err := f.Collect(f.ctx, r)
+			f.must(err)
+			expect(f, "gone", is, would)
+		}
+	}},
 	{"counting", func(f *fixture) {
 		s := f.session()
 		f.create(ask("p"), ask("q"))
-		runs := f.born(s, "x", "y")
+		runs := f.born(s, "x", "y", "cancelled", "late")
+		f.finish(s, "cancelled", runs[2], 0, backend.Cancelled)
+		f.finish(s, "late", runs[3], 0, backend.TimedOut)
 		f.turn(s, backend.Turn{Execution: "y", Run: runs[1], Rows: rows("r"), Tasks: []backend.Task{work("a")}, Dead: []backend.DeadLetter{{Step: "1"}}})
 		f.finish(s, "x", runs[0], 0, backend.Failed)
 		st, err := f.Stats(f.ctx, past(1))
 		f.must(err)
-		expect(f, "states", st.States, map[backend.State]int64{backend.Pending: 2, backend.Running: 1, backend.Failed: 1})
-		expect(f, "counts", fmt.Sprint(st.Ended, st.Failed, st.Dead, st.Stuck), "1 1 1 0")
+		expect(f, "states", st.States, map[backend.State]int64{
+			backend.Pending: 2, backend.Running: 1, backend.Failed: 1, backend.Cancelled: 1, backend.TimedOut: 1})
+		expect(f, "counts", fmt.Sprint(st.Ended, st.Failed, st.Dead, st.Stuck), "3 2 1 0")
 		expect(f, "queue", fmt.Sprint(st.Queues[0].Queue, st.Queues[0].Pending, st.Queues[0].Tasks), "default2 1")
 		expect(f, "oldest", st.Queues[0].OldestDue.IsZero(), false)
 	}},

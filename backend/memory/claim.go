@@ -31,8 +31,8 @@ func (s *Store) Claim(_ context.Context, r backend.ClaimRequest) ([]backend.Clai
 	var claimed []backend.Claimed
 	for _, x := range found[:min(len(found), max(r.Limit, 0))] {
 		fresh := x.State == backend.Pending
-		if fresh {
-			x.State, x.Started = backend.Running, at
+		if x.State = backend.Running; x.Started.IsZero() {
+			x.Started = at
 		}
 		x.Owner, x.Due = r.Session, time.Time{}
 		claimed = append(claimed, backend.Claimed{Execution: x.view(), Fresh: fresh, Inbox: copied(x.inbox)})

@@ -32,7 +32,7 @@ func (s *Store) Rerun(_ context.Context, r backend.Rerun) error {
 	number := x.RunNumber + 1
 	if r.ID != "" {
 		c := x.view()
-		c.ID, c.Created, c.Parent, number = r.ID, at, r.Execution, 1
+		c.ID, c.Created, c.Started, c.Parent, number = r.ID, at, time.Time{}, r.Execution, 1
 		x = &execution{Execution: c}
 		s.executions[r.ID] = x
 	}
@@ -67,13 +67,15 @@ func (s *Store) Collect(_ context.Context, r backend.Retention) (c backend.Colle
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.now()
-	for _, id := range slices.Sorted(maps.Keys(s.executions)) {
-		x := s.executions[id]
+	old := func(x *execution) bool {
 		before := r.Failed
 		if x.State == backend.Completed {
 			before = r.Completed
 		}
-		if !x.State.Terminal() || !x.Finished.Before(before) || r.Limit > 0 && int(c.Executions) >= r.Limit {
+		return x.State.Terminal() && x.Finished.Before(before)
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.executions)) {
+		if !old(s.executions[id]) || r.Limit > 0 && int(c.Executions) >= r.Limit {
 			continue
 		}
 		c.Executions++
@@ -101,7 +103,9 @@ func (s *Store) Collect(_ context.Context, r backend.Retention) (c backend.Colle
 	}
 	used := make(map[string]bool)
 	for _, x := range s.executions {
-		used[x.Digest] = true
+		if !r.DryRun || !old(x) {
+			used[x.Digest] = true
+		}
 	}
 	for _, all := range s.deployments {
 		for _, d := range all {
@@ -144,7 +148,7 @@ func (s *Store) Stats(_ context.Context, since time.Time) (backend.Stats, error)
 		}
 		if x.State.Terminal() && !x.Finished.Before(since) {
 			st.Ended++
-			if x.State != backend.Completed {
+			if x.State != backend.Completed && x.State != backend.Cancelled {
 				st.Failed++
 			}
 		}

@@ -64,7 +64,7 @@ func fork(t *tx, r *backend.Rerun, x *backend.Execution) error {
 		return backend.Explain(backend.ErrConflict, "execution %s exists already", r.ID)
 	}
 	// An execution bears the key of its first run.
-	t.add("UPDATE execution SET started = $2::timestamptz, published = $3::text WHERE key = $1::bigint", int64(made[0].Run), stamp(x.Started), text(x.Published))
+	t.add("UPDATE execution SET published = $2::text WHERE key = $1::bigint", int64(made[0].Run), text(x.Published))
 	return begin(t, r, clean(r.ID), int64(made[0].Run), 1)
 }
 
@@ -117,11 +117,14 @@ func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.C
 }
 
 const (
-	oldExecutions = `(SELECT key FROM execution WHERE finished IS NOT NULL AND
-			finished < CASE state WHEN 'completed' THEN $1::timestamptz ELSE $2::timestamptz END
-		ORDER BY finished LIMIT $3::bigint)`
-	oldMemos    = `result IS NOT NULL AND expires IS NOT NULL AND expires <= now()`
-	oldPrograms = `created < $1::timestamptz AND NOT EXISTS (SELECT 1 FROM request WHERE request.digest = program.digest)
+	oldExecution  = `finished IS NOT NULL AND finished < CASE state WHEN 'completed' THEN $1::timestamptz ELSE $2::timestamptz END`
+	oldExecutions = `(SELECT key FROM execution WHERE ` + oldExecution + ` ORDER BY finished LIMIT $3::bigint)`
+	oldMemos      = `result IS NOT NULL AND expires IS NOT NULL AND expires <= now()`
+	oldPrograms   = `created < $1::timestamptz AND NOT EXISTS (SELECT 1 FROM request WHERE request.digest = program.digest)
+		AND NOT EXISTS (SELECT 1 FROM workflow WHERE workflow.digest = program.digest)`
+	// doomedPrograms are oldPrograms while the executions that are old are still there.
+	doomedPrograms = `created < $1::timestamptz AND NOT EXISTS (SELECT 1 FROM request JOIN execution USING (key)
+			WHERE request.digest = program.digest AND NOT (` + oldExecution + `))
 		AND NOT EXISTS (SELECT 1 FROM workflow WHERE workflow.digest = program.digest)`
 )
 
@@ -136,7 +139,7 @@ func horizon(t time.Time) pgtype.Timestamptz {
 func collectable(t *tx, r *backend.Retention) (got backend.Collected, err error) {
 	_, err = t.first([]any{&got.Executions, &got.DeadLetters, &got.Memos, &got.Programs}, `SELECT (SELECT count(*) FROM `+oldExecutions+` AS x),
 		(SELECT count(*) FROM dead_letter WHERE execution = ANY(ARRAY`+oldExecutions+`)),
-		(SELECT count(*) FROM memo WHERE `+oldMemos+`), (SELECT count(*) FROM program WHERE `+oldPrograms+`)`,
+		(SELECT count(*) FROM memo WHERE `+oldMemos+`), (SELECT count(*) FROM program WHERE `+doomedPrograms+`)`,
 		horizon(r.Completed), horizon(r.Failed), most(r.Limit))
 	return got, err
 }
@@ -192,7 +195,7 @@ func (s *Store) Stats(ctx context.Context, since time.Time) (st backend.Stats, e
 		}
 		t.add(`SELECT (SELECT count(*) FROM execution WHERE stuck IS NOT NULL), (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM memo),
 			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= $1::timestamptz),
-			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= $1::timestamptz AND state <> 'completed')`, horizon(since)).row = func(r pgx.Rows) error {
+			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= $1::timestamptz AND state NOT IN ('completed', 'cancelled'))`, horizon(since)).row = func(r pgx.Rows) error {
 			return r.Scan(&st.Stuck, &st.Dead, &st.Memos, &st.Ended, &st.Failed)
 		}
 		t.add(`SELECT queue, sum(x)::bigint, sum(k)::bigint, min(due) FROM (

@@ -50,7 +50,7 @@ func (s *Store) fork(c *conn, r *backend.Rerun, x *backend.Execution, at time.Ti
 	if made[0].Existing != nil {
 		return backend.Explain(backend.ErrConflict, "execution %s exists already", r.ID)
 	}
-	if _, err := c.exec("UPDATE execution SET started = ?, published = ? WHERE id = ?", x.Started, text(x.Published), r.ID); err != nil {
+	if _, err := c.exec("UPDATE execution SET published = ? WHERE id = ?", text(x.Published), r.ID); err != nil {
 		return err
 	}
 	return s.begin(c, r, r.ID, int64(made[0].Run), 1, at)
@@ -87,12 +87,18 @@ func (s *Store) begin(c *conn, r *backend.Rerun, id string, run int64, runNumber
 	return nil
 }
 
+const (
+	oldExecution = "finished IS NOT NULL AND finished < CASE state WHEN 'completed' THEN ?1 ELSE ?2 END"
+	oldProgram   = "created < ?1 AND digest NOT IN (SELECT digest FROM workflow) AND digest NOT IN (SELECT digest FROM execution)"
+	// doomedProgram is oldProgram while the executions that are old are still there.
+	doomedProgram = "created < ?1 AND digest NOT IN (SELECT digest FROM workflow) AND digest NOT IN (SELECT digest FROM execution WHERE NOT (" + oldExecution + "))"
+)
+
 // Collect removes what ended long ago, one chunk in a transaction.
 func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.Collected, err error) {
 	work := func(c *conn, at time.Time) error {
 		got = backend.Collected{}
-		keys, err := c.all(nonstop, `SELECT key FROM execution WHERE finished IS NOT NULL AND finished < CASE state WHEN 'completed' THEN ?1 ELSE ?2 END
-			ORDER BY finished LIMIT +?3`, moment(r.Completed), moment(r.Failed), most(r.Limit))
+		keys, err := c.all(nonstop, "SELECT key FROM execution WHERE "+oldExecution+" ORDER BY finished LIMIT +?3", moment(r.Completed), moment(r.Failed), most(r.Limit))
 		if err != nil {
 			return err
 		}
@@ -107,7 +113,11 @@ func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.C
 		if got.Memos, err = sweep(c, r.DryRun, "memo", "expires IS NOT NULL AND expires <= ? AND result IS NOT NULL", at); err != nil {
 			return err
 		}
-		got.Programs, err = sweep(c, r.DryRun, "program", `created < ? AND digest NOT IN (SELECT digest FROM execution) AND digest NOT IN (SELECT digest FROM workflow)`, moment(r.Completed))
+		if r.DryRun {
+			got.Programs, err = sweep(c, true, "program", doomedProgram, moment(r.Completed), moment(r.Failed))
+		} else {
+			got.Programs, err = sweep(c, false, "program", oldProgram, moment(r.Completed))
+		}
 		return err
 	}
 	if r.DryRun {
@@ -175,7 +185,7 @@ func (s *Store) Stats(ctx context.Context, since time.Time) (st backend.Stats, e
 		}
 		v, err := c.first(ctx, `SELECT (SELECT count(*) FROM execution WHERE stuck IS NOT NULL), (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM memo),
 			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= ?1),
-			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= ?1 AND state <> 'completed')`, moment(since))
+			(SELECT count(*) FROM execution WHERE finished IS NOT NULL AND finished >= ?1 AND state NOT IN ('completed', 'cancelled'))`, moment(since))
 		if err != nil {
 			return err
 		}

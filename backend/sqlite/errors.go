@@ -20,6 +20,9 @@ func translate(err error) error {
 	if !ok {
 		return err
 	}
+	if e.Code() == codes.SQLITE_IOERR_SHMSIZE { // whoever opens a file first makes this, also to look
+		return fmt.Errorf("%w: there is no room for the -shm file beside the database, without which it cannot even be read: %w", backend.ErrFull, err)
+	}
 	var sentinel error
 	switch e.Code() & 0xff {
 	case codes.SQLITE_FULL:

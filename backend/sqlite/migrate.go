@@ -5,7 +5,6 @@ package sqlite
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -37,7 +36,13 @@ func identify(c *conn) (id identity, err error) {
 	if err := c.script("BEGIN"); err != nil {
 		return id, err
 	}
-	defer func() { err = errors.Join(err, c.script("COMMIT")) }()
+	defer func() {
+		if err != nil {
+			_ = c.script("ROLLBACK") // some errors have done so already
+			return
+		}
+		err = c.script("COMMIT")
+	}()
 	for _, q := range []struct {
 		to  *int64
 		sql string

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,14 +123,15 @@ func params(t *testing.T) testscript.Params {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":  exits,
-			"appear": appear,
-			"schema": schema,
-			"sql":    statements,
-			"locked": locked,
-			"seen":   seen,
-			"port":   port,
-			"fetch":  fetch,
+			"exits":   exits,
+			"appear":  appear,
+			"schema":  schema,
+			"sql":     statements,
+			"locked":  locked,
+			"seen":    seen,
+			"port":    port,
+			"fetch":   fetch,
+			"windows": windows,
 		},
 	}
 }
@@ -140,7 +142,21 @@ func on(database string) func(string) (bool, error) {
 		if c == "postgres" || c == "sqlite" {
 			return c == database, nil
 		}
+		if c == "mounts" { // of a file system of one's own, without being root
+			return exec.Command("unshare", "-rm", "true").Run() == nil, nil
+		}
 		return false, fmt.Errorf("there is no condition %q", c)
+	}
+}
+
+// windows FILE... writes files as editors of Windows do.
+func windows(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: windows FILE...")
+	}
+	for _, file := range args {
+		text := "\ufeff" + strings.ReplaceAll(ts.ReadFile(file), "\n", "\r\n")
+		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(text), 0o644))
 	}
 }
 

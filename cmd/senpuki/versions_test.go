@@ -167,9 +167,17 @@ func (s *soaking) moveFleet(begun map[string]int, last int) {
 	whole := exec.Command("mine", "upgrade", "flow", "--json")
 	whole.Dir = s.dir
 	out, _ := whole.Output() // it exits with 1: some stay behind
-	var report struct{ Fit, Part, Moved int }
-	if err := json.Unmarshal(out, &report); err != nil || report.Moved != report.Fit || report.Part == 0 || report.Fit == 0 {
+	var report struct {
+		Fit, Part, Moved int
+		Verdicts         []engine.Verdict
+	}
+	if err := json.Unmarshal(out, &report); err != nil || report.Part == 0 || report.Fit == 0 {
 		t.Errorf("%+v %v", report, err)
+	}
+	for _, v := range report.Verdicts {
+		if v.Fits && !v.Moved && v.From != v.To { // those there already were moved before a kill
+			t.Errorf("it fits and stays behind: %+v", v)
+		}
 	}
 	running, err := s.engine.List(ctx, backend.Filter{States: []backend.State{backend.Running}, Limit: 1000})
 	if err != nil {

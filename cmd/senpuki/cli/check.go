@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -98,7 +99,7 @@ func (a *app) offered(ctx context.Context, f checkFlags) (names []string, err er
 			return nil, usage("--activities: %v", err)
 		}
 		names = []string{}
-		for line := range strings.Lines(string(text)) {
+		for line := range strings.Lines(string(bytes.TrimPrefix(text, byteOrderMark))) {
 			if line, _, _ = strings.Cut(line, "#"); strings.TrimSpace(line) != "" {
 				names = append(names, strings.TrimSpace(line))
 			}

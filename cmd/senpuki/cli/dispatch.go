@@ -11,7 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/engine"
+	"github.com/senpuki/senpuki/starlark"
 )
 
 // dispatchFlags are the flags of dispatch beside those of exec.
@@ -117,7 +119,7 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 	}
 	id, err := eng.Dispatch(ctx, what, in, o)
 	if err != nil {
-		return &exitError{exitUsage, typed(err)}
+		return refusal(err)
 	}
 	if !f.wait {
 		return a.printID(id)
@@ -128,6 +130,17 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 		return err
 	}
 	return a.outcome(ctx, store, x)
+}
+
+// refusal is the error of a dispatch: one of usage when it is what was asked for that cannot be, not when the database fails.
+func refusal(err error) error {
+	var conflict *engine.ConflictError
+	var input *starlark.InputError
+	var function *starlark.NoFunctionError
+	if errors.Is(err, backend.ErrNotFound) || errors.As(err, &conflict) || errors.As(err, &input) || errors.As(err, &function) {
+		return &exitError{exitUsage, typed(err)}
+	}
+	return err
 }
 
 // printID prints the id of an execution that was begun: the way back to it, and so it is told when it cannot be printed.

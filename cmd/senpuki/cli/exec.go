@@ -82,8 +82,8 @@ func (a *app) execWatching(ctx context.Context, file string, f execFlags, inputG
 		}
 		fmt.Fprintf(a.err, "watching %s; save it to run it again\n", s.shown(s.entry))
 	}
-	again()
-	return watchFiles(ctx, s.root, again)
+	watchFiles(ctx, s.root, again)
+	return nil
 }
 
 // executionFlags are the flags of every command that begins an execution.
@@ -138,7 +138,7 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 	if err := checkInput(s, &prog, f.function, input); err != nil {
 		return err
 	}
-	store, err := a.openStore(ctx, false)
+	store, err := a.openToRun(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -155,10 +155,10 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 		id, err := d.engine.Dispatch(ctx, prog.Workflow, in, engine.DispatchOptions{
 			ID: f.id, Digest: prog.Digest, Function: f.function, Queue: f.queue, Tags: eachOnce(f.tags), Expiry: expiry, Here: true,
 		})
-		if conflict := (*engine.ConflictError)(nil); errors.As(err, &conflict) {
-			err = &exitError{exitUsage, err}
+		if err != nil {
+			return "", refusal(err)
 		}
-		return id, err
+		return id, nil
 	})
 }
 

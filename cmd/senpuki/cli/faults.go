@@ -23,6 +23,8 @@ const (
 	closePatience = 500 * time.Millisecond
 )
 
+const answersAgain = "the database answers again"
+
 // faults watches how an engine stands with its database.
 type faults struct {
 	tell func(line string)
@@ -57,7 +59,7 @@ func (f *faults) watch(eng *engine.Engine) {
 			f.tell(why + "; " + next)
 		case fault == nil && told != "":
 			f.set("")
-			f.tell("the database answers again")
+			f.tell(answersAgain)
 		}
 		before = fault != nil
 	}

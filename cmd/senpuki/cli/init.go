@@ -10,7 +10,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -65,6 +67,9 @@ func (a *app) init(dir string, workflowOnly bool) error {
 	if err != nil {
 		return err
 	}
+	if at, err := os.Stat(dir); err == nil && !at.IsDir() || errors.Is(err, syscall.ENOTDIR) {
+		return usage("%s is not a directory", dir)
+	}
 	kind, next := "project", "go mod tidy && go run . test"
 	if workflowOnly {
 		kind, next = "plain", "senpuki test"
@@ -105,14 +110,30 @@ func (a *app) init(dir string, workflowOnly bool) error {
 		fmt.Fprintf(a.err, "%s is left as it is; it should name senpuki.db*\n", name)
 	}
 	if dir != "." {
-		next = "cd " + dir + " && " + next
+		next = "cd " + quote(dir) + " && " + next
 	}
 	fmt.Fprintf(a.err, "next: %s; README.md has more\n", next)
 	return nil
 }
 
+var (
+	notModule = regexp.MustCompile(`[^a-z0-9._-]+`)
+	// badModule are words that are no last element of a module's path: devices of Windows, versions.
+	badModule = regexp.MustCompile(`^$|^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)|^v[0-9.]+$`)
+)
+
+// moduleName makes what a directory is called the last element of a module's path.
+func moduleName(project string) string {
+	name := strings.Trim(notModule.ReplaceAllString(strings.ToLower(project), "-"), ".-")
+	if badModule.MatchString(name) {
+		return "app"
+	}
+	return name
+}
+
 // projectFiles are the files of some directories of the scaffold.
 func projectFiles(project string, dirs ...string) (files []newFile, err error) {
+	words := strings.NewReplacer("PROJECT", project, "MODULE", moduleName(project))
 	for _, dir := range dirs {
 		root := "scaffold/" + dir
 		err := fs.WalkDir(scaffold, root, func(name string, d fs.DirEntry, err error) error {
@@ -127,7 +148,7 @@ func projectFiles(project string, dirs ...string) (files []newFile, err error) {
 			if other, ok := placed[name]; ok {
 				name = other
 			}
-			files = append(files, newFile{name, []byte(strings.ReplaceAll(string(text), "PROJECT", project))})
+			files = append(files, newFile{name, []byte(words.Replace(string(text)))})
 			return nil
 		})
 		if err != nil {

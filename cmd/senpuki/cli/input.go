@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -45,23 +46,24 @@ func (a *app) readInput(input string, given bool, args []string) (raw []byte, er
 }
 
 // inputText is the text that --input, or what else it is called, names: itself, @file, or - for standard input.
-func (a *app) inputText(what, input string) ([]byte, error) {
+func (a *app) inputText(what, input string) (raw []byte, err error) {
 	switch {
 	case input == "-":
-		raw, err := io.ReadAll(a.in)
-		if err != nil {
+		if raw, err = io.ReadAll(a.in); err != nil {
 			return nil, fmt.Errorf("read %s from standard input: %w", what, err)
 		}
-		return raw, nil
 	case strings.HasPrefix(input, "@"):
-		raw, err := os.ReadFile(input[1:])
-		if err != nil {
+		if raw, err = os.ReadFile(input[1:]); err != nil {
 			return nil, usage("%s: %w", what, err)
 		}
-		return raw, nil
+	default:
+		return []byte(input), nil
 	}
-	return []byte(input), nil
+	return bytes.TrimPrefix(raw, byteOrderMark), nil
 }
+
+// byteOrderMark is what some editors of Windows begin a text with.
+var byteOrderMark = []byte("\ufeff")
 
 // checkJSON says where text stops being one JSON value.
 func checkJSON(raw []byte) error {
@@ -158,7 +160,10 @@ func marshal(v any) ([]byte, error) {
 // checkNames refuses names of queues and tags that nobody can have meant.
 func checkNames(flag string, names ...string) error {
 	for _, name := range names {
-		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		if len(name) > 1000 { // the engine's bound
+			return usage("%s: %.20q... has %d bytes, at most 1000 are allowed", flag, name, len(name))
+		}
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == utf8.RuneError }) {
 			return usage("%s: %q is no name; names have no blanks, several are separated by commas or given one by one", flag, name)
 		}
 	}

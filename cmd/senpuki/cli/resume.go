@@ -31,7 +31,7 @@ What was recorded is not run again. One that has ended is left alone, and its re
 }
 
 func (a *app) resume(ctx context.Context, prefix string, quiet bool) (err error) {
-	store, err := a.openStore(ctx, true)
+	store, err := a.openToRun(ctx, true)
 	if err != nil {
 		return err
 	}

@@ -116,6 +116,39 @@ func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error)
 	return nil, usage("--db %s: unknown kind of database %q; use a path, sqlite:PATH, postgres://... or memory:", mask(db), kind)
 }
 
+// fullEvery is how often a database is tried for which there is no room.
+const fullEvery = time.Second
+
+// openToRun is openStore for those who run executions. On a full disk they wait for room, as they do once it is open.
+func (a *app) openToRun(ctx context.Context, exists bool) (backend.Store, error) {
+	for told := false; ; told = true {
+		store, err := a.openStore(ctx, exists)
+		switch full := errors.Is(err, backend.ErrFull); {
+		case full && !told:
+			why, next := faultText(err)
+			a.tell(why+"; "+next, "error", err)
+		case !full:
+			if told && err == nil {
+				a.tell(answersAgain)
+			}
+			return store, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(fullEvery):
+		}
+	}
+}
+
+// tell says something about the database before anything runs on it.
+func (a *app) tell(text string, attrs ...any) {
+	if a.say == nil {
+		a.say = a.sayer(nil, "")
+	}
+	a.say(text, attrs...)
+}
+
 // waiting tells the one who started a command that the database is waited for.
 func (a *app) waiting(w postgres.Waiting) {
 	why := "it has not answered yet"
@@ -123,10 +156,7 @@ func (a *app) waiting(w postgres.Waiting) {
 		why = cause(w.Err)
 	}
 	text := fmt.Sprintf("waiting until %s for the database %s: %s", w.Until.Local().Format(time.TimeOnly), w.Database, why)
-	if a.say == nil {
-		a.say = a.sayer(nil, "")
-	}
-	a.say(text, "database", w.Database, "until", w.Until, "error", why)
+	a.tell(text, "database", w.Database, "until", w.Until, "error", why)
 }
 
 // cause is why a database does not answer, without the words that only say that it does not. The words are cut

@@ -24,7 +24,7 @@ func (a *app) upgradeCommand() *cobra.Command {
 		Short: "Move running executions to other code, those that it fits",
 		Long: `Replay the journals of running executions on other code, in memory and without effects,
 and report which fit and where the others part. Without --dry-run those that fit are
-moved; the others keep the code that they began with. It exits with 1 when any stays behind.
+moved; the others keep the code that they have. It exits with 1 when any stays behind.
 Without --to it is the newest deployed code.`,
 		Example: `  senpuki upgrade order --dry-run
   senpuki upgrade order --to 3f2a91c07d1e
@@ -105,8 +105,13 @@ func tryUpgrade(ctx context.Context, eng *engine.Engine, x engine.Execution, dig
 func (a *app) printUpgrade(r *upgradeReport) error {
 	var places []string
 	at := make(map[string][]string)
+	there := 0 // on that code already
 	for _, v := range r.Verdicts {
 		switch {
+		case v.Fits && v.From == v.To:
+			r.Fit++
+			there++
+			continue
 		case v.Moved:
 			r.Moved++
 			r.Fit++
@@ -136,6 +141,9 @@ func (a *app) printUpgrade(r *upgradeReport) error {
 		fmt.Fprintf(a.out, "%d fit, %d part", r.Fit, r.Part)
 		if !r.DryRun {
 			fmt.Fprintf(a.out, ", %d moved", r.Moved)
+			if there > 0 {
+				fmt.Fprintf(a.out, ", %d there already", there)
+			}
 		}
 		fmt.Fprintln(a.out)
 		for _, place := range places {
@@ -143,7 +151,7 @@ func (a *app) printUpgrade(r *upgradeReport) error {
 			fmt.Fprintf(a.out, "%d at %s\n  %s\n", len(ids), place, someOf(ids))
 		}
 	}
-	if r.Part > 0 || !r.DryRun && r.Moved < len(r.Verdicts) {
+	if r.Part > 0 || !r.DryRun && r.Moved+there < len(r.Verdicts) {
 		return &exitError{status: exitFailed}
 	}
 	return nil

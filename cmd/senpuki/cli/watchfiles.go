@@ -4,8 +4,9 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
+	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -13,59 +14,117 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// settle is how long files must be quiet: editors write several, and by renaming.
-const settle = 100 * time.Millisecond
+const (
+	// settle is how long files must be quiet: editors write several, and by renaming.
+	settle = 100 * time.Millisecond
+	// lookEvery is how often files are looked at in any case. What the system tells of changes is bound to the directories that
+	// there were, and knows nothing of those that take their place: a link that is set anew, a directory that is moved there.
+	lookEvery = 2 * time.Second
+	// lookShare is how many times as long as a look the pause after it is at least: a large tree costs little of a processor, too.
+	lookShare = 50
+)
 
-// watchFiles calls changed when scripts or JSON files below dir have changed
-// and are quiet again, until ctx ends.
-func watchFiles(ctx context.Context, dir string, changed func()) error {
+// watchFiles calls changed at once, and whenever scripts or JSON files below
+// dir have changed and are quiet again, until ctx ends. A dir that is away for a while is empty.
+func watchFiles(ctx context.Context, dir string, changed func()) {
 	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", dir, err)
+	if err != nil { // the system gives no more of them
+		lookAtFiles(ctx, dir, nil, nil, changed)
+		return
 	}
 	defer func() { _ = w.Close() }()
-	if err := watchTree(w, dir); err != nil {
-		return fmt.Errorf("watch %s: %w", dir, err)
-	}
-	quiet := time.NewTimer(time.Hour)
-	quiet.Stop()
-	defer quiet.Stop()
+	news := make(chan struct{}, 1)
+	go func() {
+		for events, errs := w.Events, w.Errors; ; {
+			select {
+			case _, ok := <-events:
+				if !ok {
+					return
+				}
+			case _, ok := <-errs: // events were lost
+				if !ok {
+					return
+				}
+			}
+			select {
+			case news <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	lookAtFiles(ctx, dir, news, func(dir string) { _ = w.Add(dir) }, changed) // one that cannot be added is looked at
+}
+
+// lookAtFiles is watchFiles that looks after news of the directories that it has asked for, and now and then.
+func lookAtFiles(ctx context.Context, dir string, news <-chan struct{}, ask func(dir string), changed func()) {
+	var told, before fileSet
 	for {
+		began := time.Now()
+		now, dirs := filesBelow(dir)
+		for d := range dirs { // each time: another may have taken its place
+			if ask != nil {
+				ask(d)
+			}
+		}
+		pause := max(lookEvery, lookShare*time.Since(began))
+		switch {
+		case told == nil, now.same(before) && !now.same(told):
+			changed()
+			told = now // what has changed since is found by the next look
+		case !now.same(before):
+			pause = settle
+		}
+		before = now
 		select {
 		case <-ctx.Done():
-			return nil
-		case ev, ok := <-w.Events:
-			if !ok {
-				return nil
+			return
+		case <-time.After(pause):
+		case <-news:
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(settle):
 			}
-			if ev.Has(fsnotify.Create) {
-				_ = watchTree(w, ev.Name) // a new directory; of a file it is in vain
-			}
-			if ext := filepath.Ext(ev.Name); ext == ".star" || ext == ".json" {
-				quiet.Reset(settle)
-			}
-		case err, ok := <-w.Errors:
-			if !ok {
-				return nil
-			}
-			return fmt.Errorf("watch %s: %w", dir, err)
-		case <-quiet.C:
-			changed()
 		}
 	}
 }
 
-// watchTree watches a directory and those below it, but for hidden ones.
-func watchTree(w *fsnotify.Watcher, dir string) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case !d.IsDir():
-			return nil
-		case path != dir && strings.HasPrefix(d.Name(), "."):
-			return filepath.SkipDir
-		}
-		return w.Add(path)
+// fileSet is how files stand, by their paths.
+type fileSet map[string]fs.FileInfo
+
+func (s fileSet) same(as fileSet) bool {
+	return maps.EqualFunc(s, as, func(a, b fs.FileInfo) bool {
+		return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && os.SameFile(a, b)
 	})
+}
+
+// filesBelow are the scripts and JSON files of a directory and of those below it that are not hidden, and these directories. Links
+// are followed, each directory is looked into once, and what cannot be read is not there.
+func filesBelow(dir string) (found fileSet, looked map[string]bool) {
+	found, looked = fileSet{}, map[string]bool{}
+	var look func(dir string)
+	look = func(dir string) {
+		dir, err := filepath.EvalSymlinks(dir)
+		if err != nil || looked[dir] {
+			return
+		}
+		looked[dir] = true
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			path := filepath.Join(dir, e.Name())
+			script := filepath.Ext(path) == ".star" || filepath.Ext(path) == ".json"
+			if !script && !e.IsDir() && e.Type()&fs.ModeSymlink == 0 {
+				continue
+			}
+			switch info, err := os.Stat(path); {
+			case err != nil:
+			case info.IsDir() && !strings.HasPrefix(e.Name(), "."):
+				look(path)
+			case info.Mode().IsRegular() && script:
+				found[path] = info
+			}
+		}
+	}
+	look(dir)
+	return found, looked
 }

@@ -191,11 +191,15 @@ func (m *watchModel) oneLines(now time.Time) []string {
 		lines = append(lines, "= "+oneLine(string(x.Result), 200))
 	}
 	lines = append(lines, "")
+	start := x.Started
+	if start.IsZero() { // a fork that nobody has claimed has steps
+		start = x.Created
+	}
 	logs := m.now.logs[max(0, len(m.now.logs)-5):]
 	room := max(m.height-len(lines)-len(logs)-3, 1)
 	m.top = max(min(m.top, m.cursor), m.cursor-room+1)
 	for i := m.top; i < min(len(h.Steps), m.top+room); i++ {
-		lines = append(lines, m.stepLine(&h.Steps[i], i == m.cursor, x.Started, end, now))
+		lines = append(lines, m.stepLine(&h.Steps[i], i == m.cursor, start, end, now))
 	}
 	if len(logs) > 0 {
 		lines = append(lines, "")

@@ -118,7 +118,7 @@ func (a *app) worker(ctx context.Context, flags *pflag.FlagSet, f workerFlags) (
 	if err := activities.RegisterStock(a.registry, f.allow...); err != nil && !errors.Is(err, activities.ErrRegistered) {
 		return usage("--allow: %w", err)
 	}
-	store, err := a.openStore(ctx, false)
+	store, err := a.openToRun(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -225,10 +225,7 @@ func (a *app) redeploy(ctx context.Context, eng *engine.Engine, dir string, say 
 		}
 	}
 	a.watched = make(map[string]string)
-	deploy()
-	if err := watchFiles(ctx, dir, deploy); err != nil {
-		say(fmt.Sprintf("watch: %v", err))
-	}
+	watchFiles(ctx, dir, deploy)
 }
 
 func listOrNone(names []string) string {

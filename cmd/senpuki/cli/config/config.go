@@ -6,6 +6,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -90,7 +91,7 @@ func Read(path string) (*File, error) {
 		return nil, err
 	}
 	f := &File{}
-	if err := decode(path, text, f); err != nil {
+	if err := decode(path, bytes.TrimPrefix(text, []byte("\ufeff")), f); err != nil { // some editors of Windows write a byte order mark
 		return nil, err
 	}
 	if f.Path, err = filepath.Abs(path); err != nil {
