@@ -146,14 +146,14 @@ func TestAStoppingWorkerTellsWhenSleepersAreDue(t *testing.T) {
 			o := Options{Notifier: &wire{}, DrainTimeout: time.Hour}
 			e, stop := w.engine(o)
 			w.deploy(e, sleepers+"def naps():\n    activity(\"nap\")(600000)\n")
-			other, stopOther := w.engine(o)
+			_, stopFirst := w.engine(o)
 			time.Sleep(time.Minute)
-			stopOther()
+			stopFirst()
 			naps := w.dispatch(e, Input{}, DispatchOptions{Function: "naps"})
 			due := time.Now().Add(time.Duration(s) * time.Second)
 			id := w.dispatch(e, Input{Args: []any{s}}, DispatchOptions{Function: "sleeper"})
 			time.Sleep(time.Second)
-			other, stopOther = w.engine(o)
+			other, stopOther := w.engine(o)
 			time.Sleep(3 * time.Second)
 			go stop()
 			if late := w.late(other, id, due); late > 50*time.Millisecond {
