@@ -1,4 +1,4 @@
-// Reruns: a run after the last that goes on from a step, and forks.
+// Reruns: a run after the last that goes on from a step, and forks. What they copy: copying.go.
 
 package engine
 
@@ -75,9 +75,11 @@ func (e *Engine) rerun(ctx context.Context, id string, o RerunOptions, fork bool
 			return "", err
 		}
 	}
-	if r.Rows, r.Messages, err = j.prefix(&x, cut, step); err != nil {
+	c := j.copying(cut, step)
+	if r.Rows, err = c.rows(&x); err != nil {
 		return "", err
 	}
+	r.Messages = c.messages()
 	if !fork {
 		if r.Letters, err = e.lettersAfter(ctx, &x, j, cut); err != nil {
 			return "", err
@@ -254,171 +256,6 @@ func (j entryList) begunAfter(i, end int) (steps []string) {
 	return steps
 }
 
-// prefix makes the rows of the new run's journal: what is before the cut, with steps that have no
-// outcome there as if their attempts had been handed back. What of them succeeded after it, other than the step that is
-// run again, is not done twice: its value waits to be delivered. Signals delivered after the cut are messages again.
-func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []backend.Row, messages []backend.Message, err error) {
-	under, order := j.underWay(cut)
-	fresh := j.failedAfter(cut, again, under)
-	last := j.attempts()
-	sent := j.sentAfter(cut)
-	kept := j.succeeded(cut, again, under, last, sent)
-	waiting := make(map[string]bool) // values that are copied and wait for their delivery
-	var row []byte
-	flush := func(of *journalled) {
-		if row != nil {
-			rows = append(rows, backend.Row{Number: int64(len(rows)), Session: of.session, Data: append(row, ']')})
-			row = nil
-		}
-	}
-	for i := range j[:cut] {
-		e := &j[i]
-		if i > 0 && e.row != j[i-1].row {
-			flush(&j[i-1])
-		}
-		switch {
-		case e.is(entryStart):
-			e.entry, err = origin(e.entry, x)
-		case e.is(entryRerun):
-			e.entry, err = source(e.entry, x)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		if e.left(fresh, under) {
-			continue
-		}
-		if e.is(entryAsk) && fresh[string(e.step)] && string(e.command) == string(starlark.CallActivity) {
-			e.attempt, e.task = 0, 0
-		}
-		if e.ofAttempts() && !e.is(entryHeld) {
-			waiting[string(e.step)] = e.is(entryGot)
-		}
-		row = e.append(row)
-	}
-	if cut == 0 {
-		return nil, nil, nil
-	}
-	for i := range kept {
-		row = kept[i].append(row)
-		delete(under, string(kept[i].step))
-	}
-	for _, id := range order {
-		e := under[id]
-		if e == nil || waiting[id] || string(e.command) == string(starlark.StartTimer) || fresh[id] && e.attempt == 0 {
-			continue
-		}
-		back := entry{kind: []byte(entryBack), step: []byte(id), attempt: e.attempt}
-		if string(e.command) == string(starlark.StartChild) { // whose ids are numbered
-			back.attempt, back.target = last[id].attempt, last[id].child
-			resent := append(sent[string(e.target)], sent[string(back.target)]...)
-			if len(resent) > 0 || id == again && cut < len(j) && j[cut].is(entryDone) {
-				back.name = []byte(anewName)
-			}
-			if len(resent) > 0 {
-				if back.value, err = json.Marshal(resent); err != nil {
-					return nil, nil, err
-				}
-			}
-		}
-		row = back.append(row)
-		delete(under, id)
-	}
-	flush(&j[cut-1])
-	for i := cut; i < len(j); i++ {
-		if e := &j[i]; e.is(entrySignal) || e.is(entryUnread) {
-			messages = append(messages, backend.Message{Kind: backend.Signal, Name: string(e.name), Payload: e.value})
-		}
-	}
-	return rows, messages, nil
-}
-
-// succeeded are the values of steps under way at the cut that came after it, as entries of values that wait for their delivery.
-// Timers are not among them: they fire again. Nor is a child that the part behind the cut has sent a signal: it is sent again.
-func (j entryList) succeeded(cut int, again string, under map[string]*entry, last map[string]newestAttempt, sent map[string][]carriedSignal) (values []entry) {
-	for i := cut; i < len(j); i++ {
-		e, step := &j[i], string(j[i].step)
-		asked := under[step]
-		if asked == nil || string(asked.command) == string(starlark.StartChild) && len(sent[string(asked.target)]) > 0 {
-			continue
-		}
-		if e.is(entryDone) && step != again && string(asked.command) != string(starlark.StartTimer) {
-			values = append(values, entry{kind: []byte(entryGot), at: e.at, step: e.step, attempt: last[step].attempt, value: e.value})
-		}
-	}
-	return values
-}
-
-// failedAfter are the steps that have all their attempts again: the one that is run again, and those under way at the cut that
-// failed after it without having been cancelled.
-func (j entryList) failedAfter(cut int, again string, under map[string]*entry) map[string]bool {
-	fresh, dropped := make(map[string]bool), make(map[string]bool)
-	if again != "" {
-		fresh[again] = true
-	}
-	for i := cut; i < len(j); i++ {
-		step := string(j[i].step)
-		switch {
-		case j[i].is(entryDrop):
-			dropped[step] = true
-		case j[i].is(entryFailed) && !dropped[step] && under[step] != nil:
-			fresh[step] = true
-		}
-	}
-	return fresh
-}
-
-// sentAfter are the signals that were sent behind the cut, by whom they were for.
-func (j entryList) sentAfter(cut int) map[string][]carriedSignal {
-	sent := make(map[string][]carriedSignal)
-	for i := cut; i < len(j); i++ {
-		if e := &j[i]; e.is(entryAsk) && string(e.command) == string(starlark.SendSignal) {
-			sent[string(e.target)] = append(sent[string(e.target)], carriedSignal{string(e.name), json.RawMessage(e.args)})
-		}
-	}
-	return sent
-}
-
-// attempts are the newest attempts of steps: their numbers, and the ids of children.
-func (j entryList) attempts() map[string]newestAttempt {
-	last := make(map[string]newestAttempt)
-	for i := range j {
-		switch e := &j[i]; {
-		case e.is(entryAsk), e.is(entryBegin), e.is(entryBack):
-			n := last[string(e.step)]
-			n.attempt = max(n.attempt, e.attempt)
-			if e.target != nil {
-				n.child = e.target
-			}
-			last[string(e.step)] = n
-		}
-	}
-	return last
-}
-
-// newestAttempt is the newest attempt of a step.
-type newestAttempt struct {
-	attempt int
-	child   []byte
-}
-
-// signals are those that a run took over and was given.
-func (j entryList) signals() (list []carriedSignal, err error) {
-	for i := range j {
-		switch e := &j[i]; {
-		case e.is(entryStart) && e.value != nil:
-			var c carried
-			if err := json.Unmarshal(e.value, &c); err != nil {
-				return nil, fmt.Errorf("%w: what the run took over: %w", errRow, err)
-			}
-			list = append(list, c.Signals...)
-		case e.is(entrySignal), e.is(entryUnread):
-			list = append(list, carriedSignal{string(e.name), json.RawMessage(e.value)})
-		}
-	}
-	return list, nil
-}
-
 // refit finds where an execution goes on with other code: at the cut, or before it where the code parts from the journal,
 // unless steps were begun or failed between the two. That it asks for what is before is proven. The step
 // that is run again is asked for as the code does: what it was called with may be what has to be mended.
@@ -429,7 +266,7 @@ func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string,
 		rec.ID, rec.RunNumber, rec.Parent = r.ID, 1, ""
 	}
 	prove := func(watch watcher) (Verdict, error) {
-		rows, _, err := j.prefix(x, cut, again)
+		rows, err := j.copying(cut, again).rows(x)
 		if err != nil {
 			return Verdict{}, err
 		}
@@ -453,7 +290,7 @@ func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string,
 		}
 	}
 	if err == nil && v.parts > 0 && again == "" {
-		if at := j.position(v.parts, cut); len(j.begunAfter(at-1, cut)) == 0 && !j.failedIn(at, cut) {
+		if at := j.copying(cut, "").position(v.parts); len(j.begunAfter(at-1, cut)) == 0 && !j.failedIn(at, cut) {
 			cut = at
 			v, err = prove(nil)
 		}
@@ -494,21 +331,6 @@ func (j entryList) asked(step string, cut int) *entry {
 	return nil
 }
 
-// position is the index of the entry behind so many of a prefix.
-func (j entryList) position(n, cut int) int {
-	under, _ := j.underWay(cut)
-	fresh := j.failedAfter(cut, "", under)
-	for i := range j[:cut] {
-		if n == 0 {
-			return i
-		}
-		if !j[i].left(fresh, under) {
-			n--
-		}
-	}
-	return cut
-}
-
 // askAs makes an entry ask for what a command does, if one may take the place of the other: both are calls of activities, or of
 // one workflow.
 func (e *Engine) askAs(to *entry, c *starlark.Command) error {
@@ -531,80 +353,6 @@ func (e *Engine) askAs(to *entry, c *starlark.Command) error {
 	hash, _, err := memoKey(st)
 	to.memo = []byte(hash)
 	return err
-}
-
-// underWay are the steps that are asked for before the cut and have no outcome there, and the order of all.
-func (j entryList) underWay(cut int) (under map[string]*entry, order []string) {
-	under = make(map[string]*entry)
-	for i := range j[:cut] {
-		e := &j[i].entry
-		switch {
-		case e.is(entryAsk) && string(e.command) != string(starlark.AwaitSignal):
-			under[string(e.step)] = e
-			order = append(order, string(e.step))
-		case e.is(entryDone), e.is(entryFailed):
-			delete(under, string(e.step))
-		}
-	}
-	return under, order
-}
-
-// left reports whether an entry is left out of a rerun's journal: attempts of steps that have all theirs again, and reservations of
-// steps under way, which end with their run.
-func (e *entry) left(fresh map[string]bool, under map[string]*entry) bool {
-	return fresh[string(e.step)] && e.ofAttempts() || e.is(entryHeld) && under[string(e.step)] != nil
-}
-
-// ofAttempts reports whether an entry tells of the attempts of a step.
-func (e *entry) ofAttempts() bool {
-	switch string(e.kind) {
-	case entryBegin, entryFail, entryCrash, entryBack, entryGot, entryHeld:
-		return true
-	}
-	return false
-}
-
-// origin notes in a start entry the run in which the steps were first asked for: their names elsewhere depend on it.
-func origin(e entry, x *backend.Execution) (entry, error) {
-	var c carried
-	if e.value != nil {
-		if err := json.Unmarshal(e.value, &c); err != nil {
-			return e, fmt.Errorf("%w: what the run took over: %w", errRow, err)
-		}
-	}
-	if c.Origin == nil {
-		c.Origin = originOf(x)
-	}
-	c.Rerun = true
-	value, err := json.Marshal(c)
-	e.value = value
-	return e, err
-}
-
-// source notes in a rerun entry the run that asked for what follows: x, unless it is older.
-func source(e entry, x *backend.Execution) (entry, error) {
-	o := originOf(x)
-	if e.value != nil {
-		*o = originRun{}
-		if err := json.Unmarshal(e.value, o); err != nil {
-			return e, fmt.Errorf("%w: the run that the journal was copied from: %w", errRow, err)
-		}
-	}
-	value, err := json.Marshal(o)
-	e.value = value
-	return e, err
-}
-
-// originRun names a run in which a part of the journal of a rerun was first written, and has what its script knew of itself.
-type originRun struct {
-	ID     string `json:"id"`
-	Run    int    `json:"run"`
-	Parent string `json:"parent,omitempty"`
-	Digest string `json:"digest,omitempty"`
-}
-
-func originOf(x *backend.Execution) *originRun {
-	return &originRun{ID: x.ID, Run: x.RunNumber, Parent: x.Parent, Digest: x.Digest}
 }
 
 // lettersAfter are the dead letters of steps whose failures are forgotten where a journal is cut: they are run again.

@@ -46,7 +46,7 @@ def kid():
     return [a] + signal("go").drain()
 def main():
     f = workflow(kid).start()
-    f.signal("go", 1)
+    f.signal("go", 7)
     r = attempt(act, "fragile", 5)
     f.signal("go", 7)
     act("two", 1)
@@ -54,7 +54,7 @@ def main():
         r.error.reraise()
     return f.result()
 `,
-			failures: tally{"fragile": 1}, from: "3", result: `[1,7]`, done: tally{"fragile": 1, "two": 2},
+			failures: tally{"fragile": 1}, from: "3", result: `[7,7]`, done: tally{"fragile": 1, "two": 2},
 		},
 		"a signal that a fork sends again": {
 			script: `
