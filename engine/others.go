@@ -183,7 +183,7 @@ func (x *execution) beginUnder(st *step) bool {
 	return true
 }
 
-// signalsOf are the signals that an execution was given, in its latest run.
+// signalsOf are the signals that an execution was given in its latest run, or that it left unread.
 func (e *Engine) signalsOf(ctx context.Context, id string) (list []carriedSignal, err error) {
 	c, err := e.store.Execution(ctx, id)
 	if errors.Is(err, backend.ErrNotFound) {

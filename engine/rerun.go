@@ -128,7 +128,7 @@ func (e *Engine) entries(ctx context.Context, run backend.RunKey) (list entryLis
 // cut finds where the new run's journal ends, and the step that is run again, if any.
 func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step string, err error) {
 	end := len(j)
-	for end > 0 && j[end-1].closes() {
+	if end > 0 && j[end-1].is(entryEnd) {
 		end--
 	}
 	if o.From != "" {
@@ -234,7 +234,8 @@ func (j entryList) begunAfter(i, end int) (steps []string) {
 
 // prefix makes the rows of the new run's journal: what is before the cut, with steps that have no
 // outcome there as if their attempts had been handed back. What of them succeeded after it, other than the step that is
-// run again, is not done twice: its value waits to be delivered. Signals delivered after the cut are messages again.
+// run again, is not done twice: its value waits to be delivered. Signals delivered after the cut are messages again, ahead of those
+// that the store kept, which no script was given.
 func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []backend.Row, messages []backend.Message, err error) {
 	under, order := j.underWay(cut)
 	fresh := j.failedAfter(cut, again, under)
@@ -294,7 +295,7 @@ func (j entryList) prefix(x *backend.Execution, cut int, again string) (rows []b
 	}
 	flush(&j[cut-1])
 	for i := cut; i < len(j); i++ {
-		if e := &j[i]; e.is(entrySignal) || e.is(entryUnread) {
+		if e := &j[i]; e.is(entrySignal) {
 			messages = append(messages, backend.Message{Kind: backend.Signal, Name: string(e.name), Payload: e.value})
 		}
 	}
@@ -366,7 +367,7 @@ func (j entryList) signals() (list []carriedSignal, err error) {
 				return nil, fmt.Errorf("%w: what the run took over: %w", errRow, err)
 			}
 			list = append(list, c.Signals...)
-		case e.is(entrySignal), e.is(entryUnread):
+		case e.is(entrySignal):
 			list = append(list, carriedSignal{string(e.name), json.RawMessage(e.value)})
 		}
 	}

@@ -151,7 +151,7 @@ func TestNewerSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, path, "PRAGMA user_version=4711")
-	refused(t, path, backend.ErrNewerSchema, "4711", "up to 4", path)
+	refused(t, path, backend.ErrNewerSchema, "4711", "up to 5", path)
 }
 
 // A release beside this one may be newer, as long as its schema lets this one work.
@@ -161,15 +161,15 @@ func TestNewerSchemaBesideThisOne(t *testing.T) {
 	if err := open(t, path).Close(); err != nil {
 		t.Fatal(err)
 	}
-	run(t, path, "PRAGMA user_version="+strconv.Itoa(4<<16|5)) // schema 5, for releases from 4 on
+	run(t, path, "PRAGMA user_version="+strconv.Itoa(5<<16|6)) // schema 6, for releases from 5 on
 	run(t, path, "ALTER TABLE execution ADD COLUMN of_the_next_release TEXT")
 	s := open(t, path)
 	backendtest.Works(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	run(t, path, "PRAGMA user_version="+strconv.Itoa(5<<16|6))
-	refused(t, path, backend.ErrNewerSchema, "schema 6", "up to 4", path)
+	run(t, path, "PRAGMA user_version="+strconv.Itoa(6<<16|7))
+	refused(t, path, backend.ErrNewerSchema, "schema 7", "up to 5", path)
 }
 
 func TestReopen(t *testing.T) {
