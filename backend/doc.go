@@ -26,12 +26,13 @@
 //     Release or Finish) or because the owner's session was revoked.
 //
 //  4. A terminal execution never changes its state, result or failure, has no owner, is never
-//     due and has an empty inbox.
+//     due and has an empty inbox, but for signals when it has not completed.
 //
-//  5. An execution without an owner and with messages in its inbox is due.
+//  5. An execution that has not ended, without an owner and with messages in its inbox, is due.
 //
 //  6. Release leaves an execution owned when its inbox is not empty. Finish
-//     rejects what is left in the inbox.
+//     rejects what is left in the inbox, but for signals unless it completes: a
+//     run that goes on after it (Rerun) finds them there.
 //
 //  7. A message is in the inbox until the turn that takes it lands, and never
 //     again afterwards. Messages of one execution are received in the order in

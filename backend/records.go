@@ -379,7 +379,7 @@ type Rerun struct {
 	Digest    string
 	Edition   int
 	Rows      []Row     // numbered from 0
-	Messages  []Message // for its inbox
+	Messages  []Message // for its inbox, ahead of the signals that the last run has left there
 	Queue     string    // not empty: of the new run
 	Letters   []int64   // dead letters that go: of steps which are run again
 }
@@ -424,7 +424,7 @@ type Then int
 const (
 	Hold     Then = iota // its owner keeps it
 	Release              // ownerless, due at Turn.Due
-	Finish               // terminal: Turn.State, Result or Failure
+	Finish               // terminal: Turn.State, Result or Failure; signals stay in the inbox unless it is Completed
 	Continue             // its owner keeps it and a new run begins: Turn.Next
 )
 

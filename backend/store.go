@@ -33,7 +33,7 @@ type Store interface {
 	// begun in time become Outcomes named TaskExpired; with a Limit of zero nothing else happens.
 	ClaimTasks(ctx context.Context, r TaskRequest) (ClaimedTasks, error)
 
-	// Rerun begins a run after the last. ErrNotFound; ErrConflict when the
+	// Rerun begins a run after the last, with the signals that this one has left in the inbox. ErrNotFound; ErrConflict when the
 	// execution has not ended, has another run by now, or the new id is taken; ErrNoProgram.
 	Rerun(ctx context.Context, r Rerun) error
 

@@ -110,16 +110,18 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 			if err == nil {
 				err = seen.err
 			}
-			away = nil
 			switch {
 			case errors.Is(err, backend.ErrTransient):
 				away = err
+			case err != nil && ctx.Err() != nil: // it ended the look, too
 			case err != nil:
 				e.unsubscribe(id, changed)
 				return Execution{}, fmt.Errorf("execution %s: %w", id, err)
 			case seen.execution.State.Terminal():
 				e.unsubscribe(id, changed)
 				return ended(seen.execution)
+			default:
+				away = nil
 			}
 			pause = delay
 		}

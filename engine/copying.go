@@ -214,10 +214,11 @@ func (c *copying) kept() (values []entry) {
 	return values
 }
 
-// messages are the signals that came behind the cut.
+// messages are the signals that came behind the cut: they are messages again, ahead of those that the store kept, which no script
+// was given.
 func (c *copying) messages() (list []backend.Message) {
 	for i := c.cut; i < len(c.journal); i++ {
-		if e := &c.journal[i]; e.is(entrySignal) || e.is(entryUnread) {
+		if e := &c.journal[i]; e.is(entrySignal) {
 			list = append(list, backend.Message{Kind: backend.Signal, Name: string(e.name), Payload: e.value})
 		}
 	}
@@ -234,7 +235,7 @@ func (j entryList) signals() (list []carriedSignal, err error) {
 				return nil, fmt.Errorf("%w: what the run took over: %w", errRow, err)
 			}
 			list = append(list, c.Signals...)
-		case e.is(entrySignal), e.is(entryUnread):
+		case e.is(entrySignal):
 			list = append(list, carriedSignal{string(e.name), json.RawMessage(e.value)})
 		}
 	}

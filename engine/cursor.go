@@ -224,7 +224,7 @@ func (x *execution) replayWait() (d starlark.Delivery, ok bool, err error) {
 			x.goLive()
 			return d, false, nil
 		}
-		if x.proof && e.closes() { // it was ended without its script
+		if x.proof && e.is(entryEnd) { // it was ended without its script
 			return d, false, errProven
 		}
 		if e.asked() {

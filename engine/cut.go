@@ -118,11 +118,7 @@ func (x *execution) overtaken() (bool, error) {
 func (x *execution) endCut() error {
 	why := x.cancelled
 	children := x.openChildren()
-	signals, err := x.w.engine.store.Inbox(x.w.ctx, x.rec.ID) // also what the turn under way has taken
-	if err != nil {
-		return err
-	}
-	x.discard()
+	x.discard() // the messages that the turn under way has taken, too: they are in the inbox still, and signals stay there
 	x.cutAttempts()
 	for _, id := range x.attempts.Keys() {
 		x.attempts.At(id).giveUp()
@@ -140,9 +136,6 @@ func (x *execution) endCut() error {
 	x.orders = children
 	if x.nextRow == 0 {
 		x.put(&entry{kind: []byte(entryStart), at: x.stamp(), version: journalVersion, edition: starlark.Edition})
-	}
-	for i := range signals {
-		x.putUnread(&signals[i])
 	}
 	t := x.turn(backend.Finish)
 	t.State, t.Failure = backend.Cancelled, encodeFailure(why)
@@ -204,13 +197,6 @@ func asksItself(rows [][]byte) bool {
 		}
 	}
 	return asked && !copied
-}
-
-// putUnread journals a signal that the script is not given.
-func (x *execution) putUnread(m *backend.Message) {
-	if m.Kind == backend.Signal {
-		x.put(&entry{kind: []byte(entryUnread), at: x.stamp(), name: []byte(m.Name), value: m.Payload})
-	}
 }
 
 // openChildren are orders that cancel the children which do not outlive the execution.

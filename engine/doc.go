@@ -86,7 +86,7 @@
 // What was under way there is as if it had been handed back, unless it succeeded since: then its value is
 // copied too, and delivered when the run goes on. What failed since has all its attempts again. Attempts of children are counted over
 // all runs, for their ids have the number, and those of a fork have its id; one that has succeeded after all, or still runs and was not told to
-// end, is waited for instead (beginAgain). Signals that no script was given before the end are journaled, and messages again. An entry says
+// end, is waited for instead (beginAgain). Signals that no script was given before the end are in the inbox still. An entry says
 // where the copy ends, and of a fork that its random numbers are its own from there on. That may be in the middle of a turn, for a
 // script can fail by what it does with an outcome: what follows the last command or delivery of the copy is new, and
 // what is under way is taken up when the script next waits. Up to there info has what the earlier run knew.

@@ -187,7 +187,7 @@ func (e *entry) check(first bool) error {
 		if len(e.step) == 0 {
 			return fmt.Errorf("entry %q without a step", kind)
 		}
-	case entryStart, entryTry, entryRerun, entryUpgrade, entryCancel, entrySignal, entryUnread, entryEnd:
+	case entryStart, entryTry, entryRerun, entryUpgrade, entryCancel, entrySignal, entryEnd:
 	default:
 		return fmt.Errorf("entry of unknown kind %q", kind)
 	}

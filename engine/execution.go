@@ -435,12 +435,6 @@ func (x *execution) end(value []byte, failure *starlark.Failure) error {
 	default:
 		t.State, t.Failure = backend.Failed, encodeFailure(ActivityFailure(failure))
 	}
-	if t.State != backend.Completed {
-		x.inMail(func(m *backend.Message) bool {
-			x.putUnread(m)
-			return false
-		})
-	}
 	e := &entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure}
 	if failure != nil && failure.Step != "" {
 		e.step = []byte(failure.Step)

@@ -34,7 +34,6 @@ const (
 	entryFailed  = "failed"  // D: a step's final failure
 	entryCancel  = "cancel"  // D: the execution is to be cancelled, or has expired
 	entrySignal  = "signal"  // D: a signal
-	entryUnread  = "unread"  // a signal that the script was not given before the run ended: for one that goes on
 	entryEnd     = "end"     // last entry of a run
 )
 
@@ -84,9 +83,6 @@ func (e *entry) delivered() bool {
 	}
 	return false
 }
-
-// closes reports whether the entry is one of the last of a run, which the script has no part in.
-func (e *entry) closes() bool { return e.is(entryUnread) || e.is(entryEnd) }
 
 // asked reports whether the script asked for the entry.
 func (e *entry) asked() bool {

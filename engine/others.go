@@ -221,7 +221,7 @@ func (x *execution) beginUnder(st *step) bool {
 	return true
 }
 
-// signalsOf are the signals that an execution was given, in its latest run, but for those that are sent again.
+// signalsOf are the signals that an execution was given in its latest run, or that it left unread, but for those that are sent again.
 func (e *Engine) signalsOf(ctx context.Context, id string, resent []carriedSignal) (list []carriedSignal, err error) {
 	c, err := e.store.Execution(ctx, id)
 	if errors.Is(err, backend.ErrNotFound) {

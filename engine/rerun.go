@@ -130,7 +130,7 @@ func (e *Engine) entries(ctx context.Context, run backend.RunKey) (list entryLis
 // cut finds where the new run's journal ends, and the step that is run again, if any.
 func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step string, err error) {
 	end := len(j)
-	for end > 0 && j[end-1].closes() {
+	if end > 0 && j[end-1].is(entryEnd) {
 		end--
 	}
 	if o.From != "" {

@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -475,6 +477,81 @@ func TestSignalsOutliveAnEndWithoutTheScript(t *testing.T) {
 				w.retry("x", RerunOptions{})
 				want(t, w.finish(w.e, "x"), `[1,[2]]`)
 				w.close(map[string]int{"slow": 1})
+			})
+		})
+	}
+}
+
+// knocking is a store that calls before ahead of a commit which ends an execution.
+type knocking struct {
+	backend.Store
+	before func()
+}
+
+func (k *knocking) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	if slices.ContainsFunc(b.Turns, func(t backend.Turn) bool { return t.Then == backend.Finish }) {
+		k.before()
+	}
+	return k.Store.Commit(ctx, b)
+}
+
+// Another process signals an execution while that ends: what it was told is there is for the run that goes on.
+func TestSignalsInTheInstantOfAnEnd(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		end  func(w *outage) error // nil: a step fails
+		from string
+		done map[string]int
+	}{
+		"a step fails":                    {done: map[string]int{"first": 1, "slow": 1}},
+		"from before it":                  {from: "1", done: map[string]int{"first": 2, "slow": 1}},
+		"ended":                           {end: func(w *outage) error { return w.e.End(w.t.Context(), "x", "now") }, done: map[string]int{"first": 1, "slow": 1}},
+		"cancelled":                       {end: func(w *outage) error { return w.e.Cancel(w.t.Context(), "x", "now") }, done: map[string]int{"first": 1, "slow": 1}},
+		"cancelled, and from before that": {end: func(w *outage) error { return w.e.Cancel(w.t.Context(), "x", "now") }, from: "1", done: map[string]int{"first": 2, "slow": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bothWays(t, func(t *testing.T, o Options) {
+				failures := map[string]int{"slow": 1}
+				if c.end != nil {
+					failures = nil
+				}
+				w := newOutage(t, o, "def main():\n    act(\"first\", 1)\n    act(\"slow\", 5)\n    return signal(\"go\").drain()\n", failures)
+				w.stop()
+				client, err := New(w.store, w.reg, Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var sent []string
+				signal := func() {
+					n := fmt.Sprint(len(sent) + 1)
+					if err := client.Signal(context.Background(), "x", "go", []byte(n)); err != nil {
+						t.Error(err)
+					}
+					sent = append(sent, n)
+				}
+				store := &knocking{w.store, signal}
+				w.e, w.stop = w.engineOn(store, o)
+				w.dispatch(w.e, Input{}, DispatchOptions{ID: "x"})
+				time.Sleep(3 * time.Second)
+				signal()
+				time.Sleep(time.Second)
+				if c.end != nil {
+					if err := c.end(w); err != nil {
+						t.Error(err)
+					}
+				}
+				w.fails("x")
+				if err := client.Signal(t.Context(), "x", "go", []byte("9")); !errors.Is(err, backend.ErrClosed) {
+					t.Errorf("a signal after the end: %v", err)
+				}
+				store.before = func() {}
+				w.retry("x", RerunOptions{From: c.from})
+				want(t, w.finish(w.e, "x"), "["+strings.Join(sent, ",")+"]")
+				if len(sent) != 2 {
+					t.Errorf("sent %v", sent)
+				}
+				w.close(c.done)
 			})
 		})
 	}

@@ -118,7 +118,7 @@ func (x *execution) replayOn(prog *starlark.Program, maxSteps uint64, maxValue i
 	switch {
 	case err != nil:
 		return err
-	case e != nil && e.closes(): // ended before its script ran
+	case e != nil && e.is(entryEnd): // ended before its script ran
 		return nil
 	case e == nil && x.source == nil: // it has only begun: there is nothing to hold to
 		return prog.CheckInput(x.rec.Function, x.input())
@@ -136,7 +136,7 @@ func (x *execution) replayOn(prog *starlark.Program, maxSteps uint64, maxValue i
 	switch {
 	case err != nil:
 		return err
-	case e == nil || e.closes(): // the next turn, or the last, is what the code does now
+	case e == nil || e.is(entryEnd): // the next turn, or the last, is what the code does now
 		return nil
 	}
 	return &NondeterminismError{Want: "ends", Have: e.describe()}

@@ -157,6 +157,88 @@ var inboxCases = []testCase{
 		expect(f, "messages", len(got), 0)
 		f.want(f.send(signal("x", "later")), backend.ErrClosed)
 	}},
+	{"signals stay for a run that goes on", func(f *fixture) {
+		s := f.session()
+		f.create(ask("parent"))
+		parent := f.execution("parent").Run
+		var all []string
+		for _, shape := range []string{"one", "many", "children", "published"} { // stores may end each of them in a way of its own
+			b := backend.Batch{Session: s}
+			for i := range 12 {
+				state := []backend.State{backend.Completed, backend.Failed, backend.Cancelled, backend.TimedOut}[i%4]
+				n := ask(fmt.Sprint(shape, "-", i, "-", state))
+				n.Claim = true
+				if shape == "children" {
+					n.Parent, n.ParentStep, n.ParentRun = "parent", "1", parent
+				}
+				run := f.commit(backend.Batch{Session: s, Create: []backend.NewExecution{n}}).Created[0].Run
+				t := backend.Turn{Execution: n.ID, Run: run, Rows: rows("end"), Then: backend.Finish, State: state}
+				if shape == "published" {
+					t.Published = []byte("1")
+				}
+				b.Turns = append(b.Turns, t)
+				all = append(all, n.ID)
+				for _, kind := range []backend.MessageKind{backend.Cancel, backend.Signal, backend.Outcome, backend.Expire, backend.Signal, backend.Upgrade} {
+					f.must(f.send(backend.Message{Execution: n.ID, Kind: kind, Name: fmt.Sprint("m", i), Payload: []byte(fmt.Sprint(kind))}))
+				}
+				if shape == "one" {
+					f.commit(b)
+					b.Turns = nil
+				}
+			}
+			if len(b.Turns) > 0 {
+				f.commit(b)
+			}
+		}
+		left := func(id string) []backend.Message {
+			f.Helper()
+			got, err := f.Inbox(f.ctx, id)
+			f.must(err)
+			return got
+		}
+		again := make(map[string][]string)
+		for i, id := range all {
+			x := f.execution(id)
+			var want []string
+			if x.State != backend.Completed {
+				want = []string{fmt.Sprint("m", i%12), fmt.Sprint("m", i%12)}
+			}
+			kept := left(id)
+			expect(f, "left of "+id, names(kept), want)
+			for _, m := range kept {
+				expect(f, "message", fmt.Sprint(m.Execution, m.Kind, string(m.Payload), m.Sent.IsZero()), id+"signalsignalfalse")
+			}
+			f.want(f.send(signal(id, "late")), backend.ErrClosed)
+			r := backend.Rerun{Execution: id, Run: x.Run, ID: "fork-" + id, Digest: digest, Edition: 1, Messages: []backend.Message{signal("", "older")}}
+			f.must(f.Rerun(f.ctx, r))
+			expect(f, "of the fork", names(left(r.ID)), []string{"older"})
+			expect(f, "after the fork", left(id), kept)
+			if r.ID, r.Messages = "", nil; i%8 < 4 {
+				r.Messages = []backend.Message{signal("", "older"), signal("", "old")}
+				want = append([]string{"older", "old"}, want...)
+			}
+			f.must(f.Rerun(f.ctx, r))
+			f.must(f.send(signal(id, "new")))
+			again[id] = append(want, "new")
+		}
+		claimed := f.claim(s, all...)
+		expect(f, "claimed", len(claimed), len(all))
+		for _, c := range claimed {
+			want := again[c.ID]
+			expect(f, "inbox of "+c.ID, names(c.Inbox), want)
+			t := backend.Turn{Execution: c.ID, Run: c.Run, Rows: rows("first"), Taken: numbers(c.Inbox[:1]), Then: backend.Finish, State: backend.Failed}
+			f.turn(s, t)
+			expect(f, "left again of "+c.ID, names(left(c.ID)), want[1:])
+		}
+		got, err := f.Receive(f.ctx, s)
+		f.must(err)
+		expect(f, "received", len(got), 0)
+		f.check()
+		_, err = f.Collect(f.ctx, backend.Retention{Failed: far(1)})
+		f.must(err)
+		f.create(ask(all[0]))
+		expect(f, "of another with the id", len(left(all[0])), 0)
+	}},
 	{"one refusal does not undo the others", func(f *fixture) {
 		f.create(ask("x"))
 		reply := f.commit(backend.Batch{Send: []backend.Message{signal("missing", "m"), signal("x", "m")}})

@@ -400,6 +400,8 @@ func (m *model) compareAll() {
 			})
 			lines, err := s.Logs(m.ctx, x.Run, 0, 0)
 			out += fmt.Sprint(lines, err)
+			inbox, err := s.Inbox(m.ctx, x.ID)
+			out += s.showMessages(inbox) + named(err)
 		}
 		return out + named(err)
 	})

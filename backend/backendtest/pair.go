@@ -25,6 +25,7 @@ func RunPair(t *testing.T, open func(t *testing.T) (a, b backend.Store)) {
 		{"release against signal", releaseAgainstSignal},
 		{"cancel against outcome", cancelAgainstOutcome},
 		{"signal against finish", signalAgainstFinish},
+		{"signals against an end that may go on", signalsAgainstFailure},
 		{"child against release", childAgainstRelease},
 		{"watch against finish", watchAgainstFinish},
 		{"revoke against commit", revokeAgainstCommit},
@@ -143,6 +144,34 @@ func signalAgainstFinish(a, b *fixture) {
 		expect(a, "left", len(got), 0)
 		x := b.execution(id)
 		expect(b, "end", fmt.Sprint(x.State, x.Owner, x.Due.IsZero()), fmt.Sprint(backend.Completed, 0, true))
+	}
+}
+
+func signalsAgainstFailure(a, b *fixture) {
+	s := a.session()
+	for i := range rounds {
+		id := fmt.Sprint("x", i)
+		t := backend.Turn{Execution: id, Run: a.born(s, id)[0], Rows: rows("end"), Then: backend.Finish, State: backend.Failed}
+		if i%2 == 1 {
+			t.Published = []byte("1")
+		}
+		want := []string{"older"}
+		race(func() {
+			a.try(backend.Batch{Session: s, Turns: []backend.Turn{t}})
+		}, func() {
+			for n := 0; !b.Failed(); n++ {
+				m := signal(id, fmt.Sprint(n))
+				switch err := b.try(backend.Batch{Send: []backend.Message{m}}).Sent[0]; {
+				case errors.Is(err, backend.ErrClosed):
+					return
+				case err != nil:
+					b.Error(err)
+				}
+				want = append(want, m.Name)
+			}
+		})
+		a.must(a.Rerun(a.ctx, backend.Rerun{Execution: id, Run: t.Run, Digest: digest, Edition: 1, Messages: []backend.Message{signal("", "older")}}))
+		expect(a, "inbox", names(a.claim(s, id)[0].Inbox), want)
 	}
 }
 

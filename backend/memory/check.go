@@ -5,6 +5,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -18,10 +19,11 @@ func (s *Store) Check(context.Context) []error {
 		errs = append(errs, fmt.Errorf("invariant %d: "+format, append([]any{n}, args...)...))
 	}
 	for id, x := range s.executions {
-		if x.State.Terminal() && (x.Owner != 0 || !x.Due.IsZero() || len(x.inbox) > 0) {
-			broken(4, "execution %s is %s and has an owner, a due time or messages", id, x.State)
+		rejected := func(m backend.Message) bool { return !keeps(x.State, &m) }
+		if x.State.Terminal() && (x.Owner != 0 || !x.Due.IsZero() || slices.ContainsFunc(x.inbox, rejected)) {
+			broken(4, "execution %s is %s and has an owner, a due time or messages that do not stay", id, x.State)
 		}
-		if x.Owner == 0 && len(x.inbox) > 0 && x.Due.IsZero() {
+		if !x.State.Terminal() && x.Owner == 0 && len(x.inbox) > 0 && x.Due.IsZero() {
 			broken(5, "execution %s has messages, no owner and is not due", id)
 		}
 		if x.Owner != 0 && s.sessions[x.Owner] == nil {

@@ -49,9 +49,16 @@ func (s *Store) Rerun(_ context.Context, r backend.Rerun) error {
 		x.State, x.Started = backend.Pending, time.Time{}
 	}
 	x.Owner, x.Due, x.ParentStep, x.ParentRun = 0, at, "", 0 // its parent has been told of its end
+	kept := x.inbox
+	x.inbox = nil
 	for _, m := range r.Messages {
 		m.Execution = x.ID
 		_ = s.send(&m, at)
+	}
+	for _, m := range kept {
+		s.lastMessage++
+		m.ID = s.lastMessage
+		x.inbox = append(x.inbox, m)
 	}
 	if r.Queue != "" {
 		x.Queue = r.Queue

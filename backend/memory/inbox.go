@@ -26,6 +26,11 @@ func (s *Store) send(m *backend.Message, at time.Time) error {
 	return nil
 }
 
+// keeps reports whether a message stays in the inbox of an execution that has ended so: a signal does, unless it completed.
+func keeps(end backend.State, m *backend.Message) bool {
+	return end != backend.Completed && m.Kind == backend.Signal
+}
+
 func (s *Store) notice(t *backend.Turn, step, name string, at time.Time) {
 	_ = s.send(&backend.Message{Execution: t.Execution, Kind: backend.Notice, Run: t.Run, Step: step, Name: name}, at)
 }

@@ -70,7 +70,8 @@ func (s *Store) land(session backend.SessionID, t *backend.Turn, at time.Time) (
 		x.Owner, x.Due = 0, t.Due
 	case backend.Finish:
 		x.State, x.Result, x.Failure, x.Finished = t.State, clone(t.Result), clone(t.Failure), at
-		x.Owner, x.Due, x.inbox, x.Stuck = 0, time.Time{}, nil, nil
+		x.Owner, x.Due, x.Stuck = 0, time.Time{}, nil
+		x.inbox = slices.DeleteFunc(x.inbox, func(m backend.Message) bool { return !keeps(x.State, &m) })
 		if x.Parent != "" && x.ParentStep != "" {
 			s.tell(x, watcher{x.Parent, x.ParentRun, x.ParentStep}, at)
 		}

@@ -39,6 +39,8 @@ var checks = []struct {
 		WHERE owner = 0 AND due IS NULL AND EXISTS (SELECT 1 FROM inbox WHERE inbox.execution = x.key)`},
 	{7, "message %v is for execution %v, which does not exist",
 		`SELECT id, execution FROM inbox WHERE NOT EXISTS (SELECT 1 FROM execution AS x WHERE x.key = inbox.execution)`},
+	{4, "signal %v is kept for execution %v, which has not ended, has completed or does not exist", `SELECT id, execution FROM unread
+		WHERE kind <> 'signal' OR NOT EXISTS (SELECT 1 FROM execution AS x WHERE x.key = unread.execution AND x.state IN ('failed', 'cancelled', 'timed_out'))`},
 	{9, "execution %v has no program %v",
 		`SELECT id, digest FROM request AS x WHERE NOT EXISTS (SELECT 1 FROM program WHERE program.digest = x.digest)`},
 	{9, "workflow %v version %v has no program %v",

@@ -200,7 +200,8 @@ func (s *Store) Inbox(ctx context.Context, id string) (messages []backend.Messag
 			m, err := message(r)
 			messages = append(messages, m)
 			return err
-		}, "SELECT "+messageColumns+", $1::text FROM inbox AS i WHERE i.execution = (SELECT key FROM request WHERE id = $1::text) ORDER BY i.id", clean(id))
+		}, "SELECT "+messageColumns+", $1::text FROM inbox AS i WHERE i.execution = (SELECT key FROM request WHERE id = $1::text) UNION ALL SELECT "+
+			messageColumns+", $1::text FROM unread AS i WHERE i.execution = (SELECT key FROM request WHERE id = $1::text) ORDER BY 1", clean(id))
 	})
 	return messages, err
 }

@@ -94,6 +94,7 @@ func begin(t *tx, r *backend.Rerun, id string, run int64, runNumber int) error {
 		}
 		put(t, messages, func(int, error) {})
 	}
+	t.refill(id)
 	if len(r.Letters) > 0 {
 		t.add("DELETE FROM dead_letter WHERE id = ANY($1::bigint[])", r.Letters)
 	}
@@ -156,6 +157,7 @@ func collect(t *tx, r *backend.Retention) (got backend.Collected, err error) {
 			t.add("DELETE FROM "+table+" WHERE run = ANY(ARRAY(SELECT key FROM run WHERE execution = ANY($1::bigint[])))", keys)
 		}
 		t.add("DELETE FROM dead_letter WHERE execution = ANY($1::bigint[])", keys).n = &got.DeadLetters
+		t.add("DELETE FROM unread WHERE execution = ANY($1::bigint[])", keys)
 		t.add("DELETE FROM run WHERE execution = ANY($1::bigint[])", keys)
 		t.add("DELETE FROM execution WHERE key = ANY($1::bigint[])", keys)
 		t.add("DELETE FROM request WHERE key = ANY($1::bigint[])", keys)

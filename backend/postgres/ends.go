@@ -49,18 +49,23 @@ func (c *committer) endAlone() {
 	if len(c.lone) == 0 {
 		return
 	}
-	var keys []int64
+	var keys, keep []int64
 	var ends endings
 	for _, l := range c.lone {
+		t := &c.b.Turns[l.turn]
 		keys = append(keys, l.key)
-		ends.add(&c.b.Turns[l.turn], l.key)
+		if t.State != backend.Completed {
+			keep = append(keep, l.key)
+		}
+		ends.add(t, l.key)
 	}
 	c.add("WITH "+endedBy("$2::bigint[]"), append([]any{int64(c.b.Session), keys}, ends.args()...)...).guard = errApart
 	// In a later statement than the one that has locked them; see "The instant of release".
-	c.add(`WITH messages AS (DELETE FROM inbox WHERE execution = ANY($1::bigint[])),
+	c.add(`WITH messages AS (DELETE FROM inbox WHERE execution = ANY($1::bigint[]) RETURNING *),
+			kept AS (`+leftover("$3::bigint[]")+`),
 			tasks AS (DELETE FROM task WHERE run = ANY($2::bigint[])),
 			waiters AS (DELETE FROM memo_waiter WHERE run = ANY($2::bigint[]))
 		SELECT 1 / (CASE WHEN EXISTS (SELECT 1 FROM watch WHERE target = ANY($1::bigint[]))
 			OR EXISTS (SELECT 1 FROM memo WHERE run = ANY($2::bigint[]) AND result IS NULL) THEN 0 ELSE 1 END)`,
-		keys, ends.runs).guard = errApart
+		keys, ends.runs, keep).guard = errApart
 }

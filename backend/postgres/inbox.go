@@ -60,6 +60,20 @@ func put(t *tx, messages []backend.Message, found func(i int, err error)) {
 	t.add(`UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND owner = 0 AND state IN ('pending', 'running') AND (due IS NULL OR due > now())`, ids)
 }
 
+// leftover is how signals that were in inboxes, and are messages now, are kept for runs that go on, of executions whose keys are an
+// array, which may be NULL.
+func leftover(keys string) string {
+	return `INSERT INTO unread (execution, id, kind, name, run, step, attempt, sent, payload)
+		SELECT execution, id, kind, name, run, step, attempt, sent, payload FROM messages WHERE kind = 'signal' AND execution = ANY(` + keys + `)`
+}
+
+// refill queues that the signals which an execution has left are in its inbox again, behind what is there.
+func (t *tx) refill(id string) {
+	t.add(`WITH messages AS (DELETE FROM unread WHERE execution = (SELECT key FROM request WHERE id = $1::text) RETURNING *)
+		INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+		SELECT execution, kind, name, run, step, attempt, sent, payload FROM messages ORDER BY id`, id)
+}
+
 // post queues a message for one execution, which is locked and has not ended. It does not wake it.
 func (t *tx) post(key int64, m *backend.Message) {
 	t.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)

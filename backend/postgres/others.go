@@ -155,7 +155,12 @@ func (c *committer) end(key int64, t *backend.Turn) error {
 		WHERE key = $1::bigint`, key, string(t.State), t.Result, text(t.Failure))
 	c.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(SELECT watcher FROM watch WHERE target = $1::bigint))
 		ORDER BY key FOR NO KEY UPDATE) AS held`, key)
-	tell(c.tx, []string{clean(t.Execution)})
+	ids := []string{clean(t.Execution)}
+	keep := ids
+	if t.State == backend.Completed {
+		keep = nil
+	}
+	tell(c.tx, ids, keep)
 	return c.over(t.Run)
 }
 

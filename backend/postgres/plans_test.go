@@ -12,7 +12,8 @@ import (
 	"github.com/senpuki/senpuki/backend/servertest"
 )
 
-// live makes n executions, half of them children of another, and takes them through claims, a release, reads and their ends.
+// live makes n executions, half of them children of another, and takes them through claims, a release, reads and their ends, of which
+// some leave a signal unread.
 func live(t *testing.T, s *postgres.Store, session backend.SessionID, prefix string, n int) {
 	t.Helper()
 	b := backend.Batch{Session: session}
@@ -37,18 +38,24 @@ func live(t *testing.T, s *postgres.Store, session backend.SessionID, prefix str
 			t.Fatalf("%d of %d are claimed, %v", len(claimed), n, err)
 		}
 		all := backend.Batch{Session: session}
+		var signals backend.Batch
 		for i := range claimed {
 			turn := backend.Turn{Execution: claimed[i].ID, Run: claimed[i].Run, Then: then, Due: claimed[i].Created}
 			if then == backend.Release {
 				turn.Rows = [][]byte{[]byte("row")}
 			} else {
 				turn.State = backend.Completed
+				if i%4 < 2 {
+					turn.State = backend.Failed
+					signals.Send = append(signals.Send, backend.Message{Execution: turn.Execution, Kind: backend.Signal})
+				}
 				for _, m := range claimed[i].Inbox {
 					turn.Taken = append(turn.Taken, m.ID)
 				}
 			}
 			all.Turns = append(all.Turns, turn)
 		}
+		commit(signals)
 		commit(all)
 	}
 	ids := make([]string, n)

@@ -77,9 +77,9 @@
 // # Other databases that speak the protocol
 //
 // The keys of what belongs to a run lead with it, or with the execution's key
-// (journal, log, inbox, watch, run by its index), and hot statements name theirs.
+// (journal, log, inbox, unread, watch, run by its index), and hot statements name theirs.
 //
-//   - Citus: distribute request and execution by key, and journal, log, inbox, watch and
+//   - Citus: distribute request and execution by key, and journal, log, inbox, unread, watch and
 //     dead_letter by run or execution, co-located if the run's key were replaced by
 //     (execution, number); program, workflow and session are reference tables, memo
 //     and memo_waiter are distributed by hash, task by run. To change: the unique

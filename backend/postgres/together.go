@@ -286,12 +286,15 @@ func (c *committer) release() {
 
 // finish queues the end of executions, and of all that waits for it.
 func (c *committer) finish() {
-	var ids []string
+	var ids, keep []string
 	var ends endings
 	for _, i := range c.group {
 		t := &c.b.Turns[i]
 		if t.Then == backend.Finish && !c.alone[i] {
 			ids = append(ids, clean(t.Execution))
+			if t.State != backend.Completed {
+				keep = append(keep, clean(t.Execution))
+			}
 			ends.add(t, 0)
 		}
 	}
@@ -299,7 +302,7 @@ func (c *committer) finish() {
 		return
 	}
 	c.add(keysOf+`, `+endedBy("(SELECT list FROM keys)"), append([]any{int64(c.b.Session), ids}, ends.args()...)...).guard = errApart
-	tell(c.tx, ids)
+	tell(c.tx, ids, keep)
 	c.add(`WITH tasks AS (DELETE FROM task WHERE run = ANY($1::bigint[])),
 			waiters AS (DELETE FROM memo_waiter WHERE run = ANY($1::bigint[]))
 		SELECT 1 / (CASE WHEN EXISTS (SELECT 1 FROM memo WHERE run = ANY($1::bigint[]) AND result IS NULL) THEN 0 ELSE 1 END)`,
@@ -307,9 +310,10 @@ func (c *committer) finish() {
 }
 
 // tell queues what follows when executions have ended: their inboxes are
-// emptied, and who waits for them gets an outcome, and is woken.
-func tell(t *tx, ids []string) {
-	t.add("DELETE FROM inbox WHERE execution = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[])))", ids)
+// emptied, which some keep the signals of, and who waits for them gets an outcome, and is woken.
+func tell(t *tx, ids, keep []string) {
+	t.add("WITH messages AS (DELETE FROM inbox WHERE execution = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) RETURNING *) "+
+		leftover("ARRAY(SELECT key FROM request WHERE id = ANY($2::text[]))"), ids, keep)
 	t.add(`WITH ended AS MATERIALIZED (
 			SELECT x.key, x.state, CASE WHEN x.state = 'completed' THEN x.result ELSE convert_to(x.failure, 'UTF8') END AS payload,
 				CASE WHEN r.parent_step <> '' THEN r.parent ELSE '' END AS parent, r.parent_run, r.parent_step, t.n

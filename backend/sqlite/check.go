@@ -35,6 +35,8 @@ var checks = []struct {
 		`SELECT id, execution FROM inbox WHERE execution NOT IN (SELECT key FROM execution)`},
 	{8, "session %v is newer than the newest ever given out, %v", `SELECT session.id, seq FROM session, sqlite_sequence
 		WHERE name = 'session' AND session.id > seq`},
+	{4, "signal %v is kept for execution %v, which has not ended, has completed or does not exist", `SELECT id, execution FROM unread
+		WHERE kind <> 'signal' OR NOT EXISTS (SELECT 1 FROM execution AS x WHERE x.key = unread.execution AND x.state IN ('failed', 'cancelled', 'timed_out'))`},
 	{9, "execution %v has no program %v",
 		`SELECT id, digest FROM execution WHERE digest NOT IN (SELECT digest FROM program)`},
 	{9, "workflow %v version %v has no program %v",

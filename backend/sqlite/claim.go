@@ -253,7 +253,8 @@ func (s *Store) Inbox(ctx context.Context, id string) (messages []backend.Messag
 		return c.query(ctx, func(v []driver.Value) error {
 			messages = append(messages, message(v, id))
 			return nil
-		}, "SELECT "+messageColumns+" FROM inbox WHERE execution = (SELECT key FROM execution WHERE id = ?) ORDER BY id", id)
+		}, "SELECT "+messageColumns+" FROM inbox WHERE execution = (SELECT key FROM execution WHERE id = ?1) UNION ALL SELECT "+
+			messageColumns+" FROM unread AS inbox WHERE execution = (SELECT key FROM execution WHERE id = ?1) ORDER BY 1", id)
 	})
 	return messages, err
 }

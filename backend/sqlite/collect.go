@@ -79,6 +79,9 @@ func (s *Store) begin(c *conn, r *backend.Rerun, id string, run int64, runNumber
 			return err
 		}
 	}
+	if err := refill(c, id); err != nil {
+		return err
+	}
 	if len(r.Letters) > 0 {
 		if _, err := discard(c, r.Letters); err != nil {
 			return err
@@ -153,8 +156,10 @@ func remove(c *conn, key int64, dry bool) (letters int64, err error) {
 	if letters, err = c.exec("DELETE FROM dead_letter WHERE execution = ?", key); err != nil {
 		return 0, err
 	}
-	if _, err = c.exec("DELETE FROM run WHERE execution = ?", key); err != nil {
-		return 0, err
+	for _, table := range []string{"unread", "run"} {
+		if _, err := c.exec("DELETE FROM "+table+" WHERE execution = ?", key); err != nil {
+			return 0, err
+		}
 	}
 	_, err = c.exec("DELETE FROM execution WHERE key = ?", key)
 	return letters, err

@@ -65,6 +65,28 @@ func tell(c *conn, key int64, m *backend.Message, at time.Time) error {
 	return post(c, to, m, at)
 }
 
+// empty empties the inbox of an execution that has ended; unless it completed, its signals are kept for a run that goes on.
+func empty(c *conn, key int64, end backend.State) error {
+	if end != backend.Completed {
+		if _, err := c.exec(`INSERT INTO unread (id, execution, kind, name, run, step, attempt, sent, payload)
+			SELECT id, execution, kind, name, run, step, attempt, sent, payload FROM inbox WHERE execution = ? AND kind = 'signal'`, key); err != nil {
+			return err
+		}
+	}
+	_, err := c.exec("DELETE FROM inbox WHERE execution = ?", key)
+	return err
+}
+
+// refill puts the signals that an execution has left into its inbox again, behind what is there.
+func refill(c *conn, id string) error {
+	if _, err := c.exec(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+		SELECT execution, kind, name, run, step, attempt, sent, payload FROM unread WHERE execution = (SELECT key FROM execution WHERE id = ?) ORDER BY id`, id); err != nil {
+		return err
+	}
+	_, err := c.exec("DELETE FROM unread WHERE execution = (SELECT key FROM execution WHERE id = ?)", id)
+	return err
+}
+
 // notice tells the execution whose turn lands of a finding; it is owned.
 func notice(c *conn, key int64, run backend.RunKey, step, name string, at time.Time) error {
 	return put(c, key, &backend.Message{Kind: backend.Notice, Name: name, Run: run, Step: step}, at)

@@ -135,7 +135,7 @@ func finish(c *conn, t *backend.Turn, at time.Time, quiet bool) (told bool, err 
 	}
 	var waiters []waiter
 	if key := number(v[0]); !quiet {
-		if _, err := c.exec("DELETE FROM inbox WHERE execution = ?", key); err != nil {
+		if err := empty(c, key, t.State); err != nil {
 			return false, err
 		}
 		if waiters, err = waitersOf(c, key); err != nil {

@@ -174,6 +174,7 @@ func (s *awayStore) Runs(ctx context.Context, id string, from int) ([]backend.Ru
 // Who only waits and looks goes on when the database does.
 func TestWhoWaitsOutlastsAnOutage(t *testing.T) {
 	t.Parallel()
+	signal.Stop(notified()) // as above
 	synctest.Test(t, func(t *testing.T) {
 		ctx, told, out := t.Context(), &notes{}, &notes{}
 		store := &awayStore{Store: memory.New()}
