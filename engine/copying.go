@@ -70,8 +70,7 @@ func (j entryList) copying(cut int, again string) *copying {
 // leaves reports whether an entry is left out: attempts of steps that have all theirs again, and reservations of
 // steps under way, which end with their run.
 func (c *copying) leaves(e *entry) bool {
-	step := string(e.step)
-	return c.fresh[step] && e.ofAttempts() || e.is(entryHeld) && c.under[step] != nil
+	return c.fresh[string(e.step)] && e.ofAttempts() || e.is(entryHeld) && c.under[string(e.step)] != nil
 }
 
 // ofAttempts reports whether an entry tells of the attempts of a step.

@@ -430,6 +430,7 @@ func (x *execution) takeUp() error {
 		}
 	}
 	unbegun := x.neverBegan()
+	var timed []*step
 	steps := make([]*step, 0, x.steps.Len())
 	for _, st := range x.steps.All() {
 		if st.seq <= from.seq {
@@ -489,10 +490,14 @@ func (x *execution) takeUp() error {
 		case st.dropped:
 			x.post(event{kind: evDropped, run: x.rec.RunNumber, step: id})
 		case st.cmd.Kind == starlark.StartTimer, st.due > 0:
-			x.schedule(st)
+			timed = append(timed, st)
 		default:
 			x.enqueue(st)
 		}
+	}
+	slices.SortStableFunc(timed, func(a, b *step) int { return cmp.Compare(a.due, b.due) }) // some may be overdue, the first of them first
+	for _, st := range timed {
+		x.schedule(st)
 	}
 	return nil
 }

@@ -101,6 +101,7 @@ func (e *Engine) Dispatch(ctx context.Context, workflow string, in Input, o Disp
 func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution, here bool) (err error) {
 	defer e.dispatched(ctx, n, time.Now(), &err)
 	var made backend.Created
+	known := here && e.isAdopted(n.ID) // already: it keeps that
 	if w != nil {
 		made, err = w.create(ctx, n, here)
 	}
@@ -111,7 +112,7 @@ func (e *Engine) create(ctx context.Context, w *worker, n *backend.NewExecution,
 		return storedError(err, n)
 	}
 	err = conflict(n, made.Existing)
-	if err != nil && here || made.Existing != nil && made.Existing.State.Terminal() {
+	if err != nil && here && !known || made.Existing != nil && made.Existing.State.Terminal() {
 		e.disown(n.ID) // there is nothing to run here
 	}
 	return err
@@ -390,11 +391,13 @@ func (w *worker) adoptStrays() error {
 	}
 	now, due := w.engine.wanted()
 	ids := slices.Sorted(slices.Values(append(now, due...)))
-	if len(ids) == 0 {
+	switch {
+	case len(ids) == 0, len(now) == 0 && time.Since(w.strays.looked) < w.pollInterval(): // what rests here was let go because nobody else would take it
 		return nil
+	case len(now) > 0:
+		w.dues.add(w.clock.now() + w.options.PollInterval.Microseconds())
 	}
 	w.strays.looked = time.Now()
-	w.dues.add(w.clock.now() + w.options.PollInterval.Microseconds())
 	from, _ := slices.BinarySearch(ids, w.strays.next)
 	if ids, w.strays.next = ids[from:], ""; len(ids) > reconciled {
 		ids, w.strays.next = ids[:reconciled], ids[reconciled]

@@ -181,19 +181,21 @@ func TestTheLongestExpiry(t *testing.T) {
 // A dispatch that finds its id taken changes nothing about what this process was told to run.
 func TestAConflictDisownsNothing(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		e, stop := w.engine(Options{Hold: true})
-		w.deploy(e, "def main(n):\n    return activity(\"nap\")(n)\n")
-		id := w.dispatch(e, Input{Args: []any{5000}}, DispatchOptions{Here: true})
-		if _, err := e.Dispatch(t.Context(), "test", Input{Args: []any{1}}, DispatchOptions{ID: id}); err == nil {
-			t.Error("other input is no conflict")
-		}
-		if err := w.store.Revoke(t.Context(), e.Health().Session); err != nil { // the next session is to go on with it
-			t.Fatal(err)
-		}
-		want(t, w.finish(e, id), "5000")
-		stop()
-		w.check()
-	})
+	for _, here := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(Options{Hold: true})
+			w.deploy(e, "def main(n):\n    return activity(\"nap\")(n)\n")
+			id := w.dispatch(e, Input{Args: []any{5000}}, DispatchOptions{Here: true})
+			if _, err := e.Dispatch(t.Context(), "test", Input{Args: []any{1}}, DispatchOptions{ID: id, Here: here}); err == nil {
+				t.Error("other input is no conflict")
+			}
+			if err := w.store.Revoke(t.Context(), e.Health().Session); err != nil { // the next session is to go on with it
+				t.Fatal(err)
+			}
+			want(t, w.finish(e, id), "5000")
+			stop()
+			w.check()
+		})
+	}
 }

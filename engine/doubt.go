@@ -49,11 +49,6 @@ func (w *worker) reconcile() error {
 	if fresh { // whatever came of it has a second look of its own
 		d.second = time.Now().Add(w.options.SessionLife)
 	}
-	if d.tasks.Load() && w.slots.available() > 0 {
-		if err := w.reconcileTasks(); err != nil {
-			return err
-		}
-	}
 	w.mu.Lock()
 	leaving := maps.Clone(d.leaving)
 	w.mu.Unlock()
@@ -74,8 +69,15 @@ func (w *worker) reconcile() error {
 	return err
 }
 
-// reconcileTasks runs the tasks that the session owns and that do not run here.
+// reconcileTasks runs the tasks that the session owns and that do not run here. Without a slot the loop waits for its turn.
 func (w *worker) reconcileTasks() error {
+	if !w.doubts.tasks.Load() || w.stopping.Load() {
+		return nil
+	}
+	if w.slots.available() == 0 {
+		w.slots.queue(1)
+		return nil
+	}
 	w.doubts.tasks.Store(false)
 	w.mu.Lock()
 	running := make(map[int64]bool, len(w.tasks))
@@ -88,7 +90,7 @@ func (w *worker) reconcileTasks() error {
 	for i := range owned {
 		switch k := &owned[i]; {
 		case running[k.Key]:
-		case w.slots.tryTake():
+		case w.slots.claimed():
 			w.log.Info("the reply of a claim was lost: task found by its owner", "execution", k.Execution, "step", k.Step)
 			w.options.Metrics.claimedTask()
 			w.runTask(k)

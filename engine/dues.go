@@ -22,10 +22,18 @@ const maxDues = 100_000
 func (d *dues) add(at int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.times) == maxDues || len(d.times) > 0 && d.times[0] == at {
+	if len(d.times) > 0 && d.times[0] == at {
 		return
 	}
-	heap.Push(&d.times, at)
+	if last := len(d.times) - 1; last+1 == maxDues { // it takes the place of a later one
+		if d.times[last] <= at {
+			return
+		}
+		d.times[last] = at
+		heap.Fix(&d.times, last)
+	} else {
+		heap.Push(&d.times, at)
+	}
 	if d.times[0] < at {
 		return
 	}

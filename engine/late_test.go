@@ -226,3 +226,31 @@ func TestAnIdleWorkerWithoutActivitiesAsksNoMore(t *testing.T) {
 		t.Errorf("%d looks a minute; one with activities has %d", n, asks(nil))
 	}
 }
+
+// Timers that came due while nobody ran the script fire in the order in which they were due.
+func TestOverdueTimersFireInOrder(t *testing.T) {
+	t.Parallel()
+	for script, result := range map[string]string{
+		"def main():\n    return race({\"long\": timer(\"6s\"), \"short\": timer(\"3s\")})[0]\n":                `"short"`,
+		"def main():\n    return timeout(\"6s\", lambda: sleep(\"3s\") or \"in time\")\n":                       `"in time"`,
+		"def main():\n    return [f.key for f in as_completed({str(9 - i): timer(9 - i) for i in range(3)})]\n": `["7","8","9"]`,
+	} {
+		for _, always := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e, stop := w.engine(Options{ReplayAlways: always})
+				w.deploy(e, script)
+				id := w.dispatch(e, Input{}, DispatchOptions{})
+				time.Sleep(time.Second)
+				e.Kill()
+				stop()
+				time.Sleep(time.Minute)
+				e, stop = w.engine(Options{ReplayAlways: always})
+				defer stop()
+				want(t, w.finish(e, id), result)
+				stop()
+				w.check()
+			})
+		}
+	}
+}

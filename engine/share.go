@@ -152,7 +152,7 @@ func (w *worker) peek(adopted []string) (err error) {
 		w.dues.add(w.clock.now() + peekInterval.Microseconds())
 	}
 	if w.sharing.missed.Load() {
-		w.slots.queue()
+		w.slots.queue(1)
 	}
 	return err
 }
@@ -160,6 +160,7 @@ func (w *worker) peek(adopted []string) (err error) {
 // leftOver finds the tasks that wait in this worker's queues, and those of executions that it was told to run.
 func (w *worker) leftOver(adopted []string) error {
 	var left []backend.Task
+	more := false
 	queues := w.options.Queues
 	if len(adopted) > 0 {
 		queues = []string{""} // all
@@ -169,8 +170,11 @@ func (w *worker) leftOver(adopted []string) error {
 		if err != nil {
 			return err
 		}
-		left = append(left, waiting...)
+		left, more = append(left, waiting...), more || len(waiting) == maxTasks
 	}
 	w.backlog(left, adopted)
+	if more { // what is for this worker may be behind those; a claim finds out
+		w.sharing.missed.Store(true)
+	}
 	return nil
 }

@@ -92,12 +92,12 @@ func (s *slots) claimed() bool {
 }
 
 // queue has the loop wait for its turn, when it has found no slot for what it wants to claim. It
-// stands for all that is in the database, and so behind one execution only: each second slot is for that.
-func (s *slots) queue() {
+// stands for all that is in the database, and so behind one execution only, as a rule: each second slot is for that.
+func (s *slots) queue(behind int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.free == 0 && s.granted == 0 && !slices.Contains(s.waiting, nil) {
-		s.waiting = slices.Insert(s.waiting, min(1, len(s.waiting)), nil)
+		s.waiting = slices.Insert(s.waiting, min(behind, len(s.waiting)), nil)
 	}
 }
 

@@ -273,6 +273,7 @@ func (w *worker) loop(ctx context.Context) bool {
 func (w *worker) claimAll(news, due bool) (more bool) {
 	w.slots.looks()
 	defer w.slots.looked()
+	w.report("reconcile tasks", w.reconcileTasks())
 	tasks := func() {
 		if !news {
 			return
@@ -463,7 +464,11 @@ func (w *worker) claimBegun() (more bool, err error) {
 		w.unclaimed = claimed == n
 	}
 	if w.unclaimed || !w.isClear() {
-		w.slots.queue()
+		behind := 1
+		if n == 0 { // many wait here already, and more would only wait with them
+			behind = maxInLine
+		}
+		w.slots.queue(behind)
 	}
 	return w.unclaimed && n > 0, nil
 }

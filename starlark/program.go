@@ -89,7 +89,7 @@ func (p *Program) CheckInput(fn string, input []byte) error {
 	}
 	if mayOverflow(input) {
 		if _, err := FromPlain(input); err != nil {
-			return fmt.Errorf("input: %w", err)
+			return inputError(f, "cannot take its input: "+err.Error())
 		}
 	}
 	args, kwargs, err := inputArgs(input)

@@ -123,13 +123,13 @@ func (a *app) watchScreen(ctx context.Context, w *watcher, id string) error {
 
 // watchLines prints what has changed.
 func (a *app) watchLines(ctx context.Context, w *watcher, id string) error {
-	seen := make(map[string]string)
+	seen, away := make(map[string]string), a.outage()
 	for {
 		s := w.look(ctx, nil, id)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if s.err != nil {
+		if !away.is(s.err) && s.err != nil {
 			return s.err
 		}
 		list := s.executions

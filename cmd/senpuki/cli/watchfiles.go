@@ -37,9 +37,12 @@ func watchFiles(ctx context.Context, dir string, changed func()) {
 	go func() {
 		for events, errs := w.Events, w.Errors; ; {
 			select {
-			case _, ok := <-events:
+			case e, ok := <-events:
 				if !ok {
 					return
+				}
+				if !mayMatter(e) {
+					continue
 				}
 			case _, ok := <-errs: // events were lost
 				if !ok {
@@ -55,6 +58,18 @@ func watchFiles(ctx context.Context, dir string, changed func()) {
 	lookAtFiles(ctx, dir, news, func(dir string) { _ = w.Add(dir) }, changed) // one that cannot be added is looked at
 }
 
+// mayMatter reports whether files may have changed that are watched: not those of a database that lies beside them. What it
+// takes wrongly for something else is seen by the next look.
+func mayMatter(e fsnotify.Event) bool {
+	switch filepath.Ext(e.Name) {
+	case ".star", ".json":
+		return true
+	case "": // a directory, or a link to one
+		return e.Has(fsnotify.Create) || e.Has(fsnotify.Rename) || e.Has(fsnotify.Remove)
+	}
+	return false
+}
+
 // lookAtFiles is watchFiles that looks after news of the directories that it has asked for, and now and then.
 func lookAtFiles(ctx context.Context, dir string, news <-chan struct{}, ask func(dir string), changed func()) {
 	var told, before fileSet
@@ -66,7 +81,8 @@ func lookAtFiles(ctx context.Context, dir string, news <-chan struct{}, ask func
 				ask(d)
 			}
 		}
-		pause := max(lookEvery, lookShare*time.Since(began))
+		rest := lookShare * time.Since(began)
+		pause := max(lookEvery, rest)
 		switch {
 		case told == nil, now.same(before) && !now.same(told):
 			changed()
@@ -83,7 +99,7 @@ func lookAtFiles(ctx context.Context, dir string, news <-chan struct{}, ask func
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(settle):
+			case <-time.After(max(settle, rest/10)):
 			}
 		}
 	}
