@@ -532,6 +532,12 @@ type Claimed struct {
 	Inbox []Message
 }
 
+// Beaten is what a session's beat finds.
+type Beaten struct {
+	At      time.Time // the database's time
+	Expired bool      // the time of an execution that nobody owns is up: ClaimRequest.Expired
+}
+
 // Session is a live worker process.
 type Session struct {
 	ID      SessionID

@@ -56,7 +56,7 @@ type Store interface {
 	Open(ctx context.Context, s Session) (SessionID, time.Time, error)
 
 	// Beat advances the session's counter and stores info. ErrFenced when the session is gone.
-	Beat(ctx context.Context, id SessionID, info []byte) (time.Time, error)
+	Beat(ctx context.Context, id SessionID, info []byte) (Beaten, error)
 
 	// Revoke ends a session: deletes its row, then frees what it owned, due
 	// at once. Revoking an unknown session frees what it may have left owned;

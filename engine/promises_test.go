@@ -142,12 +142,12 @@ func (g *gate) Commit(ctx context.Context, b backend.Batch) (backend.Reply, erro
 	return g.Store.Commit(ctx, b)
 }
 
-func (g *gate) Beat(ctx context.Context, id backend.SessionID, info []byte) (time.Time, error) {
+func (g *gate) Beat(ctx context.Context, id backend.SessionID, info []byte) (backend.Beaten, error) {
 	if g.shut.Load() { // stopped: it does not even beat
 		select {
 		case <-g.open:
 		case <-ctx.Done():
-			return time.Time{}, ctx.Err()
+			return backend.Beaten{}, ctx.Err()
 		}
 	}
 	return g.Store.Beat(ctx, id, info)
@@ -279,9 +279,9 @@ func (r readOnly) Commit(ctx context.Context, b backend.Batch) (backend.Reply, e
 	return r.Store.Commit(ctx, b)
 }
 
-func (r readOnly) Beat(ctx context.Context, id backend.SessionID, info []byte) (time.Time, error) {
+func (r readOnly) Beat(ctx context.Context, id backend.SessionID, info []byte) (backend.Beaten, error) {
 	if err := r.refuse(); err != nil {
-		return time.Time{}, err
+		return backend.Beaten{}, err
 	}
 	return r.Store.Beat(ctx, id, info)
 }

@@ -175,18 +175,22 @@ func (w *worker) heartbeat() {
 			return
 		}
 		before := time.Now()
-		now, err := w.store.Beat(w.ctx, w.session, w.info())
+		found, err := w.store.Beat(w.ctx, w.session, w.info())
 		w.beats.Add(1)
 		w.options.Metrics.beat(err)
 		switch {
 		case err == nil:
-			w.clock.set(now, before)
+			w.clock.set(found.At, before)
 			w.beaten.Store(&before)
+			if found.Expired {
+				w.expired.Store(true)
+				w.hint()
+			}
 			if failed {
 				failed = false
 				tick.Reset(every)
 			}
-			w.compare(now, before)
+			w.compare(found.At, before)
 			w.answers()
 			w.watchTasks()
 		case errors.Is(err, backend.ErrFenced):

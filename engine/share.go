@@ -24,7 +24,6 @@ type sharing struct {
 
 	goesOn int64     // when tasks that a rate has kept are looked for again; owned by the loop
 	swept  time.Time // when tasks that had not begun in time were last ended; owned by the loop
-	turns  bool      // whose turn it is in claimExpired; owned by the loop
 }
 
 // noBacklog is below every priority.

@@ -46,6 +46,7 @@ type worker struct {
 	clear  atomic.Int64  // works as of a claim that left no backlog, else -1; see isClear
 	around atomic.Bool   // all is to be looked for, as at a poll; see lookAround
 
+	expired atomic.Bool   // a heartbeat says that an execution that nobody owns has expired
 	recalls chan struct{} // capacity 1: look for tasks that run here and are to end
 	strays  struct {      // adopted executions that others run; owned by the loop
 		looked time.Time // when they were last looked for
@@ -238,9 +239,11 @@ func (w *worker) loop(ctx context.Context) bool {
 			freed, err = w.neighbours(w.ctx)
 			w.report("neighbours", err)
 		}
-		if time.Since(looked) >= w.options.SessionLife/5 {
+		// Who hears wake-ups need not look for what has expired at each tick: a heartbeat tells.
+		idle := ticked && w.engine.wakeups.hears.Load()
+		if told := w.expired.Swap(false); told || !idle && time.Since(looked) >= w.options.SessionLife/5 {
 			looked = time.Now()
-			w.report("expired", w.claimExpired())
+			w.report("expired", w.claimExpired(told))
 		}
 		if time.Since(swept) >= w.options.ReleaseAfter/4 {
 			swept = time.Now()
@@ -502,15 +505,13 @@ func (w *worker) adopt() error {
 }
 
 // claimExpired takes executions whose time is up, whatever their queue: nobody else may come for them. A worker
-// without activities, which claims no tasks, ends those that nobody has begun in time instead, every other time: it asks no more for that.
-func (w *worker) claimExpired() error {
+// without activities, which claims no tasks, ends those that nobody has begun in time instead, unless it was told that there are some.
+func (w *worker) claimExpired(told bool) error {
 	if w.options.Hold || w.stopping.Load() {
 		return nil
 	}
-	if len(w.registry.Names()) == 0 {
-		if w.sharing.turns = !w.sharing.turns; w.sharing.turns {
-			return w.sweepTasks()
-		}
+	if !told && len(w.registry.Names()) == 0 {
+		return w.sweepTasks()
 	}
 	_, err := w.takeSome(backend.ClaimRequest{Expired: true, Limit: maxTasks})
 	return err

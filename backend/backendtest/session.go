@@ -24,8 +24,9 @@ var sessionCases = []testCase{
 	{"a beat counts and stores", func(f *fixture) {
 		s := f.session()
 		for range 3 {
-			at, err := f.Beat(f.ctx, s, []byte(`{"running":1}`))
+			beaten, err := f.Beat(f.ctx, s, []byte(`{"running":1}`))
 			f.must(err)
+			at := beaten.At
 			now, err := f.Now(f.ctx)
 			f.must(err)
 			expect(f, "time", at.IsZero() || now.Before(at) || now.Sub(at) > time.Minute, false)
@@ -33,6 +34,26 @@ var sessionCases = []testCase{
 		list, err := f.Sessions(f.ctx)
 		f.must(err)
 		expect(f, "session", fmt.Sprint(list[0].Beat, string(list[0].Info)), `3{"running":1}`)
+	}},
+	{"a beat tells of what has expired", func(f *fixture) {
+		s := f.session()
+		late, later := ask("late"), ask("later")
+		late.Expires, later.Expires = past(1), far(1)
+		told := func() bool {
+			b, err := f.Beat(f.ctx, s, nil)
+			f.must(err)
+			return b.Expired
+		}
+		f.create(later)
+		expect(f, "before", told(), false)
+		f.create(late)
+		expect(f, "expired", told(), true)
+		claimed, err := f.Claim(f.ctx, backend.ClaimRequest{Session: s, Editions: []int{1}, Expired: true, Limit: 9})
+		f.must(err)
+		expect(f, "claimed", len(claimed), 1)
+		expect(f, "owned", told(), false)
+		f.finish(s, "late", claimed[0].Run, 0, backend.TimedOut)
+		expect(f, "ended", told(), false)
 	}},
 	{"the dead do not beat", func(f *fixture) {
 		s := f.session()

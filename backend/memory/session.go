@@ -24,16 +24,20 @@ func (s *Store) Open(_ context.Context, n backend.Session) (backend.SessionID, t
 }
 
 // Beat advances a session's counter.
-func (s *Store) Beat(_ context.Context, id backend.SessionID, info []byte) (time.Time, error) {
+func (s *Store) Beat(_ context.Context, id backend.SessionID, info []byte) (backend.Beaten, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.sessions[id]
 	if n == nil {
-		return time.Time{}, backend.ErrFenced
+		return backend.Beaten{}, backend.ErrFenced
 	}
 	n.Beat++
 	n.Info = clone(info)
-	return s.now(), nil
+	b := backend.Beaten{At: s.now()}
+	for _, x := range s.executions {
+		b.Expired = b.Expired || x.Owner == 0 && !x.State.Terminal() && !x.Expires.IsZero() && !x.Expires.After(b.At)
+	}
+	return b, nil
 }
 
 // Revoke ends a session and frees what it owned.

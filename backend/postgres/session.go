@@ -54,21 +54,26 @@ func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.Session
 
 // Beat advances a session's counter. It changes no key, so that it does not
 // wait for commits, which hold the row FOR KEY SHARE.
-func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (beaten time.Time, err error) {
+func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (beaten backend.Beaten, err error) {
 	err = s.transact(ctx, 0, func(t *tx) error {
 		if err := s.stands(id, t); err != nil {
 			return err
 		}
 		st := t.add(`WITH beaten AS (UPDATE session SET beat = beat + 1, info = $2::text WHERE id = $1::bigint RETURNING 1)
-			SELECT 1 / (SELECT count(*) FROM beaten)`, int64(id), text(info))
+			SELECT 1 / (SELECT count(*) FROM beaten),
+				EXISTS (SELECT 1 FROM execution WHERE owner = 0 AND expires IS NOT NULL AND finished IS NULL AND expires <= now())`, int64(id), text(info))
 		st.guard = backend.ErrFenced
+		st.row = func(r pgx.Rows) error {
+			var one int64
+			return r.Scan(&one, &beaten.Expired)
+		}
 		t.commit()
 		err := t.flush()
-		beaten = t.at.UTC()
+		beaten.At = t.at.UTC()
 		return err
 	})
 	if err != nil {
-		return time.Time{}, err
+		return backend.Beaten{}, err
 	}
 	return beaten, nil
 }

@@ -32,20 +32,28 @@ func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.Session
 }
 
 // Beat advances a session's counter.
-func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (beaten time.Time, err error) {
+func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (beaten backend.Beaten, err error) {
 	if err := s.there(); err != nil {
-		return time.Time{}, err
+		return backend.Beaten{}, err
 	}
 	err = s.write(ctx, func(c *conn, at time.Time) error {
 		n, err := c.exec("UPDATE session SET beat = beat + 1, info = ? WHERE id = ?", text(info), id)
 		if err == nil && n == 0 {
 			err = backend.ErrFenced
 		}
-		beaten = at
+		if err != nil {
+			return err
+		}
+		beaten.At = at
+		v, err := c.first(nonstop, `SELECT EXISTS (SELECT 1 FROM execution
+			WHERE owner = 0 AND expires IS NOT NULL AND finished IS NULL AND expires <= ?)`, at)
+		if err == nil {
+			beaten.Expired = number(v[0]) != 0
+		}
 		return err
 	})
 	if err != nil {
-		return time.Time{}, err
+		return backend.Beaten{}, err
 	}
 	return beaten, nil
 }
