@@ -100,7 +100,7 @@ func (s *screen) until(patterns ...string) string {
 
 var (
 	spinners  = regexp.MustCompile(`[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]`)
-	durations = regexp.MustCompile(`\b\d+(\.\d+)?(ms|s|m|h)\b( ago)?|\bnow\b`)
+	durations = regexp.MustCompile(`\b\d+(\.\d+)?(µs|ms|s|m|h)\b( ago)?|\bnow\b`)
 	moments   = regexp.MustCompile(`(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d(\.\d+)?`)
 	digests   = regexp.MustCompile(`\b[0-9a-f]{12}\b`)
 	rates     = regexp.MustCompile(`\b\d+(\.\d+)?/s\b`)
