@@ -211,7 +211,8 @@ func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 		x.schedule(st)
 		return d, false
 	case st.cmd.Kind == starlark.StartChild:
-		if x.beginAgain(st) != nil { // the database does not answer
+		if err := x.beginAgain(st); err != nil { // the database does not answer
+			x.w.fault(err)
 			st.due = x.stamp() + time.Second.Microseconds()
 			x.schedule(st)
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
@@ -142,7 +143,8 @@ func (x *execution) fateOf(st *step) (fate, backend.Execution, error) {
 		return failed, c, nil
 	case err != nil:
 		return failed, c, err
-	case c.Parent != x.rec.ID: // the original's of which this is a fork, or somebody else's who had the id
+	case c.Parent != x.rec.ID, c.ParentStep != "" && c.ParentStep != st.cmd.Step:
+		// the original's of which this is a fork, or somebody else's or another step's who had the id
 		return failed, backend.Execution{}, nil
 	case st.anew:
 	case c.State == backend.Completed:
@@ -176,8 +178,11 @@ func (x *execution) beginAgain(st *step) error {
 		return err
 	}
 	if st.cmd.Name != "" { // a name is resolved when a child starts
-		if digest, err := x.w.engine.newestDigest(x.w.ctx, st.cmd.Name); err == nil {
+		switch digest, err := x.w.engine.newestDigest(x.w.ctx, st.cmd.Name); {
+		case err == nil:
 			st.digest = digest
+		case !errors.Is(err, backend.ErrNotFound):
+			return err
 		}
 	}
 	x.beginChild(st)
@@ -207,7 +212,7 @@ func (x *execution) beginUnder(st *step) bool {
 	if st.cmd.Target != starlark.Origin(id, run)+"."+st.cmd.Step {
 		o := x.carried.Origin
 		forked := o != nil && o.ID != x.rec.ID
-		switch c, err := x.w.engine.store.Execution(x.w.ctx, st.child); {
+		switch c, err := x.holder(st.child); {
 		case err != nil, c.Parent == "", c.ParentRun == x.rec.Run, c.Parent != x.rec.ID && !forked:
 			return false
 		case c.Parent == x.rec.ID && !c.State.Terminal() && st.cmd.Child.OnParentClose == "abandon":
@@ -221,6 +226,22 @@ func (x *execution) beginUnder(st *step) bool {
 	return true
 }
 
+// holder is the execution that has an id. A database that does not answer is waited for: what it would say decides whether a step fails.
+func (x *execution) holder(id string) (backend.Execution, error) {
+	for {
+		c, err := x.w.engine.store.Execution(x.w.ctx, id)
+		if !errors.Is(err, backend.ErrTransient) {
+			return c, err
+		}
+		x.w.fault(err)
+		select {
+		case <-time.After(againAfter):
+		case <-x.w.ctx.Done():
+			return c, err
+		}
+	}
+}
+
 // signalsOf are the signals that an execution was given in its latest run, or that it left unread, but for those that are sent again.
 func (e *Engine) signalsOf(ctx context.Context, id string, resent []carriedSignal) (list []carriedSignal, err error) {
 	c, err := e.store.Execution(ctx, id)
@@ -231,11 +252,11 @@ func (e *Engine) signalsOf(ctx context.Context, id string, resent []carriedSigna
 	if err == nil {
 		entries, err = e.entries(ctx, c.Run)
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		list, err = entries.signals()
 	}
-	if list, err = entries.signals(); err != nil {
-		return nil, nil // a damaged journal tells of none
+	if err != nil && !errors.Is(err, errRow) { // a damaged journal tells of none
+		return nil, err
 	}
 	unread, err := e.store.Inbox(ctx, id)
 	for _, m := range unread {

@@ -198,3 +198,20 @@ def main():
 		w.close(map[string]int{"one": 2, "fragile": 1, "pay": 1})
 	})
 }
+
+// The child of another step that has the id which a step asks for is not taken for its own by a retry.
+func TestAnOwnIDOfAnotherStep(t *testing.T) {
+	t.Parallel()
+	bothWays(t, func(t *testing.T, o Options) {
+		w := newOutage(t, o, `
+def kid(n):
+    return act("kid", n)
+def main():
+    return [workflow(kid, id = "k")(1), workflow(kid, id = "k")(2)]
+`, nil)
+		w.begin(DispatchOptions{})
+		w.retry("x", RerunOptions{})
+		want(t, w.finish(w.e, "x"), `["kid","kid"]`)
+		w.close(map[string]int{"kid": 2})
+	})
+}

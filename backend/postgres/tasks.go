@@ -90,8 +90,8 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 		claimed = backend.ClaimedTasks{Late: wasLate}
 		return claimTasks(t, &r, &claimed)
 	})
-	if err != nil {
-		return backend.ClaimedTasks{}, err
+	if err != nil { // what was late has been ended all the same
+		return backend.ClaimedTasks{Late: wasLate}, err
 	}
 	return claimed, nil
 }

@@ -94,7 +94,7 @@ func (o *outage) is(err error) bool {
 		o.tell(why + "; " + next)
 	case err == nil && o.told:
 		o.told = false
-		o.tell("the database answers again")
+		o.tell(answersAgain)
 	}
 	return away
 }
