@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -211,8 +212,12 @@ func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 		x.schedule(st)
 		return d, false
 	case st.cmd.Kind == starlark.StartChild:
-		if err := x.beginAgain(st); err != nil { // the database does not answer
-			x.w.fault(err)
+		if err := x.beginAgain(st); err != nil {
+			if errors.Is(err, backend.ErrTransient) { // the database does not answer
+				x.w.fault(err)
+			} else {
+				x.w.log.Warn("a child cannot be begun again; trying again", "execution", x.rec.ID, "step", st.cmd.Step, "error", err)
+			}
 			st.due = x.stamp() + time.Second.Microseconds()
 			x.schedule(st)
 		}
