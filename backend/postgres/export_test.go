@@ -30,3 +30,11 @@ func (s *Store) Elsewhere(session backend.SessionID) (line any) {
 	line, _ = s.lines.Swap(session, "000000FE")
 	return line
 }
+
+// Break closes all idle connections.
+func (s *Store) Break(ctx context.Context) {
+	for _, c := range s.pool.AcquireAllIdle(ctx) {
+		_ = c.Conn().Close(ctx)
+		c.Release()
+	}
+}

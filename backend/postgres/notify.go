@@ -66,11 +66,14 @@ func (s *Store) Listen(ctx context.Context, heard func(backend.Hint)) error {
 // hear listens until the connection breaks or the store is closed, and says
 // whether there was a connection.
 func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected bool) {
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
+	config := s.pool.Config().ConnConfig
+	s.cipher.prefer(config)
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return false
 	}
 	defer func() {
+		s.cipher.forget() // a server that was started anew may have other settings
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = conn.Close(end) // there is nothing to lose on it

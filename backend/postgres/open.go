@@ -64,7 +64,13 @@ func OpenWith(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := &Store{schema: at.schema, pooler: at.pooler, secrets: at.secrets}
+	at.config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		s.cipher.prefer(c)
+		return nil
+	}
 	at.config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		s.cipher.learn(c)
 		learnArrays(c.TypeMap())
 		return learnLine(ctx, c)
 	}
@@ -72,7 +78,7 @@ func OpenWith(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", at.name, hide(err, at.secrets))
 	}
-	s := &Store{pool: pool, schema: at.schema, pooler: at.pooler, secrets: at.secrets}
+	s.pool = pool
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.settings = "SELECT set_config('search_path', " + quote(at.schema) + ", true)"
 	for _, v := range settings {

@@ -130,6 +130,8 @@ type Store struct {
 
 	known known
 	lines sync.Map // by session: the timeline it was opened on (line.go)
+
+	cipher cipher
 }
 
 // Close waits for what is under way and closes all connections.
