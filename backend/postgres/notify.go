@@ -73,7 +73,9 @@ func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected b
 		return false
 	}
 	defer func() {
-		s.cipher.forget() // a server that was started anew may have other settings
+		if ctx.Err() == nil {
+			s.cipher.forget() // a server that was started anew may have other settings
+		}
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = conn.Close(end) // there is nothing to lose on it
