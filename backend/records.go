@@ -409,12 +409,14 @@ type Retention struct {
 	Completed time.Time
 	Failed    time.Time // failed, cancelled, timed out
 	Limit     int       // executions at most; zero: all
-	DryRun    bool      // only count; programs as if there were no limit
+	Rows      int       // memos at most, and journal rows and log lines after which no further execution is removed; zero: all
+	DryRun    bool      // only count; Rows and, for programs, Limit are of no consequence
 }
 
 // Collected is what Collect removed.
 type Collected struct {
 	Executions, Memos, DeadLetters, Programs int64
+	More                                     bool // it has come to Retention.Limit or Rows, and has not looked for programs
 }
 
 // Then says what becomes of an execution when a turn has landed.

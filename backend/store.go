@@ -44,8 +44,8 @@ type Store interface {
 	Discard(ctx context.Context, ids []int64) (int64, error)
 
 	// Collect removes executions that ended long ago with all that belongs to
-	// them, expired memos, and what nothing refers to any more. It is
-	// to be called again while it removes as many executions as Retention.Limit.
+	// them, expired memos, and, when there is no more of either, what nothing refers to any more. It is
+	// to be called again while there is Collected.More.
 	Collect(ctx context.Context, r Retention) (Collected, error)
 
 	// Receive returns all messages in the inboxes of the executions that the

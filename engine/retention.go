@@ -26,8 +26,12 @@ func (r Retention) withDefaults() Retention {
 	return r
 }
 
-// collectChunk is how many executions one transaction removes.
-const collectChunk = 100
+// What one transaction removes: executions, and rows of theirs. SQLite lets nobody else write meanwhile, and a
+// hundred long journals take longer than a session lives.
+const (
+	collectChunk = 100
+	collectRows  = 10000
+)
 
 // Collect removes what ended longer ago than r says; with dry it only counts.
 func (e *Engine) Collect(ctx context.Context, r Retention, dry bool) (sum backend.Collected, err error) {
@@ -43,7 +47,7 @@ func (e *Engine) Collect(ctx context.Context, r Retention, dry bool) (sum backen
 	}
 	q := backend.Retention{Completed: before(r.Completed), Failed: before(r.Failed), DryRun: dry}
 	if !dry {
-		q.Limit = collectChunk
+		q.Limit, q.Rows = collectChunk, collectRows
 	}
 	for {
 		got, err := e.store.Collect(ctx, q)
@@ -54,7 +58,7 @@ func (e *Engine) Collect(ctx context.Context, r Retention, dry bool) (sum backen
 		sum.Memos += got.Memos
 		sum.DeadLetters += got.DeadLetters
 		sum.Programs += got.Programs
-		if dry || got.Executions < int64(q.Limit) {
+		if dry || !got.More {
 			return sum, nil
 		}
 	}

@@ -496,6 +496,31 @@ var taskCases = []testCase{
 		f.must(err)
 		expect(f, "lines", len(lines)+len(f.journal(runs[0])), 0)
 	}},
+	{"no more rows are removed at once than is said", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "a", "b", "c", "d", "e")
+		for i, id := range []string{"a", "b", "c", "d"} {
+			f.turn(s, backend.Turn{Execution: id, Run: runs[i], Rows: rows("1", "2"), Logs: []backend.LogLine{{Message: "m"}}})
+			f.finish(s, id, runs[i], 2, backend.Completed)
+		}
+		r := backend.Retention{Completed: far(1), Limit: 3, Rows: 5}
+		for i, want := range []backend.Collected{{Executions: 2, More: true}, {Executions: 2}, {}} {
+			got, err := f.Collect(f.ctx, r)
+			f.must(err)
+			expect(f, fmt.Sprint("call ", i), got, want)
+		}
+		f.deploy("sha256:unused")
+		f.turn(s, backend.Turn{Execution: "e", Run: runs[4], Rows: rows("r"), Reserve: []backend.Reservation{{Step: "1", Hash: "x"}, {Step: "2", Hash: "y"}, {Step: "3", Hash: "z"}}})
+		f.turn(s, backend.Turn{Execution: "e", Run: runs[4], First: 1, Rows: rows("r"), Memos: []backend.MemoResult{
+			{Step: "1", Hash: "x", Result: []byte("1"), Expires: past(1)}, {Step: "2", Hash: "y", Result: []byte("1"), Expires: past(1)},
+			{Step: "3", Hash: "z", Result: []byte("1"), Expires: past(1)}}})
+		r.Rows = 2
+		for i, want := range []backend.Collected{{Memos: 2, More: true}, {Memos: 1, Programs: 1}} {
+			got, err := f.Collect(f.ctx, r)
+			f.must(err)
+			expect(f, fmt.Sprint("memos ", i), got, want)
+		}
+	}},
 	{"what would be removed is what is", func(f *fixture) {
 		s := f.session()
 		f.deploy("sha256:done", "sha256:failed")

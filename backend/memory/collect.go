@@ -81,9 +81,14 @@ func (s *Store) Collect(_ context.Context, r backend.Retention) (c backend.Colle
 		}
 		return x.State.Terminal() && x.Finished.Before(before)
 	}
+	rows := 0
 	for _, id := range slices.Sorted(maps.Keys(s.executions)) {
-		if !old(s.executions[id]) || r.Limit > 0 && int(c.Executions) >= r.Limit {
+		if !old(s.executions[id]) {
 			continue
+		}
+		if r.Limit > 0 && int(c.Executions) >= r.Limit || r.Rows > 0 && rows >= r.Rows {
+			c.More = !r.DryRun
+			break
 		}
 		c.Executions++
 		for key, d := range s.dead {
@@ -98,15 +103,27 @@ func (s *Store) Collect(_ context.Context, r backend.Retention) (c backend.Colle
 			continue
 		}
 		delete(s.executions, id)
-		maps.DeleteFunc(s.runs, func(_ backend.RunKey, n *run) bool { return n.execution == id })
+		maps.DeleteFunc(s.runs, func(_ backend.RunKey, n *run) bool {
+			if n.execution == id {
+				rows += len(n.rows) + len(n.logs)
+			}
+			return n.execution == id
+		})
 	}
 	for hash, m := range s.memos {
+		if r.Rows > 0 && !r.DryRun && int(c.Memos) >= r.Rows {
+			c.More = true
+			break
+		}
 		if m.Result != nil && !m.Expires.IsZero() && !m.Expires.After(at) {
 			c.Memos++
 			if !r.DryRun {
 				delete(s.memos, hash)
 			}
 		}
+	}
+	if c.More {
+		return c, nil
 	}
 	used := make(map[string]bool)
 	for _, x := range s.executions {

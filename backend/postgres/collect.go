@@ -152,6 +152,15 @@ func collect(t *tx, r *backend.Retention) (got backend.Collected, err error) {
 	if err != nil {
 		return got, err
 	}
+	got.More = r.Limit > 0 && len(keys) >= r.Limit
+	if len(keys) > 0 && r.Rows > 0 {
+		few, err := lightest(t, keys, int64(r.Rows))
+		if err != nil {
+			return got, err
+		}
+		got.More = got.More || len(few) < len(keys)
+		keys = few
+	}
 	if got.Executions = int64(len(keys)); len(keys) > 0 {
 		for _, table := range []string{"journal", "log"} {
 			t.add("DELETE FROM "+table+" WHERE run = ANY(ARRAY(SELECT key FROM run WHERE execution = ANY($1::bigint[])))", keys)
@@ -162,11 +171,11 @@ func collect(t *tx, r *backend.Retention) (got backend.Collected, err error) {
 		t.add("DELETE FROM execution WHERE key = ANY($1::bigint[])", keys)
 		t.add("DELETE FROM request WHERE key = ANY($1::bigint[])", keys)
 	}
-	if got.Memos, err = t.count("DELETE FROM memo WHERE " + oldMemos); err != nil {
+	if got.Memos, err = t.count("DELETE FROM memo WHERE hash = ANY(ARRAY(SELECT hash FROM memo WHERE "+oldMemos+" LIMIT $1::bigint))", most(r.Rows)); err != nil {
 		return got, err
 	}
-	if r.Limit > 0 && got.Executions >= int64(r.Limit) {
-		return got, nil // there is more to remove; whose programs are in use is asked once, at the end
+	if got.More = got.More || r.Rows > 0 && got.Memos >= int64(r.Rows); got.More {
+		return got, nil // whose programs are in use is asked once, at the end
 	}
 	t.add(plans)
 	// Who makes executions holds their programs. Locked first, and looked at
@@ -182,6 +191,25 @@ func collect(t *tx, r *backend.Retention) (got backend.Collected, err error) {
 	}
 	got.Programs, err = t.count("DELETE FROM program WHERE digest = ANY($2::text[]) AND "+oldPrograms, horizon(r.Completed), digests)
 	return got, err
+}
+
+// lightest returns the first of some executions, as many as it takes for their journals and logs to have that many rows.
+func lightest(t *tx, keys []int64, rows int64) ([]int64, error) {
+	n := 0
+	err := t.each(func(r pgx.Rows) error {
+		var has int64
+		if err := r.Scan(&has); err != nil {
+			return err
+		}
+		if rows > 0 {
+			n++
+		}
+		rows -= has
+		return nil
+	}, `SELECT coalesce(sum(coalesce((SELECT max(row) + 1 FROM journal WHERE journal.run = run.key), 0)
+			+ coalesce((SELECT max(ordinal) + 1 FROM log WHERE log.run = run.key), 0)), 0)::bigint
+		FROM unnest($1::bigint[]) WITH ORDINALITY AS k (key, place) LEFT JOIN run ON run.execution = k.key GROUP BY k.place ORDER BY k.place`, keys)
+	return keys[:n], err
 }
 
 // Stats counts what the store holds.

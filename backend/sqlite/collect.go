@@ -92,6 +92,7 @@ func (s *Store) begin(c *conn, r *backend.Rerun, id string, run int64, runNumber
 
 const (
 	oldExecution = "finished IS NOT NULL AND finished < CASE state WHEN 'completed' THEN ?1 ELSE ?2 END"
+	oldMemo      = "expires IS NOT NULL AND expires <= ? AND result IS NOT NULL"
 	oldProgram   = "created < ?1 AND digest NOT IN (SELECT digest FROM workflow) AND digest NOT IN (SELECT digest FROM execution)"
 	// doomedProgram is oldProgram while the executions that are old are still there.
 	doomedProgram = "created < ?1 AND digest NOT IN (SELECT digest FROM workflow) AND digest NOT IN (SELECT digest FROM execution WHERE NOT (" + oldExecution + "))"
@@ -105,22 +106,34 @@ func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.C
 		if err != nil {
 			return err
 		}
+		rows := int64(0)
 		for _, v := range keys {
-			letters, err := remove(c, number(v[0]), r.DryRun)
+			if r.Rows > 0 && rows >= int64(r.Rows) {
+				got.More = true
+				break
+			}
+			n, letters, err := remove(c, number(v[0]), r.DryRun)
 			if err != nil {
 				return err
 			}
+			rows += n
 			got.Executions++
 			got.DeadLetters += letters
 		}
-		if got.Memos, err = sweep(c, r.DryRun, "memo", "expires IS NOT NULL AND expires <= ? AND result IS NOT NULL", at); err != nil {
+		if r.DryRun {
+			if got.Memos, err = counted(c, "memo", oldMemo, at); err != nil {
+				return err
+			}
+			got.Programs, err = counted(c, "program", doomedProgram, moment(r.Completed), moment(r.Failed))
 			return err
 		}
-		if r.DryRun {
-			got.Programs, err = sweep(c, true, "program", doomedProgram, moment(r.Completed), moment(r.Failed))
-		} else {
-			got.Programs, err = sweep(c, false, "program", oldProgram, moment(r.Completed))
+		if got.Memos, err = c.exec("DELETE FROM memo WHERE hash IN (SELECT hash FROM memo WHERE "+oldMemo+" LIMIT +?)", at, most(r.Rows)); err != nil {
+			return err
 		}
+		if got.More = got.More || r.Limit > 0 && len(keys) >= r.Limit || r.Rows > 0 && got.Memos >= int64(r.Rows); got.More {
+			return nil // whose programs are in use is asked once, at the end
+		}
+		got.Programs, err = c.exec("DELETE FROM program WHERE "+oldProgram, moment(r.Completed))
 		return err
 	}
 	if r.DryRun {
@@ -139,37 +152,33 @@ func moment(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// remove deletes an execution with all that belongs to it.
-func remove(c *conn, key int64, dry bool) (letters int64, err error) {
+// remove deletes an execution with all that belongs to it. It returns how many rows its journals and logs had.
+func remove(c *conn, key int64, dry bool) (rows, letters int64, err error) {
 	if dry {
-		v, err := c.first(nonstop, "SELECT count(*) FROM dead_letter WHERE execution = ?", key)
-		if err != nil {
-			return 0, err
-		}
-		return number(v[0]), nil
+		letters, err = counted(c, "dead_letter", "execution = ?", key)
+		return 0, letters, err
 	}
 	for _, table := range []string{"journal", "log"} {
-		if _, err := c.exec("DELETE FROM "+table+" WHERE run IN (SELECT key FROM run WHERE execution = ?)", key); err != nil {
-			return 0, err
+		n, err := c.exec("DELETE FROM "+table+" WHERE run IN (SELECT key FROM run WHERE execution = ?)", key)
+		if err != nil {
+			return 0, 0, err
 		}
+		rows += n
 	}
 	if letters, err = c.exec("DELETE FROM dead_letter WHERE execution = ?", key); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for _, table := range []string{"unread", "run"} {
 		if _, err := c.exec("DELETE FROM "+table+" WHERE execution = ?", key); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	_, err = c.exec("DELETE FROM execution WHERE key = ?", key)
-	return letters, err
+	return rows, letters, err
 }
 
-// sweep deletes, or counts, rows of a table.
-func sweep(c *conn, dry bool, table, where string, args ...any) (int64, error) {
-	if !dry {
-		return c.exec("DELETE FROM "+table+" WHERE "+where, args...)
-	}
+// counted counts rows of a table.
+func counted(c *conn, table, where string, args ...any) (int64, error) {
 	v, err := c.first(nonstop, "SELECT count(*) FROM "+table+" WHERE "+where, args...)
 	if err != nil {
 		return 0, err
