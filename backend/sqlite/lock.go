@@ -19,11 +19,12 @@ type turnstile struct {
 }
 
 func newTurnstile(path string) (*turnstile, error) {
-	next, err := os.OpenFile(path+"-next.lock", os.O_RDWR|os.O_CREATE, 0o666)
+	// To read is enough to lock: another user than the one whose command came first may have the right to write the database.
+	next, err := os.OpenFile(path+"-next.lock", os.O_RDONLY|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	current, err := os.OpenFile(path+"-current.lock", os.O_RDWR|os.O_CREATE, 0o666)
+	current, err := os.OpenFile(path+"-current.lock", os.O_RDONLY|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, errors.Join(err, next.Close())
 	}

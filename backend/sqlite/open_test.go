@@ -325,3 +325,24 @@ func TestLookWhileAStrangerWrites(t *testing.T) {
 		t.Errorf("writing came to %v", err)
 	}
 }
+
+// Who may write the database, and only read the files for taking turns, which another user's command has made, takes turns.
+func TestOpenLocksOfOthers(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
+		t.Skip("there are no permissions of this kind, or they do not hold")
+	}
+	path := file(t)
+	if err := open(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, lock := range []string{"-next.lock", "-current.lock"} {
+		if err := os.Chmod(path+lock, 0o444); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, path)
+	if _, err := s.Deploy(t.Context(), []backend.Program{{Digest: "d", Sources: []byte("{}")}}, nil); err != nil {
+		t.Error(err)
+	}
+}
