@@ -109,10 +109,10 @@ func (e *Engine) examine(ctx context.Context, x *backend.Execution, tell func(Pr
 		say(problem)
 		return told
 	}
-	if err := e.examineRun(ctx, x.Run, latest); err != nil || x.State.Terminal() {
+	if err := e.examineRun(ctx, x.Run, latest); err != nil {
 		return err
 	}
-	return e.examineInbox(ctx, x.ID, latest)
+	return e.examineInbox(ctx, x.ID, latest) // of one that has ended: the signals that it has left for a run that goes on
 }
 
 // examineRun looks at the journal and the log lines of one run.
