@@ -29,9 +29,10 @@ func translate(err error) error {
 		sentinel = backend.ErrFull
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
 		return &busyError{err}
-	case codes.SQLITE_IOERR, codes.SQLITE_CANTOPEN,
-		codes.SQLITE_PROTOCOL, codes.SQLITE_NOMEM:
+	case codes.SQLITE_IOERR, codes.SQLITE_PROTOCOL, codes.SQLITE_NOMEM:
 		sentinel = backend.ErrTransient
+	case codes.SQLITE_CANTOPEN:
+		return fmt.Errorf("%w: %w (who runs this may make no files there, its file system is read-only, or too many files are open)", backend.ErrTransient, err)
 	case codes.SQLITE_READONLY: // also of a file system that was mounted anew after an error
 		return fmt.Errorf("%w: %w (who runs this may not write the file, or its file system is read-only)", backend.ErrTransient, err)
 	case codes.SQLITE_NOTADB, codes.SQLITE_CORRUPT:
