@@ -18,12 +18,29 @@ func (s *Store) Backup(_ context.Context, path string) (err error) {
 	if path == "" { // SQLite would fill a file of its own, and remove it
 		return errors.New("a backup needs the name of a file")
 	}
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+	switch _, err := os.Stat(path); {
+	case err == nil:
 		return fmt.Errorf("%s exists already", path)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
 	if path, err = filepath.Abs(path); err != nil { // "file:x" is a name, too, and not x
 		return err
 	}
+	// What has the name is whole: a full disk, or a kill, leaves what is no backup in a directory of its own.
+	dir, err := os.MkdirTemp(filepath.Dir(path), "senpuki-backup-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	part := filepath.Join(dir, filepath.Base(path))
+	if err := s.copyInto(part); err != nil {
+		return err
+	}
+	return os.Rename(part, path)
+}
+
+func (s *Store) copyInto(path string) (err error) {
 	c, err := connect(s.path)
 	if err != nil {
 		return translate(err)
