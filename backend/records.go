@@ -557,6 +557,7 @@ type Session struct {
 // Newest first. Owner is the session that drives them. Before pages: executions created before that (Created, ID) pair.
 type Filter struct {
 	States   []State
+	Stuck    bool // those that are stuck, besides those of States
 	Workflow string
 	Queue    string
 	Tag      string

@@ -201,10 +201,15 @@ var readerCases = []testCase{
 		other, mine := f.session(), ask("mine")
 		mine.Workflow, mine.Claim = "owned", true
 		f.commit(backend.Batch{Session: s, Create: []backend.NewExecution{mine}})
+		halt := f.born(s, "halt")[0]
+		f.turn(s, backend.Turn{Execution: "halt", Run: halt, Stuck: &backend.Stuck{Reason: "r", Since: past(1), Tries: 1}, Then: backend.Release, Due: far(1)})
 		for _, k := range []struct {
 			filter backend.Filter
 			want   []string
 		}{
+			{backend.Filter{Stuck: true}, []string{"halt"}},
+			{backend.Filter{Stuck: true, States: []backend.State{backend.Failed}}, []string{"done", "halt"}},
+			{backend.Filter{Stuck: true, Workflow: "other"}, nil},
 			{backend.Filter{Workflow: "other"}, []string{"a_1"}},
 			{backend.Filter{Queue: "q"}, []string{"a_1"}},
 			{backend.Filter{Tag: "eu"}, []string{"a%2", "a_1"}},

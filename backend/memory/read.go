@@ -49,7 +49,7 @@ func first[T any](list []T, limit int) []T {
 
 func selected(x *backend.Execution, f *backend.Filter) bool {
 	switch {
-	case len(f.States) > 0 && !slices.Contains(f.States, x.State),
+	case (f.Stuck || len(f.States) > 0) && !(f.Stuck && x.Stuck != nil) && !slices.Contains(f.States, x.State),
 		f.Workflow != "" && x.Workflow != f.Workflow,
 		f.Queue != "" && x.Queue != f.Queue,
 		f.Tag != "" && !slices.Contains(x.Tags, f.Tag),

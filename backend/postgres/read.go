@@ -134,7 +134,8 @@ func conditions(f *backend.Filter) (where string, args []any) {
 	for i, state := range f.States {
 		states[i] = string(state)
 	}
-	add(len(states) > 0, "state = ANY(?::text[])", states)
+	add(len(states) > 0 && !f.Stuck, "state = ANY(?::text[])", states)
+	add(f.Stuck, "(stuck IS NOT NULL OR state = ANY(?::text[]))", states)
 	add(f.Workflow != "", "workflow = ?::text", clean(f.Workflow))
 	add(f.Queue != "", "queue = ?::text", clean(f.Queue))
 	add(f.Tag != "", "?::text = ANY(tags)", clean(f.Tag))

@@ -115,9 +115,10 @@ func conditions(f *backend.Filter) (where string, args []any) {
 			terms, args = append(terms, term), append(args, values...)
 		}
 	}
-	if len(f.States) > 0 {
-		states, _ := json.Marshal(f.States) // words only
-		add(true, "state IN (SELECT value FROM json_each(?))", string(states))
+	if f.Stuck || len(f.States) > 0 {
+		states, _ := json.Marshal(append([]backend.State{}, f.States...)) // words only
+		add(!f.Stuck, "state IN (SELECT value FROM json_each(?))", string(states))
+		add(f.Stuck, "(stuck IS NOT NULL OR state IN (SELECT value FROM json_each(?)))", string(states))
 	}
 	if f.IDs != nil {
 		ids, _ := json.Marshal(f.IDs) // words only

@@ -36,7 +36,7 @@ func terminal(w io.Writer) (width int, ok bool) {
 // stateText is an execution's state for people.
 func stateText(x engine.Execution) string {
 	if x.Stuck != nil && !x.State.Terminal() {
-		return "stuck"
+		return stuckState
 	}
 	return strings.ReplaceAll(string(x.State), "_", " ")
 }

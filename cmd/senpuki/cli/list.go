@@ -25,6 +25,9 @@ type listFlags struct {
 
 var allStates = backend.States()
 
+// stuckState is what is told instead of the state of an execution that is stuck.
+const stuckState = "stuck"
+
 func (a *app) listCommand() *cobra.Command {
 	var f listFlags
 	c := &cobra.Command{
@@ -57,11 +60,11 @@ func (a *app) listCommand() *cobra.Command {
 }
 
 func stateNames() string {
-	names := make([]string, len(allStates))
+	names := make([]string, len(allStates), len(allStates)+1)
 	for i, s := range allStates {
 		names[i] = string(s)
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(append(names, stuckState), ", ")
 }
 
 func (a *app) list(ctx context.Context, f listFlags) error {
@@ -78,6 +81,10 @@ func (a *app) list(ctx context.Context, f listFlags) error {
 		return usage("--tag: list looks for one tag, there are %d: %s", len(tags), strings.Join(tags, ", "))
 	}
 	for _, s := range f.states {
+		if s == stuckState {
+			filter.Stuck = true
+			continue
+		}
 		if !slices.Contains(allStates, backend.State(s)) {
 			return usage("--state: there is no state %q; there are %s", s, stateNames())
 		}
