@@ -77,6 +77,18 @@ func (x *execution) outOfTime() bool {
 	return !x.rec.Expires.IsZero() && x.w.clock.until(x.rec.Expires.UnixMicro()) <= 0
 }
 
+// expires ends an execution that is stuck, and could not have cleaned up in time any more; false says that it did not. It has
+// been tried once more before: what was mended goes on.
+func (x *execution) expires() bool {
+	if x.rec.Stuck == nil || x.rec.Expires.IsZero() || x.w.clock.until(x.rec.Expires.Add(x.w.options.CleanupTimeout).UnixMicro()) > 0 {
+		return false
+	}
+	if x.cancelled == nil {
+		x.cancelled, x.expired = x.expiredFailure(), true
+	}
+	return x.endCut() == nil
+}
+
 // inMail finds a message that has come and that no turn has looked at; nil when there is none of that kind.
 func (x *execution) inMail(is func(*backend.Message) bool) *backend.Message {
 	find := func(list []event) *backend.Message {

@@ -93,3 +93,49 @@ def main():
 		})
 	}
 }
+
+// The time of what is stuck runs out, too: it ends, with its children, and those who wait for it are told. Until then it may be mended.
+func TestWhatIsStuckExpires(t *testing.T) {
+	t.Parallel()
+	const script = `
+def grandchild():
+    wait_signal("never")
+def child():
+    workflow(grandchild, id = "grandchild").start()
+    sleep("1s")
+    for i in range(1000000):
+        pass
+def main():
+    r = workflow(child, id = "child", expiry = "1m").attempt()
+    return r.error.kind
+`
+	for name, wait := range map[string]time.Duration{"never mended": 0, "mended": 70 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				e, stop := w.engine(Options{MaxSteps: 1000})
+				w.deploy(e, script)
+				id := w.dispatch(e, Input{}, DispatchOptions{})
+				if wait > 0 {
+					time.Sleep(wait)
+					stop()
+					e, stop = w.engine(Options{})
+				}
+				defer stop()
+				began := time.Now()
+				w.finish(e, id)
+				if wait == 0 && time.Since(began) > 2*time.Minute {
+					t.Errorf("it took %v", time.Since(began))
+				}
+				want := map[string]backend.State{id: backend.Completed, "child": backend.TimedOut, "grandchild": backend.Cancelled}
+				for id, state := range want {
+					if r := w.finish(e, id); r.Execution.State != state || r.Execution.Stuck != nil {
+						t.Errorf("%s is %s, %v", id, r.Execution.State, r.Execution.Stuck)
+					}
+				}
+				w.check()
+			})
+		})
+	}
+}

@@ -78,7 +78,8 @@
 // # Ends without the script
 //
 // An execution is cut, ended without running its script, on demand and
-// when its clean-up outlasts CleanupTimeout or its expiry passed before it began.
+// when its clean-up outlasts CleanupTimeout or its expiry passed before it began. One
+// that is stuck is cut when it still is CleanupTimeout after its expiry.
 //
 // # Reruns and upgrades
 //

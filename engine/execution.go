@@ -184,7 +184,7 @@ func (x *execution) drive() {
 		case errors.Is(err, starlark.ErrEvicted):
 			return
 		default:
-			if !x.stuck(err) {
+			if x.expires() || !x.stuck(err) {
 				return
 			}
 			if errors.Is(err, errRecord) {
