@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"strconv"
 )
 
@@ -324,10 +325,22 @@ var (
 	boolType  = reflect.TypeFor[bool]()
 )
 
-// Positional is a call with its keyword arguments in their places, so that
+// Names are the names of all parameters, "" for those that cannot be given by name.
+func (a *Activity) Names() []string {
+	var names []string
+	for i, p := range a.params {
+		if a.variadic && i == len(a.params)-1 {
+			p.name = ""
+		}
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// Positional is a call of an activity, whose parameters have these names, with its keyword arguments in their places, so that
 // two forms of one call are the same: a JSON array, in which what was left out at the end is missing.
 // Arguments that fit no parameter stay in an object at its end.
-func (a *Activity) Positional(args, kwargs []byte) ([]byte, error) {
+func Positional(params []string, args, kwargs []byte) ([]byte, error) {
 	positional, err := elements(args, nil)
 	if err != nil {
 		return nil, err
@@ -335,7 +348,7 @@ func (a *Activity) Positional(args, kwargs []byte) ([]byte, error) {
 	var rest []keyword
 	if len(kwargs) > 0 && !isNull(kwargs) {
 		if err := members(kwargs, func(name string, raw []byte) error {
-			p := a.param(name)
+			p := slices.Index(params, name)
 			if p < 0 {
 				rest = append(rest, keyword{name, raw})
 				return nil
@@ -357,7 +370,7 @@ func (a *Activity) Positional(args, kwargs []byte) ([]byte, error) {
 			}
 			fields = append(append(strconv.AppendQuote(fields, k.name), ':'), k.raw...)
 		}
-		last := max(len(a.params)-1, len(positional))
+		last := max(len(params)-1, len(positional))
 		for len(positional) <= last {
 			positional = append(positional, nil)
 		}

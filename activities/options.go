@@ -15,27 +15,27 @@ import (
 // Options are the defaults that a script's own options override. The zero
 // value is useful: default retries, no timeouts, the execution's own queue.
 type Options struct {
-	Retry        RetryPolicy
-	Timeout      time.Duration // per attempt
-	StartTimeout time.Duration // until an attempt begins
-	Heartbeat    time.Duration // at most so long between two heartbeats
-	Queue        string
-	Priority     int
-	Tags         []string
+	Retry        RetryPolicy   `json:"retry,omitzero"`
+	Timeout      time.Duration `json:"timeout,omitzero"`       // per attempt
+	StartTimeout time.Duration `json:"start_timeout,omitzero"` // until an attempt begins
+	Heartbeat    time.Duration `json:"heartbeat,omitzero"`     // at most so long between two heartbeats
+	Queue        string        `json:"queue,omitzero"`
+	Priority     int           `json:"priority,omitzero"`
+	Tags         []string      `json:"tags,omitempty"`
 
 	// Params names the parameters after the context, so that they can be given by
 	// keyword. It may name fewer than there are.
-	Params []string
+	Params []string `json:"params,omitempty"`
 
-	Idempotent    bool
-	Cached        bool
-	CacheTTL      time.Duration
-	Version       string
-	MaxConcurrent int
-	Rate          string // "100/1m"
-	MaxCrashes    *int   // how often the process may die under a step; nil: 10
-	Pure          bool
-	Doc           string
+	Idempotent    bool          `json:"idempotent,omitzero"`
+	Cached        bool          `json:"cached,omitzero"`
+	CacheTTL      time.Duration `json:"cache_ttl,omitzero"`
+	Version       string        `json:"version,omitzero"`
+	MaxConcurrent int           `json:"max_concurrent,omitzero"`
+	Rate          string        `json:"rate,omitzero"`        // "100/1m"
+	MaxCrashes    *int          `json:"max_crashes,omitzero"` // how often the process may die under a step; nil: 10
+	Pure          bool          `json:"pure,omitzero"`
+	Doc           string        `json:"doc,omitzero"`
 }
 
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -13,13 +13,13 @@ import (
 // RetryPolicy says how often and how soon a failed attempt is repeated. A
 // field that is zero means its default; a delay or jitter of none is negative.
 type RetryPolicy struct {
-	MaxAttempts   int           // counts the first try; default 3
-	InitialDelay  time.Duration // default 1s; negative: none
-	BackoffFactor float64       // default 2
-	MaxDelay      time.Duration // default 60s
-	Jitter        float64       // share of the delay, 0.1 = up to 10 % more or less; default 0.1; negative: none
-	RetryFor      []string      // only these kinds are retried; none given: all
-	NoRetryFor    []string      // these kinds are not; it wins over RetryFor
+	MaxAttempts   int           `json:"max_attempts,omitzero"`   // counts the first try; default 3
+	InitialDelay  time.Duration `json:"initial_delay,omitzero"`  // default 1s; negative: none
+	BackoffFactor float64       `json:"backoff_factor,omitzero"` // default 2
+	MaxDelay      time.Duration `json:"max_delay,omitzero"`      // default 60s
+	Jitter        float64       `json:"jitter,omitzero"`         // share of the delay, 0.1 = up to 10 % more or less; default 0.1; negative: none
+	RetryFor      []string      `json:"retry_for,omitempty"`     // only these kinds are retried; none given: all
+	NoRetryFor    []string      `json:"no_retry_for,omitempty"`  // these kinds are not; it wins over RetryFor
 }
 
 // WithDefaults returns the policy with its zero fields filled in.

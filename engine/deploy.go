@@ -142,14 +142,14 @@ func checkCalls(calls []starlark.Call, all *Activities) starlark.Problems {
 		there := all.has(c.Activity)
 		switch {
 		case !there && c.Declaration:
-			queues, served := all.served(&c)
+			at, queues, served := all.served(&c)
 			if served {
 				continue
 			}
 			p.Activity, p.Message = c.Activity, all.unknown(c.Activity)
 			if len(queues) > 0 {
 				p.Message = fmt.Sprintf("no live worker offers %q on queue %s, where the call goes; it is offered on %s",
-					c.Activity, cmp.Or(c.Queue, all.Queue), strings.Join(queues, ", "))
+					c.Activity, at, strings.Join(queues, ", "))
 			}
 		case !there || c.Declaration:
 			continue
@@ -184,16 +184,22 @@ func (o *Activities) has(name string) bool {
 	return ok
 }
 
-// served reports whether a live worker may run what a declaration declares, and on which queues there are any that offer it.
-func (o *Activities) served(c *starlark.Call) (queues []string, served bool) {
-	at := cmp.Or(c.Queue, o.Queue)
+// served reports whether a live worker may run what a declaration declares, on which queue the call goes, and on which there
+// are any that offer it.
+func (o *Activities) served(c *starlark.Call) (at string, queues []string, served bool) {
+	at = cmp.Or(c.Queue, o.Queue)
+	for i := range o.Offers {
+		if there := o.Offers[i].Options[c.Activity]; c.Queue == "" && there.Queue != "" {
+			at = there.Queue
+		}
+	}
 	for i := range o.Offers {
 		if w := &o.Offers[i]; !w.Hold && slices.Contains(w.Activities, c.Activity) {
 			served = served || at == "" || c.AnyQueue || slices.Contains(w.Queues, at)
 			queues = append(queues, w.Queues...)
 		}
 	}
-	return slices.Compact(slices.Sorted(slices.Values(queues))), served
+	return at, slices.Compact(slices.Sorted(slices.Values(queues))), served
 }
 
 func (o *Activities) unknown(name string) string {

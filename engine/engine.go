@@ -43,18 +43,19 @@ const openPatience = 110 * time.Second
 
 // Engine is one process's view of a store. Its methods are safe for concurrent use.
 type Engine struct {
-	store    backend.Store
-	registry *activities.Registry
-	options  Options
-	clock    *clock
-	cache    *starlark.Cache
-	ready    chan struct{}
-	wakeups  wakeups
-	looks    merger[string, looked]
-	makes    merger[backend.NewExecution, madeOne]
-	mailed   atomic.Bool // the worker is to look at its inboxes and for tasks; see look
-	heavy    sync.Map    // of what a large value was warned: see weigh
-	watched  atomic.Bool // an execution of this process has watched another one's end
+	store     backend.Store
+	registry  *activities.Registry
+	options   Options
+	clock     *clock
+	cache     *starlark.Cache
+	ready     chan struct{}
+	wakeups   wakeups
+	looks     merger[string, looked]
+	makes     merger[backend.NewExecution, madeOne]
+	mailed    atomic.Bool // the worker is to look at its inboxes and for tasks; see look
+	heavy     sync.Map    // of what a large value was warned: see weigh
+	watched   atomic.Bool // an execution of this process has watched another one's end
+	elsewhere elsewhere   // how activities are registered in other processes
 
 	mu       sync.Mutex // guards all below
 	worker   *worker    // nil when Run does not run
@@ -164,7 +165,9 @@ func (e *Engine) open(ctx, life context.Context) (*worker, error) {
 	defer cancel()
 	defer context.AfterFunc(life, cancel)()
 	me := self()
-	me.Info, _ = json.Marshal(e.offer()) // plain fields: never fails
+	offer := e.offer()
+	offer.Options = registrations(e.registry)
+	me.Info, _ = json.Marshal(offer) // plain fields: never fails
 	begun := time.Now()
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
 		before := time.Now()

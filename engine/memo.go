@@ -24,13 +24,11 @@ func memoKey(st *step) (hash, shown string, err error) {
 	if st.key != nil {
 		called, shown = "key:"+*st.key, *st.key
 	} else {
-		args := st.cmd.Args
-		switch {
-		case st.act != nil:
-			args, err = st.act.Positional(st.cmd.Args, st.cmd.Kwargs)
-		case len(st.cmd.Kwargs) > 2:
-			args = fmt.Appendf(nil, "[%s,%s]", args, st.cmd.Kwargs)
+		params := st.params
+		if st.act != nil {
+			params = st.act.Names()
 		}
+		args, err := activities.Positional(params, st.cmd.Args, st.cmd.Kwargs)
 		if err != nil {
 			return "", "", err
 		}

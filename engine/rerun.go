@@ -68,7 +68,7 @@ func (e *Engine) rerun(ctx context.Context, id string, o RerunOptions, fork bool
 		r.Digest, r.Edition = o.Code.Digest, starlark.Edition
 	}
 	if o.Code != nil {
-		if cut, err = e.refit(&x, j, cut, step, &r, o.Code); err != nil {
+		if cut, err = e.refit(ctx, &x, j, cut, step, &r, o.Code); err != nil {
 			return "", err
 		}
 		if err := e.Store(ctx, *o.Code); err != nil {
@@ -259,7 +259,7 @@ func (j entryList) begunAfter(i, end int) (steps []string) {
 // refit finds where an execution goes on with other code: at the cut, or before it where the code parts from the journal,
 // unless steps were begun or failed between the two. That it asks for what is before is proven. The step
 // that is run again is asked for as the code does: what it was called with may be what has to be mended.
-func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string, r *backend.Rerun, code *Program) (int, error) {
+func (e *Engine) refit(ctx context.Context, x *backend.Execution, j entryList, cut int, again string, r *backend.Rerun, code *Program) (int, error) {
 	rec := *x
 	rec.Digest, rec.Edition, rec.RunNumber = r.Digest, r.Edition, x.RunNumber+1
 	if r.ID != "" {
@@ -285,7 +285,7 @@ func (e *Engine) refit(x *backend.Execution, j entryList, cut int, again string,
 		return errProven
 	})
 	if err == nil && found != nil {
-		if err = e.askAs(j.asked(again, cut), found); err == nil {
+		if err = e.askAs(ctx, j.asked(again, cut), found); err == nil {
 			v, err = prove(nil)
 		}
 	}
@@ -333,7 +333,7 @@ func (j entryList) asked(step string, cut int) *entry {
 
 // askAs makes an entry ask for what a command does, if one may take the place of the other: both are calls of activities, or of
 // one workflow.
-func (e *Engine) askAs(to *entry, c *starlark.Command) error {
+func (e *Engine) askAs(ctx context.Context, to *entry, c *starlark.Command) error {
 	if to == nil || string(to.command) != string(c.Kind) || c.Kind != starlark.CallActivity && (c.Kind != starlark.StartChild || string(to.name) != entryName(c)) {
 		return nil
 	}
@@ -344,7 +344,7 @@ func (e *Engine) askAs(to *entry, c *starlark.Command) error {
 	}
 	st := &step{cmd: *c}
 	if e.registry != nil {
-		st.configure(e.registry, 0)
+		e.configure(ctx, st)
 	}
 	to.memo = nil
 	if !st.shares() {

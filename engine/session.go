@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/starlark"
 )
@@ -66,17 +67,18 @@ func gone(s, me backend.Session) bool {
 
 // SessionInfo is what a session tells of itself: the JSON of backend.Session.Info.
 type SessionInfo struct {
-	Queues      []string      `json:"queues"`
-	Tags        []string      `json:"tags,omitempty"`
-	Activities  []string      `json:"activities"`
-	Edition     int           `json:"edition"` // of the language
-	Concurrency int           `json:"concurrency"`
-	Held        int           `json:"held"`                   // executions in memory
-	Executions  []string      `json:"executions,omitempty"`   // some of them
-	Running     int64         `json:"running"`                // activity bodies
-	Now         []RunningBody `json:"now,omitempty"`          // the oldest of them
-	Stuck       int64         `json:"stuck_bodies,omitempty"` // bodies that ignore that they were given up
-	Hold        bool          `json:"hold,omitempty"`         // it drives only what it was told to
+	Queues      []string                      `json:"queues"`
+	Tags        []string                      `json:"tags,omitempty"`
+	Activities  []string                      `json:"activities"`
+	Options     map[string]activities.Options `json:"options,omitempty"` // of those that are registered with any, or with parameters
+	Edition     int                           `json:"edition"`           // of the language
+	Concurrency int                           `json:"concurrency"`
+	Held        int                           `json:"held"`                   // executions in memory
+	Executions  []string                      `json:"executions,omitempty"`   // some of them
+	Running     int64                         `json:"running"`                // activity bodies
+	Now         []RunningBody                 `json:"now,omitempty"`          // the oldest of them
+	Stuck       int64                         `json:"stuck_bodies,omitempty"` // bodies that ignore that they were given up
+	Hold        bool                          `json:"hold,omitempty"`         // it drives only what it was told to
 }
 
 // Worker is a session and what it tells of itself.
@@ -143,6 +145,7 @@ func (w *worker) info() []byte {
 	w.mu.Unlock()
 	slices.Sort(some)
 	i := w.engine.offer()
+	i.Options = registrations(w.registry)
 	i.Held, i.Executions = held, some
 	i.Running, i.Stuck, i.Now = w.bodies.look(maxNamed)
 	b, _ := json.Marshal(i) // plain fields: never fails

@@ -43,7 +43,9 @@ func (o *SessionInfo) Serves(k *backend.Task) bool { return o.serves(k.Queue, k.
 
 // others is what other live workers can do.
 func (w *worker) others(sessions []backend.Session) (offers []SessionInfo) {
-	for _, o := range workersOf(sessions) {
+	list := workersOf(sessions)
+	w.engine.elsewhere.note(list)
+	for _, o := range list {
 		if o.Session.ID != w.session && !o.Info.Hold && len(o.Info.Queues) > 0 {
 			offers = append(offers, o.Info)
 		}

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -41,6 +42,7 @@ type step struct {
 	// resolved from the registration and the script's options, when first needed
 	resolved     bool
 	act          *activities.Activity // nil: not registered here
+	params       []string             // names of its parameters, when it is registered elsewhere
 	retry        activities.RetryPolicy
 	timeout      time.Duration
 	startTimeout time.Duration
@@ -90,19 +92,26 @@ func (w *worker) resolve(st *step) *activities.Failure {
 }
 
 // configure finds the step's activity and merges its options: what the script
-// said wins over the registration.
+// said wins over the registration, here or, when it is not registered here, elsewhere. As long as nobody is known who has it,
+// each call looks again.
 func (w *worker) configure(st *step) {
 	if !st.resolved {
-		st.configure(w.registry, w.options.MaxCrashes)
+		w.engine.configure(w.ctx, st)
 	}
 }
 
-func (st *step) configure(registry *activities.Registry, maxCrashes int) {
-	st.resolved = true
+func (e *Engine) configure(ctx context.Context, st *step) {
 	var o activities.Options
-	if act, ok := registry.Lookup(st.cmd.Name); ok {
-		st.act, o = act, act.Options()
+	if act, ok := e.registry.Lookup(st.cmd.Name); ok {
+		st.act, o, st.resolved = act, act.Options(), true
+	} else if o, st.resolved = e.registration(ctx, st); st.resolved {
+		st.params = o.Params
 	}
+	st.merge(o, e.options.MaxCrashes)
+}
+
+// merge makes a step's options from those of the registration and of the script.
+func (st *step) merge(o activities.Options, maxCrashes int) {
 	st.retry, st.timeout, st.startTimeout, st.heartbeat = o.Retry, o.Timeout, o.StartTimeout, o.Heartbeat
 	st.queue, st.priority, st.tags = o.Queue, o.Priority, o.Tags
 	st.permanent, st.cached, st.cacheTTL, st.version = o.Idempotent, o.Cached, o.CacheTTL, o.Version
