@@ -58,7 +58,7 @@ func (x *execution) refuseChild(st *step) *activities.Failure {
 	}
 	st.digest = x.rec.Digest
 	if c.Name != "" {
-		digest, err := x.w.engine.newestDigest(x.w.ctx, c.Name)
+		digest, err := x.newest(c.Name)
 		switch {
 		case errors.Is(err, backend.ErrNotFound):
 			return &activities.Failure{Kind: activities.KindNotFound, NoRetry: true, Message: fmt.Sprintf(
@@ -178,7 +178,7 @@ func (x *execution) beginAgain(st *step) error {
 		return err
 	}
 	if st.cmd.Name != "" { // a name is resolved when a child starts
-		switch digest, err := x.w.engine.newestDigest(x.w.ctx, st.cmd.Name); {
+		switch digest, err := x.newest(st.cmd.Name); {
 		case err == nil:
 			st.digest = digest
 		case !errors.Is(err, backend.ErrNotFound):
@@ -226,18 +226,36 @@ func (x *execution) beginUnder(st *step) bool {
 	return true
 }
 
-// holder is the execution that has an id. A database that does not answer is waited for: what it would say decides whether a step fails.
-func (x *execution) holder(id string) (backend.Execution, error) {
+// holder is the execution that has an id.
+func (x *execution) holder(id string) (c backend.Execution, err error) {
+	err = x.answered(func() (err error) {
+		c, err = x.w.engine.store.Execution(x.w.ctx, id)
+		return err
+	})
+	return c, err
+}
+
+// newest is the newest deployed code of a workflow.
+func (x *execution) newest(workflow string) (digest string, err error) {
+	err = x.answered(func() (err error) {
+		digest, err = x.w.engine.newestDigest(x.w.ctx, workflow)
+		return err
+	})
+	return digest, err
+}
+
+// answered asks the database what decides what becomes of a step or a run: one that does not answer is waited for.
+func (x *execution) answered(ask func() error) error {
 	for {
-		c, err := x.w.engine.store.Execution(x.w.ctx, id)
+		err := ask()
 		if !errors.Is(err, backend.ErrTransient) {
-			return c, err
+			return err
 		}
 		x.w.fault(err)
 		select {
 		case <-time.After(againAfter):
 		case <-x.w.ctx.Done():
-			return c, err
+			return errLost
 		}
 	}
 }
@@ -549,12 +567,15 @@ func (x *execution) nextDigest(c *starlark.Continuation) string {
 	if c.Pin || x.extra != nil && x.extra.Own {
 		return x.rec.Digest
 	}
-	newest, err := x.w.engine.newestDigest(x.w.ctx, x.rec.Workflow)
+	newest, err := x.newest(x.rec.Workflow)
 	if err != nil || newest == x.rec.Digest {
 		return x.rec.Digest
 	}
-	deployed, err := x.w.engine.store.Deployments(x.w.ctx, x.rec.Workflow)
-	if err != nil {
+	var deployed []backend.Deployment
+	if x.answered(func() (err error) {
+		deployed, err = x.w.engine.store.Deployments(x.w.ctx, x.rec.Workflow)
+		return err
+	}) != nil {
 		return x.rec.Digest
 	}
 	ours := false

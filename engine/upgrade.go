@@ -302,7 +302,14 @@ func (x *execution) upgrade() error {
 	m := x.upgrading
 	x.upgrading = nil
 	digest := string(m.Payload)
-	v, err := x.w.engine.prove(x.w.ctx, x.rec, digest)
+	var v Verdict
+	err := x.answered(func() (err error) {
+		v, err = x.w.engine.prove(x.w.ctx, x.rec, digest)
+		return err
+	})
+	if errors.Is(err, errLost) {
+		return err
+	}
 	if err != nil {
 		v.Reason = err.Error()
 	}
