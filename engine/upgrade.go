@@ -20,6 +20,7 @@ type Verdict struct {
 	To     string `json:"to"`   // digest that was tried
 	Fits   bool   `json:"fits"`
 	Moved  bool   `json:"moved"`            // it runs on that code now, and did not before
+	Ended  bool   `json:"ended,omitempty"`  // it was not moved because it has ended
 	Pos    string `json:"pos,omitempty"`    // file:line:col where the code parts from the journal
 	Asks   string `json:"asks,omitempty"`   // what the code does there
 	Has    string `json:"has,omitempty"`    // what the journal has there
@@ -212,13 +213,19 @@ func (e *Engine) Upgrade(ctx context.Context, id, digest string) (Verdict, error
 	v := Verdict{ID: id, From: rec.Digest, To: digest}
 	switch {
 	case rec.State.Terminal():
-		v.Reason = "it has ended: it is " + string(rec.State)
+		v.Ended, v.Reason = true, "it has ended: it is "+string(rec.State)
 		return v, nil
 	case rec.Digest == digest:
 		v.Fits = true
 		return v, nil
 	}
-	if v, err = e.prove(ctx, rec, digest); err != nil || !v.Fits {
+	if v, err = e.prove(ctx, rec, digest); err != nil {
+		return v, err
+	}
+	if !v.Fits { // perhaps by how it ended since its record was read
+		if rec, err = e.store.Execution(ctx, id); err == nil && rec.State.Terminal() {
+			v.Ended, v.Reason = true, endedMeanwhile(&rec)
+		}
 		return v, err
 	}
 	if rec.Owner == 0 {
@@ -227,7 +234,8 @@ func (e *Engine) Upgrade(ctx context.Context, id, digest string) (Verdict, error
 			return v, err
 		}
 	}
-	if err := e.send(ctx, backend.Message{Execution: id, Kind: backend.Upgrade, Payload: []byte(digest)}); err != nil {
+	err = e.send(ctx, backend.Message{Execution: id, Kind: backend.Upgrade, Payload: []byte(digest)})
+	if err != nil && !errors.Is(err, backend.ErrClosed) { // the latter: the record says how it has ended
 		return v, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, upgradePatience)
@@ -239,7 +247,7 @@ func (e *Engine) Upgrade(ctx context.Context, id, digest string) (Verdict, error
 			v.Moved = true
 			return v, nil
 		case err == nil && rec.State.Terminal():
-			v.Reason = "it has ended meanwhile: it is " + string(rec.State)
+			v.Ended, v.Reason = true, endedMeanwhile(&rec)
 			return v, nil
 		}
 		select {
@@ -250,6 +258,8 @@ func (e *Engine) Upgrade(ctx context.Context, id, digest string) (Verdict, error
 		}
 	}
 }
+
+func endedMeanwhile(x *backend.Execution) string { return "it has ended meanwhile: it is " + string(x.State) }
 
 // upgradeOwnerless claims an execution that nobody holds, moves it and lets it go.
 func (e *Engine) upgradeOwnerless(ctx context.Context, rec backend.Execution, digest string) (bool, error) {

@@ -50,6 +50,7 @@ type upgradeReport struct {
 	Fit      int              `json:"fit"`
 	Part     int              `json:"part"`
 	Moved    int              `json:"moved"`
+	Ended    int              `json:"ended,omitempty"` // since they were listed; no verdicts
 	DryRun   bool             `json:"dry_run"`
 	Verdicts []engine.Verdict `json:"verdicts"`
 }
@@ -69,7 +70,11 @@ func (a *app) upgrade(ctx context.Context, names []string, to string, dry bool) 
 					return err
 				}
 				v, err := tryUpgrade(ctx, eng, x, digest, dry)
-				if err != nil {
+				switch {
+				case !x.State.Terminal() && (v.Ended || errors.Is(err, backend.ErrNotFound)): // and perhaps was removed
+					report.Ended++
+					continue
+				case err != nil:
 					return err
 				}
 				report.Verdicts = append(report.Verdicts, v)
@@ -144,6 +149,9 @@ func (a *app) printUpgrade(r *upgradeReport) error {
 			if there > 0 {
 				fmt.Fprintf(a.out, ", %d there already", there)
 			}
+		}
+		if r.Ended > 0 {
+			fmt.Fprintf(a.out, ", %d ended meanwhile", r.Ended)
 		}
 		fmt.Fprintln(a.out)
 		for _, place := range places {
