@@ -221,11 +221,24 @@ func (a *app) redeploy(ctx context.Context, eng *engine.Engine, dir string, say 
 				a.watched[d.Workflow] = d.Digest
 				say(fmt.Sprintf("watch: %s version %d (%.12s) is deployed", d.Workflow, d.Version, d.Digest),
 					"workflow", d.Workflow, "version", d.Version, "digest", d.Digest)
+				a.sayUnfit(ctx, eng, &s, say)
 			}
 		}
 	}
 	a.watched = make(map[string]string)
 	watchFiles(ctx, dir, deploy)
+}
+
+// sayUnfit tells of a workflow's calls that neither this worker nor another that lives can carry out. They are no reason to refuse it:
+// who can may be about to start.
+func (a *app) sayUnfit(ctx context.Context, eng *engine.Engine, s *loadedScript, say sayFunc) {
+	live, err := offers(ctx, eng)
+	if err != nil { // then there is worse to tell
+		return
+	}
+	for _, p := range s.problems(s.check(engine.Activities{Registry: a.registry, Offers: live})) {
+		say("watch: " + p.String())
+	}
 }
 
 func listOrNone(names []string) string {
