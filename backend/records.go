@@ -332,6 +332,7 @@ type Memo struct {
 // MemoFilter selects memos; zero fields select everything. Newest first.
 // Before pages: memos created before that (Created, Hash) pair.
 type MemoFilter struct {
+	Hash       string
 	Activity   string
 	BeforeAt   time.Time
 	BeforeHash string

@@ -43,6 +43,7 @@ type Entry struct {
 	Retry   time.Time           `json:"retry,omitzero"`
 	Delay   time.Duration       `json:"delay,omitempty"` // nanoseconds
 	Pos     string              `json:"pos,omitempty"`
+	memo    string              // hash of the result that the step shares
 }
 
 // Attempt is one try of a step.
@@ -73,6 +74,7 @@ type Step struct {
 	Due      time.Time           `json:"due,omitzero"`     // of a timer or the next attempt
 	Hit      bool                `json:"hit,omitempty"`    // the value is one that another step has computed
 	Remote   bool                `json:"remote,omitempty"` // the newest attempt is a task, which any worker may run
+	Memo     string              `json:"-"`                // hash of the shared result that it may not compute yet, for another step does
 }
 
 // History reads the journal of an execution's latest run. A damaged journal is
@@ -113,6 +115,7 @@ func (e *entry) public(row, at int64) Entry {
 		Name: string(e.name), Target: string(e.target), Attempt: e.attempt, Task: e.task != 0, Args: plainValue(e.args), Kwargs: plainValue(e.kwargs),
 		Value: plainValue(e.value), Failure: shownFailure(e.failure), Retry: fromMicro(e.retry),
 		Delay: fromMicroDuration(e.delay), Pos: string(e.pos),
+		memo: string(e.memo),
 	}
 }
 
@@ -171,7 +174,7 @@ func signalled(list []Step, e *Entry) {
 func newStepView(e *Entry) Step {
 	s := Step{
 		Step: e.Step, Kind: e.Command, Name: e.Name, Target: e.Target, Pos: e.Pos, State: "waiting",
-		Args: e.Args, Kwargs: e.Kwargs, Asked: e.At,
+		Args: e.Args, Kwargs: e.Kwargs, Asked: e.At, Memo: e.memo,
 	}
 	switch {
 	case e.Kind == entryRefused:
@@ -202,6 +205,8 @@ func (s *Step) close(e *Entry, outcome string) {
 
 func (s *Step) apply(e *Entry) {
 	switch e.Kind {
+	case entryHeld:
+		s.Memo = ""
 	case entryBegin:
 		s.begin(e)
 	case entryFail:

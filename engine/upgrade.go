@@ -259,7 +259,9 @@ func (e *Engine) Upgrade(ctx context.Context, id, digest string) (Verdict, error
 	}
 }
 
-func endedMeanwhile(x *backend.Execution) string { return "it has ended meanwhile: it is " + string(x.State) }
+func endedMeanwhile(x *backend.Execution) string {
+	return "it has ended meanwhile: it is " + string(x.State)
+}
 
 // upgradeOwnerless claims an execution that nobody holds, moves it and lets it go.
 func (e *Engine) upgradeOwnerless(ctx context.Context, rec backend.Execution, digest string) (bool, error) {

@@ -306,6 +306,11 @@ var taskCases = []testCase{
 		memos, err := f.Memos(f.ctx, backend.MemoFilter{Activity: "add"})
 		f.must(err)
 		expect(f, "waiting", memos[0].Waiting, 2)
+		for hash, n := range map[string]int{"h": 1, "g": 0} {
+			memos, err = f.Memos(f.ctx, backend.MemoFilter{Hash: hash})
+			f.must(err)
+			expect(f, "with hash "+hash, len(memos), n)
+		}
 		// The holder fails: the first who waits has it. It ends: the next.
 		f.turn(s, backend.Turn{Execution: "x", Run: runs[0], First: 1, Rows: rows("r"), Memos: []backend.MemoResult{{Step: "1", Hash: "h"}}})
 		memos, err = f.Memos(f.ctx, backend.MemoFilter{})

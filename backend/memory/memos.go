@@ -100,7 +100,7 @@ func (s *Store) Memos(_ context.Context, f backend.MemoFilter) ([]backend.Memo, 
 	defer s.mu.Unlock()
 	var list []backend.Memo
 	for _, m := range s.memos {
-		if (f.Activity == "" || m.Activity == f.Activity) &&
+		if (f.Hash == "" || m.Hash == f.Hash) && (f.Activity == "" || m.Activity == f.Activity) &&
 			(f.BeforeAt.IsZero() || cmp.Or(m.Created.Compare(f.BeforeAt), cmp.Compare(m.Hash, f.BeforeHash)) < 0) {
 			c := m.Memo
 			c.Result, c.Waiting = clone(m.Result), len(m.waiters)

@@ -150,7 +150,8 @@ func (s *Store) Memos(ctx context.Context, f backend.MemoFilter) (list []backend
 		}, `SELECT hash, activity, called, coalesce((SELECT id FROM request AS x WHERE x.key = memo.execution), ''), step, created, expires, result,
 				(SELECT count(*) FROM memo_waiter AS w WHERE w.hash = memo.hash)
 			FROM memo WHERE ($1::text = '' OR activity = $1::text) AND ($2::timestamptz IS NULL OR (created, hash) < ($2::timestamptz, $3::text))
-			ORDER BY created DESC, hash DESC LIMIT $4::bigint`, clean(f.Activity), stamp(f.BeforeAt), clean(f.BeforeHash), most(f.Limit))
+				AND ($5::text = '' OR hash = $5::text)
+			ORDER BY created DESC, hash DESC LIMIT $4::bigint`, clean(f.Activity), stamp(f.BeforeAt), clean(f.BeforeHash), most(f.Limit), clean(f.Hash))
 	})
 	return list, err
 }

@@ -137,8 +137,8 @@ func (s *Store) Memos(ctx context.Context, f backend.MemoFilter) (list []backend
 			return nil
 		}, `SELECT hash, activity, called, coalesce((SELECT id FROM execution AS x WHERE x.key = memo.execution), ''), step, created, expires, result,
 				(SELECT count(*) FROM memo_waiter AS w WHERE w.hash = memo.hash)
-			FROM memo WHERE (?1 = '' OR activity = ?1) AND (?2 IS NULL OR (created, hash) < (?2, ?3))
-			ORDER BY created DESC, hash DESC LIMIT +?4`, f.Activity, f.BeforeAt, f.BeforeHash, most(f.Limit))
+			FROM memo WHERE (?1 = '' OR activity = ?1) AND (?2 IS NULL OR (created, hash) < (?2, ?3)) AND (?5 = '' OR hash = ?5)
+			ORDER BY created DESC, hash DESC LIMIT +?4`, f.Activity, f.BeforeAt, f.BeforeHash, most(f.Limit), f.Hash)
 	})
 	return list, err
 }

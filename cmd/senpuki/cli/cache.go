@@ -93,6 +93,9 @@ func (a *app) cacheList(ctx context.Context, activity string, p *page) error {
 			if !m.Expires.IsZero() {
 				expires = dueText(m.Expires, now)
 			}
+			if m.State == "reserved" {
+				m.State += " by " + m.Execution
+			}
 			t.row(m.Activity, oneLine(m.Key, 40), m.State, ago(m.Created, now), expires, oneLine(string(m.Result), 60))
 		}
 		t.write(a.out, a.color())

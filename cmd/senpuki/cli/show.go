@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +65,11 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 		if err != nil {
 			return err
 		}
-		missing, err := unoffered(ctx, eng, store, h)
+		live, err := offers(ctx, eng)
+		if err != nil {
+			return err
+		}
+		missing, err := unoffered(ctx, store, h, live)
 		if err != nil {
 			return err
 		}
@@ -73,11 +78,7 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 				s.State = "waiting" // a task, and nobody can take it
 			}
 		}
-		live, err := store.Sessions(ctx)
-		if err != nil {
-			return err
-		}
-		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing, len(live) > 0), Steps: h.Steps, Tries: h.Tries, Damaged: h.Execution.Damaged}
+		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing, live), Steps: h.Steps, Tries: h.Tries, Damaged: h.Execution.Damaged}
 		if h.Damaged != "" {
 			doc.Damaged = strings.TrimPrefix(doc.Damaged+"; "+h.Damaged, "; ")
 		}
@@ -293,13 +294,15 @@ func dueText(due, now time.Time) string {
 }
 
 // waitsFor is what an unfinished execution waits for, at most ten things.
-func waitsFor(h engine.History, missing map[string]string, workers bool) []waiting {
+func waitsFor(h engine.History, missing map[string]string, live []engine.SessionInfo) []waiting {
 	out := []waiting{}
 	x := h.Execution
 	if x.State.Terminal() {
 		return out
 	}
 	due := !x.Due.IsZero() && !x.Due.After(time.Now())
+	// Who runs one of their own takes nothing else; but until it is due, it may be that which they have let go.
+	workers := slices.ContainsFunc(live, func(o engine.SessionInfo) bool { return !o.Hold })
 	switch {
 	case x.State == backend.Pending && x.Owner == 0 && x.Stuck == nil && x.Due.After(time.Now()):
 		out = append(out, waiting{For: "its time to begin", Due: x.Due})
@@ -307,7 +310,7 @@ func waitsFor(h engine.History, missing map[string]string, workers bool) []waiti
 		out = append(out, waiting{For: fmt.Sprintf("a worker of a release that knows edition %d of the language", x.Edition)})
 	case x.Owner == 0 && workers && due:
 		out = append(out, waiting{For: "a worker of queue " + x.Queue + " to take it"})
-	case x.Owner == 0 && (!workers || x.Stuck != nil):
+	case x.Owner == 0 && (len(live) == 0 || due || x.Stuck != nil):
 		w := waiting{For: "somebody to drive it ('senpuki resume " + x.ID + "')"}
 		if x.Stuck != nil {
 			w.For, w.Due = "its next try", x.Due
@@ -344,23 +347,35 @@ func waitsFor(h engine.History, missing map[string]string, workers bool) []waiti
 	return out
 }
 
-// unoffered says of an execution's tasks, by step, that no live worker can run them.
-func unoffered(ctx context.Context, eng *engine.Engine, store backend.Store, h engine.History) (map[string]string, error) {
+// unoffered says of an execution's steps that no live worker can run them, or that another call computes their result.
+func unoffered(ctx context.Context, store backend.Store, h engine.History, live []engine.SessionInfo) (map[string]string, error) {
 	if h.Execution.State.Terminal() {
 		return nil, nil
 	}
 	tasks, err := store.Tasks(ctx, backend.TaskFilter{Execution: h.Execution.ID, Limit: 1000})
-	if err != nil || len(tasks) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	live, err := offers(ctx, eng)
 	missing := make(map[string]string)
+	for i := range h.Steps {
+		s := &h.Steps[i]
+		if s.Memo == "" || s.State != "waiting" || len(missing) == 10 { // no more are shown
+			continue
+		}
+		memos, err := store.Memos(ctx, backend.MemoFilter{Hash: s.Memo, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(memos) > 0 && memos[0].Result == nil && (memos[0].Execution != h.Execution.ID || memos[0].Step != s.Step) {
+			missing[s.Step] = fmt.Sprintf("the same call of %s by execution %s, step %s", s.Name, memos[0].Execution, memos[0].Step)
+		}
+	}
 	for i := range tasks {
 		if k := &tasks[i]; k.Owner == 0 && !offered(k, live) {
 			missing[k.Step] = notOffered(k)
 		}
 	}
-	return missing, err
+	return missing, nil
 }
 
 // showSteps prints the steps, and the attempts of those that had more than one.
