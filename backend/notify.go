@@ -16,13 +16,16 @@ type Hint struct {
 	Executions []string  `json:"executions,omitempty"` // have new messages; "*" stands for some
 	Ended      []string  `json:"ended,omitempty"`      // executions that have ended
 	Recall     bool      `json:"recall,omitempty"`     // tasks that run are to end
+	Lost       bool      `json:"-"`                    // never sent: no hints come in for now; see Notifier
 }
 
 // AnyQueue among a hint's Queues stands for all of them, and also for what is due there later.
 const AnyQueue = "*"
 
 // Anything reports whether h says nothing in particular.
-func (h *Hint) Anything() bool { return len(h.Queues)+len(h.Executions)+len(h.Ended) == 0 && !h.Recall }
+func (h *Hint) Anything() bool {
+	return len(h.Queues)+len(h.Executions)+len(h.Ended) == 0 && !h.Recall && !h.Lost
+}
 
 // Encode returns h as JSON of at most limit bytes: the zero Hint when it is larger.
 func (h Hint) Encode(limit int) []byte {
@@ -67,6 +70,7 @@ type Notifier interface {
 
 	// Listen calls heard for each hint until ctx ends, and connects again by
 	// itself when it has to; then it calls heard with the zero Hint, as at its start, since
-	// hints may have been missed. It returns ctx's error, or why it can never listen.
+	// hints may have been missed. When it cannot connect again at once it first calls heard with a Hint that says Lost:
+	// those who listen look more often by themselves then. It returns ctx's error, or why it can never listen.
 	Listen(ctx context.Context, heard func(Hint)) error
 }

@@ -139,6 +139,10 @@ func (e *Engine) listen() (done func()) {
 
 func (e *Engine) hearing(ctx context.Context) {
 	err := e.wakeups.notifier.Listen(ctx, func(h backend.Hint) {
+		if h.Lost {
+			e.unheard()
+			return
+		}
 		e.wakeups.hears.Store(true)
 		if h.From == "" || h.From != e.wakeups.from {
 			e.heard(&h)
@@ -147,6 +151,17 @@ func (e *Engine) hearing(ctx context.Context) {
 	e.wakeups.hears.Store(false)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
 		e.options.Logger.Warn("no wake-ups; polling instead", "error", err)
+	}
+}
+
+// unheard makes all who rely on hints look by themselves, now and often.
+func (e *Engine) unheard() {
+	if !e.wakeups.hears.Swap(false) {
+		return
+	}
+	e.changedAll()
+	if w := e.current(); w != nil {
+		w.lookAround()
 	}
 }
 

@@ -286,3 +286,46 @@ func TestAStoppedWorkerTells(t *testing.T) {
 		w.check()
 	})
 }
+
+// lose tells those who listen that nothing comes in.
+func (w *wire) lose() {
+	w.cut(true)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, heard := range w.hears {
+		heard(backend.Hint{Lost: true})
+	}
+}
+
+// Who is not told any more looks often, from that moment on.
+func TestLostWakeUpsArePolledFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := &wire{}
+		e, stop := w.engine(Options{Notifier: n})
+		client, err := New(w.store, w.reg, Options{Notifier: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.deploy(client, "def main(): return wait_signal(\"go\")\n")
+		first, second := w.dispatch(e, Input{}, DispatchOptions{}), w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(time.Hour + 100*time.Millisecond) // just after a look
+		n.lose()
+		for _, id := range []string{first, second} {
+			time.Sleep(100 * time.Millisecond)
+			if err := client.Signal(t.Context(), id, "go", nil); err != nil {
+				t.Fatal(err)
+			}
+			begun := time.Now()
+			want(t, w.finish(client, id), "null")
+			if took := time.Since(begun); took > 2*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			time.Sleep(time.Hour)
+		}
+		n.cut(false)
+		stop()
+		w.check()
+	})
+}

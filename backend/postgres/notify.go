@@ -43,15 +43,19 @@ func (s *Store) Listen(ctx context.Context, heard func(backend.Hint)) error {
 	open, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
+	lost := false
 	for pause := 100 * time.Millisecond; ; {
-		if s.hear(open, heard) {
-			pause = 100 * time.Millisecond
-		}
+		connected := s.hear(open, heard)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case s.closed.Load():
 			return fmt.Errorf("listen: %w", errShut)
+		case connected:
+			pause, lost = 100*time.Millisecond, false
+		case !lost:
+			lost = true
+			heard(backend.Hint{Lost: true})
 		}
 		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {

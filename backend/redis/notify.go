@@ -35,8 +35,12 @@ func (nobody) Printf(context.Context, string, ...any) {}
 // maxHint is the size of the largest hint: every process gets every one.
 const maxHint = 64 << 10
 
-// timeout is how long one command may take.
-const timeout = 3 * time.Second
+const (
+	// timeout is how long one command may take.
+	timeout = 3 * time.Second
+	// quiet is how long a connection may say nothing before it is asked whether it is alive.
+	quiet = 30 * time.Second
+)
 
 // Open returns a notifier for the users of one database. The URL is
 // redis://[user:password@]host[:port][/db], or rediss:// with TLS. It does not connect yet:
@@ -73,6 +77,7 @@ func (n *Notifier) Notify(ctx context.Context, h backend.Hint) error {
 // Listen calls heard for each hint until ctx ends. It subscribes again when the
 // connection is lost, and then calls heard with the zero hint.
 func (n *Notifier) Listen(ctx context.Context, heard func(backend.Hint)) error {
+	lost := false
 	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
 		subscribed, err := n.subscribe(ctx, heard)
 		if ctx.Err() != nil {
@@ -82,7 +87,10 @@ func (n *Notifier) Listen(ctx context.Context, heard func(backend.Hint)) error {
 			return err
 		}
 		if subscribed {
-			delay = 100 * time.Millisecond
+			delay, lost = 100*time.Millisecond, false
+		} else if !lost {
+			lost = true
+			heard(backend.Hint{Lost: true})
 		}
 		select {
 		case <-time.After(delay):
@@ -101,21 +109,22 @@ func (n *Notifier) subscribe(ctx context.Context, heard func(backend.Hint)) (sub
 		return false, err
 	}
 	heard(backend.Hint{}) // what was said before is lost
-	for {
-		m, err := sub.ReceiveTimeout(ctx, time.Minute)
-		switch m := m.(type) {
-		case *redis.Message:
-			heard(backend.DecodeHint([]byte(m.Payload)))
-			continue
-		case *redis.Subscription, *redis.Pong:
-			continue
-		}
-		if isTimeout(err) { // silence: is anybody there?
-			if err = sub.Ping(ctx); err == nil {
-				continue
+	for wait := quiet; ; {
+		m, err := sub.ReceiveTimeout(ctx, wait)
+		if err == nil {
+			wait = quiet
+			if m, ok := m.(*redis.Message); ok {
+				heard(backend.DecodeHint([]byte(m.Payload)))
 			}
+			continue
 		}
-		return true, err
+		if !isTimeout(err) || wait == timeout { // the latter: it was asked, and has not answered
+			return true, err
+		}
+		if err = sub.Ping(ctx); err != nil { // silence: is anybody there?
+			return true, err
+		}
+		wait = timeout
 	}
 }
 

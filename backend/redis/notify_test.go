@@ -79,6 +79,9 @@ func TestListenAgain(t *testing.T) {
 	if err := a.Notify(t.Context(), backend.Hint{Queues: []string{"lost"}}); err == nil {
 		t.Error("a hint was sent to nobody")
 	}
+	if h := next(t, heard); !h.Lost || h.Anything() {
+		t.Errorf("while the server is away: %+v", h)
+	}
 	if err := s.Up(); err != nil {
 		t.Fatal(err)
 	}
