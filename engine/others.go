@@ -533,7 +533,22 @@ func (x *execution) continueAs(c *starlark.Continuation) error {
 	for _, s := range c.Signals {
 		take.Signals = append(take.Signals, carriedSignal{s.Name, s.Value})
 	}
-	return x.next(take, x.nextDigest(c))
+	if err := x.next(take, x.nextDigest(c)); !errors.Is(err, errRestart) || !x.w.stopping.Load() {
+		return err
+	}
+	return x.handOn()
+}
+
+// handOn lets the execution go between two runs while the worker stops: a script that does nothing but continue as new
+// never comes to where it would be let go.
+func (x *execution) handOn() error {
+	t := x.turn(backend.Release)
+	t.First = 1 // of the new run, which has only begun
+	t.Due = fromMicro(x.stamp())
+	if _, err := x.landing(t); err != nil {
+		return err
+	}
+	return starlark.ErrEvicted // when messages kept it, revoking the session frees it
 }
 
 // next ends the run and begins another.
