@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -123,44 +124,61 @@ func TestACancelBetweenRuns(t *testing.T) {
 	}
 }
 
-// A script that does nothing but continue as new does not keep a worker from stopping, also when it has messages that it never reads.
-func TestAStopBetweenRuns(t *testing.T) {
+// A script that never comes to rest does not keep a worker from stopping, also when it has messages that it never reads.
+func TestAStopOfWhatNeverRests(t *testing.T) {
 	t.Parallel()
-	for _, signals := range []int{0, 1} {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
-			o := Options{DrainTimeout: 3 * time.Second}
-			e, stop := w.engineOn(&slowCommits{Store: w.store}, o)
-			w.deploy(e, "def main(n = 0):\n    continue_as_new(n + 1)\n")
-			id := w.dispatch(e, Input{}, DispatchOptions{})
-			for range signals {
-				if err := e.Signal(t.Context(), id, "unread", []byte("1")); err != nil {
-					t.Fatal(err)
-				}
-			}
-			time.Sleep(time.Second)
-			asked := time.Now()
-			stop()
-			if took := time.Since(asked); took > time.Second {
-				t.Errorf("stopped after %s", took)
-			}
-			x, err := e.State(t.Context(), id)
-			if err != nil || x.Owner != 0 || x.Due.IsZero() || x.Run < 10 {
-				t.Fatalf("%+v %v", x, err)
-			}
-			e, stop = w.engineOn(&slowCommits{Store: w.store}, o) // it goes on
-			time.Sleep(time.Second)
-			if later, err := e.State(t.Context(), id); err != nil || later.Run < x.Run+10 {
-				t.Errorf("run %d after %d: %v", later.Run, x.Run, err)
-			}
-			if err := e.Cancel(t.Context(), id, "enough"); err != nil {
-				t.Fatal(err)
-			}
-			if r := w.finish(e, id); r.Execution.State != backend.Cancelled {
-				t.Errorf("%s", r.Execution.State)
-			}
-			stop()
-			w.check()
-		})
+	const published = `
+def main():
+    for n in range(1000000):
+        state.set("n", n)
+        ` // what is due when the turn that asks for it has landed
+	for name, script := range map[string]string{
+		"continues":  "def main(n = 0):\n    state.set(\"n\", n)\n    continue_as_new(n + 1)\n",
+		"sleeps":     published + "sleep(\"0.1ms\")\n",
+		"looks":      published + "wait_signal(\"x\", timeout = \"0.1ms\", default = None)\n",
+		"in a scope": published + "parallel([lambda: attempt(timeout, \"0.1ms\", sleep, 1)])\n",
+	} {
+		for _, signals := range []int{0, 1} {
+			t.Run(fmt.Sprint(name, " ", signals), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { stopsWhatNeverRests(t, script, signals) })
+			})
+		}
 	}
+}
+
+func stopsWhatNeverRests(t *testing.T, script string, signals int) {
+	w := newWorld(t)
+	o := Options{DrainTimeout: 3 * time.Second}
+	e, stop := w.engineOn(&slowCommits{Store: w.store}, o)
+	w.deploy(e, script)
+	id := w.dispatch(e, Input{}, DispatchOptions{})
+	for range signals {
+		if err := e.Signal(t.Context(), id, "unread", []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(200 * time.Millisecond)
+	asked := time.Now()
+	stop()
+	if took := time.Since(asked); took > time.Second {
+		t.Errorf("stopped after %s", took)
+	}
+	x, err := e.State(t.Context(), id)
+	if err != nil || x.State != backend.Running || x.Owner != 0 || x.Due.IsZero() {
+		t.Fatalf("%+v %v", x, err)
+	}
+	e, stop = w.engineOn(&slowCommits{Store: w.store}, o) // it goes on
+	time.Sleep(200 * time.Millisecond)
+	if later, err := e.State(t.Context(), id); err != nil || bytes.Equal(later.Shown, x.Shown) {
+		t.Errorf("%s after %s: %v", later.Shown, x.Shown, err)
+	}
+	if err := e.Cancel(t.Context(), id, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.finish(e, id); r.Execution.State != backend.Cancelled {
+		t.Errorf("%s", r.Execution.State)
+	}
+	stop()
+	w.check()
 }
