@@ -269,6 +269,10 @@ func (p *refusal) hintForWord(before, at, msg string) string {
 		return "there is no match; write if and elif"
 	case strings.HasPrefix(msg, "got newline, want ':'"):
 		return "the line before ends without its ':'"
+	case strings.HasPrefix(msg, "got indent, want"):
+		return "this line is indented deeper than the one before; the lines of a block are indented alike, and a tab counts for 8 columns"
+	case strings.HasSuffix(msg, ", want indent"):
+		return "a block is missing here: a line, pass if nothing else, indented deeper than what it belongs to; a tab counts for 8 columns"
 	}
 	return ""
 }
@@ -283,6 +287,9 @@ var (
 	noAttr    = regexp.MustCompile(`^([\w.]+) has no \.(\w+) field or method$`)
 	joined    = regexp.MustCompile(`^unknown binary op: (?:string \+ (?:int|float|bool|NoneType)|(?:int|float|bool|NoneType) \+ string)$`)
 	frozen    = regexp.MustCompile(`(?:^|: )cannot [a-z ]*frozen `)
+	noIndex   = regexp.MustCompile(`^unhandled index operation ([\w.]+)\[|^(Result) index: got string`)
+	withNone  = regexp.MustCompile(`^unknown binary op: (?:NoneType \S+ |\S+ \S+ NoneType$)`)
+	timeText  = regexp.MustCompile(`^unknown binary op: (?:time\.\w+ [+-] string|string \+ time\.\w+)$`)
 )
 
 // attributes are names that Python's types and modules have, with what to write.
@@ -301,6 +308,16 @@ var attributes = map[string]string{
 	"Future.get":      "write f.result()",
 	"activity.delay":  "write h.start(...)",
 	"activity.result": "call it: h(...), or h.start(...).result()",
+}
+
+// indexed are values that have no [...], with what to write.
+var indexed = map[string]string{
+	"NoneType": "the value is None here: see where it comes from, or compare it with None first",
+	"struct":   "write s.name",
+	"Result":   "write r.value[...], or r.unwrap()[...]",
+	"Future":   "write f.result()[...]",
+	"Error":    "write err.data[...]",
+	"activity": "call it: h(...)[...]",
 }
 
 // teachEval words an error of the interpreter.
@@ -328,9 +345,18 @@ func evalHint(msg string) string {
 			return "only h.start(...), spawn(...) and timer(...) give a Future; a call of an activity gives its outcome"
 		}
 	}
+	if m := noIndex.FindStringSubmatch(msg); m != nil {
+		return indexed[m[1]+m[2]]
+	}
 	switch {
 	case joined.MatchString(msg):
 		return "write str(x), or \"text %s\" % x"
+	case withNone.MatchString(msg):
+		return "one of the two is None: see where it comes from"
+	case timeText.MatchString(msg):
+		return "write time.hour, or time.parse_duration(\"1h\")"
+	case msg == "invalid call of non-function (module)":
+		return "a module is not called: call what it has, as in log.info(message)"
 	case strings.HasPrefix(msg, "got string in sequence assignment"):
 		return splitText + "; to go through a dict, write `for k, v in d.items()`"
 	case unpacked.MatchString(msg):
@@ -346,7 +372,7 @@ func evalHint(msg string) string {
 	case strings.HasSuffix(msg, "hash table during iteration"):
 		return "another branch, or the loop itself, goes through it: write `for k in list(d)`"
 	case frozen.MatchString(msg):
-		return "what a file defines at its top is shared and constant: make the value inside a function, with list(x) or dict(x)"
+		return "what a file defines at its top is shared and constant, and so is the default of a parameter: make the value inside a function, with list(x) or dict(x)"
 	}
 	return ""
 }
@@ -372,6 +398,7 @@ var absent = map[string]string{
 	"true":      "write True",
 	"false":     "write False",
 	"gather":    "write parallel([...])",
+	"logger":    "write log.info(message, field = value)",
 	"logging":   "write log.info(message, field = value)",
 	"uuid":      "write uuid4()",
 	"eval":      "there is no eval; use json.decode for data",
