@@ -95,6 +95,7 @@ func (a *app) addStock() error {
 }
 
 func (a *app) root() *cobra.Command {
+	version := false
 	root := &cobra.Command{
 		Use:   "senpuki",
 		Short: "Durable workflows in Starlark",
@@ -105,7 +106,12 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
   senpuki show 0190`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if version {
+				return a.printVersion()
+			}
+			return c.Help()
+		},
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
 			if err := refuseEmpty(c); err != nil {
 				return err
@@ -126,6 +132,7 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%w\nSee '%s --help'", flagError(err), c.CommandPath())
 	})
+	root.Flags().BoolVar(&version, "version", false, "print what the command version prints")
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.db, "db", "", "database: a path, sqlite:PATH, postgres://... or memory: (default $SENPUKI_DB, else senpuki.db)")
 	flags.StringVar(&a.redis, "redis", "", "wake-ups over Redis: redis://HOST[:PORT] (default $SENPUKI_REDIS, else none)")
@@ -205,6 +212,14 @@ func countedArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// elsewhere are the words of other engines and tools for what commands do here.
+var elsewhere = map[string]string{
+	"run": "exec", "start": "exec or dispatch", "submit": "dispatch", "trigger": "dispatch", "enqueue": "dispatch",
+	"status": "show", "describe": "show", "inspect": "show", "get": "show or list", "query": "show", "ls": "list", "ps": "list",
+	"stop": "cancel", "kill": "cancel --now", "terminate": "cancel --now", "reset": "fork", "rerun": "retry or fork",
+	"validate": "check", "lint": "check", "new": "init", "publish": "deploy", "send": "signal", "migrate": "db migrate", "dashboard": "watch",
+}
+
 // unknownCommand refuses what is no command, and names what was probably meant.
 func unknownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
@@ -212,6 +227,9 @@ func unknownCommand(c *cobra.Command, args []string) error {
 	}
 	if strings.HasSuffix(args[0], ".star") && !c.HasParent() {
 		return usage("unknown command %q; did you mean '%s exec %s'?", args[0], c.Name(), args[0])
+	}
+	if meant := elsewhere[args[0]]; meant != "" && !c.HasParent() {
+		return usage("unknown command %q; did you mean %s?", args[0], meant)
 	}
 	c.SuggestionsMinimumDistance = 2
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {

@@ -52,17 +52,19 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: `  senpuki version
   senpuki version --json`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			v := buildVersion()
-			if a.json {
-				return a.printDocument(v)
-			}
-			commit := fmt.Sprintf("%.12s", v.Commit)
-			if v.Modified {
-				commit += " (modified)"
-			}
-			_, err := fmt.Fprintf(a.out, "senpuki %s\ncommit  %s\nedition %d\ngo      %s %s\n", v.Version, commit, v.Edition, v.Go, v.Platform)
-			return err
-		},
+		RunE: func(*cobra.Command, []string) error { return a.printVersion() },
 	}
+}
+
+func (a *app) printVersion() error {
+	v := buildVersion()
+	if a.json {
+		return a.printDocument(v)
+	}
+	commit := fmt.Sprintf("%.12s", v.Commit)
+	if v.Modified {
+		commit += " (modified)"
+	}
+	_, err := fmt.Fprintf(a.out, "senpuki %s\ncommit  %s\nedition %d\ngo      %s %s\n", v.Version, commit, v.Edition, v.Go, v.Platform)
+	return err
 }
