@@ -125,8 +125,9 @@ func (a *Activity) parameters(t reflect.Type) error {
 	}
 	last := &a.params[n-1]
 	if s := deref(last.typ); s.Kind() == reflect.Struct && s != timeType && !ownDecoding(s) {
-		c := compiler{open: map[reflect.Type]bool{s: true}}
-		a.fields, _ = c.fields(s) // compile has found any mistake
+		whole, _ := compile(s) // it has found any mistake above
+		c := compiler{open: map[reflect.Type]*decodeFunc{s: &whole}}
+		a.fields, _ = c.fields(s)
 		a.whole = s
 		if a.missingField(nil) == "" {
 			last.optional = true

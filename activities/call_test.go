@@ -190,6 +190,50 @@ func TestValuesThatFit(t *testing.T) {
 	}
 }
 
+// plan is a recursive type with members that encoding/json reads in its own way.
+type plan struct {
+	Wait time.Duration    `json:"wait,omitempty"`
+	Any  any              `json:"any,omitempty"`
+	Then *plan            `json:"then,omitempty"`
+	All  []plan           `json:"all,omitempty"`
+	Each map[string]*plan `json:"each,omitempty"`
+}
+
+func TestRecursiveTypeAtEveryLevel(t *testing.T) {
+	t.Parallel()
+	const inner = `{"wait":5,"any":9007199254740993,"then":{"wait":"1m"}}`
+	for _, raw := range []string{`{"then":` + inner + `}`, `{"all":[` + inner + `]}`, `{"each":{"a":` + inner + `}}`, `{"all":[{"each":{"a":{"then":` + inner + `}}}]}`} {
+		a := mustActivity(t, "x", func(p *plan) (string, error) {
+			for p.Wait == 0 {
+				switch {
+				case p.Then != nil:
+					p = p.Then
+				case len(p.All) > 0:
+					p = &p.All[0]
+				default:
+					p = p.Each["a"]
+				}
+			}
+			return fmt.Sprint(p.Wait, p.Any, p.Then.Wait), nil
+		})
+		for _, kwargs := range []string{"", raw} { // as the whole, and as its fields
+			args := "[" + raw + "]"
+			if kwargs != "" {
+				args = "[]"
+			}
+			out, f := a.Invoke(context.Background(), []byte(args), []byte(kwargs))
+			if f != nil || string(out) != `"5s 9007199254740993 1m0s"` {
+				t.Errorf("%s %s: %s %v", args, kwargs, out, f)
+			}
+		}
+	}
+	a := mustActivity(t, "x", func(plan) error { return nil })
+	err := a.CheckArgs([]byte(`[{"all":[{"then":{"all":[{},{"wait":"soon"}]}}]}]`), nil)
+	if want := `BadArguments: x: argument 1: all[0].then.all[1].wait wants a duration (seconds, or text such as "1h 30m"), got "soon"`; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 func TestStructs(t *testing.T) {
 	t.Parallel()
 	got := echo(t, func(o order) (string, error) {

@@ -65,13 +65,14 @@ func (fs fields) lookup(name string) *field {
 	return nil
 }
 
-// compiler composes decoders; open holds the types that it is within, so that a recursive type ends.
+// compiler composes decoders; open holds the types that it is within, so that a recursive type ends: where such a
+// type comes again, its decoder, which is not complete yet, is looked up when it is called.
 type compiler struct {
-	open map[reflect.Type]bool
+	open map[reflect.Type]*decodeFunc
 }
 
 func compile(t reflect.Type) (decodeFunc, error) {
-	c := compiler{open: map[reflect.Type]bool{}}
+	c := compiler{open: map[reflect.Type]*decodeFunc{}}
 	return c.compile(t)
 }
 
@@ -92,9 +93,11 @@ func (c *compiler) compile(t reflect.Type) (decodeFunc, error) {
 	case durationType:
 		return decodeDuration, nil
 	}
-	if ownDecoding(t) || c.open[t] {
-		// A recursive type goes to encoding/json from its second level on.
+	if ownDecoding(t) {
 		return decodeUnmarshaler(t), nil
+	}
+	if again, within := c.open[t]; within {
+		return func(raw []byte, dst reflect.Value) error { return (*again)(raw, dst) }, nil
 	}
 	switch t.Kind() {
 	case reflect.Bool:
@@ -113,8 +116,16 @@ func (c *compiler) compile(t reflect.Type) (decodeFunc, error) {
 		}
 		return nil, fmt.Errorf("nothing says which type a %s is; use any or a concrete type", t)
 	}
-	c.open[t] = true
+	whole := new(decodeFunc)
+	c.open[t] = whole
 	defer delete(c.open, t)
+	var err error
+	*whole, err = c.composed(t)
+	return *whole, err
+}
+
+// composed is compile of a type that is made of others.
+func (c *compiler) composed(t reflect.Type) (decodeFunc, error) {
 	switch t.Kind() {
 	case reflect.Pointer:
 		return c.pointer(t)
