@@ -308,13 +308,19 @@ func (a *Activity) notJSON(err error) error {
 	return &Failure{Kind: KindPayloadError, Message: fmt.Sprintf("%s: the result is not JSON: %v", a.name, err), NoRetry: true}
 }
 
-// encode is marshal with a short way for the commonest results.
+// encode is marshal with a short way for the commonest results. A struct is given by its address, as its decoder has it:
+// else the methods of pointers to it, and to what is in it, would not be asked, and a big.Int would be {}.
 func encode(v reflect.Value) ([]byte, error) {
 	switch v.Type() {
 	case intType, int64Type:
 		return strconv.AppendInt(nil, v.Int(), 10), nil
 	case boolType:
 		return strconv.AppendBool(nil, v.Bool()), nil
+	}
+	if k := v.Kind(); k == reflect.Struct || k == reflect.Array {
+		p := reflect.New(v.Type())
+		p.Elem().Set(v)
+		v = p
 	}
 	return marshal(v.Interface())
 }

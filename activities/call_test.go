@@ -437,6 +437,32 @@ func TestResultThatIsNotJSON(t *testing.T) {
 	}
 }
 
+// seat encodes itself by its address, as a big.Int does.
+type seat struct{ row, col int }
+
+func (s *seat) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, `"%d%c"`, s.row, 'A'+s.col), nil
+}
+
+func TestResultsThatEncodeThemselvesByTheirAddress(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		fn   any
+		want string
+	}{
+		{func() (seat, error) { return seat{12, 2}, nil }, `"12C"`},
+		{func() (*seat, error) { return &seat{12, 2}, nil }, `"12C"`},
+		{func() ([2]seat, error) { return [2]seat{{1, 0}, {2, 1}}, nil }, `["1A","2B"]`},
+		{func() (struct{ From, To seat }, error) { return struct{ From, To seat }{seat{1, 0}, seat{2, 1}}, nil }, `{"From":"1A","To":"2B"}`},
+		{func() (big.Int, error) { return *big.NewInt(12), nil }, `12`},
+	} {
+		out, f := mustActivity(t, "x", c.fn).Invoke(context.Background(), []byte("[]"), nil)
+		if f != nil || string(out) != c.want {
+			t.Errorf("%T: %s %v, want %s", c.fn, out, f, c.want)
+		}
+	}
+}
+
 func TestContext(t *testing.T) {
 	t.Parallel()
 	info := AttemptInfo{Execution: "e", Run: 1, Step: "3", Activity: "x", Attempt: 2, IdempotencyKey: "e/1/3"}

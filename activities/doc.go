@@ -30,7 +30,7 @@
 //
 // # Results
 //
-// Results are what json.Marshal makes of them, without the escaping for HTML;
+// Results are what json.Marshal makes of them (of a struct's address), without the escaping for HTML;
 // what it refuses is a failure of kind PayloadError. It writes a whole float64 without a point, so that scripts get an int, and one
 // beyond 2^53 with other digits than it has: return text where that matters. A time.Duration is
 // refused when registered: it would leave as nanoseconds.
