@@ -25,9 +25,9 @@ type Options struct {
 	// ReleaseAfter is how long a script may wait with nothing running here
 	// before it is released, unless it is to run here and another worker might take it. Default 5s.
 	ReleaseAfter time.Duration
-	// SessionLife is how long a worker may be silent before its work is taken over. Default 10s.
+	// SessionLife is how long a worker may be silent before its work is taken over. Default 10s, at least 100ms.
 	SessionLife time.Duration
-	// PollInterval is how often an idle worker looks for work. Default 1s.
+	// PollInterval is how often an idle worker looks for work. Default 1s, at least 1ms.
 	PollInterval time.Duration
 	// DrainTimeout bounds a graceful stop; attempts still running then are cut. Default 10s.
 	DrainTimeout time.Duration
@@ -78,6 +78,8 @@ func (o Options) withDefaults() (Options, error) {
 	orDefault(&errs, "PollInterval", &o.PollInterval, time.Second)
 	orDefault(&errs, "CleanupTimeout", &o.CleanupTimeout, 30*time.Second)
 	orDefault(&errs, "DrainTimeout", &o.DrainTimeout, 10*time.Second)
+	atLeast(&errs, "SessionLife", o.SessionLife, 100*time.Millisecond)
+	atLeast(&errs, "PollInterval", o.PollInterval, time.Millisecond)
 	if o.MaxSteps == 0 {
 		o.MaxSteps = 100_000_000
 	}
@@ -105,5 +107,12 @@ func orDefault[N int | time.Duration](errs *[]error, name string, v *N, def N) {
 	}
 	if *v == 0 {
 		*v = def
+	}
+}
+
+// atLeast refuses what was meant to be another unit: a worker that beats or polls so often does nothing else.
+func atLeast(errs *[]error, name string, v, least time.Duration) {
+	if v > 0 && v < least {
+		*errs = append(*errs, fmt.Errorf("engine options: %s is %v, the least is %v (a number without a unit is one of nanoseconds)", name, v, least))
 	}
 }

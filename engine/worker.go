@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -306,7 +307,7 @@ func (w *worker) foresee() error {
 
 func (w *worker) pollInterval() time.Duration {
 	if w.engine.wakeups.hears.Load() {
-		return quietPolls * w.options.PollInterval
+		return quietPolls * min(w.options.PollInterval, math.MaxInt64/quietPolls)
 	}
 	return w.options.PollInterval
 }
