@@ -38,7 +38,8 @@ type ShellResult struct {
 // RegisterShell registers shell.run(command, stdin="", env={}, dir="", check=True). A
 // command is text for the system's shell or a list of words run without one. It fails with kind
 // ExitError when check is set and the exit status is not zero, NotFound when
-// there is no such program or directory. When the attempt ends early the command and all its children are killed.
+// there is no such program or directory, OutputTooLarge when it writes more than 64 MiB to a stream. When the attempt ends
+// early, or writes too much, the command and all its children are killed.
 func RegisterShell(r *Registry) error {
 	return registerAll(r, registration{"shell.run", runShell, Options{
 		Params: []string{"command", "stdin", "env", "dir", "check"},
@@ -117,7 +118,13 @@ func environment(what string, more map[string]string) ([]string, error) {
 
 // runCommand runs a command to its end, or until ctx ends: then it is killed with all its children.
 func runCommand(ctx context.Context, cmd *exec.Cmd) (ShellResult, *exec.ExitError, error) {
-	stdout, stderr := &limited{most: maxOutput}, &limited{most: maxOutput}
+	return runLimited(ctx, cmd, maxOutput)
+}
+
+// runLimited is runCommand of a command that is killed, too, when it has written more than most bytes to a stream: it may never end.
+func runLimited(ctx context.Context, cmd *exec.Cmd, most int) (ShellResult, *exec.ExitError, error) {
+	tooMuch := func() { _ = killGroup(cmd) }
+	stdout, stderr := &limited{most: most, tooMuch: tooMuch}, &limited{most: most, tooMuch: tooMuch}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = waitDelay
 	ownGroup(cmd)
@@ -170,18 +177,26 @@ func tail(s string) string {
 	return strings.ToValidUTF8(s[len(s)-tailSize:], "")
 }
 
-// limited keeps the first most bytes that are written to it.
+// limited keeps the first most bytes that are written to it. The buffer is not embedded: its ReadFrom, which io.Copy prefers, knows of no limit.
 type limited struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	most int
 	over bool
+
+	tooMuch func() // called when more is written; nil: nobody
 }
 
 func (l *limited) Write(p []byte) (int, error) {
-	if room := l.most - l.Len(); len(p) > room {
-		l.over = true
-		l.Buffer.Write(p[:room])
-		return len(p), nil
+	room := l.most - l.kept.Len()
+	if len(p) <= room {
+		return l.kept.Write(p)
 	}
-	return l.Buffer.Write(p)
+	if !l.over && l.tooMuch != nil {
+		l.tooMuch()
+	}
+	l.over = true
+	l.kept.Write(p[:room])
+	return len(p), nil
 }
+
+func (l *limited) String() string { return l.kept.String() }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -206,5 +207,16 @@ func TestLimitedOutput(t *testing.T) {
 	}
 	if l.String() != "abcd" || !l.over {
 		t.Error(l.String(), l.over)
+	}
+}
+
+func TestEndlessOutput(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"yes", "yes >&2", "yes & wait"} {
+		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", text)
+		_, _, err := runLimited(t.Context(), cmd, 1000)
+		if f := FailureOf(err); f == nil || f.Kind != "OutputTooLarge" || !f.NoRetry {
+			t.Errorf("%s: %+v", text, f)
+		}
 	}
 }
