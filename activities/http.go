@@ -101,7 +101,7 @@ func newRequest(ctx context.Context, method, address string, o httpOptions) (*ht
 	}
 	target, err := url.Parse(address)
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return nil, badArguments("http.request: %q is not an http:// or https:// URL", address)
+		return nil, badArguments("http.request: %s is not an http:// or https:// URL", shown(address))
 	}
 	if err := addParams(target, o.Params); err != nil {
 		return nil, err
@@ -174,6 +174,14 @@ func connectionError(ctx context.Context, err error) error {
 		err = fmt.Errorf("%s %s: %w", strings.ToUpper(wrapped.Op), bare(wrapped.URL), wrapped.Err)
 	}
 	return Fail("ConnectionError", err.Error())
+}
+
+// shown is a text that is no URL to send a request to, as far as it cannot hold a password.
+func shown(address string) string {
+	if strings.ContainsAny(address, "@?") {
+		return bare(address)
+	}
+	return strconv.Quote(address)
 }
 
 // bare is a URL without user, password and query: what may be shown.
