@@ -262,7 +262,7 @@ func (c *Bound) attempt(ctx context.Context) (result []byte, failure *Failure) {
 	}
 	if err != nil {
 		f := *FailureOf(err)
-		f.Activity = a.name
+		f.Activity, f.Attempts = a.name, 0 // it may be another execution's, handed on; whoever invokes counts
 		return nil, &f
 	}
 	return result, nil

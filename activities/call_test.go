@@ -389,6 +389,7 @@ func TestInvokeFailures(t *testing.T) {
 		{"kind of its own", fmt.Errorf("x: %w", kinded{"Odd"}), Failure{Kind: "Odd", Message: "x: went wrong"}},
 		{"no kind", &Failure{Message: "boom", NoRetry: true}, Failure{Kind: "ActivityError", Message: "boom", NoRetry: true}},
 		{"wrapped, no kind", fmt.Errorf("x: %w", &Failure{Message: "boom"}), Failure{Kind: "ActivityError", Message: "x: boom"}},
+		{"of another execution", fmt.Errorf("x: %w", &Failure{Kind: "A", Activity: "y", Attempts: 9}), Failure{Kind: "A", Message: "x: "}},
 		{"empty kind", kinded{""}, Failure{Kind: "ActivityError", Message: "went wrong"}},
 		{"nil failure", none, Failure{Kind: "ActivityError", Message: "<nil>"}},
 		{"cause", Fail("A", "", Cause(errors.New("b"))), Failure{Kind: "A", Cause: &Failure{Kind: "ActivityError", Message: "b"}}},
