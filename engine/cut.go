@@ -181,7 +181,7 @@ func (x *execution) childrenLeft() ([]backend.Order, error) {
 	if err != nil || !asksItself(rows) {
 		return nil, err
 	}
-	prog, unknown := x.w.engine.program(x.w.ctx, x.rec.Digest)
+	prog, unknown := x.w.program(x.rec.Digest)
 	was := &execution{rec: x.rec, proof: true, prog: prog}
 	if unknown == nil && was.open(rows) == nil {
 		_ = was.replayOn(prog, x.w.options.MaxSteps, x.w.options.MaxValue)

@@ -268,16 +268,27 @@ func (e *Engine) changed(id string, ended *backend.Execution) {
 	delete(e.waiters, id)
 }
 
-// program returns the compiled program of a digest, from memory or the store.
+// program returns the compiled program of a digest, from memory or the store, which is asked once.
 func (e *Engine) program(ctx context.Context, digest string) (*starlark.Program, error) {
+	return e.compiled(digest, func() (backend.Program, error) { return e.store.Program(ctx, digest) })
+}
+
+// program is that of the engine for an execution, which waits for a database that does not answer.
+func (w *worker) program(digest string) (*starlark.Program, error) {
+	return w.engine.compiled(digest, func() (rec backend.Program, err error) {
+		err = retryRead(w.ctx, func() (err error) {
+			rec, err = w.store.Program(w.ctx, digest)
+			return err
+		})
+		return rec, err
+	})
+}
+
+func (e *Engine) compiled(digest string, read func() (backend.Program, error)) (*starlark.Program, error) {
 	if p, ok := e.cache.Lookup(digest); ok {
 		return p, nil
 	}
-	var rec backend.Program
-	err := retryRead(ctx, func() (err error) {
-		rec, err = e.store.Program(ctx, digest)
-		return err
-	})
+	rec, err := read()
 	if err != nil {
 		if errors.Is(err, backend.ErrNotFound) {
 			return nil, fmt.Errorf("the source %.12s of this execution is not in the database", digest)

@@ -284,7 +284,7 @@ func (x *execution) prepare() error {
 		x.upgrading, x.newborn = asked, false
 		return errUpgrade
 	}
-	prog, err := x.w.engine.program(x.w.ctx, x.rec.Digest)
+	prog, err := x.w.program(x.rec.Digest)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (x *execution) refuseChild(st *step) *activities.Failure {
 		st.digest = digest
 	}
 	st.input = starlark.CallInput(c.Args, c.Kwargs)
-	prog, err := x.w.engine.program(x.w.ctx, st.digest)
+	prog, err := x.w.program(st.digest)
 	if err == nil {
 		err = prog.CheckInput(childFunction(c), st.input)
 	}
@@ -600,7 +600,7 @@ func (x *execution) nextDigest(c *starlark.Continuation) string {
 	if !ours {
 		return x.rec.Digest
 	}
-	prog, err := x.w.engine.program(x.w.ctx, newest)
+	prog, err := x.w.program(newest)
 	if err == nil {
 		err = prog.CheckInput(x.rec.Function, c.Input)
 	}
