@@ -275,7 +275,7 @@ const patience = 5 * time.Second
 
 // land writes a batch until the database says what became of it. When the
 // reply of a try is lost, the next first asks whether the batch is there, and is
-// not made without an answer: what has landed would be refused. A
+// not made without an answer: what has landed would be refused. One that is refused asks again. A
 // batch with new executions is given up after some time, or when the disk is full.
 func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Reply, error) {
 	b := backend.Batch{Session: c.session, Turns: room.turns[:0], Create: room.creates[:0]}
@@ -317,7 +317,13 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Repl
 			started := c.metrics.clock()
 			reply, err = c.store.Commit(c.ctx, b)
 			c.commits.Add(1)
-			tried, landed = true, err == nil
+			landed = err == nil
+			if tried && unlandable(err) { // what went before may have been on its way still when it was asked for
+				if r, there, fault := c.landed(&b); there || fault != nil && !errors.Is(fault, backend.ErrNotFound) {
+					reply, landed, err = r, there, fault
+				}
+			}
+			tried = true
 			c.metrics.commit(len(writes), started, !landed && !answered(err))
 		}
 		switch {
@@ -381,15 +387,15 @@ func (c *committer) landed(b *backend.Batch) (backend.Reply, bool, error) {
 				return backend.Reply{}, false, err
 			}
 			return c.rebuild(b)
-		case t.Then == backend.Release:
-			x, err := c.store.Execution(c.ctx, t.Execution)
-			if err != nil || x.Owner == c.session {
+		case len(t.Taken) > 0: // also of one that was to be released: others may have kept it
+			messages, err := c.store.Receive(c.ctx, c.session)
+			if err != nil || slices.ContainsFunc(messages, func(m backend.Message) bool { return m.ID == t.Taken[0] }) {
 				return backend.Reply{}, false, err
 			}
 			return c.rebuild(b)
-		case len(t.Taken) > 0:
-			messages, err := c.store.Receive(c.ctx, c.session)
-			if err != nil || slices.ContainsFunc(messages, func(m backend.Message) bool { return m.ID == t.Taken[0] }) {
+		case t.Then == backend.Release:
+			x, err := c.store.Execution(c.ctx, t.Execution)
+			if err != nil || x.Owner == c.session {
 				return backend.Reply{}, false, err
 			}
 			return c.rebuild(b)
