@@ -23,14 +23,18 @@ func newClock() *clock {
 	return c
 }
 
-// set is told the database's time as of some moment between before and now.
+// set is told the database's time as of some moment between before and now. What is known already stays unless that is
+// impossible: an answer that was long on its way says little, and must not make it worse.
 func (c *clock) set(database, before time.Time) {
 	if database.IsZero() {
 		return
 	}
-	middle := before.Add(time.Since(before) / 2)
-	offset := database.UnixMicro() - middle.Sub(c.base).Microseconds()
-	if old := c.offset.Swap(offset); c.told.Load() == 0 || old-offset > time.Second.Microseconds() {
+	at := database.UnixMicro()
+	least, most := at-time.Since(c.base).Microseconds(), at-before.Sub(c.base).Microseconds()
+	old := c.offset.Load()
+	offset := min(max(old, least), most)
+	c.offset.Store(offset)
+	if c.told.Load() == 0 || old-offset > time.Second.Microseconds() {
 		c.last.Store(0) // until now it was this machine's time, or the database's was set back
 	}
 	c.told.Store(max(1, time.Since(c.base).Microseconds()))

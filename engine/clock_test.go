@@ -125,3 +125,44 @@ def main():
 		w.check()
 	})
 }
+
+// slowBeats is a store on which heartbeats wait for a lock that somebody else holds.
+type slowBeats struct {
+	backend.Store
+	wait atomic.Int64 // before the database looks at its clock, and after it
+}
+
+func (s *slowBeats) Beat(ctx context.Context, id backend.SessionID, info []byte) (backend.Beaten, error) {
+	wait := time.Duration(s.wait.Load())
+	time.Sleep(wait)
+	defer time.Sleep(wait / 8)
+	return s.Store.Beat(ctx, id, info)
+}
+
+// A heartbeat that was long on its way does not tell what time it is.
+func TestASlowHeartbeatLeavesTheClockAlone(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{0, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.store = memory.NewAt(func() time.Time { return time.Now().Add(off) })
+			store := &slowBeats{Store: w.store}
+			var log bytes.Buffer
+			e, stop := w.engineOn(store, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			time.Sleep(10 * time.Second)
+			before := log.Len()
+			store.wait.Store(int64(16 * time.Second))
+			for range 100 {
+				time.Sleep(time.Second)
+				if ahead := e.current().clock.until(time.Now().Add(off).UnixMicro()).Abs(); ahead > time.Millisecond {
+					t.Errorf("%v off: the clock is wrong by %v", off, ahead)
+					break
+				}
+			}
+			if log.Len() > before {
+				t.Errorf("%v off: %s", off, log.String()[before:])
+			}
+			stop()
+		})
+	}
+}

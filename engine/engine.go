@@ -176,7 +176,7 @@ func (e *Engine) open(ctx, life context.Context) (*worker, error) {
 			e.clock.set(now, before)
 			w := newWorker(life, e, id, me)
 			w.beaten.Store(&before)
-			w.compare(now, before)
+			w.compare()
 			e.options.Logger.Info("session opened", "session", id, "queues", e.options.Queues, "tags", e.options.Tags, "concurrency", e.options.MaxConcurrency)
 			e.mu.Lock()
 			e.worker, e.unopened = w, nil

@@ -193,7 +193,7 @@ func (w *worker) heartbeat() {
 				failed = false
 				tick.Reset(every)
 			}
-			w.compare(found.At, before)
+			w.compare()
 			w.answers()
 			w.watchTasks()
 		case errors.Is(err, backend.ErrFenced):
@@ -214,11 +214,8 @@ const maxSkew = 5 * time.Second
 
 // compare warns of a clock that is far from the database's, once. Nothing here depends on it, but logs and what activities
 // write bear its time.
-func (w *worker) compare(database, before time.Time) {
-	if database.IsZero() {
-		return
-	}
-	skew := before.Add(time.Since(before) / 2).Round(0).Sub(database).Round(time.Second)
+func (w *worker) compare() {
+	skew := time.Now().Round(0).Sub(fromMicro(w.clock.now())).Round(time.Second)
 	if far := skew.Abs() > maxSkew; far && !w.skewed {
 		w.log.Warn("the clock of this machine is far from the database's; timers follow the database", "ahead", skew)
 		w.skewed = true
