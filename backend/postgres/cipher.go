@@ -13,7 +13,9 @@ import (
 // cipher is what is known of that. With sslmode=prefer, which is the default, the driver
 // asks for encryption on one connection and, when the server has none, makes another one without it; for
 // each, the server starts a process. So it is asked once: from then on a connection is made
-// as with sslmode=allow, in the clear if the server lets it, and encrypted otherwise.
+// as with sslmode=allow, in the clear if the server lets it, and encrypted otherwise. When a connection breaks the
+// next one asks again: a server that was started anew may have other settings. Of several hosts in
+// the URL each is asked every time, for what one has not another may have.
 type cipher struct {
 	declined atomic.Bool
 }
@@ -27,17 +29,19 @@ func (k *cipher) learn(c *pgx.Conn) {
 // forget lets the next connection ask again.
 func (k *cipher) forget() { k.declined.Store(false) }
 
-// prefer puts what the server is known to take first, among the ways to reach one and the same address.
+// leave is told of a connection that leaves the pool.
+func (k *cipher) leave(c *pgx.Conn) {
+	if c.IsClosed() { // not by the pool
+		k.forget()
+	}
+}
+
+// prefer puts what the server is known to take first, when the two ways to one and the same address are all there are.
 func (k *cipher) prefer(c *pgx.ConnConfig) {
-	if !k.declined.Load() {
+	if !k.declined.Load() || len(c.Fallbacks) != 1 {
 		return
 	}
-	ways := append([]*pgconn.FallbackConfig{{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
-	for i := 1; i < len(ways); i++ {
-		a, b := ways[i-1], ways[i]
-		if a.Host == b.Host && a.Port == b.Port && a.TLSConfig != nil && b.TLSConfig == nil {
-			ways[i-1], ways[i] = b, a
-		}
+	if other := c.Fallbacks[0]; other.Host == c.Host && other.Port == c.Port && c.TLSConfig != nil && other.TLSConfig == nil {
+		c.TLSConfig, c.Fallbacks = nil, []*pgconn.FallbackConfig{{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}}
 	}
-	c.Host, c.Port, c.TLSConfig, c.Fallbacks = ways[0].Host, ways[0].Port, ways[0].TLSConfig, ways[1:]
 }

@@ -20,7 +20,9 @@ import (
 type door struct {
 	server string
 	tls    *tls.Config
+	offers atomic.Bool // encryption, to those who ask for it
 	shut   atomic.Bool // in the clear nobody comes in, nor otherwise without encryption
+	gone   atomic.Bool // nobody comes in at all
 
 	clear, encrypted, asked atomic.Int64 // connections; those that asked and were told there is none
 }
@@ -65,7 +67,9 @@ func (d *door) let(conn net.Conn) {
 		return
 	}
 	switch asks := binary.BigEndian.Uint32(head[4:]) == sslRequest; {
-	case asks && d.shut.Load():
+	case d.gone.Load():
+		return
+	case asks && (d.shut.Load() || d.offers.Load()):
 		d.encrypted.Add(1)
 		if _, err := conn.Write([]byte("S")); err != nil {
 			return
@@ -114,5 +118,48 @@ func TestEncryptionIsAskedForOnce(t *testing.T) {
 	}
 	if d.encrypted.Load() == 0 || d.clear.Load() != before || d.asked.Load() != 1 {
 		t.Errorf("then %d connections asked, %d were in the clear, %d encrypted", d.asked.Load(), d.clear.Load()-before, d.encrypted.Load())
+	}
+}
+
+// Without anybody who listens it is the pool that finds out.
+func TestEncryptionIsAskedForAgainWhenAConnectionHasBroken(t *testing.T) {
+	t.Parallel()
+	d, at := newDoor(t)
+	s := open(t, at)
+	d.offers.Store(true)
+	for tries := 0; d.encrypted.Load() == 0; tries++ {
+		if tries == 100 { // the pool tells of the broken ones in its own time
+			t.Fatal("nothing is encrypted yet")
+		}
+		s.Break(t.Context())
+		if err := s.Inspect(t.Context(), "search_path", new(string)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// That one host encrypts nothing says nothing about another.
+func TestEachHostIsAskedForEncryption(t *testing.T) {
+	t.Parallel()
+	one, at := newDoor(t)
+	other, at2 := newDoor(t)
+	u, err := url.Parse(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u2, err := url.Parse(at2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host += "," + u2.Host
+	s := open(t, with(u.String(), "target_session_attrs", "read-write"))
+	one.gone.Store(true)
+	other.offers.Store(true)
+	s.Break(t.Context())
+	if err := s.Inspect(t.Context(), "search_path", new(string)); err != nil {
+		t.Fatal(err)
+	}
+	if one.clear.Load() == 0 || other.encrypted.Load() != 1 || other.clear.Load() != 0 {
+		t.Errorf("%d connections to the first host; to the other one %d were encrypted, %d in the clear", one.clear.Load(), other.encrypted.Load(), other.clear.Load())
 	}
 }

@@ -78,7 +78,7 @@ func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected b
 	}
 	defer func() {
 		if ctx.Err() == nil {
-			s.cipher.forget() // a server that was started anew may have other settings
+			s.cipher.forget()
 		}
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()

@@ -74,6 +74,7 @@ func OpenWith(ctx context.Context, url string, o Options) (*Store, error) {
 		learnArrays(c.TypeMap())
 		return learnLine(ctx, c)
 	}
+	at.config.BeforeClose = s.cipher.leave
 	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), at.config)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", at.name, hide(err, at.secrets))
