@@ -23,6 +23,7 @@ import (
 type Notifier struct {
 	client  *redis.Client
 	channel string
+	quiet   time.Duration // after which a connection that says nothing is asked whether it is alive
 }
 
 // The client complains to standard error by itself; what matters comes back as an error.
@@ -35,17 +36,17 @@ func (nobody) Printf(context.Context, string, ...any) {}
 // maxHint is the size of the largest hint: every process gets every one.
 const maxHint = 64 << 10
 
-const (
-	// timeout is how long one command may take.
-	timeout = 3 * time.Second
-	// quiet is how long a connection may say nothing before it is asked whether it is alive.
-	quiet = 30 * time.Second
-)
+// timeout is how long one command may take.
+const timeout = 3 * time.Second
 
 // Open returns a notifier for the users of one database. The URL is
 // redis://[user:password@]host[:port][/db], or rediss:// with TLS. It does not connect yet:
 // a server that is away is no error, hints are lost meanwhile.
 func Open(rawURL, database string) (*Notifier, error) {
+	if _, err := url.Parse(rawURL); err != nil { // what the parser says quotes parts of it, and with them perhaps of a password
+		return nil, errors.New("redis: not a URL redis://user:password@host:port/db; " +
+			"special characters in the password are written %23 for #, %2F for /, %40 for @")
+	}
 	o, err := redis.ParseURL(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("redis %s: %s", masked(rawURL), strings.ReplaceAll(err.Error(), rawURL, masked(rawURL)))
@@ -54,7 +55,7 @@ func Open(rawURL, database string) (*Notifier, error) {
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = timeout, timeout, timeout
 	o.MaxRetries = -1 // a hint is not worth it
 	o.PoolSize = 4
-	return &Notifier{redis.NewClient(o), "senpuki:" + database}, nil
+	return &Notifier{redis.NewClient(o), "senpuki:" + database, 30 * time.Second}, nil
 }
 
 // masked is a URL without its password.
@@ -105,26 +106,30 @@ func (n *Notifier) subscribe(ctx context.Context, heard func(backend.Hint)) (sub
 	sub := n.client.Subscribe(ctx, n.channel)
 	defer sub.Close()
 	defer context.AfterFunc(ctx, func() { _ = sub.Close() })() // a read does not end with its context
-	if _, err := sub.Receive(ctx); err != nil {
+	if _, err := sub.ReceiveTimeout(ctx, timeout); err != nil {
 		return false, err
 	}
 	heard(backend.Hint{}) // what was said before is lost
-	for wait := quiet; ; {
+	for asked := false; ; {
+		wait := n.quiet
+		if asked {
+			wait = timeout
+		}
 		m, err := sub.ReceiveTimeout(ctx, wait)
-		if err == nil {
-			wait = quiet
+		switch {
+		case err == nil:
+			asked = false
 			if m, ok := m.(*redis.Message); ok {
 				heard(backend.DecodeHint([]byte(m.Payload)))
 			}
-			continue
-		}
-		if !isTimeout(err) || wait == timeout { // the latter: it was asked, and has not answered
+		case asked || !isTimeout(err):
 			return true, err
+		default: // silence: is anybody there?
+			if err := sub.Ping(ctx); err != nil {
+				return true, err
+			}
+			asked = true
 		}
-		if err = sub.Ping(ctx); err != nil { // silence: is anybody there?
-			return true, err
-		}
-		wait = timeout
 	}
 }
 

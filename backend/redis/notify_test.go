@@ -4,7 +4,11 @@ package redis_test
 
 import (
 	"context"
+	"io"
+	"net"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,9 +100,61 @@ func TestListenAgain(t *testing.T) {
 	}
 }
 
+// A connection whose other end has gone without a word is given up, and another one made.
+func TestAConnectionThatHasGoneSilentIsGivenUp(t *testing.T) {
+	t.Parallel()
+	server, err := url.Parse(servertest.Redis(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	var cut atomic.Int64 // how many connections from the first on carry nothing any more
+	go func() {
+		for n := int64(1); ; n++ {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+			to, err := net.Dial("tcp", server.Host)
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { to.Close() })
+			pipe := func(to io.Writer, from io.Reader) {
+				b := make([]byte, 4096)
+				for {
+					got, err := from.Read(b)
+					if err != nil {
+						return
+					}
+					if n > cut.Load() {
+						_, _ = to.Write(b[:got])
+					}
+				}
+			}
+			go pipe(to, conn)
+			go pipe(conn, to)
+		}
+	}()
+	n := open(t, "redis://"+l.Addr().String(), "one")
+	n.Ask(10 * time.Millisecond)
+	heard := listen(t, n)
+	next(t, heard)
+	cut.Store(1)
+	if h := next(t, heard); !h.Anything() {
+		t.Errorf("%+v", h)
+	}
+}
+
 func TestURLs(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"http://x", "redis://user:secret@host:port/0", "", "redis://user:secret@%zz/"} {
+	for _, url := range []string{"http://x", "redis://user:secret@host:port/0", "", "redis://user:secret@%zz/",
+		"redis://:secret/2@host", "redis://:secret#2@host", `redis://:"secret"@host:port`} {
 		_, err := redis.Open(url, "d")
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", url, err)
