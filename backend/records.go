@@ -321,7 +321,7 @@ type Memo struct {
 	Hash      string
 	Activity  string
 	Key       string
-	Execution string // who computed it, or does
+	Execution string // who computed it, or does; "" when that was collected
 	Step      string
 	Created   time.Time
 	Expires   time.Time

@@ -127,8 +127,8 @@ func (m *model) step() {
 	case n < 13:
 		at := m.rand.IntN(sessions)
 		m.both("beat", func(s *side) string {
-			_, err := s.Beat(m.ctx, s.sessions[at], []byte(fmt.Sprint(m.op)))
-			return named(err)
+			beaten, err := s.Beat(m.ctx, s.sessions[at], []byte(fmt.Sprint(m.op)))
+			return fmt.Sprint(beaten.Expired, beaten.At.IsZero(), named(err))
 		})
 	case n < 30:
 		m.claimSome(m.rand.IntN(sessions))
@@ -143,6 +143,8 @@ func (m *model) step() {
 			n, err := s.ClearMemos(m.ctx, "add")
 			return fmt.Sprint(n, named(err))
 		})
+	case n < 54:
+		m.rarely(m.rand.IntN(sessions))
 	default:
 		m.batch(m.rand.IntN(sessions))
 	}
@@ -282,7 +284,7 @@ func (m *model) newExecution() backend.NewExecution {
 		n.Due = pick(m, []time.Time{far(m.op), past(m.op)})
 	}
 	if m.chance(20) {
-		n.Parent, n.ParentStep, n.Expires = pick(m, m.executions), "s", far(m.op)
+		n.Parent, n.ParentStep, n.Expires = pick(m, m.executions), "s", pick(m, []time.Time{far(m.op), past(m.op)})
 	}
 	return n
 }

@@ -104,6 +104,9 @@ func (s *Store) Memos(_ context.Context, f backend.MemoFilter) ([]backend.Memo, 
 			(f.BeforeAt.IsZero() || cmp.Or(m.Created.Compare(f.BeforeAt), cmp.Compare(m.Hash, f.BeforeHash)) < 0) {
 			c := m.Memo
 			c.Result, c.Waiting = clone(m.Result), len(m.waiters)
+			if _, stands := s.executions[c.Execution]; !stands {
+				c.Execution = ""
+			}
 			list = append(list, c)
 		}
 	}
