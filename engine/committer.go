@@ -41,18 +41,13 @@ type wrote struct {
 func (w *write) size() int {
 	n := 0
 	if w.turn != nil {
-		for _, r := range w.turn.Rows {
-			n += len(r)
-		}
-		for i := range w.turn.Children {
-			n += len(w.turn.Children[i].Input)
-		}
-		for i := range w.turn.Orders {
-			n += len(w.turn.Orders[i].Payload)
-		}
+		n += bulk(w.turn)
 	}
 	if w.create != nil {
 		n += len(w.create.Input) + len(w.create.First)
+	}
+	if w.settle != nil {
+		n += len(w.settle.Payload)
 	}
 	return n
 }

@@ -165,6 +165,9 @@ type flight struct {
 // submit writes a turn, and with the first one the execution. What follows from a quiet turn
 // is done when it has landed; see finish.
 func (x *execution) submit(t *backend.Turn, quiet bool) (wrote, error) {
+	if err := x.w.bounded(t); err != nil {
+		return wrote{}, err
+	}
 	if b := x.birth; b != nil {
 		if landed, err := x.comeToLife(t); landed || err != nil {
 			return b.r, err

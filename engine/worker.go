@@ -63,6 +63,7 @@ type worker struct {
 	ended    bool                       // nothing is begun any more: run waits for what was
 	wg       sync.WaitGroup             // executions and loops
 
+	maxTurn   int                           // bytes of one turn
 	skewed    bool                          // this machine's clock is far off; owned by the heartbeat
 	watched   map[backend.SessionID]watched // owned by the loop
 	lastLook  time.Time
@@ -83,7 +84,7 @@ func newWorker(life context.Context, e *Engine, id backend.SessionID, me backend
 		engine: e, store: e.store, registry: e.registry, options: &e.options, log: e.options.Logger,
 		clock: e.clock, session: id, me: me,
 		hints: make(chan struct{}, 1), recalls: make(chan struct{}, 1), held: make(map[string]*execution),
-		tasks: make(map[int64]*runningTask),
+		tasks: make(map[int64]*runningTask), maxTurn: maxTurn,
 	}
 	w.again, w.creating, w.broken = make(map[string]backend.Claimed), make(map[string]int), make(map[string]bool)
 	w.ctx, w.cancel = context.WithCancel(life)
