@@ -39,6 +39,29 @@ def main():
 `, `[["a",["c","d"],5],["a","c","d"],["a","b","c","undo b","undo a"],"Bad","c",{"code":7,"compensation_errors":[{"kind":"Bad","message":"undo a"}]},{"code":7,"compensation_errors":[]},"Own"]`)
 }
 
+// The error of a saga inside another says what neither could undo.
+func TestSagasInSagasTellOfAllThatWasNotUndone(t *testing.T) {
+	t.Parallel()
+	runTwice(t, `
+load("@std/saga.star", "saga")
+
+def undo(name, bad):
+    if bad:
+        error("Bad" + name)
+
+def inner(s):
+    s.step(len, [], undo = bind(undo, "In", True))
+    error("Failed", "x", code = 7)
+
+def outer(s, bad):
+    s.step(len, [], undo = bind(undo, "Out", bad))
+    saga(inner)
+
+def main():
+    return [attempt(saga, outer, bad).error.data for bad in [False, True]] + [attempt(saga, lambda s: error("Own", compensation_errors = "x")).error.data]
+`, `[{"code":7,"compensation_errors":[{"kind":"BadIn","message":""}]},{"code":7,"compensation_errors":[{"kind":"BadIn","message":""},{"kind":"BadOut","message":""}]},{"compensation_errors":[]}]`)
+}
+
 func TestSagaIsUndoneWhenItIsCancelled(t *testing.T) {
 	t.Parallel()
 	runTwice(t, `
