@@ -349,9 +349,6 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 	case entryCancel:
 		x.cancelled = decodeFailure(e.failure)
 		x.expired = string(e.name) == expiredName
-		if !x.proof && x.source == nil { // else its clean-up begins with what is not copied
-			x.scheduleCut(x.now)
-		}
 		return cancelDelivery(x.cancelled)
 	}
 	id := string(e.step)
@@ -382,6 +379,9 @@ func (x *execution) goLive() {
 	}
 	x.journal = nil
 	x.scheduleExpiry()
+	if x.cancelled != nil { // how long nobody had it says nothing of its clean-up, which has its time here anew
+		x.scheduleCut(x.w.clock.now())
+	}
 }
 
 // stoodStill notes that what was between the last that a rerun has copied and its own beginning does not count: limits of what the
@@ -398,12 +398,7 @@ func (x *execution) stoodStill(from, to int64) {
 }
 
 // goesOn notes that a rerun has nothing more that it repeats.
-func (x *execution) goesOn() {
-	x.source = nil
-	if x.cancelled != nil && !x.proof {
-		x.scheduleCut(x.now)
-	}
-}
+func (x *execution) goesOn() { x.source = nil }
 
 // underWay is what goLive leaves to be taken up: steps up to this one.
 type underWay struct {

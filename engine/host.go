@@ -423,7 +423,7 @@ func (x *execution) rest() error {
 	case x.w.cut.Load():
 		return x.handBack()
 	}
-	if idle && len(x.ready) == 0 { // one that waits for a slot is not let go
+	if idle && len(x.ready) == 0 && x.cancelled == nil { // one that waits for a slot, or cleans up, is not let go
 		if len(x.row) == 0 {
 			x.row = nil // it may be long until the next turn
 		}

@@ -35,7 +35,7 @@ type Options struct {
 	// days when completed, 30 days when not.
 	Retention Retention
 	// CleanupTimeout is how long a script that was cancelled or has expired may
-	// still run; then it is cut. Default 30s.
+	// still run; then it is cut. A worker that takes it over gives it that long anew. Default 30s.
 	CleanupTimeout time.Duration
 	// MaxSteps bounds the interpreter steps of one turn. Default 100 million.
 	MaxSteps uint64
