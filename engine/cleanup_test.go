@@ -100,8 +100,9 @@ def main():
 		begun = time.Now()
 		e, stop = w.engine(o)
 		w.finish(e, "y")
-		if took := time.Since(begun); took < 30*time.Second || took > 31*time.Second {
-			t.Errorf("cut %v after it was taken over", took)
+		// The killed worker's session may be silent for ten seconds before it is taken for dead.
+		if took := time.Since(begun); took < 30*time.Second || took > 45*time.Second {
+			t.Errorf("cut %v after the next worker had come", took)
 		}
 		stop()
 		w.check()
