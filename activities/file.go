@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -21,7 +22,7 @@ import (
 //
 // file.read returns a text; a file that is not UTF-8 is refused with kind NotText. file.write replaces
 // a file whole, by rename, keeps the permissions of the one that was there, and
-// creates the directories above it. Both fail with NotFound, PermissionDenied or FileError. file.glob returns a
+// creates the directories above it; what is no regular file it leaves alone. Both fail with NotFound, PermissionDenied or FileError. file.glob returns a
 // sorted list of files, empty when nothing matches: * ? [a-z] within a name, ** for any number of
 // directories. A pattern that ends in a slash lists directories instead, each with a slash.
 // Names that begin with a dot match only patterns that say the dot. Symbolic
@@ -37,13 +38,8 @@ func RegisterFile(r *Registry) error {
 // maxFile bounds what is read of a file.
 const maxFile = 64 << 20
 
-func readFile(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", fileError(err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+func readFile(ctx context.Context, name string) (string, error) {
+	b, err := contents(ctx, name)
 	if err != nil {
 		return "", fileError(err)
 	}
@@ -54,6 +50,50 @@ func readFile(name string) (string, error) {
 		return "", Fail("NotText", name+" is not UTF-8 text", NotRetryable())
 	}
 	return string(b), nil
+}
+
+// contents is what a file holds, up to a byte more than is taken.
+func contents(ctx context.Context, name string) ([]byte, error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return patient(ctx, name)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
+}
+
+// patient is contents of a named pipe or a device, which may have nothing yet: the end of ctx ends the waiting. Only a
+// writer ends the opening of a pipe that has none, and one of our own would be the end of the text for whoever else
+// reads it: so that goroutine outlives the call until a writer comes, and then reads nothing.
+func patient(ctx context.Context, name string) ([]byte, error) {
+	type read struct {
+		b   []byte
+		err error
+	}
+	done := make(chan read, 1)
+	go func() {
+		f, err := os.Open(name)
+		if err != nil {
+			done <- read{nil, err}
+			return
+		}
+		defer f.Close()
+		defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })()
+		b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+		done <- read{b, err}
+	}()
+	select {
+	case r := <-done:
+		if errors.Is(r.err, os.ErrDeadlineExceeded) {
+			r.err = context.Cause(ctx)
+		}
+		return r.b, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func writeFile(name, text string) error {
@@ -67,6 +107,9 @@ func replaceFile(name, text string) (err error) {
 	if name == "" {
 		return badArguments("file.write: the path is empty")
 	}
+	if base := filepath.Base(name); os.IsPathSeparator(name[len(name)-1]) || base == "." || base == ".." {
+		return badArguments("file.write: %s names a directory, not a file", name)
+	}
 	// A symbolic link stays one; what it points at is replaced.
 	if target, err := filepath.EvalSymlinks(name); err == nil {
 		name = target
@@ -76,13 +119,18 @@ func replaceFile(name, text string) (err error) {
 		if info.IsDir() {
 			return fmt.Errorf("%s is a directory", name)
 		}
+		if !info.Mode().IsRegular() { // a device or a pipe would be gone
+			return fmt.Errorf("%s is no regular file, which could be replaced", name)
+		}
 		mode = info.Mode().Perm()
 	}
 	dir := filepath.Dir(name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+".*")
+	// What is left of it by a crash says what it was to be, as far as a name has room for that.
+	base := filepath.Base(name)
+	f, err := os.CreateTemp(dir, "."+strings.ToValidUTF8(base[:min(len(base), 100)], "")+".*")
 	if err != nil {
 		return err
 	}

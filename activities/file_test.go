@@ -6,11 +6,13 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -56,6 +58,10 @@ func TestFileFailures(t *testing.T) {
 	if err := os.WriteFile(binary, []byte("a\xff"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name string
 		args []any
@@ -69,6 +75,10 @@ func TestFileFailures(t *testing.T) {
 		{"file.write", []any{dir, "x"}, "FileError"},
 		{"file.write", []any{filepath.Join(binary, "below"), "x"}, "FileError"},
 		{"file.write", []any{"", "x"}, KindBadArguments},
+		{"file.write", []any{filepath.Join(dir, "new") + "/", "x"}, KindBadArguments},
+		{"file.write", []any{dir + "/new/.", "x"}, KindBadArguments},
+		{"file.write", []any{dir + "/new/..", "x"}, KindBadArguments},
+		{"file.write", []any{pipe, "x"}, "FileError"},
 		{"file.write", []any{"x"}, KindBadArguments},
 		{"file.glob", []any{"[a"}, KindBadArguments},
 		{"file.glob", []any{""}, KindBadArguments},
@@ -77,6 +87,72 @@ func TestFileFailures(t *testing.T) {
 		if f == nil || f.Kind != c.kind || f.Message == "" {
 			t.Errorf("%s%v: %+v, want %s", c.name, c.args, f, c.kind)
 		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("something was left behind: %v %v", entries, err)
+	}
+	if info, err := os.Stat(pipe); err != nil || info.Mode().Type() != os.ModeNamedPipe {
+		t.Errorf("the pipe is gone: %v %v", info, err)
+	}
+}
+
+// A name may be as long as the file system takes.
+func TestFileWriteOfALongName(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, base := range []string{strings.Repeat("a", 255), strings.Repeat("é", 127)} {
+		if _, f := call[any](t.Context(), t, stock(t, "file.write"), []any{filepath.Join(dir, base), "x"}, nil); f != nil {
+			t.Error(f)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("%v %v", entries, err)
+	}
+}
+
+// A pipe gives what is written to it, and is left when the attempt ends before somebody writes, or has written all.
+func TestFileReadOfAPipe(t *testing.T) {
+	t.Parallel()
+	read := stock(t, "file.read")
+	newPipe := func() string {
+		name := filepath.Join(t.TempDir(), "pipe")
+		if err := syscall.Mkfifo(name, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("enough"))
+	if got, f := call[string](ctx, t, read, []any{newPipe()}, nil); f == nil || f.Message != "enough" {
+		t.Errorf("%q %v", got, f)
+	}
+	for _, whole := range []bool{true, false} {
+		pipe := newPipe()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			w, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+			if err == nil {
+				_, err = w.WriteString("text")
+			}
+			if !whole {
+				cancel(errors.New("enough"))
+				<-t.Context().Done()
+			}
+			ended <- errors.Join(err, w.Close())
+		}()
+		switch got, f := call[string](ctx, t, read, []any{pipe}, nil); {
+		case whole && (f != nil || got != "text"):
+			t.Errorf("%q %v", got, f)
+		case !whole && (f == nil || f.Message != "enough"):
+			t.Errorf("%q %v", got, f)
+		}
+		if whole {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		cancel(nil)
 	}
 }
 
