@@ -111,6 +111,8 @@ func cut(text string, most int) string {
 // maxTraceback how long it may be before the stacks of callers are left out.
 const (
 	tracebackHead = "Traceback (most recent call last):\n"
+	// RaisedAgain stands between the backtraces of one error, the first of which is where it came from.
+	RaisedAgain = "\nraised again in:\n"
 
 	maxFrames    = 10
 	maxTraceback = 8 << 10
@@ -153,7 +155,7 @@ func joinTraceback(inner, outer string) string {
 	if len(inner) > maxTraceback || strings.Contains(inner, outer) {
 		return inner
 	}
-	return strings.TrimSuffix(inner, "\n") + "\nraised again in:\n" + outer
+	return strings.TrimSuffix(inner, "\n") + RaisedAgain + outer
 }
 
 // Error is a failure as a value of the language.

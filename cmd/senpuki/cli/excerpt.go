@@ -1,4 +1,4 @@
-// The line of source that a backtrace ends at.
+// The line of source that a backtrace is about.
 
 package cli
 
@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,10 +18,10 @@ import (
 var position = regexp.MustCompile(`([^\s:"()]+\.star):(\d+):(\d+)`)
 
 // excerpt is the source around the last position in text that names a file of
-// the user's; "" when there is none.
+// the user's, in its first backtrace that has one: the others tell where the error was raised again.
+// "" when there is none.
 func excerpt(ctx context.Context, store backend.Store, digest, text string) string {
-	places := position.FindAllStringSubmatch(text, -1)
-	if len(places) == 0 {
+	if !position.MatchString(text) {
 		return ""
 	}
 	rec, err := store.Program(ctx, digest)
@@ -35,12 +36,14 @@ func excerpt(ctx context.Context, store backend.Store, digest, text string) stri
 	for _, f := range src.Files {
 		files[f.Path] = f.Text
 	}
-	for i := len(places) - 1; i >= 0; i-- {
-		name := places[i][1]
-		line, _ := strconv.Atoi(places[i][2])
-		col, _ := strconv.Atoi(places[i][3])
-		if source, ok := files[name]; ok && !strings.HasPrefix(name, "@") {
-			return excerptOf(name, source, line, col)
+	for trace := range strings.SplitSeq(text, starlark.RaisedAgain) {
+		for _, place := range slices.Backward(position.FindAllStringSubmatch(trace, -1)) {
+			name := place[1]
+			line, _ := strconv.Atoi(place[2])
+			col, _ := strconv.Atoi(place[3])
+			if source, ok := files[name]; ok && !strings.HasPrefix(name, "@") {
+				return excerptOf(name, source, line, col)
+			}
 		}
 	}
 	return ""
