@@ -357,7 +357,8 @@ func TestCheckInput(t *testing.T) {
 		{"main", `[1, 2, 3]`, "takes at most 2 positional arguments, got 3"},
 		{"main", `{`, "input is not JSON"},
 		{"main", `{"order": NaN}`, "input is not JSON"},
-		{"nope", `1`, "has no function nope; it has main, many"},
+		{"nope", `1`, "has no function nope; there are main, many"},
+		{"mian", `1`, "has no function mian; did you mean main?"},
 		{"many", `[1, 2]`, ""},
 		{"many", `{"x": 1}`, ""},
 	} {

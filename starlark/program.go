@@ -72,11 +72,11 @@ type NoFunctionError struct {
 }
 
 func (e *NoFunctionError) Error() string {
-	have := "it has no function"
+	have := "; there is none"
 	if len(e.Have) > 0 {
-		have = "it has " + strings.Join(e.Have, ", ")
+		have = didYouMean(e.Function, e.Have)
 	}
-	return fmt.Sprintf("%s has no function %s; %s", e.File, e.Function, have)
+	return fmt.Sprintf("%s has no function %s%s", e.File, e.Function, have)
 }
 
 // CheckInput says whether input fits a function: an object holds keyword

@@ -43,7 +43,7 @@ func TestInputThatNamesTheScript(t *testing.T) {
 	}
 	for _, c := range []struct{ args, want string }{
 		{"--input {\"a.star\":1}", file + ": main() "},
-		{"--fn other", file + " has no function other; it has main"},
+		{"--fn other", file + " has no function other; there is only main"},
 	} {
 		var out, errs bytes.Buffer
 		args := append([]string{"exec", file, "--db", "memory:"}, strings.Fields(c.args)...)

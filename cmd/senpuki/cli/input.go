@@ -210,13 +210,16 @@ func checkInput(s script, prog *engine.Program, function string, input []byte) e
 		return nil
 	}
 	if missing, ok := errors.AsType[*starlark.NoFunctionError](err); ok {
-		return usage("%w", &starlark.NoFunctionError{File: s.shown(missing.File), Function: missing.Function, Have: missing.Have})
+		return usage("%w", typed(&starlark.NoFunctionError{File: s.shown(missing.File), Function: missing.Function, Have: missing.Have}))
 	}
 	return usage("%s: %w", s.shown(s.entry), typed(err))
 }
 
-// typed adds to the error of input that does not fit what to type.
+// typed adds to the error of input that does not fit, or of a function that is not there, what to type.
 func typed(err error) error {
+	if missing, ok := errors.AsType[*starlark.NoFunctionError](err); ok && missing.Function == "main" && len(missing.Have) > 0 {
+		return fmt.Errorf("%w; --fn names the one to run", err)
+	}
 	var e *starlark.InputError
 	if !errors.As(err, &e) || len(e.Params) == 0 {
 		return err
