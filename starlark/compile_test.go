@@ -141,6 +141,24 @@ func TestTeaching(t *testing.T) {
 	}
 }
 
+// A name that is nowhere is answered with names that are there, not with another one that is nowhere either.
+func TestNamesThatAreSuggestedExist(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"logger(1)\n    logging(1)": "main.star:2:5: undefined: logger; write log.info(message, field = value)\nmain.star:3:5: undefined: logging; write log.info(message, field = value)",
+		"order(1)\n    oder(1)":     "main.star:2:5: undefined: order\nmain.star:3:5: undefined: oder",
+		"bill(1)\n    bil(1)":       "main.star:3:5: undefined: bil (did you mean bill?)",
+		"bil(parallels)":            "main.star:2:5: undefined: bil (did you mean bill?)\nmain.star:2:9: undefined: parallels (did you mean parallel?)",
+		"paralell([bill])":          "main.star:2:5: undefined: paralell (did you mean parallel?)",
+		"Sorted(i, order, sting)":   "main.star:2:5: undefined: Sorted\nmain.star:2:12: undefined: i\nmain.star:2:15: undefined: order\nmain.star:2:22: undefined: sting",
+		"asyncio(prnt)":             "main.star:2:5: undefined: asyncio; there are no Python modules: call activities, or load(\"@std/...\")\nmain.star:2:13: undefined: prnt (did you mean print?)",
+	} {
+		if got := problems(map[string]string{"main.star": "def f(bill):\n    " + text + "\n"}); got != want {
+			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
 // What is behind a character of several bytes is taught as what is behind one of one byte, at the same place.
 func TestTeachingCountsCharacters(t *testing.T) {
 	t.Parallel()

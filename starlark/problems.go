@@ -96,7 +96,7 @@ func problemsOf(file, text string, err error) Problems {
 		return Problems{teachSyntax(text, syntaxErr)}
 	case errors.As(err, &resolveErrs):
 		for _, e := range resolveErrs {
-			problems = append(problems, problemAt(e.Pos, "%s", teachResolve(e.Msg)))
+			problems = append(problems, problemAt(e.Pos, "%s", teachResolve(e.Msg, resolveErrs)))
 		}
 		return problems
 	case errors.As(err, &evalErr):

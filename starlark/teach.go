@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	"go.starlark.net/resolve"
 	star "go.starlark.net/starlark"
 	"go.starlark.net/syntax"
+
+	"github.com/senpuki/senpuki/internal/spelling"
 )
 
 // idioms are words of Python that the language does not have, with what to write.
@@ -408,25 +411,54 @@ var pythonModule = regexp.MustCompile(`^(?:os|sys|asyncio|requests|subprocess|da
 
 var pythonError = regexp.MustCompile(`^(?:[A-Z]\w*Error|Exception|StopIteration|KeyboardInterrupt)$`)
 
-// teachResolve words an error of the resolver.
-func teachResolve(msg string) string {
+// undefined matches what the resolver says of a name that is nowhere, with the nearest that it has met.
+var undefined = regexp.MustCompile(`^undefined: (\S+)(?: \(did you mean (\S+)\?\))?$`)
+
+// teachResolve words an error of the resolver, one of all those of a file. The resolver suggests names that are
+// nowhere either, and does not know the built-ins.
+func teachResolve(msg string, all resolve.ErrorList) string {
 	if strings.Contains(msg, "cannot reassign") {
 		return msg + "; globals are constant: keep what changes in a function's variable"
 	}
-	name, ok := strings.CutPrefix(msg, "undefined: ")
-	if !ok {
+	m := undefined.FindStringSubmatch(msg)
+	if m == nil {
 		return msg
 	}
-	name, _, _ = strings.Cut(name, " ")
+	name, nearest, hint := m[1], m[2], ""
 	switch {
 	case idioms[name] != "":
 		return idioms[name]
 	case absent[name] != "":
-		return msg + "; " + absent[name]
+		hint = "; " + absent[name]
 	case pythonModule.MatchString(name):
-		return msg + "; there are no Python modules: call activities, or load(\"@std/...\")"
+		hint = "; there are no Python modules: call activities, or load(\"@std/...\")"
 	case pythonError.MatchString(name):
-		return msg + "; kinds of errors are text: error(\"" + name + "\", \"message\"), err.kind == \"" + name + "\""
+		hint = "; kinds of errors are text: error(\"" + name + "\", \"message\"), err.kind == \"" + name + "\""
 	}
-	return msg
+	if slices.ContainsFunc(all, func(e resolve.Error) bool {
+		other := undefined.FindStringSubmatch(e.Msg)
+		return other != nil && other[1] == nearest
+	}) {
+		nearest = ""
+	}
+	if nearest == "" && hint == "" {
+		nearest = nearestBuiltin(name)
+	}
+	if nearest != "" {
+		name += " (did you mean " + nearest + "?)"
+	}
+	return "undefined: " + name + hint
+}
+
+// nearestBuiltin is the built-in that a name begins like, and of which it has at most every third letter wrong, and no more than two.
+func nearestBuiltin(name string) (nearest string) {
+	least := min(len(name)/3, 2) + 1
+	for _, builtins := range []star.StringDict{predeclared, star.Universe} {
+		for _, b := range builtins.Keys() {
+			if d := spelling.Distance(name, b); d < least && b[0] == name[0] {
+				nearest, least = b, d
+			}
+		}
+	}
+	return nearest
 }
