@@ -83,6 +83,7 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 		in = engine.JSON(input)
 	}
 	var prog *engine.Program
+	file := what
 	if strings.HasSuffix(what, ".star") {
 		s, err := findScript(what)
 		if err != nil {
@@ -108,7 +109,7 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 	}
 	if prog != nil {
 		if f.id != "" {
-			if err := sameCode(ctx, store, f.id, *prog); err != nil {
+			if err := a.sameCode(ctx, store, f.id, file, *prog); err != nil {
 				return err
 			}
 		}
@@ -118,6 +119,11 @@ func (a *app) dispatch(ctx context.Context, what string, f dispatchFlags, inputG
 		what, o.Digest = prog.Workflow, prog.Digest
 	}
 	id, err := eng.Dispatch(ctx, what, in, o)
+	if conflict, ok := errors.AsType[*engine.ConflictError](err); ok && prog == nil && conflict.Field == "code" {
+		if x, err := store.Execution(ctx, f.id); err == nil && x.Workflow == what {
+			return &exitError{exitUsage, a.goingOn(conflict, x.State, "")}
+		}
+	}
 	if err != nil {
 		return refusal(err)
 	}

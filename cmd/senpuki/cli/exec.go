@@ -144,7 +144,7 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 	}
 	defer func() { err = errors.Join(err, a.shut(store)) }()
 	if f.id != "" {
-		if err := sameCode(ctx, store, f.id, prog); err != nil {
+		if err := a.sameCode(ctx, store, f.id, file, prog); err != nil {
 			return err
 		}
 	}
@@ -162,8 +162,8 @@ func (a *app) exec(ctx context.Context, file string, f execFlags, inputGiven boo
 	})
 }
 
-// sameCode refuses an id of other code before anything is stored.
-func sameCode(ctx context.Context, store backend.Store, id string, prog engine.Program) error {
+// sameCode refuses an id of other code than that of a file before anything is stored.
+func (a *app) sameCode(ctx context.Context, store backend.Store, id, file string, prog engine.Program) error {
 	x, err := store.Execution(ctx, id)
 	switch {
 	case errors.Is(err, backend.ErrNotFound):
@@ -173,11 +173,30 @@ func sameCode(ctx context.Context, store backend.Store, id string, prog engine.P
 	case x.Digest == prog.Digest:
 		return nil
 	}
-	return &exitError{exitUsage, &engine.ConflictError{
+	conflict := &engine.ConflictError{
 		ID: id, Field: "code",
 		Have: fmt.Sprintf("%s %.12s", x.Workflow, x.Digest),
 		Want: fmt.Sprintf("%s %.12s", prog.Workflow, prog.Digest),
-	}}
+	}
+	if x.Workflow != prog.Workflow {
+		return &exitError{exitUsage, conflict}
+	}
+	return &exitError{exitUsage, a.goingOn(conflict, x.State, file)}
+}
+
+// goingOn adds to the refusal of an id, whose execution has another edition of this code, how that one can go on
+// with this: with that of a file, or, when there is none, with what is deployed.
+func (a *app) goingOn(conflict *engine.ConflictError, state backend.State, file string) error {
+	id := conflict.ID
+	switch {
+	case state == backend.Completed:
+		return conflict
+	case state.Terminal():
+		return fmt.Errorf("%w, or continue it with this code: %s", conflict, a.hint("retry "+quote(id)+" --code "+quote(cmp.Or(file, "FILE"))))
+	case file != "":
+		return fmt.Errorf("%w, or move it to this code: %s && %s", conflict, a.hint("deploy "+quote(file)), a.hint("upgrade "+quote(id)))
+	}
+	return fmt.Errorf("%w, or move it to this code: %s", conflict, a.hint("upgrade "+quote(id)))
 }
 
 // checkID refuses ids that cannot be typed again.

@@ -269,11 +269,15 @@ func maskText(text string) string {
 func (a *app) inMemory() bool { return strings.EqualFold(a.database(), "memory:") }
 
 // resumeHint is the command that resumes an execution.
-func (a *app) resumeHint(id string) string {
+func (a *app) resumeHint(id string) string { return a.hint("resume " + id) }
+
+// hint is a command to type, on the database of this one.
+func (a *app) hint(command string) string {
+	command = program() + " " + command
 	if db := a.database(); db != defaultDB && a.db != "" {
-		return fmt.Sprintf("%s resume %s --db %s", program(), id, quote(mask(db)))
+		command += " --db " + quote(mask(db))
 	}
-	return program() + " resume " + id
+	return command
 }
 
 // program is what this program was called by: senpuki, or a binary with activities of its own.
