@@ -22,7 +22,7 @@ func (a *app) cancelCommand() *cobra.Command {
 		Use:   "cancel ID [flags]",
 		Short: "Cancel an execution",
 		Long: `Cancel an execution: its script sees Cancelled at its next wait and may clean up.
-With --now it is ended without running the script, which also ends one that is stuck. A live process that holds it
+With --now it is ended without running the script, which also ends one that is stuck: without it that ends when it is mended. A live process that holds it
 carries it out; --now does so here when there is none.
 Cancelling one that has ended changes nothing and says how it ended.`,
 		Example: `  senpuki cancel order-17 --reason "ordered twice"
@@ -66,6 +66,8 @@ func (a *app) cancel(ctx context.Context, prefix, reason string, now bool) error
 			fmt.Fprintf(a.err, "%s has ended already: it is %s\n", x.ID, x.State)
 		case now && x.State.Terminal():
 			fmt.Fprintf(a.err, "%s is %s\n", x.ID, x.State)
+		case !now && x.Stuck != nil && !x.State.Terminal():
+			fmt.Fprintf(a.err, "%s is asked to cancel; but it is stuck, and its script cannot see that before it is mended: to end it as it is, %s\n", x.ID, a.hint("cancel "+quote(x.ID)+" --now"))
 		case x.Owner == 0 && !x.State.Terminal():
 			fmt.Fprintf(a.err, "%s is asked to cancel; a worker or 'senpuki resume %s' carries it out\n", x.ID, x.ID)
 		default:
