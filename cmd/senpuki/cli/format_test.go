@@ -258,3 +258,23 @@ func TestProgressLines(t *testing.T) {
 		t.Errorf("%d steps run and %d are known at the end", p.running, len(p.steps))
 	}
 }
+
+// A command can be copied from the live display, however narrow it is.
+func TestCommandsAreNotWrapped(t *testing.T) {
+	t.Parallel()
+	const id = "01a21f06a3d999e15205cc27e6b1"
+	for _, c := range []struct {
+		line, want string
+		width      int
+	}{
+		{"w x1; if it is interrupted, resume it with: senpuki resume x1", "w x1; if it is interrupted, resume it with: senpuki resume x1", 61},
+		{"w x1; if it is interrupted, resume it with: senpuki resume x1", "w x1; if it is interrupted, resume it with:\nsenpuki resume x1", 60},
+		{"hello " + id + "; if it is interrupted, resume it with: senpuki resume " + id, "hello " + id + "; if it is interrupted, resume it with:\nsenpuki resume " + id, 80},
+		{"w x1; if it is interrupted, resume it with: senpuki resume " + id, "w x1; if it is\ninterrupted, resume\nit with:\nsenpuki resume " + id, 20},
+		{"said with: words of a script", "said with: words of\na script", 20},
+	} {
+		if got := wrapped(c.line, c.width); got != c.want {
+			t.Errorf("%d:\n%s\nwant\n%s", c.width, got, c.want)
+		}
+	}
+}

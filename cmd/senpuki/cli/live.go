@@ -76,7 +76,21 @@ func (m *liveModel) above() tea.Cmd {
 	if len(lines) == 0 {
 		return nil
 	}
-	return tea.Println(ansi.Wrap(strings.Join(lines, "\n"), m.width, ""))
+	for i, l := range lines {
+		lines[i] = wrapped(l, m.width)
+	}
+	return tea.Println(strings.Join(lines, "\n"))
+}
+
+// wrapped is a line as lines of width. A command at its end that does not fit has a line of its own, which is left to the
+// terminal when it is longer: who copies it gets it whole.
+func wrapped(line string, width int) string {
+	const before = " with: "
+	if at := strings.LastIndex(line, before+program()+" "); at >= 0 && ansi.StringWidth(line) > width {
+		at += len(before)
+		return ansi.Wrap(line[:at-1], width, "") + "\n" + line[at:]
+	}
+	return ansi.Wrap(line, width, "")
 }
 
 func (m *liveModel) View() tea.View {
