@@ -133,7 +133,11 @@ func (x *execution) observeAsk(c *starlark.Command) {
 //
 //go:noinline
 func (x *execution) tellAsk(c *starlark.Command) {
-	x.observe(Event{Kind: StepAsked, Execution: x.rec.ID, Step: c.Step, Name: stepName(c)})
+	ev := Event{Kind: StepAsked, Execution: x.rec.ID, Step: c.Step, Name: stepName(c)}
+	if st := x.steps.At(c.Step); st != nil && !st.held {
+		ev.Memo = st.memo
+	}
+	x.observe(ev)
 }
 
 // entryName is the name of a command in the journal.

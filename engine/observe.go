@@ -53,6 +53,7 @@ type Event struct {
 	Shown     json.RawMessage // progress, status, state and counters of the script
 	Tasks     int
 	Queue     string
+	Memo      string // hash of the result that a step which is asked for shares, and may have to wait for
 }
 
 // LogLine is a line that a script printed.

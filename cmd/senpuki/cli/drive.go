@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -94,8 +95,11 @@ func (d *driver) drain(patience time.Duration) {
 
 // wait drives execution id to its end. The execution it returns has ended or is stuck.
 func (d *driver) wait(ctx context.Context, id string, tries int) (engine.Execution, error) {
+	var looking sync.WaitGroup
+	defer looking.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	looking.Go(func() { d.tellShared(ctx) })
 	ended := make(chan error, 1)
 	var x engine.Execution
 	go func() {

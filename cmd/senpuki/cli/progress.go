@@ -59,6 +59,8 @@ type group struct {
 // item is one step.
 type item struct {
 	step, name string
+	execution  string
+	memo       string // hash of the result that it shares, and perhaps waits for
 	group      *group
 	state      string // waiting, running, retrying, done, failed
 	attempt    int
@@ -130,6 +132,18 @@ func (p *progress) add(line string) {
 	case p.wake <- struct{}{}:
 	default:
 	}
+}
+
+// sharing are some of the steps that have waited since before a point in time, and share a result.
+func (p *progress) sharing(before time.Time, most int) (list []item) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, it := range p.steps {
+		if it.memo != "" && it.state == "waiting" && it.since.Before(before) && len(list) < most {
+			list = append(list, *it)
+		}
+	}
+	return list
 }
 
 // any tells whether an execution has run here at all.
@@ -330,7 +344,7 @@ func (p *progress) item(ev engine.Event, now time.Time) *item {
 	if nested && ev.Execution == p.id {
 		g.tasks = p.tasks[top]
 	}
-	it := &item{step: ev.Step, name: ev.Name, group: g, state: "waiting", since: now}
+	it := &item{step: ev.Step, name: ev.Name, execution: ev.Execution, memo: ev.Memo, group: g, state: "waiting", since: now}
 	p.steps[ev.Step] = it
 	g.asked++
 	if len(g.items) <= fewItems {

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -69,7 +70,7 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 		if err != nil {
 			return err
 		}
-		missing, err := unoffered(ctx, store, h, live)
+		missing, err := unoffered(ctx, eng, store, h, live)
 		if err != nil {
 			return err
 		}
@@ -293,7 +294,10 @@ func dueText(due, now time.Time) string {
 	return "now"
 }
 
-// waitsFor is what an unfinished execution waits for, at most ten things.
+// mostWaiting is how many of the things that an execution waits for are told, the first ones.
+const mostWaiting = 10
+
+// waitsFor is what an unfinished execution waits for.
 func waitsFor(h engine.History, missing map[string]string, live []engine.SessionInfo) []waiting {
 	out := []waiting{}
 	x := h.Execution
@@ -318,7 +322,7 @@ func waitsFor(h engine.History, missing map[string]string, live []engine.Session
 		out = append(out, w)
 	}
 	for _, s := range h.Steps {
-		if len(out) == 10 {
+		if len(out) == mostWaiting {
 			break
 		}
 		w := waiting{Step: s.Step, Since: s.Asked}
@@ -348,7 +352,7 @@ func waitsFor(h engine.History, missing map[string]string, live []engine.Session
 }
 
 // unoffered says of an execution's steps that no live worker can run them, or that another call computes their result.
-func unoffered(ctx context.Context, store backend.Store, h engine.History, live []engine.SessionInfo) (map[string]string, error) {
+func unoffered(ctx context.Context, eng *engine.Engine, store backend.Store, h engine.History, live []engine.SessionInfo) (map[string]string, error) {
 	if h.Execution.State.Terminal() {
 		return nil, nil
 	}
@@ -357,17 +361,27 @@ func unoffered(ctx context.Context, store backend.Store, h engine.History, live 
 		return nil, err
 	}
 	missing := make(map[string]string)
+	looked := 0
 	for i := range h.Steps {
 		s := &h.Steps[i]
-		if s.Memo == "" || s.State != "waiting" || len(missing) == 10 { // no more are shown
+		if s.Memo == "" || s.State != "waiting" {
 			continue
 		}
-		memos, err := store.Memos(ctx, backend.MemoFilter{Hash: s.Memo, Limit: 1})
+		if looked++; looked > mostWaiting {
+			break
+		}
+		by, err := sharedWith(ctx, eng, store, s.Memo)
+		if errors.Is(err, backend.ErrNotFound) { // it was removed meanwhile
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		if len(memos) > 0 && memos[0].Result == nil && (memos[0].Execution != h.Execution.ID || memos[0].Step != s.Step) {
-			missing[s.Step] = fmt.Sprintf("the same call of %s by execution %s, step %s", s.Name, memos[0].Execution, memos[0].Step)
+		if by != nil && (by.execution != h.Execution.ID || by.step != s.Step) {
+			missing[s.Step] = fmt.Sprintf("the same call of %s by execution %s, step %s", s.Name, by.execution, by.step)
+			if by.idle && by.execution != h.Execution.ID {
+				missing[s.Step] += " ('senpuki resume " + by.execution + "')"
+			}
 		}
 	}
 	for i := range tasks {
