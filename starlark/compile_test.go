@@ -149,7 +149,7 @@ func TestNamesThatAreSuggestedExist(t *testing.T) {
 		"order(1)\n    oder(1)":     "main.star:2:5: undefined: order\nmain.star:3:5: undefined: oder",
 		"bill(1)\n    bil(1)":       "main.star:3:5: undefined: bil (did you mean bill?)",
 		"bil(parallels)":            "main.star:2:5: undefined: bil (did you mean bill?)\nmain.star:2:9: undefined: parallels (did you mean parallel?)",
-		"paralell([bill])":          "main.star:2:5: undefined: paralell (did you mean parallel?)",
+		"wokflow(bill)":             "main.star:2:5: undefined: wokflow (did you mean workflow?)",
 		"Sorted(i, order, sting)":   "main.star:2:5: undefined: Sorted\nmain.star:2:12: undefined: i\nmain.star:2:15: undefined: order\nmain.star:2:22: undefined: sting",
 		"asyncio(prnt)":             "main.star:2:5: undefined: asyncio; there are no Python modules: call activities, or load(\"@std/...\")\nmain.star:2:13: undefined: prnt (did you mean print?)",
 	} {
