@@ -145,7 +145,7 @@ func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step stri
 			if string(j[i].name) == expiredName {
 				why = "had expired"
 			}
-			return 0, "", fmt.Errorf("execution %s began other steps after it %s: %s; --from STEP says where to go on: %w", x.ID, why, strings.Join(later, ", "), ErrCannotRetry)
+			return 0, "", backend.Explain(ErrCannotRetry, "execution %s began other steps after it %s: %s; --from STEP says where to go on", x.ID, why, someOf(later))
 		}
 		return i, "", nil
 	}
@@ -156,7 +156,7 @@ func (j entryList) cut(x *backend.Execution, o *RerunOptions) (at int, step stri
 	if i := j.failedWith(failure, end); i >= 0 {
 		if later := j.begunAfter(i, end); len(later) > 0 && o.Code == nil {
 			return 0, "", backend.Explain(ErrCannotRetry, "execution %s began other steps after step %s failed: %s; --from says where to go on, such as --from %s",
-				x.ID, j[i].step, strings.Join(later, ", "), j[i].step)
+				x.ID, j[i].step, someOf(later), j[i].step)
 		}
 		return i, string(j[i].step), nil
 	}
@@ -254,6 +254,15 @@ func (j entryList) begunAfter(i, end int) (steps []string) {
 		}
 	}
 	return steps
+}
+
+// someOf lists the first of what may be many thousands: the calls of a fan-out.
+func someOf(steps []string) string {
+	const some = 10
+	if more := len(steps) - some; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(steps[:some], ", "), more)
+	}
+	return strings.Join(steps, ", ")
 }
 
 // refit finds where an execution goes on with other code: at the cut, or before it where the code parts from the journal,

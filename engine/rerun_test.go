@@ -194,6 +194,43 @@ def main():
 	}
 }
 
+// The refusal of a retry can be read, however many steps the execution has begun since, and says what to do once.
+func TestRetryNamesSomeOfTheStepsBegunAfterTheFailure(t *testing.T) {
+	t.Parallel()
+	for _, cancel := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(Options{})
+			w.deploy(e, `
+echo = activity("echo")
+boom = activity("boom", retry = retry_policy(max_attempts = 1))
+def main():
+    r = attempt(boom, "Bad") if info.id == "x" else attempt(sleep, "1h")
+    shield(lambda: echo.map(range(1000)))
+    r.unwrap()
+`)
+			id := "x"
+			if cancel {
+				id = "y"
+			}
+			w.dispatch(e, Input{}, DispatchOptions{ID: id})
+			if cancel {
+				synctest.Wait()
+				if err := e.Cancel(t.Context(), id, "enough"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.finish(e, id)
+			err := e.Retry(t.Context(), id, RerunOptions{})
+			if !errors.Is(err, ErrCannotRetry) || !strings.Contains(err.Error(), " and 990 more; --from ") || strings.Contains(err.Error(), ErrCannotRetry.Error()) {
+				t.Errorf("retry: %v", err)
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
 func TestRetryRefusesWhenStepsWereBegunAfterTheFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
