@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -181,4 +182,29 @@ func stopsWhatNeverRests(t *testing.T, script string, signals int) {
 	}
 	stop()
 	w.check()
+}
+
+// spinning is closed when a script prints.
+type spinning chan struct{}
+
+func (s spinning) Observe(ev Event) {
+	if ev.Kind == Logged {
+		close(s)
+	}
+}
+
+// A script that computes and computes ends with its worker.
+func TestWhatComputesEndsWithItsWorker(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	begun := make(chan struct{})
+	e, stop := w.engine(Options{MaxSteps: math.MaxInt64, Observer: spinning(begun)})
+	w.deploy(e, "def main():\n    activity(\"echo\")(1)\n    print(\"begun\")\n    while True:\n        pass\n")
+	id := w.dispatch(e, Input{}, DispatchOptions{})
+	<-begun
+	e.Kill()
+	stop() // waits for it
+	if x, err := e.State(t.Context(), id); err != nil || x.State != backend.Running {
+		t.Errorf("%s %v", x.State, err)
+	}
 }

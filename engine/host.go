@@ -336,6 +336,14 @@ func (x *execution) FanOut(group string, tasks int) {
 	}
 }
 
+// Busy implements starlark.BusyHost: what a script computes after its worker has ended is for nobody.
+func (x *execution) Busy() error {
+	if !x.proof && x.w.ctx.Err() != nil {
+		return errLost
+	}
+	return nil
+}
+
 // Wait implements starlark.Host: the end of a turn, unless more is there to be delivered in it.
 func (x *execution) Wait() (starlark.Delivery, error) {
 	if !x.live {

@@ -42,6 +42,12 @@ type FanOutHost interface {
 	FanOut(group string, tasks int)
 }
 
+// BusyHost is a host that may want a script to end which computes for long before it waits.
+type BusyHost interface {
+	// Busy is called now and then while the script computes. An error unwinds it as that of Wait does.
+	Busy() error
+}
+
 // CopyHost is a host whose run may have begun as a copy of another one.
 type CopyHost interface {
 	// Known makes of what a script may know of its execution what it knows where it stands: while it repeats what another run

@@ -163,9 +163,15 @@ func limits(thread *star.Thread) {
 	}
 }
 
-// limits looks after the turn's budget and the depth of calls.
+// limits looks after the turn's budget and the depth of calls, and whether the host wants the script to go on.
 func (b *branch) limits() {
 	t := b.thread
+	if h, ok := b.s.host.(BusyHost); ok {
+		if err := h.Busy(); err != nil {
+			t.Cancel("unwound")
+			b.s.unwind(err)
+		}
+	}
 	switch {
 	case b.s.spent+t.Steps-b.mark >= b.s.opts.MaxSteps:
 		frame := t.CallFrame(0)
