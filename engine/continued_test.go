@@ -138,6 +138,9 @@ def main():
 		"sleeps":     published + "sleep(\"0.1ms\")\n",
 		"looks":      published + "wait_signal(\"x\", timeout = \"0.1ms\", default = None)\n",
 		"in a scope": published + "parallel([lambda: attempt(timeout, \"0.1ms\", sleep, 1)])\n",
+		"talks":      published + "send_signal(info.id, \"self\", n)\n        wait_signal(\"self\")\n",
+		"asks":       published + "attempt(send_signal, \"nobody\", \"x\").only(\"NotFound\")\n",
+		"hits":       published + "activity(\"echo\", cached = True)(1)\n",
 	} {
 		for _, signals := range []int{0, 1} {
 			t.Run(fmt.Sprint(name, " ", signals), func(t *testing.T) {
@@ -182,6 +185,41 @@ func stopsWhatNeverRests(t *testing.T, script string, signals int) {
 	}
 	stop()
 	w.check()
+}
+
+// A script that never comes to rest beside an attempt that does not heed its context has that handed back when its worker stops:
+// it has not crashed.
+func TestAStopOfWhatNeverRestsHandsBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		enough := make(chan struct{})
+		w.register("deaf", func() error {
+			<-enough
+			return nil
+		})
+		o := Options{DrainTimeout: 3 * time.Second}
+		e, stop := w.engineOn(&slowCommits{Store: w.store}, o)
+		w.deploy(e, `
+def main():
+    spawn(activity("deaf"))
+    while True:
+        send_signal(info.id, "self")
+        wait_signal("self")
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(200 * time.Millisecond)
+		stop()
+		h, err := e.History(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := h.Steps[0].Attempts; len(a) != 1 || a[0].Outcome != "handed back" {
+			t.Errorf("%+v", a)
+		}
+		close(enough)
+		w.check()
+	})
 }
 
 // spinning is closed when a script prints.

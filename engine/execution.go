@@ -97,6 +97,7 @@ type execution struct {
 	lines        int64
 	mailbox      []event             // taken from mail
 	absorbed     int                 // of mailbox
+	parting      int                 // turns since the worker is being stopped
 	cancelled    *activities.Failure // the user cancelled, or the execution expired
 	expired      bool
 	expiry       *time.Timer

@@ -367,6 +367,9 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 			if !ok {
 				break
 			}
+			if x.leaves() && x.attempts.At(ev.step) == nil {
+				continue // whoever takes it up finds that again
+			}
 			x.evict.Store(false)
 			if ev.kind == evCut && ev.run == x.rec.RunNumber || ev.kind == evMessage && ends(ev.message) {
 				return starlark.Delivery{}, x.cutBy(&ev)
@@ -385,6 +388,9 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 			if err := x.seal(); err != nil {
 				return starlark.Delivery{}, err
 			}
+			if x.w.stopping.Load() {
+				x.parting++
+			}
 			continue
 		}
 		if x.upgrading != nil {
@@ -401,6 +407,15 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 			return starlark.Delivery{}, err
 		}
 	}
+}
+
+// partingTurns is how many turns an execution may take while its worker stops, once nothing of it runs here. Most come to rest
+// within one or two; the answers to what it asks of others keep one that never does for ever.
+const partingTurns = 16
+
+// leaves reports whether the worker, which is being stopped, waits only for what runs here of the execution.
+func (x *execution) leaves() bool {
+	return x.w.cut.Load() || x.parting >= partingTurns && x.attempts.Len() == 0
 }
 
 // maxMailbox is how many events an emptied mailbox keeps room for.
@@ -465,6 +480,9 @@ func (x *execution) block() error {
 func (x *execution) release() error {
 	t := x.turn(backend.Release)
 	t.Due = x.due()
+	if x.leaves() { // what it has passed over waits for nothing
+		t.Due = fromMicro(x.w.clock.now())
+	}
 	t.Rows = x.closeRows()
 	r, err := x.landing(t)
 	if !t.Due.IsZero() {
@@ -473,7 +491,7 @@ func (x *execution) release() error {
 	switch {
 	case err != nil:
 		return err
-	case r.kept && !x.w.cut.Load():
+	case r.kept && !x.leaves():
 		x.evict.Store(false)
 		x.w.look()
 		if x.hasMail() { // it came while the turn was on its way, which has heard the knock
