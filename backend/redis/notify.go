@@ -7,8 +7,10 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -53,9 +55,20 @@ func Open(rawURL, database string) (*Notifier, error) {
 	}
 	silence.Do(func() { redis.SetLogger(nobody{}) })
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = timeout, timeout, timeout
-	o.MaxRetries = -1 // a hint is not worth it
+	o.MaxRetries, o.DialerRetries = -1, 1 // a hint is not worth it
+	o.Dialer = dialer(o.TLSConfig)
 	o.PoolSize = 4
 	return &Notifier{redis.NewClient(o), "senpuki:" + database, 30 * time.Second}, nil
+}
+
+// dialer connects until its context ends. The client's own does not look at it when there is TLS, and
+// those who end would wait for a server that says nothing.
+func dialer(secure *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	plain := &net.Dialer{Timeout: timeout}
+	if secure == nil {
+		return plain.DialContext
+	}
+	return (&tls.Dialer{NetDialer: plain, Config: secure}).DialContext
 }
 
 // masked is a URL without its password.

@@ -161,3 +161,49 @@ func TestURLs(t *testing.T) {
 		}
 	}
 }
+
+// Who ends does not wait for a server that takes connections and says nothing, and a hint tries it once.
+func TestAServerThatIsSilentToTLSIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	conns := make(chan net.Conn, 100)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns <- conn
+		}
+	}()
+	n := open(t, "rediss://"+l.Addr().String(), "one")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- n.Listen(ctx, func(backend.Hint) {}) }()
+	silent := <-conns
+	defer silent.Close()
+	cancel()
+	began := time.Now()
+	<-done
+	if took := time.Since(began); took > 2*time.Second { // one that does not heed its context takes three
+		t.Errorf("the listener ended after %v", took)
+	}
+
+	refused := make(chan error, 1)
+	go func() { refused <- n.Notify(t.Context(), backend.Hint{}) }()
+	for tries := 1; ; tries++ {
+		select {
+		case conn := <-conns:
+			conn.Close()
+		case err := <-refused:
+			if err == nil || tries != 2 {
+				t.Errorf("a hint was tried %d times: %v", tries-1, err)
+			}
+			return
+		}
+	}
+}
