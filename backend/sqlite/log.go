@@ -14,8 +14,8 @@ const (
 )
 
 // logFile is the log beside a database. A commit that makes it longer also has the file system record its new length,
-// which takes about as long as the commit itself (0.1 ms on ext4), and while a log is young that is every commit. So one
-// that did is followed by zeros: twice the length, at most logStep more, up to where the log begins anew anyway. SQLite
+// which takes about as long as the commit itself (0.1 ms on ext4), and while a log is young that is every commit. So after one
+// that did the next transaction begins with zeros behind the end: twice the length, at most logStep more, up to where the log begins anew anyway. SQLite
 // takes the log to end at the first frame whose checksum is not right, zeros or what is left of an earlier round.
 type logFile struct {
 	path string
@@ -26,7 +26,8 @@ type logFile struct {
 
 var zeros [logStep]byte
 
-// grow is called at the writer's turn, after a commit.
+// grow is called in a transaction that has written nothing yet. At the writer's turn alone, after a commit, another program
+// that knows nothing of the turnstile, a shell or a replicator, may be writing just there, and zeros would take the place of what it commits.
 func (l *logFile) grow() {
 	if l.done {
 		return

@@ -117,11 +117,12 @@ func (s *Store) write(ctx context.Context, fn func(c *conn, at time.Time) error)
 	if s.closed.Load() {
 		return errShut
 	}
-	err := transact(s.writer, func() error { return fn(s.writer, now()) })
+	err := transact(s.writer, func() error {
+		s.log.grow()
+		return fn(s.writer, now())
+	})
 	if err != nil {
 		clear(s.known) // what it had learned may have been rolled back
-	} else {
-		s.log.grow()
 	}
 	return translate(err)
 }
