@@ -17,6 +17,7 @@ type Hint struct {
 	Ended      []string  `json:"ended,omitempty"`      // executions that have ended
 	Recall     bool      `json:"recall,omitempty"`     // tasks that run are to end
 	Lost       bool      `json:"-"`                    // never sent: no hints come in for now; see Notifier
+	Why        error     `json:"-"`                    // with Lost: for what reason, when that is known
 }
 
 // AnyQueue among a hint's Queues stands for all of them, and also for what is due there later.

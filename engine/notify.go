@@ -3,8 +3,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,6 +35,8 @@ const (
 	maxHint = 200
 	// hintPatience is how long a hint may take.
 	hintPatience = 5 * time.Second
+	// unheardAfter is for how long no hints come in before somebody is told.
+	unheardAfter = 10 * time.Second
 )
 
 // anybodys says that somebody is gone: executions may have lost their owner, and nobody may know when others are due.
@@ -138,10 +142,16 @@ func (e *Engine) listen() (done func()) {
 }
 
 func (e *Engine) hearing(ctx context.Context) {
+	q := quiet{log: e.options.Logger}
+	defer q.end()
 	err := e.wakeups.notifier.Listen(ctx, func(h backend.Hint) {
 		if h.Lost {
+			q.set(cmp.Or(h.Why, errUnheard))
 			e.unheard()
 			return
+		}
+		if h.Anything() { // so it begins, each time
+			q.set(nil)
 		}
 		e.wakeups.hears.Store(true)
 		if h.From == "" || h.From != e.wakeups.from {
@@ -151,6 +161,55 @@ func (e *Engine) hearing(ctx context.Context) {
 	e.wakeups.hears.Store(false)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, context.Canceled) {
 		e.options.Logger.Warn("no wake-ups; polling instead", "error", err)
+	}
+}
+
+var errUnheard = errors.New("the connection is lost")
+
+// quiet tells, once, that no hints come in for longer than it takes to start a server anew.
+type quiet struct {
+	log *slog.Logger
+
+	mu   sync.Mutex // guards all below
+	why  error      // nil: they come in
+	told bool
+	late *time.Timer
+}
+
+// set notes why no hints come in, nil when they do.
+func (q *quiet) set(why error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.why = why
+	switch {
+	case why != nil && q.late == nil:
+		q.late = time.AfterFunc(unheardAfter, q.tell)
+	case why == nil && q.late != nil:
+		q.late.Stop()
+		q.late = nil
+		if q.told {
+			q.told = false
+			q.log.Info("wake-ups come in again")
+		}
+	}
+}
+
+// end says nothing any more.
+func (q *quiet) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.why = nil
+	if q.late != nil {
+		q.late.Stop()
+	}
+}
+
+func (q *quiet) tell() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.why != nil && !q.told {
+		q.told = true
+		q.log.Warn("no wake-ups come in; polling until they do", "error", q.why)
 	}
 }
 

@@ -329,3 +329,40 @@ func TestLostWakeUpsArePolledFor(t *testing.T) {
 		w.check()
 	})
 }
+
+// That nobody is told any more is told once, when it lasts, and for what reason.
+func TestLostWakeUpsAreToldOf(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := &wire{}
+		var text bytes.Buffer
+		_, stop := w.engine(Options{Notifier: n, Logger: slog.New(slog.NewTextHandler(&text, nil))})
+		synctest.Wait()
+		hear := func(h backend.Hint) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			for _, heard := range n.hears {
+				heard(h)
+			}
+		}
+		lost := backend.Hint{Lost: true, Why: errors.New("who are you?")}
+		for _, c := range []struct {
+			lasts        time.Duration
+			warns, infos int
+		}{{9 * time.Second, 0, 0}, {time.Hour, 1, 1}} {
+			text.Reset()
+			hear(lost)
+			time.Sleep(c.lasts)
+			hear(lost)
+			hear(backend.Hint{})
+			time.Sleep(time.Minute)
+			warns := strings.Count(text.String(), `msg="no wake-ups come in; polling until they do" error="who are you?"`)
+			if infos := strings.Count(text.String(), "wake-ups come in again"); warns != c.warns || infos != c.infos {
+				t.Errorf("%v: %s", c.lasts, text.String())
+			}
+		}
+		stop()
+		w.check()
+	})
+}

@@ -45,7 +45,7 @@ func (s *Store) Listen(ctx context.Context, heard func(backend.Hint)) error {
 	defer context.AfterFunc(s.life, cancel)()
 	lost := false
 	for pause := 100 * time.Millisecond; ; {
-		connected := s.hear(open, heard)
+		connected, err := s.hear(open, heard)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -55,7 +55,7 @@ func (s *Store) Listen(ctx context.Context, heard func(backend.Hint)) error {
 			pause, lost = 100*time.Millisecond, false
 		case !lost:
 			lost = true
-			heard(backend.Hint{Lost: true})
+			heard(backend.Hint{Lost: true, Why: s.translate(err)})
 		}
 		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {
@@ -68,13 +68,13 @@ func (s *Store) Listen(ctx context.Context, heard func(backend.Hint)) error {
 }
 
 // hear listens until the connection breaks or the store is closed, and says
-// whether there was a connection.
-func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected bool) {
+// whether there was a connection, or why there was none.
+func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected bool, err error) {
 	config := s.pool.Config().ConnConfig
 	s.cipher.prefer(config)
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer func() {
 		if ctx.Err() == nil {
@@ -85,7 +85,7 @@ func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected b
 		_ = conn.Close(end) // there is nothing to lose on it
 	}()
 	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{s.channel()}.Sanitize()); err != nil {
-		return false
+		return false, err
 	}
 	heard(backend.Hint{})
 	for {
@@ -94,10 +94,10 @@ func (s *Store) hear(ctx context.Context, heard func(backend.Hint)) (connected b
 		case err == nil:
 			heard(backend.DecodeHint([]byte(n.Payload)))
 		case ctx.Err() != nil || conn.IsClosed():
-			return true
+			return true, nil
 		default: // nothing for a while: is anybody there?
 			if _, err := within(ctx, reply, func(ctx context.Context) (bool, error) { return true, conn.Ping(ctx) }); err != nil {
-				return true
+				return true, nil
 			}
 		}
 	}

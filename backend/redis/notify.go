@@ -104,7 +104,7 @@ func (n *Notifier) Listen(ctx context.Context, heard func(backend.Hint)) error {
 			delay, lost = 100*time.Millisecond, false
 		} else if !lost {
 			lost = true
-			heard(backend.Hint{Lost: true})
+			heard(backend.Hint{Lost: true, Why: err})
 		}
 		select {
 		case <-time.After(delay):
