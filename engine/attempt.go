@@ -4,7 +4,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -213,11 +212,7 @@ func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 		return d, false
 	case st.cmd.Kind == starlark.StartChild:
 		if err := x.beginAgain(st); err != nil {
-			if errors.Is(err, backend.ErrTransient) { // the database does not answer
-				x.w.fault(err)
-			} else {
-				x.w.log.Warn("a child cannot be begun again; trying again", "execution", x.rec.ID, "step", st.cmd.Step, "error", err)
-			}
+			x.w.log.Warn("a child cannot be begun again; trying again", "execution", x.rec.ID, "step", st.cmd.Step, "error", err)
 			st.due = x.stamp() + time.Second.Microseconds()
 			x.schedule(st)
 		}

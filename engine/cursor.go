@@ -416,13 +416,11 @@ func (x *execution) takeUp() error {
 	x.underWay = nil
 	begins := from.rerun
 	if x.moved { // the code may print other lines than that which was replaced
-		lines, err := x.w.engine.store.Logs(x.w.ctx, x.rec.Run, x.lines, 0)
+		next, err := x.nextLine(x.lines)
 		if err != nil {
 			return err
 		}
-		if n := len(lines); n > 0 {
-			x.lines = lines[n-1].Ordinal + 1
-		}
+		x.lines = max(x.lines, next)
 	}
 	unbegun := x.neverBegan()
 	var timed []*step

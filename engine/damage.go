@@ -51,16 +51,12 @@ func notJSON(b []byte) error {
 
 // reread gets the record of a stuck execution that its messages keep here: it may have been repaired.
 func (x *execution) reread() {
-	err := retryRead(x.w.ctx, func() error {
-		rec, err := x.w.store.Execution(x.w.ctx, x.rec.ID)
-		if err == nil {
-			x.rec.Damage, x.rec.Tags, x.rec.Extra, x.rec.Input = rec.Damage, rec.Tags, rec.Extra, rec.Input
-		}
-		return err
-	})
-	if err != nil {
-		x.w.log.Warn("the record cannot be read again", "execution", x.rec.ID, "error", err)
+	rec, err := x.holder(x.rec.ID)
+	if err == nil {
+		x.rec.Damage, x.rec.Tags, x.rec.Extra, x.rec.Input = rec.Damage, rec.Tags, rec.Extra, rec.Input
+		return
 	}
+	x.w.log.Warn("the record cannot be read again", "execution", x.rec.ID, "error", err)
 }
 
 // states are those that an execution may be in.

@@ -58,12 +58,3 @@ func (e *Engine) journalRows(ctx context.Context, run backend.RunKey) (rows [][]
 	})
 	return rows, err
 }
-
-// journal is journalRows for who waits until the database answers.
-func (w *worker) journal(run backend.RunKey) (rows [][]byte, err error) {
-	err = retryRead(w.ctx, func() (err error) {
-		rows, err = w.engine.journalRows(w.ctx, run)
-		return err
-	})
-	return rows, err
-}

@@ -273,17 +273,6 @@ func (e *Engine) program(ctx context.Context, digest string) (*starlark.Program,
 	return e.compiled(digest, func() (backend.Program, error) { return e.store.Program(ctx, digest) })
 }
 
-// program is that of the engine for an execution, which waits for a database that does not answer.
-func (w *worker) program(digest string) (*starlark.Program, error) {
-	return w.engine.compiled(digest, func() (rec backend.Program, err error) {
-		err = retryRead(w.ctx, func() (err error) {
-			rec, err = w.store.Program(w.ctx, digest)
-			return err
-		})
-		return rec, err
-	})
-}
-
 func (e *Engine) compiled(digest string, read func() (backend.Program, error)) (*starlark.Program, error) {
 	if p, ok := e.cache.Lookup(digest); ok {
 		return p, nil
@@ -303,21 +292,6 @@ func (e *Engine) compiled(digest string, read func() (backend.Program, error)) (
 		return nil, fmt.Errorf("the source %.12s of this execution is damaged: its digest is %.12s", digest, got)
 	}
 	return e.cache.Compile(src)
-}
-
-// retryRead reads until the database answers; an answer "no" is one.
-func retryRead(ctx context.Context, read func() error) error {
-	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
-		err := read()
-		if err == nil || errors.Is(err, backend.ErrNotFound) || errors.Is(err, errRow) {
-			return err
-		}
-		select {
-		case <-time.After(delay):
-		case <-ctx.Done():
-			return errLost
-		}
-	}
 }
 
 // encodeSources is how a program's sources are stored.

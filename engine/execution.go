@@ -344,12 +344,8 @@ func (x *execution) rewind() error {
 	}
 	x.unbegun = true // a run that has only begun, and may have told something
 	if !x.moved && !x.continued {
-		lines, err := x.w.engine.store.Logs(x.w.ctx, x.rec.Run, 0, 0)
-		if err != nil {
+		if x.printed, err = x.nextLine(0); err != nil {
 			return err
-		}
-		if n := len(lines); n > 0 {
-			x.printed = lines[n-1].Ordinal + 1
 		}
 	}
 	x.continued = false

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
@@ -137,7 +136,7 @@ const (
 
 // fateOf finds out what has come of a child of this execution.
 func (x *execution) fateOf(st *step) (fate, backend.Execution, error) {
-	c, err := x.w.engine.store.Execution(x.w.ctx, st.child)
+	c, err := x.holder(st.child)
 	switch {
 	case errors.Is(err, backend.ErrNotFound):
 		return failed, c, nil
@@ -173,7 +172,11 @@ func (x *execution) beginAgain(st *step) error {
 		x.waitFor(st)
 		return nil
 	}
-	signals, err := x.w.engine.signalsOf(x.w.ctx, st.child, st.resent)
+	var signals []carriedSignal
+	err = x.w.answered(func() (err error) {
+		signals, err = x.w.engine.signalsOf(x.w.ctx, st.child, st.resent)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -224,40 +227,6 @@ func (x *execution) beginUnder(st *step) bool {
 	x.beginChild(st)
 	x.note(entryBegin, st, nil)
 	return true
-}
-
-// holder is the execution that has an id.
-func (x *execution) holder(id string) (c backend.Execution, err error) {
-	err = x.answered(func() (err error) {
-		c, err = x.w.engine.store.Execution(x.w.ctx, id)
-		return err
-	})
-	return c, err
-}
-
-// newest is the newest deployed code of a workflow.
-func (x *execution) newest(workflow string) (digest string, err error) {
-	err = x.answered(func() (err error) {
-		digest, err = x.w.engine.newestDigest(x.w.ctx, workflow)
-		return err
-	})
-	return digest, err
-}
-
-// answered asks the database what decides what becomes of a step or a run: one that does not answer is waited for.
-func (x *execution) answered(ask func() error) error {
-	for {
-		err := ask()
-		if !errors.Is(err, backend.ErrTransient) {
-			return err
-		}
-		x.w.fault(err)
-		select {
-		case <-time.After(againAfter):
-		case <-x.w.ctx.Done():
-			return errLost
-		}
-	}
 }
 
 // signalsOf are the signals that an execution was given in its latest run, or that it left unread, but for those that are sent again.
@@ -587,7 +556,7 @@ func (x *execution) nextDigest(c *starlark.Continuation) string {
 		return x.rec.Digest
 	}
 	var deployed []backend.Deployment
-	if x.answered(func() (err error) {
+	if x.w.answered(func() (err error) {
 		deployed, err = x.w.engine.store.Deployments(x.w.ctx, x.rec.Workflow)
 		return err
 	}) != nil {

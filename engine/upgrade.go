@@ -315,7 +315,7 @@ func (x *execution) upgrade() error {
 	x.upgrading = nil
 	digest := string(m.Payload)
 	var v Verdict
-	err := x.answered(func() (err error) {
+	err := x.w.answered(func() (err error) {
 		v, err = x.w.engine.prove(x.w.ctx, x.rec, digest)
 		return err
 	})
