@@ -47,6 +47,9 @@ func (x *execution) mayRunAhead() bool {
 	if x.w.options.ReplayAlways || x.birth != nil || x.upgrading != nil || x.cancelled != nil || x.w.stopping.Load() || len(x.rows) > 0 || !x.plain() {
 		return false
 	}
+	if x.w.bounded(&backend.Turn{Rows: [][]byte{x.row}, Logs: x.logs, Published: x.publish}) != nil {
+		return false // the script waits for it, and is stuck
+	}
 	for _, st := range x.starting {
 		if !st.pure {
 			return false

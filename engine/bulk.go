@@ -44,9 +44,10 @@ func bulk(t *backend.Turn) int {
 	return n
 }
 
-// bounded refuses a turn that no database would take. Its execution is stuck, and nobody else.
+// bounded refuses a turn that no database would take. Its execution is stuck, and nobody else. The turn that says so is
+// not refused: it has little more than earlier ones had, and the session would own for ever what it does not let go.
 func (w *worker) bounded(t *backend.Turn) error {
-	if n := bulk(t); n > w.maxTurn {
+	if n := bulk(t); n > w.maxTurn && t.Stuck == nil {
 		return fmt.Errorf("the script asks for %d MB before it waits for any of it, and %d MB is the most that can be stored at once: ask for less at a time (limit = ...)", n>>20, w.maxTurn>>20)
 	}
 	return nil

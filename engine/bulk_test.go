@@ -12,6 +12,7 @@ func TestATurnThatIsTooLargeIsStuck(t *testing.T) {
 	for what, script := range map[string]string{
 		"steps":  "def main(n):\n    return len(activity(\"echo\").map([\"x\" * 100000 + str(i) for i in range(n)]))\n",
 		"lines":  "def main(n):\n    for i in range(n):\n        print(\"x\" * 100000)\n    return n\n",
+		"ahead":  "def main(n):\n    pure = activity(\"echo\", pure = True)\n    pure(1)\n    for i in range(n):\n        print(\"x\" * 100000)\n    pure(2)\n    return n\n",
 		"orders": "def main(n):\n    for i in range(n):\n        send_signal(info.id, \"s\", \"x\" * 100000)\n    return n\n",
 		"tries":  "def main(n):\n    sleep(\"1s\")\n    return len(activity(\"echo\", queue = \"far\").map([\"x\" * 100000 + str(i) for i in range(n)], limit = 100))\n",
 	} {
