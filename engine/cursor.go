@@ -167,6 +167,7 @@ func (x *execution) replayCommand(c starlark.Command) error {
 	if c.Kind == starlark.AwaitResult {
 		st.child = x.addressee(c.Target)
 	}
+	st.elsewhere = bytes.Clone(e.options)
 	if e.attempt > 0 {
 		st.begun, st.running, st.remote = e.attempt, true, e.task != 0
 		if c.Kind == starlark.StartChild {
@@ -304,6 +305,9 @@ func (x *execution) noted(st *step, e *entry) error {
 		st.begun, st.running, st.due = e.attempt, true, 0
 		st.remote = e.task != 0
 		st.anew, st.resent = false, nil
+		if e.options != nil {
+			st.elsewhere = bytes.Clone(e.options)
+		}
 		if e.target != nil {
 			x.begunAs(st, string(e.target))
 		}

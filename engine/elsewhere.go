@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"reflect"
 	"sync"
 	"time"
@@ -38,8 +39,18 @@ func registrations(r *activities.Registry) map[string]activities.Options {
 	return told
 }
 
+// encodeOptions is how a journal has them, nil for none.
+func encodeOptions(o activities.Options) []byte {
+	if reflect.ValueOf(o).IsZero() {
+		return nil
+	}
+	b, _ := json.Marshal(o) // plain fields: never fails
+	return b
+}
+
 // note keeps what sessions tell of their activities: where two differ, the newer one's word. It stays known when
-// they are gone, for a step of theirs may have to be tried again before the next has come.
+// they are gone, for a step of theirs may have to be tried again before the next has come. For a worker that takes the
+// step over then, the journal has it.
 func (e *elsewhere) note(list []Worker) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

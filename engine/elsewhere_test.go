@@ -119,6 +119,54 @@ def main(name):
 	})
 }
 
+// What an activity's registration promises holds although nobody is left who was told of it when its outcome comes.
+func TestRegistrationElsewhereIsTakenOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		drives := w.reg
+		w.reg = activities.NewRegistry()
+		w.register("charge", func() error {
+			w.count("charge")
+			time.Sleep(10 * time.Second)
+			return activities.Fail("Declined", "no")
+		}, activities.Options{Retry: activities.RetryPolicy{MaxAttempts: 1}})
+		w.register("quote", func(n int) (int, error) {
+			time.Sleep(10 * time.Second)
+			w.count("quote")
+			return w.called("quote"), nil
+		}, activities.Options{Cached: true, CacheTTL: time.Hour})
+		has := w.reg
+		far, stopHas := w.engine(Options{})
+		w.reg = drives
+		e, stop := w.engine(Options{Queues: []string{"drives"}})
+		w.deploy(far, `
+def main():
+    tried = activity("charge", queue = "default").start()
+    quoted = activity("quote", queue = "default").start(1)
+    return [tried.attempt().error.attempts, quoted.result()]
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{Queue: "drives"})
+		time.Sleep(time.Second)
+		stop()
+		time.Sleep(time.Minute)
+		stopHas()
+		e, stop = w.engine(Options{Queues: []string{"drives"}}) // which nobody tells of those activities
+		time.Sleep(10 * time.Second)
+		w.reg = has
+		_, stopHas = w.engine(Options{})
+		want(t, w.finish(e, id), "[1,1]")
+		if n := w.called("charge"); n != 1 {
+			t.Errorf("charge ran %d times for one attempt", n)
+		}
+		time.Sleep(2 * time.Hour)
+		want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{Queue: "drives"})), "[1,2]")
+		stopHas()
+		stop()
+		w.check()
+	})
+}
+
 // A call whose queue only its registration says is served where that is.
 func TestCheckOfWhatIsRegisteredElsewhere(t *testing.T) {
 	t.Parallel()

@@ -81,7 +81,7 @@ func (x *execution) Issue(c starlark.Command) error {
 			e.memo, st.call = []byte(st.memo), nil
 		case x.away(st), x.yields(st):
 			x.beginTask(st)
-			e.attempt, e.task = st.begun, 1
+			e.attempt, e.task, e.options = st.begun, 1, st.elsewhere
 		case len(x.ready) == 0 && x.mayBegin():
 			x.begun(st)
 			e.attempt = st.begun

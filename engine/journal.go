@@ -64,9 +64,10 @@ type entry struct {
 	kwargs  []byte
 	value   []byte
 	failure []byte
-	at      int64 // microseconds since 1970, database time; 0: as the entry before
-	delay   int64 // with ask of a timer: microseconds
-	retry   int64 // microseconds since 1970
+	options []byte // of a task: with which its activity is registered elsewhere
+	at      int64  // microseconds since 1970, database time; 0: as the entry before
+	delay   int64  // with ask of a timer: microseconds
+	retry   int64  // microseconds since 1970
 	attempt int
 	task    int // 1 with ask and begin: the attempt is a task, which any worker may run
 	version int
@@ -106,6 +107,7 @@ func (e *entry) append(b []byte) []byte {
 	b = appendText(b, `,"step":`, e.step)
 	b = appendInt(b, `,"attempt":`, int64(e.attempt))
 	b = appendInt(b, `,"task":`, int64(e.task))
+	b = appendRaw(b, `,"options":`, e.options)
 	b = appendText(b, `,"command":`, e.command)
 	b = appendText(b, `,"name":`, e.name)
 	b = appendText(b, `,"target":`, e.target)
@@ -280,6 +282,8 @@ func (r *rowReader) field(e *entry, key []byte) (err error) {
 		e.value, err = r.value()
 	case "failure":
 		e.failure, err = r.value()
+	case "options":
+		e.options, err = r.value()
 	case "at":
 		e.at, err = r.number()
 	case "delay":

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -43,6 +44,7 @@ type step struct {
 	resolved     bool
 	act          *activities.Activity // nil: not registered here
 	params       []string             // names of its parameters, when it is registered elsewhere
+	elsewhere    []byte               // the options with which it is, as the journal of a task has them; nil: none, or it is not known
 	retry        activities.RetryPolicy
 	timeout      time.Duration
 	startTimeout time.Duration
@@ -93,7 +95,7 @@ func (w *worker) resolve(st *step) *activities.Failure {
 
 // configure finds the step's activity and merges its options: what the script
 // said wins over the registration, here or, when it is not registered here, elsewhere. As long as nobody is known who has it,
-// each call looks again.
+// each call looks again; a task that has begun keeps to what was known then.
 func (w *worker) configure(st *step) {
 	if !st.resolved {
 		w.engine.configure(w.ctx, st)
@@ -105,7 +107,10 @@ func (e *Engine) configure(ctx context.Context, st *step) {
 	if act, ok := e.registry.Lookup(st.cmd.Name); ok {
 		st.act, o, st.resolved = act, act.Options(), true
 	} else if o, st.resolved = e.registration(ctx, st); st.resolved {
-		st.params = o.Params
+		st.params, o.Params = o.Params, nil
+		st.elsewhere = encodeOptions(o)
+	} else if st.elsewhere != nil {
+		_ = json.Unmarshal(st.elsewhere, &o) // an earlier owner has known; as far as it can be read
 	}
 	st.merge(o, e.options.MaxCrashes)
 }

@@ -34,7 +34,7 @@ func (x *execution) put(e *entry) {
 func (x *execution) note(kind string, st *step, failure []byte) {
 	e := entry{kind: []byte(kind), at: x.stamp(), step: []byte(st.cmd.Step), attempt: st.begun, failure: failure, retry: st.due}
 	if kind == entryBegin && st.remote {
-		e.task = 1
+		e.task, e.options = 1, st.elsewhere
 	}
 	if kind == entryBegin && st.child != "" {
 		e.target = []byte(st.child)
