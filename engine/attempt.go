@@ -222,7 +222,7 @@ func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 		x.enqueue(st)
 		return d, false
 	}
-	if x.w.cut.Load() || x.w.stopping.Load() && x.attempts.Len() == 0 {
+	if x.w.cut.Load() || x.w.stopping.Load() && x.attempts.Len()+len(x.starting) == 0 {
 		return d, false // who takes it up wakes it: a script whose timers are due at once would never come to rest here
 	}
 	x.now = max(x.now, st.due)

@@ -222,6 +222,38 @@ def main():
 	})
 }
 
+// A timer that ends a step which begins while the worker is asked to stop ends it all the same.
+func TestAStopWhileAStepBegins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var me *worker
+		ask := make(chan struct{})
+		e, stop := w.engine(Options{DrainTimeout: time.Minute, Observer: observerFunc(func(ev Event) {
+			if ev.Kind == StepAsked && ev.Name == "block" {
+				close(ask)
+				for !me.stopping.Load() {
+					time.Sleep(time.Millisecond)
+				}
+				time.Sleep(time.Second)
+			}
+		})})
+		me = e.current()
+		w.deploy(e, "def main():\n    sleep(\"1s\")\n    return attempt(timeout, \"0.5s\", activity(\"block\")).error.kind\n")
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		<-ask
+		asked := time.Now()
+		stop()
+		if took := time.Since(asked); took > 5*time.Second {
+			t.Errorf("stopped after %s", took)
+		}
+		e, stop = w.engine(Options{})
+		want(t, w.finish(e, id), `"Timeout"`)
+		stop()
+		w.check()
+	})
+}
+
 // spinning is closed when a script prints.
 type spinning chan struct{}
 
@@ -246,3 +278,7 @@ func TestWhatComputesEndsWithItsWorker(t *testing.T) {
 		t.Errorf("%s %v", x.State, err)
 	}
 }
+
+type observerFunc func(Event)
+
+func (f observerFunc) Observe(ev Event) { f(ev) }
