@@ -128,6 +128,10 @@ func over(c *conn, run backend.RunKey, at time.Time) error {
 
 // Memos lists memos, newest first.
 func (s *Store) Memos(ctx context.Context, f backend.MemoFilter) (list []backend.Memo, err error) {
+	one := "?5 = ''"
+	if f.Hash != "" { // said so that the key is used
+		one = "hash = ?5"
+	}
 	err = s.read(ctx, func(c *conn) error {
 		return c.query(ctx, func(v []driver.Value) error {
 			list = append(list, backend.Memo{
@@ -137,7 +141,7 @@ func (s *Store) Memos(ctx context.Context, f backend.MemoFilter) (list []backend
 			return nil
 		}, `SELECT hash, activity, called, coalesce((SELECT id FROM execution AS x WHERE x.key = memo.execution), ''), step, created, expires, result,
 				(SELECT count(*) FROM memo_waiter AS w WHERE w.hash = memo.hash)
-			FROM memo WHERE (?1 = '' OR activity = ?1) AND (?2 IS NULL OR (created, hash) < (?2, ?3)) AND (?5 = '' OR hash = ?5)
+			FROM memo WHERE (?1 = '' OR activity = ?1) AND (?2 IS NULL OR (created, hash) < (?2, ?3)) AND `+one+`
 			ORDER BY created DESC, hash DESC LIMIT +?4`, f.Activity, f.BeforeAt, f.BeforeHash, most(f.Limit), f.Hash)
 	})
 	return list, err
