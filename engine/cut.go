@@ -171,7 +171,7 @@ func (x *execution) endCut() error {
 // and its code go. Neither has to be sound: what is needed to end the execution is the number of the next row.
 func (x *execution) childrenLeft() ([]backend.Order, error) {
 	var rows [][]byte
-	err := x.w.answered(func() error {
+	err := x.w.read(func() error {
 		rows, x.nextRow = rows[:0], 0
 		return x.w.store.Journal(x.w.ctx, x.rec.Run, 0, func(r backend.Row) error {
 			rows, x.nextRow = append(rows, bytes.Clone(r.Data)), r.Number+1

@@ -556,7 +556,7 @@ func (x *execution) nextDigest(c *starlark.Continuation) string {
 		return x.rec.Digest
 	}
 	var deployed []backend.Deployment
-	if x.w.answered(func() (err error) {
+	if x.w.read(func() (err error) {
 		deployed, err = x.w.engine.store.Deployments(x.w.ctx, x.rec.Workflow)
 		return err
 	}) != nil {
