@@ -227,7 +227,7 @@ func schema(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: schema FILE VERSION")
 	}
-	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0])+patient)
 	ts.Check(err)
 	_, err = db.Exec("PRAGMA user_version=" + args[1])
 	ts.Check(errors.Join(err, db.Close()))
@@ -238,7 +238,7 @@ func statements(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: sql FILE STATEMENT...")
 	}
-	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0])+patient)
 	ts.Check(err)
 	for _, s := range args[1:] {
 		if err == nil {
@@ -253,7 +253,7 @@ func locked(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: locked FILE")
 	}
-	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0])+patient)
 	ts.Check(err)
 	db.SetMaxOpenConns(1)
 	_, err = db.Exec("BEGIN IMMEDIATE")
