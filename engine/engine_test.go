@@ -215,7 +215,7 @@ func TestASleeperIsReleasedAndComesBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		e, stop := w.engine(Options{ReleaseAfter: 20 * time.Second, PollInterval: 20 * time.Second}) // three days of looking round take long
+		e, stop := w.engine(Options{ReleaseAfter: 20 * time.Second, SessionLife: time.Hour, PollInterval: 20 * time.Second}) // three days of looking round take long
 		w.deploy(e, `
 def main():
     sleep("3d")
