@@ -397,7 +397,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	_, err := New(w.store, activities.NewRegistry(), Options{SessionLife: 10, PollInterval: 5}) // seconds were meant
-	if err == nil || !strings.Contains(err.Error(), "SessionLife is 10ns, the least is 100ms") || !strings.Contains(err.Error(), "PollInterval is 5ns, the least is 1ms") {
+	if err == nil || !strings.Contains(err.Error(), "SessionLife is 10ns, the least is 10ms") || !strings.Contains(err.Error(), "PollInterval is 5ns, the least is 1ms") {
 		t.Errorf("%v", err)
 	}
 	if _, err := New(nil, nil, Options{}); err == nil {

@@ -25,7 +25,7 @@ type Options struct {
 	// ReleaseAfter is how long a script may wait with nothing running here
 	// before it is released, unless it is to run here and another worker might take it. Default 5s.
 	ReleaseAfter time.Duration
-	// SessionLife is how long a worker may be silent before its work is taken over. Default 10s, at least 100ms.
+	// SessionLife is how long a worker may be silent before its work is taken over. Default 10s, at least 10ms.
 	SessionLife time.Duration
 	// PollInterval is how often an idle worker looks for work. Default 1s, at least 1ms.
 	PollInterval time.Duration
@@ -78,7 +78,7 @@ func (o Options) withDefaults() (Options, error) {
 	orDefault(&errs, "PollInterval", &o.PollInterval, time.Second)
 	orDefault(&errs, "CleanupTimeout", &o.CleanupTimeout, 30*time.Second)
 	orDefault(&errs, "DrainTimeout", &o.DrainTimeout, 10*time.Second)
-	atLeast(&errs, "SessionLife", o.SessionLife, 100*time.Millisecond)
+	atLeast(&errs, "SessionLife", o.SessionLife, 10*time.Millisecond)
 	atLeast(&errs, "PollInterval", o.PollInterval, time.Millisecond)
 	if o.MaxSteps == 0 {
 		o.MaxSteps = 100_000_000
