@@ -16,9 +16,11 @@ import (
 // elsewhere is how activities are registered in other processes. Whoever drives an execution keeps what their
 // registrations promise (attempts, limits, shared results) although he cannot run them.
 type elsewhere struct {
-	mu     sync.Mutex // guards all below
+	mu     sync.Mutex // guards byName
 	byName map[string]activities.Options
-	looked time.Time // when the sessions were last read for a name that nobody had told of
+
+	looking chan struct{} // capacity 1, full while the sessions are read for a name that nobody had told of; guards looked
+	looked  time.Time     // when they last were
 }
 
 // registrations are the options of a registry's activities, but for those that have none and take nothing. Of the
@@ -64,30 +66,39 @@ func (e *elsewhere) note(list []Worker) {
 	}
 }
 
-// of are the options of an activity, known when a session has told of it; stale reports that the sessions may be read again.
-func (e *elsewhere) of(name string) (o activities.Options, known, stale bool) {
+// of are the options of an activity, known when a session has told of it.
+func (e *elsewhere) of(name string) (o activities.Options, known bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if o, known = e.byName[name]; !known && time.Since(e.looked) >= peekInterval {
-		e.looked, stale = time.Now(), true
-	}
-	return o, known, stale
+	o, known = e.byName[name]
+	return o, known
 }
 
-// registration is how the activity of a step is registered elsewhere, if that is known.
-func (e *Engine) registration(ctx context.Context, st *step) (activities.Options, bool) {
+// registration is how the activity of a step is registered elsewhere, if that is known. Who asks for a name of which nobody
+// has told looks; who asks meanwhile waits for what is found, for a call that goes by the defaults is not shared with others.
+func (e *Engine) registration(ctx context.Context, st *step, answered func(func() error) error) (activities.Options, bool) {
 	if st.cmd.Kind != starlark.CallActivity {
 		return activities.Options{}, true // there is none
 	}
-	o, known, stale := e.elsewhere.of(st.cmd.Name)
-	if !stale {
-		return o, known
+	there := &e.elsewhere
+	if o, known := there.of(st.cmd.Name); known {
+		return o, true
 	}
-	sessions, err := e.store.Sessions(ctx)
-	if err != nil { // who asks next looks again
-		return o, false
+	select {
+	case there.looking <- struct{}{}:
+		defer func() { <-there.looking }()
+	case <-ctx.Done():
+		return activities.Options{}, false
 	}
-	e.elsewhere.note(workersOf(sessions))
-	o, known, _ = e.elsewhere.of(st.cmd.Name)
-	return o, known
+	if time.Since(there.looked) >= peekInterval && answered(func() error {
+		sessions, err := e.store.Sessions(ctx)
+		if err == nil {
+			there.note(workersOf(sessions))
+			there.looked = time.Now()
+		}
+		return err
+	}) != nil { // who asks next looks again
+		return activities.Options{}, false
+	}
+	return there.of(st.cmd.Name)
 }

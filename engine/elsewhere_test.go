@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
 )
 
 // What an activity's registration promises holds as well when a worker drives the execution that does not have it.
@@ -183,5 +184,54 @@ func TestCheckOfWhatIsRegisteredElsewhere(t *testing.T) {
 		if got := fmt.Sprint(err); got != want && (err != nil || want != "") {
 			t.Errorf("%s: %s", script, got)
 		}
+	}
+}
+
+// slowSessions is a store that takes a second to say who lives, or once does not answer.
+type slowSessions struct {
+	backend.Store
+	mute *atomic.Bool
+}
+
+func (s slowSessions) Sessions(ctx context.Context) ([]backend.Session, error) {
+	time.Sleep(time.Second)
+	if s.mute.Swap(false) {
+		return nil, fmt.Errorf("%w: as asked", backend.ErrTransient)
+	}
+	return s.Store.Sessions(ctx)
+}
+
+// Who calls an activity while another is looking for its registration waits for what is found, also while the database does not answer.
+func TestRegistrationElsewhereIsLookedForOnce(t *testing.T) {
+	t.Parallel()
+	for _, mute := range []bool{false, true} {
+		t.Run(fmt.Sprint("mute=", mute), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				drives := w.reg
+				w.reg = activities.NewRegistry()
+				w.register("charge", func() (int, error) { w.count("charge"); return 7, nil }, activities.Options{Queue: "far", Idempotent: true})
+				has := w.reg
+				w.reg = drives
+				store := slowSessions{w.store, new(atomic.Bool)}
+				lacks, stop := w.engineOn(store, Options{})
+				w.deploy(lacks, "def main(name):\n    return activity(name)()\n")
+				time.Sleep(10 * time.Second)
+				w.reg = has
+				_, stopFar := w.engine(Options{Queues: []string{"far"}})
+				store.mute.Store(mute)
+				a := w.dispatch(lacks, Input{Args: []any{"charge"}}, DispatchOptions{})
+				b := w.dispatch(lacks, Input{Args: []any{"charge"}}, DispatchOptions{})
+				want(t, w.finish(lacks, a), "7")
+				want(t, w.finish(lacks, b), "7")
+				if n := w.called("charge"); n != 1 {
+					t.Errorf("charge ran %d times for one key", n)
+				}
+				stopFar()
+				stop()
+				w.check()
+			})
+		})
 	}
 }

@@ -79,8 +79,9 @@ func New(store backend.Store, registry *activities.Registry, o Options) (*Engine
 	}
 	e := &Engine{
 		store: store, registry: registry, options: o, clock: newClock(), cache: starlark.NewCache(1000),
-		ready:   make(chan struct{}),
-		adopted: make(map[string]bool), waiters: make(map[string][]chan *backend.Execution), newest: make(map[string]newest),
+		ready:     make(chan struct{}),
+		elsewhere: elsewhere{looking: make(chan struct{}, 1)},
+		adopted:   make(map[string]bool), waiters: make(map[string][]chan *backend.Execution), newest: make(map[string]newest),
 	}
 	e.looks.most, e.looks.call = maxLooks, e.lookAt
 	e.makes.most, e.makes.call = maxCreated, e.makeAll
@@ -165,9 +166,7 @@ func (e *Engine) open(ctx, life context.Context) (*worker, error) {
 	defer cancel()
 	defer context.AfterFunc(life, cancel)()
 	me := self()
-	offer := e.offer()
-	offer.Options = registrations(e.registry)
-	me.Info, _ = json.Marshal(offer) // plain fields: never fails
+	me.Info, _ = json.Marshal(e.introduction()) // plain fields: never fails
 	begun := time.Now()
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
 		before := time.Now()
@@ -273,6 +272,7 @@ func (e *Engine) program(ctx context.Context, digest string) (*starlark.Program,
 	return e.compiled(digest, func() (backend.Program, error) { return e.store.Program(ctx, digest) })
 }
 
+// compiled is the program of a digest, from memory or compiled from what read returns.
 func (e *Engine) compiled(digest string, read func() (backend.Program, error)) (*starlark.Program, error) {
 	if p, ok := e.cache.Lookup(digest); ok {
 		return p, nil

@@ -353,7 +353,7 @@ func (e *Engine) askAs(ctx context.Context, to *entry, c *starlark.Command) erro
 	}
 	st := &step{cmd: *c}
 	if e.registry != nil {
-		e.configure(ctx, st)
+		e.configure(ctx, st, func(ask func() error) error { return ask() })
 	}
 	to.memo = nil
 	if !st.shares() {

@@ -144,8 +144,7 @@ func (w *worker) info() []byte {
 	}
 	w.mu.Unlock()
 	slices.Sort(some)
-	i := w.engine.offer()
-	i.Options = registrations(w.registry)
+	i := w.engine.introduction()
 	i.Held, i.Executions = held, some
 	i.Running, i.Stuck, i.Now = w.bodies.look(maxNamed)
 	b, _ := json.Marshal(i) // plain fields: never fails
@@ -158,6 +157,13 @@ func (e *Engine) offer() SessionInfo {
 		Queues: e.options.Queues, Tags: e.options.Tags, Activities: e.registry.Names(), Edition: starlark.Edition,
 		Concurrency: e.options.MaxConcurrency, Hold: e.options.Hold,
 	}
+}
+
+// introduction is offer with how the activities are registered.
+func (e *Engine) introduction() SessionInfo {
+	o := e.offer()
+	o.Options = registrations(e.registry)
+	return o
 }
 
 // againAfter is how soon a heartbeat that failed is followed by the next.

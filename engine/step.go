@@ -98,15 +98,16 @@ func (w *worker) resolve(st *step) *activities.Failure {
 // each call looks again; a task that has begun keeps to what was known then.
 func (w *worker) configure(st *step) {
 	if !st.resolved {
-		w.engine.configure(w.ctx, st)
+		w.engine.configure(w.ctx, st, w.answered)
 	}
 }
 
-func (e *Engine) configure(ctx context.Context, st *step) {
+// configure is that of a worker for who waits for the database in another way, or does not.
+func (e *Engine) configure(ctx context.Context, st *step, answered func(func() error) error) {
 	var o activities.Options
 	if act, ok := e.registry.Lookup(st.cmd.Name); ok {
 		st.act, o, st.resolved = act, act.Options(), true
-	} else if o, st.resolved = e.registration(ctx, st); st.resolved {
+	} else if o, st.resolved = e.registration(ctx, st, answered); st.resolved {
 		st.params, o.Params = o.Params, nil
 		st.elsewhere = encodeOptions(o)
 	} else if st.elsewhere != nil {
