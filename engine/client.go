@@ -94,11 +94,12 @@ func (e *Engine) State(ctx context.Context, id string) (Execution, error) {
 // for as well: when ctx ends first, the error says so.
 func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 	defer e.listen()()
-	delay, longest := 2*time.Millisecond, time.Duration(0)
+	delay := 2 * time.Millisecond
 	if e.current() != nil { // most likely it will run here
 		delay = 50 * time.Millisecond
 	}
 	var away error // what the newest look met, when that was a database that cannot be reached
+	var longest time.Duration
 	for ; ; delay = min(2*delay, longest) {
 		longest = 250 * time.Millisecond
 		if e.wakeups.hears.Load() { // most likely it will be told
