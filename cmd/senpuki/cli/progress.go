@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -134,16 +135,17 @@ func (p *progress) add(line string) {
 	}
 }
 
-// sharing are some of the steps that have waited since before a point in time, and share a result.
+// sharing are the steps, at most so many, that have waited for longest, since before a point in time, and share a result.
 func (p *progress) sharing(before time.Time, most int) (list []item) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, it := range p.steps {
-		if it.memo != "" && it.state == "waiting" && it.since.Before(before) && len(list) < most {
+		if it.memo != "" && it.state == "waiting" && it.since.Before(before) {
 			list = append(list, *it)
 		}
 	}
-	return list
+	slices.SortFunc(list, func(a, b item) int { return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.step, b.step)) })
+	return list[:min(len(list), most)]
 }
 
 // any tells whether an execution has run here at all.

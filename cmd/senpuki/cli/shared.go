@@ -29,8 +29,16 @@ func (d *driver) tellShared(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for _, it := range d.progress.sharing(time.Now().Add(-sharedPatience), sharedMost) {
-			by, err := sharedWith(ctx, d.engine, d.store, it.memo)
+		waiting := d.progress.sharing(time.Now().Add(-sharedPatience), sharedMost)
+		if len(waiting) == 0 {
+			continue
+		}
+		live, err := offers(ctx, d.engine)
+		if err != nil {
+			continue
+		}
+		for _, it := range waiting {
+			by, err := sharedWith(ctx, d.engine, d.store, it.memo, live)
 			if err != nil || by == nil || by.execution == it.execution { // a database that fails is told of elsewhere
 				continue
 			}
@@ -56,8 +64,8 @@ type sharer struct {
 	idle            bool // nobody runs it, and no worker will
 }
 
-// sharedWith finds who computes a shared result; nil when nobody does.
-func sharedWith(ctx context.Context, eng *engine.Engine, store backend.Store, hash string) (*sharer, error) {
+// sharedWith finds who computes a shared result, while these processes live; nil when nobody does.
+func sharedWith(ctx context.Context, eng *engine.Engine, store backend.Store, hash string, live []engine.SessionInfo) (*sharer, error) {
 	memos, err := store.Memos(ctx, backend.MemoFilter{Hash: hash, Limit: 1})
 	if err != nil || len(memos) == 0 || memos[0].Result != nil {
 		return nil, err
@@ -67,8 +75,7 @@ func sharedWith(ctx context.Context, eng *engine.Engine, store backend.Store, ha
 	if err != nil {
 		return nil, err
 	}
-	live, err := offers(ctx, eng)
 	by.stuck = x.Stuck != nil
 	by.idle = x.Owner == 0 && !slices.ContainsFunc(live, func(o engine.SessionInfo) bool { return !o.Hold })
-	return by, err
+	return by, nil
 }

@@ -370,7 +370,7 @@ func unoffered(ctx context.Context, eng *engine.Engine, store backend.Store, h e
 		if looked++; looked > mostWaiting {
 			break
 		}
-		by, err := sharedWith(ctx, eng, store, s.Memo)
+		by, err := sharedWith(ctx, eng, store, s.Memo, live)
 		if errors.Is(err, backend.ErrNotFound) { // it was removed meanwhile
 			continue
 		}
