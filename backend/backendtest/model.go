@@ -186,7 +186,12 @@ func (m *model) claimSome(session int) {
 	if m.chance(30) {
 		r.IDs = []string{pick(m, m.executions), pick(m, m.executions), "missing"}
 	}
-	m.both("claim", func(s *side) string {
+	m.claim("claim", session, r)
+}
+
+// claim claims on both sides.
+func (m *model) claim(what string, session int, r backend.ClaimRequest) {
+	m.both(what, func(s *side) string {
 		r := r
 		r.Session = s.sessions[session]
 		claimed, err := s.Claim(m.ctx, r)

@@ -52,17 +52,7 @@ func (m *model) claimSpecial(session int) {
 			r.IDs = append(r.IDs, cmp.Or(pick(m, m.executions), "missing"))
 		}
 	}
-	m.both("claim what is special", func(s *side) string {
-		r := r
-		r.Session = s.sessions[session]
-		claimed, err := s.Claim(m.ctx, r)
-		slices.SortFunc(claimed, func(a, b backend.Claimed) int { return cmp.Compare(a.ID, b.ID) })
-		out := named(err)
-		for _, c := range claimed {
-			out += fmt.Sprintf("\n%s fresh=%v inbox=%s", s.show(c.Execution), c.Fresh, s.showMessages(c.Inbox))
-		}
-		return out
-	})
+	m.claim("claim what is special", session, r)
 }
 
 // collectSome removes some of what has ended, all that completed or all that did not.
