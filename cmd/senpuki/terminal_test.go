@@ -199,6 +199,32 @@ func TestExecOnATerminal(t *testing.T) {
 	s.is("resume-end", s.until(`^status 0\n>$`))
 }
 
+// However many lines a script prints at once, each is there to be scrolled back to, and nothing else is between them.
+func TestManyLinesOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := newScreen(t, 40, 15)
+	s.write("lines.star", `
+def main():
+    n = 0
+    for batch in range(4, 40):
+        for i in range(batch):
+            print("line", n)
+            n += 1
+        sleep("50ms")
+    return n
+`)
+	s.types("clear; senpuki exec lines.star --id lines; echo status $?")
+	s.until(`^status 0\n>$`)
+	_, text, _ := strings.Cut(s.tmux("capture-pane", "-p", "-S", "-"), "resume lines\n")
+	var want strings.Builder
+	for i := range 774 {
+		fmt.Fprintf(&want, "line %d\n", i)
+	}
+	if !strings.HasPrefix(text, want.String()) {
+		t.Errorf("774 lines are\n%s", text)
+	}
+}
+
 func TestInterruptedTwiceOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newScreen(t, 90, 24)

@@ -5,6 +5,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,15 +41,18 @@ func (p *progress) live() {
 }
 
 type (
-	liveTick struct{}
-	liveOver struct{}
+	liveTick    struct{}
+	liveOver    struct{}
+	livePrinted struct{} // what had to be printed above the tree
 )
 
 // liveModel is the display for bubbletea.
 type liveModel struct {
 	progress      *progress
 	width, height int
+	text          string // the tree as it is shown; it stays as it is while lines are printed above it
 	ticks         int
+	printing      bool
 	over          bool
 }
 
@@ -60,26 +64,56 @@ func (m *liveModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
+		if !m.printing {
+			m.draw()
+		}
 	case liveTick:
 		m.ticks++
-		return m, tea.Batch(m.above(), tick())
+		if !m.printing {
+			return m, m.next()
+		}
+	case livePrinted:
+		m.printing = false
+		if m.over {
+			return m, m.next()
+		}
+		m.draw()
+		return m, tick()
 	case liveOver:
 		m.over = true
-		return m, tea.Sequence(m.above(), tea.Quit)
+		if !m.printing {
+			return m, m.next()
+		}
 	}
 	return m, nil
 }
 
-// above prints the lines that wait, above the tree.
-func (m *liveModel) above() tea.Cmd {
-	lines := m.progress.take()
-	if len(lines) == 0 {
-		return nil
+// next prints the lines that wait, above the tree; without any it draws the tree anew, or at the end leaves. As many lines
+// are printed at once as fit above the tree: of more, some would be lost, and the rest of what is scrolled back to be blank.
+func (m *liveModel) next() tea.Cmd {
+	var lines []string
+	for _, l := range m.progress.take() {
+		lines = append(lines, strings.Split(wrapped(l, m.width), "\n")...)
 	}
-	for i, l := range lines {
-		lines[i] = wrapped(l, m.width)
+	switch {
+	case len(lines) > 0:
+	case m.over:
+		m.text = ""
+		return tea.Quit
+	default:
+		m.draw()
+		return tick()
 	}
-	return tea.Println(strings.Join(lines, "\n"))
+	m.printing = true
+	var prints []tea.Cmd
+	for part := range slices.Chunk(lines, max(m.height-strings.Count(m.text, "\n")-1, 1)) {
+		prints = append(prints, tea.Println(strings.Join(part, "\n")))
+	}
+	return tea.Sequence(append(prints, func() tea.Msg { return livePrinted{} })...)
+}
+
+func (m *liveModel) draw() {
+	m.text = m.progress.tree(m.width, m.height, spinner[m.ticks%len(spinner)], time.Now())
 }
 
 // wrapped is a line as lines of width. A command at its end that does not fit has a line of its own, which is left to the
@@ -94,12 +128,10 @@ func wrapped(line string, width int) string {
 }
 
 func (m *liveModel) View() tea.View {
-	if m.over {
-		return tea.NewView("")
+	v := tea.NewView(m.text)
+	if m.text != "" {
+		v.Cursor = tea.NewCursor(0, strings.Count(m.text, "\n")) // a killed process leaves it visible
 	}
-	text := m.progress.tree(m.width, m.height, spinner[m.ticks%len(spinner)], time.Now())
-	v := tea.NewView(text)
-	v.Cursor = tea.NewCursor(0, strings.Count(text, "\n")) // a killed process leaves it visible
 	return v
 }
 
