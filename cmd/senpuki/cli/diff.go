@@ -85,23 +85,24 @@ func names(a, b map[string]string) []string {
 
 // sourcesOf reads the files of a version, a number or the beginning of a digest.
 func sourcesOf(ctx context.Context, store backend.Store, deployed []backend.Deployment, version string) (map[string]string, error) {
-	for _, d := range deployed {
-		if strconv.Itoa(d.Version) != version && (len(version) < 6 || !strings.HasPrefix(d.Digest, version)) {
-			continue
-		}
-		p, err := store.Program(ctx, d.Digest)
-		if err != nil {
-			return nil, err
-		}
-		src, err := starlark.ParseSources(p.Sources)
-		if err != nil {
-			return nil, err
-		}
-		files := make(map[string]string)
-		for _, f := range src.Files {
-			files[f.Path] = f.Text
-		}
-		return files, nil
+	digest, err := deployedDigest(deployed, version)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("workflow %s has no version %s; 'senpuki workflows history %s' lists them", deployed[0].Workflow, version, deployed[0].Workflow)
+	if digest == "" {
+		return nil, fmt.Errorf("workflow %s has no version %s; 'senpuki workflows history %s' lists them", deployed[0].Workflow, version, deployed[0].Workflow)
+	}
+	p, err := store.Program(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	src, err := starlark.ParseSources(p.Sources)
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string]string)
+	for _, f := range src.Files {
+		files[f.Path] = f.Text
+	}
+	return files, nil
 }

@@ -33,12 +33,12 @@ Without --to it is the newest deployed code.`,
 		ValidArgsFunction: a.completeUpgrade,
 		RunE: func(c *cobra.Command, args []string) error {
 			if c.Flags().Changed("to") && !hexadecimal.MatchString(to) {
-				return usage("--to: %q is not a digest or the beginning of one; 'senpuki workflows history' shows them", to)
+				return usage("--to: %q is neither a version nor the beginning of a digest; 'senpuki workflows history' shows them", to)
 			}
 			return a.upgrade(c.Context(), args, to, dry)
 		},
 	}
-	c.Flags().StringVar(&to, "to", "", "digest, or the beginning of one (default: the newest deployed)")
+	c.Flags().StringVar(&to, "to", "", "digest, the beginning of one, or the number of a version (default: the newest deployed)")
 	c.Flags().BoolVar(&dry, "dry-run", false, "only report")
 	return c
 }
@@ -214,22 +214,22 @@ func runningOf(ctx context.Context, eng *engine.Engine, store backend.Store, nam
 	}
 }
 
-// digestOf finds the code that --to names among a workflow's deployments.
+// digestOf finds the code that --to names: of a deployment of the workflow, or else any that is stored. Without --to it is the newest.
 func digestOf(ctx context.Context, store backend.Store, workflow, to string) (string, error) {
 	deployed, err := store.Deployments(ctx, workflow)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case to == "" && len(deployed) == 0:
+		return "", unknownWorkflow(ctx, store, workflow)
+	case to == "":
+		return deployed[0].Digest, nil
 	}
-	for _, d := range deployed {
-		if strings.HasPrefix(d.Digest, to) {
-			return d.Digest, nil
-		}
+	if digest, err := deployedDigest(deployed, to); err != nil || digest != "" {
+		return digest, err
 	}
-	if to != "" {
-		if p, err := store.Program(ctx, to); err == nil {
-			return p.Digest, nil
-		}
-		return "", fmt.Errorf("workflow %s has no deployment %s; 'senpuki workflows history %s' lists them", workflow, to, workflow)
+	if p, err := store.Program(ctx, to); err == nil {
+		return p.Digest, nil
 	}
-	return "", unknownWorkflow(ctx, store, workflow)
+	return "", fmt.Errorf("workflow %s has no deployment %s; 'senpuki workflows history %s' lists them", workflow, to, workflow)
 }

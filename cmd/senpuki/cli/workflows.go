@@ -110,6 +110,34 @@ func (a *app) workflowList(ctx context.Context, workflow string) error {
 	})
 }
 
+// deployedDigest finds the code that a version's number, or the beginning of a digest, names; "" when there is none. Short
+// numbers are versions, for digests begin with them, too; what begins several digests is refused.
+func deployedDigest(deployed []backend.Deployment, version string) (string, error) {
+	var found []backend.Deployment
+	number, err := strconv.Atoi(version)
+	byNumber := err == nil && len(version) < 6
+	for _, d := range deployed {
+		switch {
+		case byNumber && d.Version == number:
+			return d.Digest, nil
+		case byNumber || !strings.HasPrefix(d.Digest, version):
+		case !slices.ContainsFunc(found, func(f backend.Deployment) bool { return f.Digest == d.Digest }):
+			found = append(found, d)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", nil
+	case 1:
+		return found[0].Digest, nil
+	}
+	var b strings.Builder
+	for _, d := range found {
+		fmt.Fprintf(&b, "\n  %s  version %d, %s", short(d.Digest), d.Version, ago(d.At, time.Now()))
+	}
+	return "", usage("%s is the beginning of several digests of workflow %s:%s", version, found[0].Workflow, b.String())
+}
+
 func short(digest string) string { return digest[:min(12, len(digest))] }
 
 // unknownWorkflow says that nothing of that name is deployed, and what is.
