@@ -146,14 +146,15 @@ func starFiles(paths []string) ([]string, error) {
 			continue
 		}
 		before := len(files)
-		err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		root := path + string(filepath.Separator) // it may be a link to a directory
+		err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
 			}
-			if d.IsDir() && p != path && strings.HasPrefix(d.Name(), ".") {
+			if d.IsDir() && p != root && strings.HasPrefix(d.Name(), ".") {
 				return filepath.SkipDir
 			}
-			if !d.IsDir() && filepath.Ext(p) == ".star" {
+			if !d.IsDir() && isScript(d.Name()) {
 				files = append(files, p)
 			}
 			return nil

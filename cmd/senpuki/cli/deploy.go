@@ -195,46 +195,62 @@ func (s *loadedScript) check(there engine.Activities) error {
 	return s.err
 }
 
-// scriptsAt loads the scripts that paths name; a directory stands for its files with a main, and for those that are broken.
-func scriptsAt(ctx context.Context, paths []string) (found []loadedScript, err error) {
-	load := func(path string) (loadedScript, error) {
-		s, err := findScript(path)
-		if err != nil {
-			return loadedScript{}, err
-		}
-		p, err := engine.Load(ctx, os.DirFS(s.root), s.entry)
-		return loadedScript{s, p, err}, nil
+// workflow reports whether it is to be deployed when it lies in a directory that is: it has a main, or is broken.
+func (s *loadedScript) workflow() bool {
+	return s.err != nil || slices.Contains(s.program.Compiled.Functions(), "main")
+}
+
+func loadScript(ctx context.Context, path string) (loadedScript, error) {
+	s, err := findScript(path)
+	if err != nil {
+		return loadedScript{}, err
 	}
+	p, err := engine.Load(ctx, os.DirFS(s.root), s.entry)
+	return loadedScript{s, p, err}, nil
+}
+
+// scriptsAt loads the scripts that paths name; a directory stands for its workflows.
+func scriptsAt(ctx context.Context, paths []string) (found []loadedScript, err error) {
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil || !info.IsDir() {
-			s, err := load(path)
+			s, err := loadScript(ctx, path)
 			if err != nil {
 				return nil, err
 			}
 			found = append(found, s)
 			continue
 		}
-		files, err := filepath.Glob(filepath.Join(path, "*.star"))
+		files, err := scriptsIn(path)
 		if err != nil {
 			return nil, err
 		}
 		before := len(found)
 		for _, file := range files {
-			if strings.HasSuffix(file, "_test.star") {
-				continue
-			}
-			s, err := load(file)
+			s, err := loadScript(ctx, file)
 			if err != nil {
 				return nil, err
 			}
-			if s.err != nil || slices.Contains(s.program.Compiled.Functions(), "main") {
+			if s.workflow() {
 				found = append(found, s)
 			}
 		}
 		if len(found) == before {
-			return nil, usage("%s has no .star file with a function main", path)
+			return nil, noWorkflow(path)
 		}
 	}
 	return found, nil
+}
+
+func noWorkflow(dir string) error { return usage("%s has no .star file with a function main", dir) }
+
+// scriptsIn lists the scripts of a directory that may be workflows: no tests, and no hidden files.
+func scriptsIn(dir string) (files []string, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if name := e.Name(); isScript(name) && !strings.HasSuffix(name, "_test.star") {
+			files = append(files, filepath.Join(dir, name))
+		}
+	}
+	return files, err
 }

@@ -60,6 +60,11 @@ func findScript(path string) (script, error) {
 	return script{root: root, entry: filepath.ToSlash(entry)}, nil
 }
 
+// isScript reports whether a file of a directory is a script. Hidden ones are none: editors keep locks and copies beside what they edit.
+func isScript(name string) bool {
+	return filepath.Ext(name) == ".star" && !strings.HasPrefix(name, ".")
+}
+
 // shown is a file of the workspace as the user would name it here.
 func (s script) shown(file string) string {
 	if file == "" || strings.HasPrefix(file, "@") {

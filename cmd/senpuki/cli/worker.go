@@ -195,13 +195,24 @@ func (a *app) work(ctx context.Context, eng *engine.Engine, f workerFlags, say s
 // broken save is reported and leaves what is deployed in force.
 func (a *app) redeploy(ctx context.Context, eng *engine.Engine, dir string, say sayFunc) {
 	deploy := func() {
-		files, err := scriptsAt(ctx, []string{dir})
+		files, err := scriptsIn(dir)
 		if err != nil {
 			say(fmt.Sprintf("watch: %v", err))
 			return
 		}
-		for _, s := range files { // one by one: a broken file does not hold up the others
-			err := s.check(engine.Activities{}) // other workers may have those that this one lacks
+		found := false
+		for _, file := range files { // one by one: a broken file, or one that is gone, does not hold up the others
+			s, err := loadScript(ctx, file)
+			if err != nil {
+				found = true
+				say(fmt.Sprintf("watch: %v", err))
+				continue
+			}
+			if !s.workflow() {
+				continue
+			}
+			found = true
+			err = s.check(engine.Activities{}) // other workers may have those that this one lacks
 			var done []backend.Deployment
 			if err == nil {
 				done, err = eng.Publish(ctx, engine.DeployOptions{By: "watch"}, s.program)
@@ -223,6 +234,9 @@ func (a *app) redeploy(ctx context.Context, eng *engine.Engine, dir string, say 
 					"workflow", d.Workflow, "version", d.Version, "digest", d.Digest)
 				a.sayUnfit(ctx, eng, &s, say)
 			}
+		}
+		if !found {
+			say(fmt.Sprintf("watch: %v", noWorkflow(dir)))
 		}
 	}
 	a.watched = make(map[string]string)
