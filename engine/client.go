@@ -261,7 +261,7 @@ func (e *Engine) Signal(ctx context.Context, id, signal string, payload []byte) 
 	if signal == "" {
 		return errors.New("a signal needs a name")
 	}
-	if failure := unfit(name{"the signal's name", signal, maxName}); failure != nil {
+	if failure := unfitSignal(signal); failure != nil {
 		return errors.New(failure.Message)
 	}
 	if len(payload) > e.options.MaxValue {

@@ -92,6 +92,9 @@ func (x *execution) Issue(c starlark.Command) error {
 		st = x.ask(&c)
 		x.schedule(st)
 	case starlark.AwaitSignal: // the script itself matches signals to waits
+		if failure := unfitSignal(c.Name); failure != nil {
+			return x.refused(&e, failure)
+		}
 		x.listens(&c)
 	case starlark.StartChild:
 		st = x.newStep(&c)
@@ -105,7 +108,12 @@ func (x *execution) Issue(c starlark.Command) error {
 		if st.digest != x.rec.Digest {
 			e.digest = []byte(st.digest)
 		}
-	case starlark.SendSignal, starlark.CancelOther, starlark.AwaitResult:
+	case starlark.SendSignal:
+		if failure := unfitSignal(c.Name); failure != nil {
+			return x.refused(&e, failure)
+		}
+		x.askOther(x.ask(&c))
+	case starlark.CancelOther, starlark.AwaitResult:
 		x.askOther(x.ask(&c))
 	default:
 		return fmt.Errorf("the engine does not know the command %q", c.Kind)

@@ -42,6 +42,11 @@ func unfit(names ...name) *activities.Failure {
 	return nil
 }
 
+// unfitSignal is unfit for the name of a signal. A database that keeps no NUL in a text would deliver it under another name.
+func unfitSignal(text string) *activities.Failure {
+	return unfit(name{"the signal's name", text, maxName})
+}
+
 // unfitTags is unfit for tags.
 func unfitTags(tags []string) *activities.Failure {
 	for _, t := range tags {

@@ -47,3 +47,30 @@ def main():
 		w.check()
 	})
 }
+
+func TestAScriptHearsThatASignalsNameIsUnfit(t *testing.T) {
+	t.Parallel()
+	const script = `
+def main():
+    long = "x" * 1001
+    tries = [
+        bind(send_signal, info.id, long), bind(send_signal, info.id, "a\x00"), bind(execution(info.id).signal, "a\n"),
+        bind(wait_signal, "a\x00", timeout = "1s"), bind(signal("a\n").start), bind(race, [signal("a\x00"), bind(sleep, 1)]),
+    ]
+    found = [attempt(fn).error for fn in tries]
+    return [e.kind for e in found], [e.message for e in found[1:]], signal("a\x00").drain()
+`
+	const outcome = `[["BadArguments","BadArguments","BadArguments","BadArguments","BadArguments","BadArguments"],` +
+		`["the signal's name \"a\\x00\" has control characters","the signal's name \"a\\n\" has control characters",` +
+		`"the signal's name \"a\\x00\" has control characters","the signal's name \"a\\n\" has control characters","the signal's name \"a\\x00\" has control characters"],[]]`
+	for _, o := range []Options{{}, {ReplayAlways: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(o)
+			w.deploy(e, script)
+			want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{})), outcome)
+			stop()
+			w.check()
+		})
+	}
+}
