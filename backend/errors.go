@@ -22,6 +22,8 @@ var (
 	ErrNewerSchema = errors.New("database has a newer schema")
 	// ErrNotDatabase: the file or server is not a Senpuki database.
 	ErrNotDatabase = errors.New("not a senpuki database")
+	// ErrDamaged: what the file or server holds of the database cannot be read.
+	ErrDamaged = errors.New("database is damaged")
 	// ErrFull: the disk is full.
 	ErrFull = errors.New("disk is full")
 	// ErrTransient: the database cannot be reached or is busy; try again.

@@ -52,7 +52,8 @@ func (w *worker) answered(ask func() error) error {
 func (w *worker) read(read func() error) error {
 	return w.answered(func() error {
 		err := read()
-		if err == nil || passes(err) || errors.Is(err, backend.ErrNotFound) || errors.Is(err, errRow) || errors.Is(err, backend.ErrNotDatabase) {
+		if err == nil || passes(err) || errors.Is(err, backend.ErrNotFound) || errors.Is(err, errRow) ||
+			errors.Is(err, backend.ErrDamaged) || errors.Is(err, backend.ErrNotDatabase) {
 			return err
 		}
 		return fmt.Errorf("%w: %w", backend.ErrTransient, err)

@@ -3,10 +3,11 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
-	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -64,7 +65,7 @@ func (s *Store) Check(ctx context.Context) []error {
 		found, err := check(ctx, c)
 		broken = found
 		_, end := c.exec("COMMIT")
-		return errors.Join(err, end)
+		return cmp.Or(err, end)
 	})
 	if err != nil {
 		broken = append(broken, err)
@@ -73,6 +74,14 @@ func (s *Store) Check(ctx context.Context) []error {
 }
 
 func check(ctx context.Context, c *conn) (broken []error, err error) {
+	if err := c.query(ctx, func(v []driver.Value) error { // first: what is below cannot be read in a file that is damaged
+		if said := word(v[0]); said != "ok" {
+			broken = append(broken, fmt.Errorf("the file is damaged: %s", strings.TrimPrefix(said, "*** in database main ***\n")))
+		}
+		return nil
+	}, "PRAGMA integrity_check"); err != nil {
+		return broken, err
+	}
 	for _, k := range checks {
 		if err := c.query(ctx, func(v []driver.Value) error {
 			args := make([]any, len(v))
@@ -85,13 +94,7 @@ func check(ctx context.Context, c *conn) (broken []error, err error) {
 			return broken, err
 		}
 	}
-	err = c.query(ctx, func(v []driver.Value) error {
-		if said := word(v[0]); said != "ok" {
-			broken = append(broken, fmt.Errorf("the file is damaged: %s", said))
-		}
-		return nil
-	}, "PRAGMA integrity_check")
-	return broken, err
+	return broken, nil
 }
 
 var (

@@ -35,8 +35,10 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w (who runs this may make no files there, its file system is read-only, or too many files are open)", backend.ErrTransient, err)
 	case codes.SQLITE_READONLY: // also of a file system that was mounted anew after an error
 		return fmt.Errorf("%w: %w (who runs this may not write the file, or its file system is read-only)", backend.ErrTransient, err)
-	case codes.SQLITE_NOTADB, codes.SQLITE_CORRUPT:
+	case codes.SQLITE_NOTADB:
 		sentinel = backend.ErrNotDatabase
+	case codes.SQLITE_CORRUPT:
+		return fmt.Errorf("%w: %w (go on with a backup, or with what 'sqlite3 FILE .recover' finds)", backend.ErrDamaged, err)
 	default:
 		return err
 	}

@@ -116,6 +116,23 @@ func TestNotADatabase(t *testing.T) {
 	}
 }
 
+// A database of ours of which a part is missing is not taken for a file of something else.
+func TestDamagedFile(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 4096); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, path, backend.ErrDamaged, path, "backup")
+}
+
 func TestUnwritableDirectory(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" || os.Geteuid() == 0 {

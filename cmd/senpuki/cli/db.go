@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -81,12 +82,21 @@ func (a *app) dbCheck(ctx context.Context) error {
 			_, err := fmt.Fprintln(a.out, p.Problem)
 			return err
 		}
+		damaged := false
 		for _, err := range store.Check(ctx) {
+			damaged = damaged || errors.Is(err, backend.ErrDamaged)
 			if err := tell(engine.Problem{Problem: err.Error()}); err != nil {
 				return err
 			}
 		}
 		executions, err := eng.Examine(ctx, tell)
+		switch {
+		case !errors.Is(err, backend.ErrDamaged):
+		case damaged: // and told
+			err = nil
+		default:
+			err = tell(engine.Problem{Problem: err.Error()})
+		}
 		if err != nil {
 			return err
 		}

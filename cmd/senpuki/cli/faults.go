@@ -119,6 +119,9 @@ func faultText(err error) (why, next string) {
 	if errors.Is(err, backend.ErrFull) {
 		return "the disk is full", "going on as soon as there is room"
 	}
+	if errors.Is(err, backend.ErrDamaged) {
+		return err.Error(), "trying again; 'senpuki db check' says where"
+	}
 	return "the database does not answer: " + maskText(cause(err)), "going on as soon as it does"
 }
 
