@@ -76,7 +76,8 @@ func (s *Store) migrate(ctx, migration context.Context, conn *pgx.Conn) error {
 	if ok, err := sound(at, oldest, len(names)); ok || err != nil {
 		return err
 	}
-	tx, err := conn.Begin(ctx)
+	// Whoever has waited for the lock must see what was made meanwhile, whatever the default of the server is.
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ import (
 // must do when they are large: every statement of ours has its index, and finds
 // its rows one by one (see lookup). Of a young table the planner knows that it has few rows, and
 // would rather go through all of them; so rows are dear and pages are not. What it takes for expensive it would
-// compile first, at every execution, or share between processes, which takes longer than to run it.
+// compile first, at every execution, or share between processes, which takes longer than to run it. A statement
+// that is a transaction of its own needs no more isolation than the others have, which say so themselves.
 var settings = []struct{ name, value string }{
 	{"idle_in_transaction_session_timeout", "5000"},
 	{"plan_cache_mode", "force_generic_plan"},
@@ -31,6 +32,7 @@ var settings = []struct{ name, value string }{
 	{"cpu_index_tuple_cost", "1"},
 	{"max_parallel_workers_per_gather", "0"},
 	{"jit", "off"},
+	{"default_transaction_isolation", "read committed"},
 }
 
 // target is a URL taken apart.
@@ -106,7 +108,7 @@ func parse(raw string) (*target, error) {
 			"special characters in the password are written %23 for #, %2F for /, %40 for @")
 	}
 	at := &target{schema: "senpuki"}
-	options, err := url.ParseQuery(u.RawQuery)
+	options, err := url.ParseQuery(strings.ReplaceAll(u.RawQuery, "+", "%2B")) // to PostgreSQL's own programs, and the driver, + is no blank
 	if err != nil {
 		return nil, fmt.Errorf("database %s: the options behind ? cannot be read", u.Host)
 	}
@@ -130,7 +132,7 @@ func parse(raw string) (*target, error) {
 	}
 	options.Del("schema")
 	options.Del("pooler")
-	u.RawQuery = options.Encode()
+	u.RawQuery = strings.ReplaceAll(options.Encode(), "+", "%20")
 	at.config, err = pgxpool.ParseConfig(u.String())
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", u.Host, hide(err, at.secrets))

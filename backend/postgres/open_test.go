@@ -49,7 +49,7 @@ func with(at, key, value string) string {
 	u, _ := url.Parse(at)
 	q := u.Query()
 	q.Set(key, value)
-	u.RawQuery = q.Encode()
+	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")
 	return u.String()
 }
 
@@ -65,6 +65,18 @@ func TestRefusedURLs(t *testing.T) {
 	refused(t, "postgres://me:hunter2@host/d?sslmode=perhaps", nil, "sslmode")
 	refused(t, "postgres://me@host/d?password=hunter2&sslmode=perhaps", nil, "sslmode")
 	refused(t, "postgres://me:hunter2@host/d?pool_max_conns=many", nil, "pool_max_conns")
+}
+
+// Options of the URL reach the server as they are written.
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	base := servertest.Postgres(t)
+	conn, _ := connect(t, base)
+	open(t, base+"&application_name=one%20two%2Bthree+four&options=-c%20lock_timeout%3D4711%20-c%20work_mem%3D5MB")
+	var n int
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'one two+three+four'").Scan(&n); err != nil || n == 0 {
+		t.Errorf("%d connections have the name, %v", n, err)
+	}
 }
 
 func TestNobodyThere(t *testing.T) {
@@ -212,25 +224,30 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// Many processes that open a new schema at once agree on who makes it.
+// Many processes that open a new schema at once agree on who makes it, whatever isolation transactions have by default.
 func TestOpenAtOnce(t *testing.T) {
 	t.Parallel()
-	url := servertest.Postgres(t)
-	done := make(chan error)
-	for range 8 {
-		go func() {
-			s, err := postgres.Open(t.Context(), url)
-			if err == nil {
-				err = errors.Join(s.Check(t.Context())...)
-				err = errors.Join(err, s.Close())
+	for _, isolation := range []string{"read committed", "repeatable read", "serializable"} {
+		t.Run(isolation, func(t *testing.T) {
+			t.Parallel()
+			url := with(servertest.Postgres(t), "default_transaction_isolation", isolation)
+			done := make(chan error)
+			for range 8 {
+				go func() {
+					s, err := postgres.Open(t.Context(), url)
+					if err == nil {
+						err = errors.Join(s.Check(t.Context())...)
+						err = errors.Join(err, s.Close())
+					}
+					done <- err
+				}()
 			}
-			done <- err
-		}()
-	}
-	for range 8 {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+			for range 8 {
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
 }
 
