@@ -8,14 +8,15 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// rawPostgres is one connection with one prepared statement: a transaction is one round trip.
+// rawPostgres is one connection with one statement, which the driver prepares unless a pooler is between: a transaction is one round trip.
 type rawPostgres struct {
-	conn   *pgx.Conn
-	schema string
+	conn          *pgx.Conn
+	schema, write string
 }
 
 // dial connects to the database that a URL of package postgres names, and says in which schema that is.
@@ -24,14 +25,25 @@ func dial(ctx context.Context, raw string) (conn *pgx.Conn, schema string, err e
 	if err != nil {
 		return nil, "", errors.New("not a URL") // the parser's words quote the password
 	}
-	options := u.Query()
+	options, err := url.ParseQuery(strings.ReplaceAll(u.RawQuery, "+", "%2B")) // as package postgres does
+	if err != nil {
+		return nil, "", errors.New("the options behind ? cannot be read")
+	}
 	if schema = options.Get("schema"); schema == "" {
 		schema = "senpuki"
 	}
+	pooler := options.Get("pooler")
 	options.Del("schema")
 	options.Del("pooler")
-	u.RawQuery = options.Encode()
-	conn, err = pgx.Connect(ctx, u.String())
+	u.RawQuery = strings.ReplaceAll(options.Encode(), "+", "%20")
+	config, err := pgx.ParseConfig(u.String())
+	if err != nil {
+		return nil, "", err
+	}
+	if pooler == "transaction" { // nothing can be prepared for the next one
+		config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	conn, err = pgx.ConnectConfig(ctx, config)
 	return conn, schema, err
 }
 
@@ -53,7 +65,9 @@ func RawPostgres(ctx context.Context, raw string) (Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rawPostgres{conn, fmt.Sprintf("senpuki_limit_%d", os.Getpid())}
+	r := &rawPostgres{conn: conn, schema: fmt.Sprintf("senpuki_limit_%d", os.Getpid())}
+	r.write = "INSERT INTO " + r.schema + `.journal (run, row, session, data)
+		SELECT run, row, 1, data FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS t (run, row, data)`
 	for _, statement := range []string{
 		"DROP SCHEMA IF EXISTS " + r.schema + " CASCADE",
 		"CREATE SCHEMA " + r.schema,
@@ -63,17 +77,12 @@ func RawPostgres(ctx context.Context, raw string) (Raw, error) {
 			return nil, errors.Join(err, r.Close())
 		}
 	}
-	_, err = conn.Prepare(ctx, "write", "INSERT INTO "+r.schema+`.journal (run, row, session, data)
-		SELECT run, row, 1, data FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS t (run, row, data)`)
-	if err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
 	return r, nil
 }
 
 // Write sends every row's own bytes, as a journal has to.
 func (r *rawPostgres) Write(ctx context.Context, runs, rows []int64, data [][]byte) error {
-	_, err := r.conn.Exec(ctx, "write", runs, rows, data)
+	_, err := r.conn.Exec(ctx, r.write, runs, rows, data)
 	return err
 }
 
