@@ -15,8 +15,15 @@ import (
 // lame is a store of which one kind of call fails while on.
 type lame struct {
 	backend.Store
-	on             *atomic.Bool
-	claim, session bool
+	on                   *atomic.Bool
+	claim, session, open bool
+}
+
+func (l lame) Open(ctx context.Context, n backend.Session) (backend.SessionID, time.Time, error) {
+	if l.open && l.on.Load() {
+		return 0, time.Time{}, errDead
+	}
+	return l.Store.Open(ctx, n)
 }
 
 func (l lame) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
@@ -66,4 +73,37 @@ func TestAFaultThatHeartbeatsDoNotSeeIsToldOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nor does a worker that cannot open its next session say so at every try.
+func TestASessionThatCannotBeOpenedIsToldOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var log strings.Builder
+		store := lame{Store: w.store, on: new(atomic.Bool), open: true}
+		e, stop := w.engineOn(store, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		w.deploy(e, "def main():\n    return activity(\"add\")(1, 2)\n")
+		for range 2 {
+			store.on.Store(true)
+			if err := w.store.Revoke(t.Context(), e.Health().Session); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Minute)
+			if h := e.Health(); h.Fault == nil || h.Session != 0 {
+				t.Errorf("without a session it stands thus: %+v", h)
+			}
+			store.on.Store(false)
+			time.Sleep(time.Minute)
+			if h := e.Health(); h.Fault != nil || h.Session == 0 {
+				t.Errorf("a minute later it stands thus: %+v", h)
+			}
+		}
+		want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{})), "3")
+		stop()
+		w.check()
+		if n := strings.Count(log.String(), "cannot open a session"); n != 2 {
+			t.Errorf("for two faults %d lines were logged:\n%s", n, &log)
+		}
+	})
 }

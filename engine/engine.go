@@ -167,7 +167,7 @@ func (e *Engine) open(ctx, life context.Context) (*worker, error) {
 	defer context.AfterFunc(life, cancel)()
 	me := self()
 	me.Info, _ = json.Marshal(e.introduction()) // plain fields: never fails
-	begun := time.Now()
+	begun, told := time.Now(), false
 	for delay := 50 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
 		before := time.Now()
 		id, now, err := e.store.Open(ctx, me)
@@ -196,7 +196,10 @@ func (e *Engine) open(ctx, life context.Context) (*worker, error) {
 		case !opened && time.Since(begun) > openPatience:
 			return nil, fmt.Errorf("open a session: %w", err)
 		}
-		e.options.Logger.Warn("cannot open a session; trying again", "error", err)
+		if !told { // once for all tries, as the other faults of the database
+			told = true
+			e.options.Logger.Warn("cannot open a session; trying again", "error", err)
+		}
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():

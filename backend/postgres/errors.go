@@ -119,6 +119,9 @@ func meaning(e *pgconn.PgError) (sentinel error, advice string) {
 // attempt is a try to connect, as the driver puts it: each address twice, with TLS and without.
 var attempt = regexp.MustCompile(`^(\S+) \(.*?\): (?:dial error: dial \S+ \S+: (?:connect: )?)?(.*)$`)
 
+// noTLS is what a try with TLS comes to on a server without.
+const noTLS = "tls error: server refused TLS connection"
+
 // brief puts an error of connecting into fewer words: what each address came to, once.
 func brief(err error) error {
 	connecting, ok := errors.AsType[*pgconn.ConnectError](err)
@@ -126,15 +129,22 @@ func brief(err error) error {
 		return err
 	}
 	var tries []string
+	plain := map[string]bool{} // addresses that said something without TLS
 	for line := range strings.Lines(connecting.Unwrap().Error()) {
 		line = strings.TrimPrefix(strings.TrimSpace(line), "hostname resolving error: ")
 		if m := attempt.FindStringSubmatch(line); m != nil {
 			line = m[1] + ": " + m[2]
+			plain[m[1]] = plain[m[1]] || m[2] != noTLS
 		}
 		if !slices.Contains(tries, line) {
 			tries = append(tries, line)
 		}
 	}
+	// That a server has no TLS matters only where nothing else was tried.
+	tries = slices.DeleteFunc(tries, func(try string) bool {
+		at, tls := strings.CutSuffix(try, ": "+noTLS)
+		return tls && plain[at]
+	})
 	return &hidden{err, strings.Replace(err.Error(), connecting.Error(), strings.Join(tries, "; "), 1)}
 }
 

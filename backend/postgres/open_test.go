@@ -137,6 +137,17 @@ func TestServerRefuses(t *testing.T) {
 	}
 }
 
+// A server without TLS is asked twice; only its second answer says what is wrong, unless TLS was insisted on.
+func TestServerWithoutTLS(t *testing.T) {
+	t.Parallel()
+	base := with(servertest.Postgres(t), "user", "nobody")
+	_, err := postgres.Open(t.Context(), with(base, "sslmode", "prefer"))
+	if err == nil || strings.Contains(err.Error(), "tls") || !strings.Contains(err.Error(), `"nobody"`) {
+		t.Errorf("error is %v", err)
+	}
+	refused(t, with(base, "sslmode", "require"), backend.ErrTransient, "server refused TLS connection")
+}
+
 func TestNotOurs(t *testing.T) {
 	t.Parallel()
 	base := servertest.Postgres(t)

@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
@@ -20,7 +22,7 @@ import (
 	"github.com/senpuki/senpuki/engine"
 )
 
-// moody is a store with a pool that does not answer readers while it is told not to.
+// moody is a store with a pool that neither answers readers nor opens sessions while it is told not to.
 type moody struct {
 	backend.Store
 	down atomic.Bool
@@ -33,6 +35,13 @@ func (m *moody) Execution(ctx context.Context, id string) (backend.Execution, er
 		return backend.Execution{}, errDown
 	}
 	return m.Store.Execution(ctx, id)
+}
+
+func (m *moody) Open(ctx context.Context, n backend.Session) (backend.SessionID, time.Time, error) {
+	if m.down.Load() {
+		return 0, time.Time{}, errDown
+	}
+	return m.Store.Open(ctx, n)
 }
 
 func (m *moody) Pool() backend.Pool { return backend.Pool{Max: 9, InUse: 2, Waits: 4} }
@@ -72,9 +81,15 @@ func TestHandler(t *testing.T) {
 	wants("/healthz", 200, `"ready":true`)
 	wants("/readyz", 503, `"ready":false`, `"reason":"session"`)
 
+	store.down.Store(true)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- eng.Run(ctx) }()
+	for eng.Health().Fault == nil {
+		runtime.Gosched()
+	}
+	wants("/readyz", 503, `"reason":"database"`, "app:xxxxx@db") // rather than that there is no session
+	store.down.Store(false)
 	<-eng.Ready()
 	wants("/readyz", 200, `{"ready":true}`)
 	if _, err := eng.Deploy(ctx, fstest.MapFS{"f.star": {Data: []byte("add = activity('add')\ndef main():\n    return add(1, 2)\n")}}, "f.star"); err != nil {

@@ -112,10 +112,10 @@ func ready(ctx context.Context, s Source) readiness {
 	switch {
 	case h.Stopping:
 		return readiness{Reason: "stopping", Message: "the worker is told to stop: it takes nothing new"}
+	case h.Fault != nil: // also of a worker that has no session because of it
+		return readiness{Reason: "database", Message: s.Mask(h.Fault.Error())}
 	case h.Session == 0:
 		return readiness{Reason: "session", Message: "the worker has no session: it has not reached the database yet, has lost its session or has ended"}
-	case h.Fault != nil:
-		return readiness{Reason: "database", Message: s.Mask(h.Fault.Error())}
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingPatience)
 	defer cancel()
