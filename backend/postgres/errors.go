@@ -91,7 +91,7 @@ func meaning(e *pgconn.PgError) (sentinel error, advice string) {
 	case "28P01", "28000":
 		return nil, " (check the user and the password in the URL, and pg_hba.conf of the server)"
 	case "42501":
-		return nil, " (the role lacks a privilege: GRANT CREATE ON DATABASE lets it make its schema)"
+		return nil, " (the role lacks a privilege: to make its schema it needs GRANT CREATE ON DATABASE; in one that exists GRANT USAGE ON SCHEMA, and rights on its tables and sequences)"
 	case "08P01":
 		if strings.Contains(e.Message, "startup parameter") {
 			return nil, " (a pooler stands before the database: add ?pooler=transaction to the URL)"

@@ -192,8 +192,9 @@ func TestModestRole(t *testing.T) {
 		_, _ = conn.Exec(context.Background(), "DROP OWNED BY "+role)
 		_, _ = conn.Exec(context.Background(), "DROP ROLE "+role)
 	})
-	refused(t, with(base, "user", role), nil, "GRANT CREATE")
+	refused(t, with(base, "user", role), nil, "permission denied for database", "GRANT CREATE ON DATABASE")
 	open(t, base)
+	refused(t, with(base, "user", role), nil, "permission denied for schema", "GRANT USAGE ON SCHEMA")
 	for _, sql := range []string{
 		"GRANT USAGE ON SCHEMA " + schema + " TO " + role,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + schema + " TO " + role,
