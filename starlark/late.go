@@ -7,10 +7,62 @@ import (
 	"reflect"
 
 	star "go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 )
 
+// turning says of the lambdas of a program which variables the loop around them changes, the innermost when there
+// are several. The lambdas are named by their position, as it is written.
+type turning map[string]map[string]bool
+
+// add takes in what stands in a node, in a loop that changes vars when there are any.
+func (t turning) add(n syntax.Node, vars map[string]bool) {
+	syntax.Walk(n, func(inner syntax.Node) bool {
+		if inner == n {
+			return true
+		}
+		switch inner := inner.(type) {
+		case *syntax.DefStmt: // its variables are others in each call
+			t.add(inner, nil)
+		case *syntax.LambdaExpr:
+			if vars != nil {
+				t[inner.Lambda.String()] = vars
+			}
+			t.add(inner, nil)
+		case *syntax.ForStmt, *syntax.WhileStmt, *syntax.Comprehension:
+			t.add(inner, changedIn(inner))
+		default:
+			return true
+		}
+		return false
+	})
+}
+
+// changedIn are the variables that a loop changes.
+func changedIn(loop syntax.Node) map[string]bool {
+	vars := make(map[string]bool)
+	note := func(ids []*syntax.Ident) {
+		for _, id := range ids {
+			vars[id.Name] = true
+		}
+	}
+	syntax.Walk(loop, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.DefStmt, *syntax.LambdaExpr:
+			return false
+		case *syntax.AssignStmt:
+			note(targets(n.LHS))
+		case *syntax.ForStmt:
+			note(targets(n.Vars))
+		case *syntax.ForClause:
+			note(targets(n.Vars))
+		}
+		return true
+	})
+	return vars
+}
+
 // hintLateBound logs a warning when tasks are lambdas of one place that cannot
-// differ: they take nothing and share the variables that they use.
+// differ: they take nothing and share the variables that they use, one of which the loop that has made them changes.
 func (b *branch) hintLateBound(what string, tasks []task) {
 	var first *star.Function
 	same := 0
@@ -22,7 +74,7 @@ func (b *branch) hintLateBound(what string, tasks []task) {
 		if first == nil {
 			first = fn
 		}
-		if fn.Position() != first.Position() {
+		if fn.Position() != first.Position() || same > 0 && fn == first { // one lambda, more than once
 			return
 		}
 		for n := range fn.NumFreeVars() {
@@ -36,10 +88,10 @@ func (b *branch) hintLateBound(what string, tasks []task) {
 	if same < 2 {
 		return
 	}
-	name := ""
+	name, changed := "", b.s.prog.turning[first.Position().String()]
 	for n := range first.NumFreeVars() {
 		binding, v := first.FreeVar(n)
-		if _, function := v.(star.Callable); !function {
+		if _, function := v.(star.Callable); !function && changed[binding.Name] {
 			name = binding.Name
 		}
 	}

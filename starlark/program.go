@@ -24,6 +24,7 @@ type Program struct {
 	calls    []Call
 	mistakes Problems
 	warnings Problems
+	turning  turning
 }
 
 // Digest is the digest of the program's sources.
@@ -199,11 +200,12 @@ func Compile(s *Sources) (*Program, error) {
 		text, _ := s.file(s.Entry)
 		return nil, problemsOf(s.Entry, text, err)
 	}
-	p := &Program{digest: s.Digest(), entry: s.Entry, globals: globals, modules: c.done}
+	p := &Program{digest: s.Digest(), entry: s.Entry, globals: globals, modules: c.done, turning: make(turning)}
 	p.doc = docOf(c.files[s.Entry])
 	for _, f := range s.Files {
 		if tree := c.files[f.Path]; tree != nil {
 			calls, mistakes, warnings := inspect(tree, namesOf(f.Path, tree, c.done))
+			p.turning.add(tree, nil)
 			p.calls = append(p.calls, calls...)
 			p.mistakes = append(p.mistakes, mistakes...)
 			if !strings.HasPrefix(f.Path, "@") {
