@@ -90,8 +90,9 @@ func (e *Engine) State(ctx context.Context, id string) (Execution, error) {
 }
 
 // Wait returns an execution when it has ended. What runs in this process tells
-// of its end by itself; what runs elsewhere is looked at, less and less often. A database that cannot be reached is waited
-// for as well: when ctx ends first, the error says so.
+// of its end by itself; what runs elsewhere is looked at, less and less often. When ctx ends first, it returns the
+// execution as it stands, with the error of ctx. A database that cannot be reached is waited for as well: then there is
+// no execution, and the error says so.
 func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 	defer e.listen()()
 	delay := 2 * time.Millisecond
@@ -138,15 +139,30 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 		case <-limit.C:
 		case <-ctx.Done():
 			e.unsubscribe(id, changed)
+			var x Execution
+			if away == nil {
+				x, away = e.lastLook(ctx, id)
+			}
 			if away != nil {
 				return Execution{}, fmt.Errorf("execution %s: %w: %w", id, ctx.Err(), away)
 			}
-			x, _ := e.State(context.WithoutCancel(ctx), id)
 			return x, ctx.Err()
 		}
 		limit.Stop()
 		e.unsubscribe(id, changed)
 	}
+}
+
+// lastLook is how an execution stands when the context of who waited for it has ended. It is bounded on its own: who
+// gave a deadline does not wait for a database that does not answer.
+func (e *Engine) lastLook(ctx context.Context, id string) (Execution, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	x, err := e.store.Execution(ctx, id)
+	if err != nil {
+		return Execution{}, err
+	}
+	return checked(x), nil
 }
 
 // holds reports whether an execution runs in this process.
