@@ -18,7 +18,7 @@ type AttemptInfo struct {
 	Attempt   int // counts from 1
 	// IdempotencyKey is the same for every attempt of a step.
 	IdempotencyKey string
-	Queue          string
+	Queue          string    // that the step belongs to: its own, or else the execution's
 	Deadline       time.Time // zero when the attempt has no timeout
 }
 

@@ -41,7 +41,7 @@ func (x *execution) start(st *step) {
 	a := &attempt{x: x, number: st.begun, measured: x.w.options.Metrics.clock(), call: st.call, args: st.cmd.Args, kwargs: st.cmd.Kwargs}
 	st.call = nil
 	a.Identity = activities.AttemptInfo{
-		Execution: x.rec.ID, Run: x.rec.RunNumber, Step: id, Activity: st.cmd.Name, Attempt: a.number, Queue: x.rec.Queue,
+		Execution: x.rec.ID, Run: x.rec.RunNumber, Step: id, Activity: st.cmd.Name, Attempt: a.number, Queue: x.queueOf(st),
 	}
 	a.Origin, a.First = x.keyRun(st)
 	x.attempts.Put(id, a)

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -61,10 +62,7 @@ func (x *execution) beginTask(st *step) {
 		Args: st.cmd.Args, Kwargs: st.cmd.Kwargs, Run: x.rec.RunNumber, Key: activities.IdempotencyKey(origin, run, st.cmd.Step), Timeout: st.timeout, Heartbeat: st.heartbeat, Pos: st.cmd.Pos, Trace: x.lineName(),
 	})
 	k := backend.Task{
-		Step: st.cmd.Step, Attempt: st.begun, Activity: st.cmd.Name, Queue: st.queue, Priority: st.priority, Tags: st.tags, Limit: st.limit, Input: input,
-	}
-	if k.Queue == "" {
-		k.Queue = x.rec.Queue
+		Step: st.cmd.Step, Attempt: st.begun, Activity: st.cmd.Name, Queue: x.queueOf(st), Priority: st.priority, Tags: st.tags, Limit: st.limit, Input: input,
 	}
 	if st.startTimeout > 0 {
 		at := x.startBy(st)
@@ -80,12 +78,12 @@ func (x *execution) observeLack(st *step) {
 	if st.act != nil || x.w.options.Observer == nil {
 		return
 	}
-	ev := Event{Kind: StepElsewhere, Execution: x.rec.ID, Step: st.cmd.Step, Name: st.cmd.Name, Attempt: st.begun, Queue: st.queue}
-	if ev.Queue == "" {
-		ev.Queue = x.rec.Queue
-	}
+	ev := Event{Kind: StepElsewhere, Execution: x.rec.ID, Step: st.cmd.Step, Name: st.cmd.Name, Attempt: st.begun, Queue: x.queueOf(st)}
 	x.observe(ev)
 }
+
+// queueOf is the queue that a step belongs to, wherever it runs.
+func (x *execution) queueOf(st *step) string { return cmp.Or(st.queue, x.rec.Queue) }
 
 // lateness is how much later than at a point in database time a worker looks: its clock may be ahead of the database's, microseconds.
 const lateness = 20_000

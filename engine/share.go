@@ -90,10 +90,7 @@ func (x *execution) elsewhere(st *step) bool {
 	if offers == nil || len(*offers) == 0 {
 		return false
 	}
-	queue := st.queue
-	if queue == "" {
-		queue = x.rec.Queue
-	}
+	queue := x.queueOf(st)
 	for i := range *offers {
 		if (*offers)[i].serves(queue, st.cmd.Name, st.tags) {
 			return true

@@ -43,6 +43,34 @@ def main():
 	}
 }
 
+// An attempt is told of the same queue wherever it runs.
+func TestTheQueueThatAnAttemptIsToldOf(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		for _, both := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.register("queue", func(ctx context.Context) (string, error) { return activities.Info(ctx).Queue, nil })
+				serves := []string{"mine"}
+				if both {
+					serves = append(serves, "far")
+				}
+				e, stop := w.engine(Options{ReplayAlways: always, Queues: serves})
+				_, stopFar := w.engine(Options{Queues: []string{"far"}})
+				w.deploy(e, `
+def main():
+    queue = activity("queue")
+    return [queue(), queue.options(queue = "far")(), queue.options(max_concurrent = 1)()]
+`)
+				want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{Queue: "mine"})), `["mine","far","mine"]`)
+				stop()
+				stopFar()
+				w.check()
+			})
+		}
+	}
+}
+
 func TestACrashedTaskIsCountedApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
