@@ -374,7 +374,11 @@ func Positional(params []string, args, kwargs []byte) ([]byte, error) {
 			if i > 0 {
 				fields = append(fields, ',')
 			}
-			fields = append(append(strconv.AppendQuote(fields, k.name), ':'), k.raw...)
+			name, err := marshal(k.name)
+			if err != nil {
+				return nil, err
+			}
+			fields = append(append(append(fields, name...), ':'), k.raw...)
 		}
 		last := max(len(params)-1, len(positional))
 		for len(positional) <= last {

@@ -12,7 +12,7 @@ import (
 )
 
 // Observer is told what happens to the executions that an engine holds, as it
-// happens; what it is told is not always durable yet. Observe is called by many goroutines and must not block.
+// happens; what it is told is not always durable yet. Observe is called by many goroutines and must neither block nor panic.
 type Observer interface {
 	Observe(Event)
 }

@@ -267,6 +267,35 @@ def keyed():
 	}
 }
 
+// Keyword arguments have the names that a script gives them, and calls share a result when they are the same.
+func TestSharedResultsByOddNames(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		calls := 0
+		err := w.reg.RegisterOpen("tag", func(_ context.Context, c activities.Call) (any, error) {
+			calls++
+			return c.Kwargs, nil
+		}, activities.Options{Idempotent: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+tag = activity("tag")
+def main(*names):
+    return all([tag(**{n: 1}) == {n: 1} and tag(**{n: 1}) == {n: 1} for n in names])
+`)
+		names := []any{"a", "\x00", "\x1b", "\x7f", "\u2028", "\U000e0001", "<&>", "a\"\\\n", "\u00e9"}
+		want(t, w.finish(e, w.dispatch(e, Input{Args: names}, DispatchOptions{})), "true")
+		if calls != len(names) {
+			t.Errorf("%d calls for %d names", calls, len(names))
+		}
+		stop()
+		w.check()
+	})
+}
+
 func TestExpiryOfWhatNobodyClaims(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
