@@ -147,7 +147,10 @@ func took(x engine.Execution, now time.Time) string {
 }
 
 // note is what else there is to say about an execution in a table.
-func note(x engine.Execution) string {
+func note(x engine.Execution) string { return noteDue(x, "due "+dueText(x.Due, time.Now())) }
+
+// noteDue is note in other words for when it is due.
+func noteDue(x engine.Execution, due string) string {
 	const room = 60
 	switch {
 	case x.Damaged != "":
@@ -163,7 +166,7 @@ func note(x engine.Execution) string {
 	case x.Due.IsZero():
 		return "waits for a signal or an outcome"
 	case x.Due.After(time.Now()):
-		return "due " + dueText(x.Due, time.Now())
+		return due
 	case x.State == backend.Pending:
 		return "waits for a worker"
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -123,7 +124,7 @@ func (a *app) watchScreen(ctx context.Context, w *watcher, id string) error {
 
 // watchLines prints what has changed.
 func (a *app) watchLines(ctx context.Context, w *watcher, id string) error {
-	seen, away := make(map[string]string), a.outage()
+	seen, away := map[string]string(nil), a.outage()
 	for {
 		s := w.look(ctx, nil, id)
 		if ctx.Err() != nil {
@@ -136,23 +137,27 @@ func (a *app) watchLines(ctx context.Context, w *watcher, id string) error {
 		if s.one != nil {
 			list = []engine.Execution{s.one.Execution}
 		}
+		now := make(map[string]string, len(list)) // those that are listed no more are forgotten
 		for i := len(list) - 1; i >= 0; i-- {
-			x := list[i]
-			state := stateText(x) + " " + note(x) + string(x.Shown)
-			if seen[x.ID] == state {
-				continue
+			line, err := a.watchLine(list[i])
+			if err != nil {
+				return err
 			}
-			seen[x.ID] = state
-			if a.json {
-				if err := a.printLine(x); err != nil {
-					return err
-				}
-				continue
+			id := list[i].ID
+			now[id] = line
+			switch {
+			case seen[id] == line:
+			case a.json:
+				fmt.Fprintln(a.out, line)
+			default:
+				fmt.Fprintln(a.out, s.at.Format("15:04:05"), line)
 			}
-			fmt.Fprintf(a.out, "%s %s %s %s %s\n", s.at.Format("15:04:05"), x.ID, x.Workflow, stateText(x), note(x))
 		}
 		if err := a.out.failed(); err != nil {
 			return err
+		}
+		if s.err == nil {
+			seen = now
 		}
 		if s.one != nil && s.one.Execution.State.Terminal() {
 			return nil
@@ -163,4 +168,19 @@ func (a *app) watchLines(ctx context.Context, w *watcher, id string) error {
 			return nil
 		}
 	}
+}
+
+// watchLine is an execution in a line that stays as it is while the execution does.
+func (a *app) watchLine(x engine.Execution) (string, error) {
+	if a.json {
+		raw, err := marshal(x)
+		return string(raw), err
+	}
+	words := []string{x.ID, x.Workflow, stateText(x)}
+	for _, more := range []string{shownText(x.Shown), noteDue(x, "due at "+x.Due.Local().Format(time.DateTime))} {
+		if more != "" {
+			words = append(words, oneLine(more, 0))
+		}
+	}
+	return strings.Join(words, " "), nil
 }

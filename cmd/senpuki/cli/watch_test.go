@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -128,6 +130,48 @@ func TestWatchOpensAndActs(t *testing.T) {
 	wants(t, m.plain(), "▸order-wait", "cancelled 1")
 	m.press(t, "r", "y")
 	wants(t, m.plain(), "order-wait")
+}
+
+// What only waits has not changed: a sleep of an hour is no line every half second, and says until when it is.
+func TestWatchLinesTellChanges(t *testing.T) {
+	t.Parallel()
+	for _, asJSON := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, stop := context.WithCancel(t.Context())
+			var told bytes.Buffer
+			a := &app{registry: activities.NewRegistry(), out: &output{to: &told}, err: &told, env: func(string) string { return "" }, json: asJSON}
+			store := memory.New()
+			eng, err := engine.New(store, a.registry, engine.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := eng.Deploy(ctx, fstest.MapFS{"nap.star": {Data: []byte("def main():\n    progress(0.5, \"half\")\n    sleep(\"1h\")\n")}}, "nap.star"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := eng.Dispatch(ctx, "nap", engine.Input{}, engine.DispatchOptions{ID: "nap1"}); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- eng.Run(ctx) }()
+			if err := a.watchLines(ctx, &watcher{eng, store}, "nap1"); err != nil {
+				t.Error(err)
+			}
+			stop()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			lines := strings.Split(strings.TrimSuffix(told.String(), "\n"), "\n")
+			if len(lines) > 6 { // pending, held, released, due, held again, completed
+				t.Errorf("%d lines:\n%s", len(lines), told.String())
+			}
+			if !asJSON {
+				wants(t, told.String(), " nap1 nap running 50% half\n", " nap1 nap running 50% half due at ", " nap1 nap completed 50% half\n")
+			}
+			for _, err := range store.Check(t.Context()) {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // However small the terminal, no line is wider and no screen higher.
