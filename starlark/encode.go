@@ -161,6 +161,9 @@ func (e *encoder) container(v star.Value) *payloadError {
 		}
 		return e.tag(tagError, func() *payloadError { e.failure(v.f); return nil })
 	}
+	if _, ok := v.(star.Sequence); ok { // a range, or what elems() returns
+		return &payloadError{what: described(v) + " cannot be stored; write list(x)"}
+	}
 	return &payloadError{what: described(v) + " cannot be stored; pass data instead"}
 }
 

@@ -243,6 +243,8 @@ func TestResults(t *testing.T) {
 		`Ok([1])`:                `[1]`,
 		`Err("Nope", "no", a=1)`: `Nope: no`,
 		`lambda: 1`:              `PayloadError: the result of main() (x.star:1:1) cannot be stored: function lambda (defined at x.star:2:12) cannot be stored; pass data instead`,
+		`[range(2)]`:             `PayloadError: the result of main() (x.star:1:1) cannot be stored: at [0]: range cannot be stored; write list(x)`,
+		`"ab".elems()`:           `PayloadError: the result of main() (x.star:1:1) cannot be stored: string.elems cannot be stored; write list(x)`,
 		`"x" * 3000000`:          `PayloadError: the result of main() (x.star:1:1) cannot be stored: the value is larger than 1048576 bytes`,
 		`float("nan")`:           `PayloadError: the result of main() (x.star:1:1) cannot be stored: NaN is not a number that can be stored`,
 	} {
