@@ -159,13 +159,18 @@ func (c *committer) run() {
 		if !gathered {
 			return
 		}
-		for i := range b.answers {
-			b.answers[i].to.done(b.answers[i].wrote)
-		}
-		clear(b.answers)
+		b.answer()
 		clear(b.writes)
-		b.answers = b.answers[:0]
 	}
+}
+
+// answer tells what became of writes.
+func (b *batch) answer() {
+	for i := range b.answers {
+		b.answers[i].to.done(b.answers[i].wrote)
+	}
+	clear(b.answers)
+	b.answers = b.answers[:0]
 }
 
 // gather waits until something is to be written and takes all that fits into a transaction; false when the session is over.
@@ -221,9 +226,16 @@ func (c *committer) commit(b *batch, writes []*write, tried bool) {
 		return
 	}
 	if err != nil && !errors.Is(err, backend.ErrFenced) && !unlandable(err) {
-		// The database fails: who dispatches is told, turns are tried for ever.
-		if writes = c.refuse(writes, err); len(writes) > 0 {
+		// The database fails: who dispatches is told, turns are tried for ever, and by halves: all at once may be too much for it.
+		switch writes = c.refuse(writes, err); len(writes) {
+		case 0:
+		case 1:
 			c.commit(b, writes, true)
+		default:
+			half := len(writes) / 2
+			c.commit(b, writes[:half], true)
+			b.answer() // however long the others take
+			c.commit(b, writes[half:], true)
 		}
 		return
 	}
@@ -265,13 +277,14 @@ func (c *committer) refuse(writes []*write, err error) (turns []*write) {
 	return turns
 }
 
-// patience is how long a batch with new executions is tried.
+// patience is how long a batch with new executions is tried, and how long a try of any may take before it is made with fewer items: a
+// store calls off what takes long, over a slow line say, and would do so each time.
 const patience = 5 * time.Second
 
 // land writes a batch until the database says what became of it. When the
 // reply of a try is lost, the next first asks whether the batch is there, and is
 // not made without an answer: what has landed would be refused. One that is refused asks again. A
-// batch with new executions is given up after some time, or when the disk is full.
+// batch with new executions is given up after some time, or when the disk is full, and one of several items when a try took long.
 func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Reply, error) {
 	b := backend.Batch{Session: c.session, Turns: room.turns[:0], Create: room.creates[:0]}
 	defer func() {
@@ -308,9 +321,11 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Repl
 		if tried {
 			reply, landed, err = c.landed(&b)
 		}
+		slow := false
 		if !landed && (err == nil || errors.Is(err, backend.ErrNotFound)) {
-			started := c.metrics.clock()
+			started, before := c.metrics.clock(), time.Now()
 			reply, err = c.store.Commit(c.ctx, b)
+			slow = time.Since(before) > patience
 			c.commits.Add(1)
 			landed = err == nil
 			if tried && unlandable(err) { // what went before may have been on its way still when it was asked for
@@ -336,6 +351,9 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Repl
 		}
 		c.onError(err)
 		if len(b.Create) > 0 && (errors.Is(err, backend.ErrFull) || time.Since(begun) > patience) {
+			return reply, err
+		}
+		if slow && len(writes) > 1 {
 			return reply, err
 		}
 		select {

@@ -103,7 +103,8 @@
 // # Lost replies
 //
 // A connection can break between a commit and its answer. The committer then looks for what the batch
-// would have left, one item tells for the whole, and writes nothing before it knows. A claim, and a new execution
+// would have left, one item tells for the whole, and writes nothing before it knows. What takes long and fails is written by halves next:
+// a store calls off a transaction that lasts too long, and over a slow line the same batch would last as long each time. A claim, and a new execution
 // that is to begin here, may have given the session what the worker was never told of;
 // nobody else comes for it while the session lives. So the worker looks for all that its
 // session owns, at once and again later, and begins what it does not hold: see doubt.go.
