@@ -100,6 +100,9 @@ func (w *worker) claimBegun() (more bool, err error) {
 // takeSome carries out one request for executions and reports how many came of it.
 func (w *worker) takeSome(r backend.ClaimRequest) (int, error) {
 	r.Session, r.Editions = w.session, editions
+	w.mu.Lock()
+	clear(w.doubts.released)
+	w.mu.Unlock()
 	claimed, err := w.store.Claim(w.ctx, r)
 	doubt(&w.doubts.executions, err)
 	for i := range claimed {
@@ -141,18 +144,31 @@ func (w *worker) claimExpired(told bool) error {
 // take begins to drive an execution that the session owns.
 func (w *worker) take(c backend.Claimed, slot bool) {
 	w.mu.Lock()
-	if _, leaving := w.held[c.ID]; leaving { // it has been released and claimed again, and has not left yet
-		w.again[c.ID] = c
+	old, held := w.held[c.ID]
+	doubtful := w.doubts.released[c.ID]
+	if !held && !doubtful {
+		x := w.hold(c)
 		w.mu.Unlock()
 		if slot {
-			w.slots.give(1)
+			x.slots = 1
 		}
+		w.drive(x)
 		return
 	}
-	x := w.hold(c)
+	leaves := held && old.going.Load() // it has been released and claimed again, and has not left yet
+	if leaves {
+		w.again[c.ID] = c
+	}
 	w.mu.Unlock()
 	if slot {
-		x.slots = 1
+		w.slots.give(1)
 	}
-	w.drive(x)
+	switch {
+	case leaves:
+	case held: // it was kept when its release, whose reply was lost, was tried again
+		old.deliverAll(c.Inbox)
+	default: // whose it is now, the database tells
+		w.doubts.executions.Store(true)
+		w.hint()
+	}
 }

@@ -33,6 +33,7 @@ type write struct {
 type wrote struct {
 	err     error
 	kept    bool           // of a settled task: it was still ours
+	again   bool           // it was tried more than once
 	run     backend.RunKey // that a continued execution has now
 	now     time.Time
 	created backend.Created
@@ -218,7 +219,7 @@ func (c *committer) refuseAll() {
 // commit writes a batch and notes the answers. A turn that may not land does not cost the others
 // their commit: then each is written by itself. Tried: an earlier try may have landed.
 func (c *committer) commit(b *batch, writes []*write, tried bool) {
-	reply, err := c.land(b, writes, tried)
+	reply, again, err := c.land(b, writes, tried)
 	if len(writes) > 1 && (unlandable(err) || errors.Is(err, backend.ErrNoProgram)) {
 		for i := range writes {
 			c.commit(b, writes[i:i+1], false)
@@ -241,7 +242,7 @@ func (c *committer) commit(b *batch, writes []*write, tried bool) {
 	}
 	turns, creates, settles := 0, 0, 0
 	for _, w := range writes {
-		r := wrote{err: err, now: reply.Now}
+		r := wrote{err: err, again: again, now: reply.Now}
 		if err == nil {
 			switch {
 			case w.turn != nil:
@@ -285,7 +286,7 @@ const patience = 5 * time.Second
 // reply of a try is lost, the next first asks whether the batch is there, and is
 // not made without an answer: what has landed would be refused. One that is refused asks again. A
 // batch with new executions is given up after some time, or when the disk is full, and one of several items when a try took long.
-func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Reply, error) {
+func (c *committer) land(room *batch, writes []*write, tried bool) (reply backend.Reply, again bool, err error) {
 	b := backend.Batch{Session: c.session, Turns: room.turns[:0], Create: room.creates[:0]}
 	defer func() {
 		room.turns, room.creates = b.Turns, b.Create
@@ -315,9 +316,8 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Repl
 		}
 	}()
 	for {
-		var reply backend.Reply
 		var landed bool
-		var err error
+		reply, again, err = backend.Reply{}, tried, nil
 		if tried {
 			reply, landed, err = c.landed(&b)
 		}
@@ -341,9 +341,9 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Repl
 			if over = true; landed {
 				c.announce(&b)
 			}
-			return reply, err
+			return reply, again, err
 		case c.ctx.Err() != nil:
-			return reply, backend.ErrFenced
+			return reply, again, backend.ErrFenced
 		}
 		if !failed {
 			failed = true
@@ -351,15 +351,15 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (backend.Repl
 		}
 		c.onError(err)
 		if len(b.Create) > 0 && (errors.Is(err, backend.ErrFull) || time.Since(begun) > patience) {
-			return reply, err
+			return reply, again, err
 		}
 		if slow && len(writes) > 1 {
-			return reply, err
+			return reply, again, err
 		}
 		select {
 		case <-time.After(delay/2 + rand.N(delay)):
 		case <-c.ctx.Done():
-			return reply, backend.ErrFenced
+			return reply, again, backend.ErrFenced
 		}
 		delay = min(2*delay, time.Second)
 	}
@@ -406,13 +406,18 @@ func (c *committer) landed(b *backend.Batch) (backend.Reply, bool, error) {
 				return backend.Reply{}, false, err
 			}
 			return c.rebuild(b)
-		case t.Then == backend.Release:
-			x, err := c.store.Execution(c.ctx, t.Execution)
-			if err != nil || x.Owner == c.session {
-				return backend.Reply{}, false, err
-			}
-			return c.rebuild(b)
 		}
+	}
+	for i := range b.Turns {
+		t := &b.Turns[i]
+		if t.Then != backend.Release {
+			continue
+		}
+		x, err := c.store.Execution(c.ctx, t.Execution)
+		if err != nil || x.Owner == c.session {
+			return backend.Reply{}, false, err
+		}
+		return c.rebuild(b)
 	}
 	return backend.Reply{}, false, nil // new executions: the next try finds them
 }

@@ -21,6 +21,10 @@ type doubts struct {
 	// has begun of what its first row lists. Guarded by worker.mu.
 	unborn map[string]bool
 
+	// released are executions that have left since the loop last began to claim, and whose release was tried again: the
+	// first may have landed already, and the second have undone a claim in between. Guarded by worker.mu.
+	released map[string]bool
+
 	second  time.Time             // when to look again: a claim that was cut off may land after the first look; owned by the loop
 	leaving map[string]*execution // owned when looked for and about to leave; guarded by worker.mu
 }
@@ -124,6 +128,7 @@ func (w *worker) reconcileExecutions() error {
 // left: when it has gone and the session still owns the execution, nobody holds it.
 func (w *worker) reconcileOne(id string, left *execution) error {
 	w.mu.Lock()
+	delete(w.doubts.released, id)
 	x, held := w.held[id]
 	_, again := w.again[id]
 	known := held || again || w.creating[id] > 0
@@ -182,7 +187,5 @@ func (w *worker) stays(x *execution) {
 	again := w.again[x.rec.ID]
 	delete(w.again, x.rec.ID)
 	w.mu.Unlock()
-	for i := range again.Inbox {
-		x.deliver(&again.Inbox[i])
-	}
+	x.deliverAll(again.Inbox)
 }

@@ -302,3 +302,87 @@ func TestANewExecutionWhoseReplyIsLostEnds(t *testing.T) {
 		w.check()
 	})
 }
+
+// tongueTied is a store that loses the reply of the first release that says nothing else, after a while, and whose claims may answer later still.
+type tongueTied struct {
+	backend.Store
+	lost  atomic.Bool
+	claim time.Duration // how long a claim's answer is on its way once a reply was lost
+}
+
+const muted = 10 * time.Second
+
+func (s *tongueTied) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	reply, err := s.Store.Commit(ctx, b)
+	if len(b.Turns) == 1 && b.Turns[0].Then == backend.Release && len(b.Turns[0].Rows) == 0 && !s.lost.Swap(true) {
+		time.Sleep(muted)
+		return backend.Reply{}, errDead
+	}
+	return reply, err
+}
+
+func (s *tongueTied) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
+	claimed, err := s.Store.Claim(ctx, r)
+	if len(claimed) > 0 && s.lost.Load() {
+		time.Sleep(s.claim)
+	}
+	return claimed, err
+}
+
+// The reply of a release is lost, and before anybody asks what became of it the same session has claimed the execution again.
+func TestALostReleaseOfWhatWasClaimedAgain(t *testing.T) {
+	t.Parallel()
+	for _, claim := range []time.Duration{0, 2 * muted} { // known of when that is asked, and not yet
+		for _, early := range []bool{false, true} { // by a signal, that keeps it, or by a timer
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				store := &tongueTied{Store: w.store, claim: claim}
+				e, stop := w.engineOn(store, Options{ReleaseAfter: time.Second, SessionLife: 5 * time.Minute})
+				first := e.current().session
+				w.deploy(e, "def main():\n    wait_signal(\"go\", timeout = \"8s\", default = None)\n    sleep(\"1m\")\n    return activity(\"add\")(1, 2)\n")
+				id := w.dispatch(e, Input{}, DispatchOptions{})
+				if time.Sleep(4 * time.Second); early {
+					if err := e.Signal(t.Context(), id, "go", []byte("1")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want(t, w.finish(e, id), "3")
+				if !store.lost.Load() {
+					t.Error("nothing was lost")
+				}
+				time.Sleep(time.Minute)
+				sameSession(t, e, first)
+				if n := e.Held(); n != 0 {
+					t.Errorf("%d held after the end", n)
+				}
+				stop()
+				w.check()
+			})
+		}
+	}
+}
+
+// It stays, for there was a message, and ends before the claim is heard of.
+func TestAClaimIsHeardOfAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := &tongueTied{Store: w.store, claim: 2 * muted}
+		e, stop := w.engineOn(store, Options{ReleaseAfter: time.Second, SessionLife: 5 * time.Minute})
+		first := e.current().session
+		w.deploy(e, "def main():\n    return wait_signal(\"go\")\n")
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(4 * time.Second)
+		if err := e.Signal(t.Context(), id, "go", []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+		want(t, w.finish(e, id), "1")
+		time.Sleep(time.Minute)
+		sameSession(t, e, first)
+		if n := e.Held(); n != 0 || !store.lost.Load() {
+			t.Errorf("%d held after the end, reply lost: %v", n, store.lost.Load())
+		}
+		stop()
+		w.check()
+	})
+}

@@ -35,9 +35,10 @@ type execution struct {
 
 	wants, granted int // guarded by slots.mu
 
-	evict atomic.Bool // asked to be released when it waits
-	going atomic.Bool // a turn that lets it go is on its way, or has landed
-	place parkPlace   // guarded by worker.parking.mu
+	evict         atomic.Bool // asked to be released when it waits
+	going         atomic.Bool // a turn that lets it go is on its way, or has landed
+	releasedTwice bool        // a release was tried more than once; see doubts.released
+	place         parkPlace   // guarded by worker.parking.mu
 
 	birth        *birth  // not stored yet; nil: it is
 	newborn      bool    // never claimed before: there is no journal
@@ -117,9 +118,7 @@ func newExecution(w *worker, c backend.Claimed) *execution {
 		w: w, rec: c.Execution, newborn: c.Fresh, firstborn: c.Fresh, carried: &nothingCarried, since: w.clock.now(),
 		wake: make(chan struct{}, 1),
 	}
-	for i := range c.Inbox {
-		x.deliver(&c.Inbox[i])
-	}
+	x.deliverAll(c.Inbox)
 	return x
 }
 
@@ -153,6 +152,12 @@ func (x *execution) deliver(m *backend.Message) {
 	x.mu.Unlock()
 	if !again {
 		x.poke()
+	}
+}
+
+func (x *execution) deliverAll(inbox []backend.Message) {
+	for i := range inbox {
+		x.deliver(&inbox[i])
 	}
 }
 

@@ -181,6 +181,9 @@ func (x *execution) submit(t *backend.Turn, quiet bool) (wrote, error) {
 	if r.err != nil {
 		return r, x.refusedTurn(t, r.err)
 	}
+	if t.Then == backend.Release && r.again {
+		x.releasedTwice = true
+	}
 	if leaves && r.kept {
 		x.w.stays(x)
 	}

@@ -87,6 +87,7 @@ func newWorker(life context.Context, e *Engine, id backend.SessionID, me backend
 		tasks: make(map[int64]*runningTask), maxTurn: maxTurn,
 	}
 	w.again, w.creating, w.broken = make(map[string]backend.Claimed), make(map[string]int), make(map[string]bool)
+	w.doubts.released = make(map[string]bool)
 	w.ctx, w.cancel = context.WithCancel(life)
 	w.attempts, w.cutAll = context.WithCancel(w.ctx)
 	context.AfterFunc(w.attempts, w.bodies.cancelAll)
@@ -407,13 +408,21 @@ func (w *worker) drive(x *execution) {
 func (w *worker) gone(x *execution) {
 	w.mu.Lock()
 	var next *execution
-	if again, back := w.again[x.rec.ID]; back {
-		delete(w.again, x.rec.ID)
+	doubted := w.doubts.leaving[x.rec.ID] != nil
+	again, back := w.again[x.rec.ID]
+	delete(w.again, x.rec.ID)
+	if back && !x.releasedTwice {
 		next = w.hold(again)
 	} else if w.held[x.rec.ID] == x {
 		delete(w.held, x.rec.ID)
 	}
-	doubted := w.doubts.leaving[x.rec.ID] != nil
+	if x.releasedTwice {
+		w.doubts.released[x.rec.ID] = true
+		if back { // whose it is now, the database tells
+			doubted = true
+			w.doubts.executions.Store(true)
+		}
+	}
 	empty := len(w.held) == 0
 	if w.most = max(w.most, len(w.held)); empty && w.most > 1000 {
 		w.held, w.most = make(map[string]*execution), 0 // a map does not shrink
