@@ -32,6 +32,7 @@ type ahead struct {
 	landed int     // turns landed since the execution was claimed
 	row    int     // bytes of the row under way that earlier turns have written, while another turn was on its way
 	lines  int     // log lines, likewise
+	shown  []byte  // what the script shows, likewise
 }
 
 // mayRunAhead reports whether the turn under way need not have landed for what comes next.
@@ -83,7 +84,7 @@ func (x *execution) runAhead() {
 			x.poke()
 		}})
 	}
-	a.row, a.lines = len(x.row), len(x.logs)
+	a.row, a.lines, a.shown = len(x.row), len(x.logs), x.publish
 	x.consumed = x.consumed[:0]
 	for i, st := range x.starting {
 		x.start(st)
@@ -140,5 +141,5 @@ func (x *execution) keepMarked() {
 	if a.row > 0 {
 		x.row = row[:a.row]
 	}
-	x.logs = lines[:min(a.lines, len(lines))]
+	x.logs, x.publish = lines[:min(a.lines, len(lines))], a.shown
 }

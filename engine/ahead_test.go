@@ -163,6 +163,7 @@ guess = activity("guess", pure = True)
 def main():
     v = 0
     for i in range(20):
+        state.set("at", i)
         v = guess(v)
     while True:
         v += 1
@@ -172,6 +173,9 @@ def main():
 		x, err := e.State(t.Context(), id)
 		if err != nil || x.Stuck == nil {
 			t.Fatalf("%+v %v", x, err)
+		}
+		if string(x.Shown) != `{"state":{"at":19}}` { // when it goes on, that is in its journal and not told again
+			t.Errorf("it shows %s", x.Shown)
 		}
 		if n := calls.Load(); n != 20 {
 			t.Errorf("%d calls of 20 steps: what was over was run again", n)

@@ -415,7 +415,7 @@ func (x *execution) forgetOthers() {
 func (x *execution) discard() {
 	x.rows, x.row = nil, nil
 	x.taken, x.logs, x.publish = nil, nil, nil
-	x.ahead.row, x.ahead.lines, x.ahead.steps = 0, 0, 0
+	x.ahead.row, x.ahead.lines, x.ahead.steps, x.ahead.shown = 0, 0, 0, nil
 	x.forgetOthers()
 }
 

@@ -117,7 +117,7 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 
 // took notes that a turn has landed.
 func (x *execution) took(t *backend.Turn, at time.Time) {
-	x.ahead.row, x.ahead.lines, x.ahead.steps = 0, 0, 0
+	x.ahead.row, x.ahead.lines, x.ahead.steps, x.ahead.shown = 0, 0, 0, nil
 	x.ahead.landed++
 	x.w.options.Metrics.turn(x.turnAt)
 	x.traceTurn()
