@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -124,6 +125,37 @@ def main():
 		stop()
 		w.check()
 	})
+}
+
+// Who asks what time it is just when the database turns out to be set back does not stop the clock until that time has come again.
+func TestAClockThatIsReadWhileItIsSetBack(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					c.now()
+				}
+			}
+		})
+	}
+	defer readers.Wait()
+	defer close(stop)
+	for range 20_000 {
+		ahead := time.Now()
+		c.set(ahead.Add(time.Hour), ahead)
+		back := time.Now()
+		c.set(back, back)
+		if d := c.until(time.Now().UnixMicro()); d.Abs() > 30*time.Minute {
+			t.Fatalf("the clock is off by %v", d)
+		}
+	}
 }
 
 // slowBeats is a store on which heartbeats wait for a lock that somebody else holds.
