@@ -205,11 +205,19 @@ func (o *Activities) served(c *starlark.Call) (at string, queues []string, serve
 func (o *Activities) unknown(name string) string {
 	switch {
 	case o.Names == nil:
-		return unknownActivity(name, o.Registry.Names(), "this program registers ")
+		return unregistered(name, o.Registry.Names())
 	case len(o.Names) == 0:
 		return unknownActivity(name, nil, "no live worker offers any")
 	}
 	return unknownActivity(name, slices.Compact(slices.Sorted(slices.Values(o.Names))), "there are ")
+}
+
+// unregistered is the message for a name that is not among those that this program registers.
+func unregistered(name string, there []string) string {
+	if len(there) == 0 {
+		return unknownActivity(name, nil, "this program registers none")
+	}
+	return unknownActivity(name, there, "this program registers ")
 }
 
 // unknownActivity is the message for a name that is not among those that there are.

@@ -114,4 +114,11 @@ func TestCheckOfWhatIsOffered(t *testing.T) {
 			t.Errorf("%s on %q: %s", script, c.queue, got)
 		}
 	}
+	p, err := Load(t.Context(), fstest.MapFS{"test.star": {Data: []byte("c = activity(\"charge\")\ndef main(): pass\n")}}, "test.star")
+	if err == nil {
+		err = p.Check(Activities{Registry: activities.NewRegistry()})
+	}
+	if got, want := fmt.Sprint(err), `test.star:1:5: unknown activity "charge"; this program registers none`; got != want {
+		t.Error(got)
+	}
 }

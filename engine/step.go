@@ -168,7 +168,7 @@ func (w *worker) lookup(name string) (*activities.Activity, *activities.Failure)
 	if act, ok := w.registry.Lookup(name); ok {
 		return act, nil
 	}
-	return nil, &activities.Failure{Kind: activities.KindUnknownActivity, Message: unknownActivity(name, w.registry.Names(), "this program registers "), Activity: name, NoRetry: true}
+	return nil, &activities.Failure{Kind: activities.KindUnknownActivity, Message: unregistered(name, w.registry.Names()), Activity: name, NoRetry: true}
 }
 
 func scriptRetry(p *starlark.RetryPolicy) activities.RetryPolicy {

@@ -49,6 +49,7 @@ type World struct {
 	changed  chan struct{} // capacity 1: something was committed
 	names    map[string]int
 	deployed map[string]bool
+	closed   bool
 
 	answering sync.WaitGroup // doubles
 
@@ -240,8 +241,13 @@ func (w *World) CrashAt(n int, landed bool) { w.deaths.plan(n, landed) }
 func (w *World) Deaths() int { return w.deaths.had() }
 
 // Close ends the world and returns what is wrong with it: violated invariants of the store, and
-// executions whose journal does not replay on their own code. Time passes until every double has returned.
+// executions whose journal does not replay on their own code. Time passes until every double has returned. A world that
+// is closed already is left alone.
 func (w *World) Close() error {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
 	err := w.do(func(ctx context.Context) error {
 		w.mu.Lock()
 		l := w.life
