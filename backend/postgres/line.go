@@ -30,7 +30,7 @@ const lineKey = "senpuki.line"
 func learnLine(ctx context.Context, c *pgx.Conn) error {
 	var line string
 	err := c.QueryRow(ctx, askLine).Scan(&line)
-	if _, answered := errors.AsType[*pgconn.PgError](err); err != nil && !answered {
+	if _, answered := errors.AsType[*pgconn.PgError](err); err != nil && (!answered || c.IsClosed()) { // it may have been the server's last word
 		return err
 	}
 	c.PgConn().CustomData()[lineKey] = line

@@ -84,8 +84,8 @@ func TestNobodyThere(t *testing.T) {
 	refused(t, "postgres://me:hunter2@127.0.0.1:1/d", backend.ErrTransient, "connect", "127.0.0.1:1/d", "schema senpuki")
 }
 
-// answering is a server that answers every connection with one error.
-func answering(t *testing.T, code, message string) (at string, connections *atomic.Int64) {
+// answering is a server that answers every connection with one error; or lets it in, and then its first question.
+func answering(t *testing.T, code, message string, letIn bool) (at string, connections *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -102,6 +102,12 @@ func answering(t *testing.T, code, message string) (at string, connections *atom
 			connections.Add(1)
 			b := pgproto3.NewBackend(conn, conn)
 			if _, err := b.ReceiveStartupMessage(); err == nil {
+				if letIn {
+					b.Send(&pgproto3.AuthenticationOk{})
+					b.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+					_ = b.Flush()
+					_, _ = b.Receive()
+				}
 				b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: code, Message: message})
 				_ = b.Flush()
 			}
@@ -117,15 +123,17 @@ func TestServerRefuses(t *testing.T) {
 		code, message string
 		passing       bool
 		words         []string
+		letIn         bool
 	}{
-		{"57P03", "the database system is starting up", true, []string{"starting up", "tried for"}},
-		{"25006", "cannot execute CREATE SCHEMA in a read-only transaction", true, []string{"takes no writes", "target_session_attrs"}},
-		{"53300", "sorry, too many clients already", true, []string{"too many clients"}},
-		{"28P01", `password authentication failed for user "me" (hunter2)`, false, []string{"authentication failed", "check the user and the password", "xxxxx"}},
-		{"3D000", `database "d" does not exist`, false, []string{"does not exist", "createdb"}},
-		{"08P01", "unsupported startup parameter: search_path", false, []string{"pooler=transaction"}},
+		{"57P03", "the database system is starting up", true, []string{"starting up", "tried for"}, false},
+		{"25006", "cannot execute CREATE SCHEMA in a read-only transaction", true, []string{"takes no writes", "target_session_attrs"}, false},
+		{"53300", "sorry, too many clients already", true, []string{"too many clients"}, false},
+		{"28P01", `password authentication failed for user "me" (hunter2)`, false, []string{"authentication failed", "check the user and the password", "xxxxx"}, false},
+		{"3D000", `database "d" does not exist`, false, []string{"does not exist", "createdb"}, false},
+		{"08P01", "unsupported startup parameter: search_path", false, []string{"pooler=transaction"}, false},
+		{"08P01", "server login has been failing", true, []string{"server login has been failing"}, true}, // a pooler whose server is away
 	} {
-		at, connections := answering(t, k.code, k.message)
+		at, connections := answering(t, k.code, k.message, k.letIn)
 		var target error
 		if k.passing {
 			target = backend.ErrTransient
