@@ -11,8 +11,9 @@ import (
 // unknown and which may be retried: ids are made before the first try, and a
 // row that names our session says that the batch has landed.
 type Store interface {
-	// Deploy stores programs (known digests are left alone) and deployments;
-	// it returns the deployments as stored. One whose digest is the workflow's
+	// Deploy stores programs and deployments. The sources of a known digest are written again when they are not those that
+	// are stored: these are damaged, then, and this is what mends them.
+	// It returns the deployments as stored. One whose digest is the workflow's
 	// newest already is not stored again and comes back as it stands.
 	Deploy(ctx context.Context, programs []Program, deployments []Deployment) ([]Deployment, error)
 

@@ -275,6 +275,9 @@ func (e *Engine) program(ctx context.Context, digest string) (*starlark.Program,
 	return e.compiled(digest, func() (backend.Program, error) { return e.store.Program(ctx, digest) })
 }
 
+// redeploy is what mends a source.
+const redeploy = "deploy the same files again, or upgrade to other code"
+
 // compiled is the program of a digest, from memory or compiled from what read returns.
 func (e *Engine) compiled(digest string, read func() (backend.Program, error)) (*starlark.Program, error) {
 	if p, ok := e.cache.Lookup(digest); ok {
@@ -283,16 +286,16 @@ func (e *Engine) compiled(digest string, read func() (backend.Program, error)) (
 	rec, err := read()
 	if err != nil {
 		if errors.Is(err, backend.ErrNotFound) {
-			return nil, fmt.Errorf("the source %.12s of this execution is not in the database", digest)
+			return nil, fmt.Errorf("the source %.12s of this execution is not in the database; "+redeploy, digest)
 		}
 		return nil, err
 	}
 	src, err := starlark.ParseSources(rec.Sources)
 	if err != nil {
-		return nil, fmt.Errorf("the source %.12s of this execution is damaged: %w", digest, err)
+		return nil, fmt.Errorf("the source %.12s of this execution is damaged: %w; "+redeploy, digest, err)
 	}
 	if got := src.Digest(); got != digest {
-		return nil, fmt.Errorf("the source %.12s of this execution is damaged: its digest is %.12s", digest, got)
+		return nil, fmt.Errorf("the source %.12s of this execution is damaged: its digest is %.12s; "+redeploy, digest, got)
 	}
 	return e.cache.Compile(src)
 }

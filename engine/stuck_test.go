@@ -266,3 +266,33 @@ def main():
 		})
 	}
 }
+
+// A source that cannot be read any more is mended by deploying the same files again.
+func TestADamagedSourceIsMendedByTheSameFiles(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		const script = "def main():\n    sleep(\"1h\")\n    return 7\n"
+		e, stop := w.engine(Options{})
+		w.deploy(e, script)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		synctest.Wait()
+		stop()
+		x, err := w.store.Execution(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.store.Deploy(t.Context(), []backend.Program{{Digest: x.Digest, Sources: []byte(`{"damaged`)}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		e, stop = w.engine(Options{})
+		time.Sleep(2 * time.Hour)
+		if x, err := e.State(t.Context(), id); err != nil || x.Stuck == nil || !strings.Contains(x.Stuck.Reason, "damaged") || !strings.Contains(x.Stuck.Reason, "deploy the same files again") {
+			t.Fatalf("%+v %v", x.Stuck, err)
+		}
+		w.deploy(e, script)
+		want(t, w.finish(e, id), "7")
+		stop()
+		w.check()
+	})
+}

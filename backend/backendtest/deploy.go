@@ -40,13 +40,16 @@ var deployCases = []testCase{
 		f.must(err)
 		expect(f, "deployments", len(all), 0)
 	}},
-	{"a known program is left alone", func(f *fixture) {
+	{"a known program is left alone, but for sources that are damaged", func(f *fixture) {
 		before, err := f.Program(f.ctx, digest)
 		f.must(err)
-		_, err = f.Deploy(f.ctx, []backend.Program{{Digest: digest, Sources: []byte(`"other"`)}}, nil)
-		f.must(err)
-		after, err := f.Program(f.ctx, digest)
-		f.must(err)
-		expect(f, "program", after, before)
+		for _, sources := range []string{`"damaged"`, string(before.Sources)} { // which is which, the digest says
+			_, err = f.Deploy(f.ctx, []backend.Program{{Digest: digest, Sources: []byte(sources)}}, nil)
+			f.must(err)
+			after, err := f.Program(f.ctx, digest)
+			f.must(err)
+			expect(f, "sources", string(after.Sources), sources)
+			expect(f, "created", after.Created, before.Created)
+		}
 	}},
 }

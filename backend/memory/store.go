@@ -97,9 +97,11 @@ func (s *Store) Deploy(_ context.Context, programs []backend.Program, deployment
 		}
 	}
 	for _, p := range programs {
-		if _, ok := s.programs[p.Digest]; !ok {
-			s.programs[p.Digest] = backend.Program{Digest: p.Digest, Sources: clone(p.Sources), Created: at}
+		created := at
+		if known, ok := s.programs[p.Digest]; ok {
+			created = known.Created
 		}
+		s.programs[p.Digest] = backend.Program{Digest: p.Digest, Sources: clone(p.Sources), Created: created}
 	}
 	stored := make([]backend.Deployment, 0, len(deployments))
 	for _, d := range deployments {

@@ -211,8 +211,8 @@ func (s *Store) Deploy(ctx context.Context, programs []backend.Program, deployme
 	stored := make([]backend.Deployment, 0, len(deployments))
 	err := s.write(ctx, func(c *conn, at time.Time) error {
 		for _, p := range programs {
-			if _, err := c.exec("INSERT INTO program (digest, created, sources) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-				p.Digest, at, text(p.Sources)); err != nil {
+			if _, err := c.exec(`INSERT INTO program (digest, created, sources) VALUES (?, ?, ?)
+				ON CONFLICT DO UPDATE SET sources = excluded.sources WHERE sources IS NOT excluded.sources`, p.Digest, at, text(p.Sources)); err != nil {
 				return err
 			}
 		}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/engine"
-	"github.com/senpuki/senpuki/starlark"
 )
 
 func (a *app) workflowDiffCommand() *cobra.Command {
@@ -92,11 +91,7 @@ func sourcesOf(ctx context.Context, store backend.Store, deployed []backend.Depl
 	if digest == "" {
 		return nil, fmt.Errorf("workflow %s has no version %s; 'senpuki workflows history %s' lists them", deployed[0].Workflow, version, deployed[0].Workflow)
 	}
-	p, err := store.Program(ctx, digest)
-	if err != nil {
-		return nil, err
-	}
-	src, err := starlark.ParseSources(p.Sources)
+	src, err := storedSources(ctx, store, digest)
 	if err != nil {
 		return nil, err
 	}

@@ -138,6 +138,19 @@ func deployedDigest(deployed []backend.Deployment, version string) (string, erro
 	return "", usage("%s is the beginning of several digests of workflow %s:%s", version, found[0].Workflow, b.String())
 }
 
+// storedSources reads the files of a program.
+func storedSources(ctx context.Context, store backend.Store, digest string) (*starlark.Sources, error) {
+	p, err := store.Program(ctx, digest)
+	if err != nil {
+		return nil, fmt.Errorf("the source %s: %w", short(digest), err)
+	}
+	src, err := starlark.ParseSources(p.Sources)
+	if err != nil {
+		return nil, fmt.Errorf("the source %s is damaged: %w; deploy the same files again", short(digest), err)
+	}
+	return src, nil
+}
+
 func short(digest string) string { return digest[:min(12, len(digest))] }
 
 // unknownWorkflow says that nothing of that name is deployed, and what is.
@@ -166,11 +179,7 @@ func (a *app) workflowShow(ctx context.Context, workflow string, source bool) er
 			return unknownWorkflow(ctx, store, workflow)
 		}
 		d := found[0]
-		prog, err := store.Program(ctx, d.Digest)
-		if err != nil {
-			return err
-		}
-		src, err := starlark.ParseSources(prog.Sources)
+		src, err := storedSources(ctx, store, d.Digest)
 		if err != nil {
 			return err
 		}
@@ -216,6 +225,9 @@ func (a *app) workflowRollback(ctx context.Context, workflow string, to int) err
 		i := slices.IndexFunc(found, func(d backend.Deployment) bool { return d.Version == to })
 		if i < 0 {
 			return fmt.Errorf("workflow %s has no version %d; 'senpuki workflows history %s' lists them", workflow, to, workflow)
+		}
+		if _, err := storedSources(ctx, store, found[i].Digest); err != nil { // what cannot be run is not put in force
+			return err
 		}
 		stored, err := store.Deploy(ctx, nil, []backend.Deployment{{
 			Workflow: workflow, Digest: found[i].Digest, By: a.env("USER"), Note: fmt.Sprintf("rollback to version %d", to),
