@@ -347,12 +347,12 @@ func (x *execution) cancel(name string, f *activities.Failure) starlark.Delivery
 		e.name = []byte(name)
 	}
 	x.put(&e)
-	return cancelDelivery(f)
+	return cancelDelivery(f, x.expired)
 }
 
-// cancelDelivery tells the script; an expiry is a cancellation there, too.
-func cancelDelivery(f *activities.Failure) starlark.Delivery {
+// cancelDelivery tells the script; an expiry is a cancellation there, too, after which it has failed whatever it returns.
+func cancelDelivery(f *activities.Failure, expired bool) starlark.Delivery {
 	d := ScriptFailure(f)
 	d.Kind = activities.KindCancelled
-	return starlark.Delivery{Kind: starlark.CancelExecution, Failure: d}
+	return starlark.Delivery{Kind: starlark.CancelExecution, Failure: d, Final: expired}
 }

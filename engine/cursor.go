@@ -353,7 +353,7 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 	case entryCancel:
 		x.cancelled = decodeFailure(e.failure)
 		x.expired = string(e.name) == expiredName
-		return cancelDelivery(x.cancelled)
+		return cancelDelivery(x.cancelled, x.expired)
 	}
 	id := string(e.step)
 	x.steps.Delete(id)

@@ -211,6 +211,38 @@ def main(how):
 	})
 }
 
+func TestWhatExpiresHasFailedWhateverItReturns(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{{}, {ReplayAlways: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			e, stop := w.engine(o)
+			w.deploy(e, `
+def main(how):
+    on_failure(lambda: [sleep(1), log.info("failed")])
+    if how == "in a clean-up":
+        defer(sleep, "1h 10s")
+        return "done"
+    attempt(sleep, "2h")
+    if how == "Err":
+        return Err("Late")
+    return "caught"
+`)
+			for how, state := range map[string]backend.State{"caught": backend.TimedOut, "in a clean-up": backend.TimedOut, "Err": backend.Failed} {
+				id := w.dispatch(e, Input{Args: []any{how}}, DispatchOptions{Expiry: time.Hour})
+				w.finishWithin(e, id, 90*time.Minute)
+				x := w.finish(e, id).Execution
+				lines, err := e.Logs(t.Context(), id, LogPosition{})
+				if err != nil || x.State != state || len(lines) != 1 || lines[0].Message != "failed" {
+					t.Errorf("%s: %s, lines %+v, %v", how, x.State, lines, err)
+				}
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
 func TestASleeperIsReleasedAndComesBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -42,13 +42,16 @@ func register(thread *star.Thread, what string, args star.Tuple, kwargs []star.T
 // when its scope has closed. err is how the execution ended, nil when it succeeded or
 // continues; what is returned is how it ends now: the first failure of a cleanup makes a
 // success one. The failures of the others are logged. A run that was to be continued, and is cancelled where nothing
-// can see it any more, ends with that.
+// can see it any more, ends with that, and so does what succeeds when that counts no more.
 func (s *script) cleanup(err error, continues bool) error {
 	b := s.main
 	s.cleaning = true
 	for s.fatal == nil {
 		if continues && err == nil && b.cancel != nil {
 			err, b.cancel = &raised{b.cancel}, nil
+		}
+		if !continues && err == nil && s.late != nil { // it caught that
+			err = &raised{s.late}
 		}
 		if len(s.last) == 0 {
 			break

@@ -151,6 +151,7 @@ type Delivery struct {
 	Name    string
 	Value   []byte   // stored form
 	Failure *Failure // set instead of Value
+	Final   bool     // of CancelExecution: what the script returns after it does not count
 }
 
 // Failure is an error as data. Its JSON form is the one that journals,

@@ -58,6 +58,7 @@ type script struct {
 	shown    shown
 	next     *Continuation // how main has ended
 	cleaning bool          // clean-up functions run
+	late     *Failure      // why a success counts no more, nil when it does
 
 	wg sync.WaitGroup
 }
@@ -465,6 +466,9 @@ func (s *script) apply(d Delivery) error {
 		f := d.Failure
 		if f == nil {
 			f = &Failure{Kind: "Cancelled", Message: "cancelled"}
+		}
+		if d.Final {
+			s.late = f
 		}
 		s.main.interrupt(f)
 	case SignalArrived:
