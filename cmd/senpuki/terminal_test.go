@@ -225,6 +225,15 @@ def main():
 	}
 }
 
+// A terminal that can do nothing is given lines.
+func TestExecOnADumbTerminal(t *testing.T) {
+	t.Parallel()
+	s := newScreen(t, 90, 24)
+	s.write("dumb.star", "def main():\n    activity(\"shell.run\")(\"sleep 0.3\")\n")
+	s.types("clear; TERM=dumb senpuki exec dumb.star --id dumb; echo status $?")
+	s.until(`^step 1 shell\.run: done in`, `^status 0\n>$`)
+}
+
 func TestInterruptedTwiceOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newScreen(t, 90, 24)

@@ -40,7 +40,7 @@ func (a *app) newDriver(ctx context.Context, store backend.Store, quiet bool) (*
 		return nil, err
 	}
 	d := &driver{
-		app: a, store: store, progress: newProgress(a.err, quiet), sent: sent,
+		app: a, store: store, progress: newProgress(a.err, quiet, a.live(a.err)), sent: sent,
 		done: make(chan error, 1),
 	}
 	d.engine, err = a.newEngine(store, a.registry, engine.Options{Hold: true, Observer: d.progress, Logger: a.log, Tracer: tracer})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/term"
 
@@ -31,6 +32,12 @@ func terminal(w io.Writer) (width int, ok bool) {
 		width = 80
 	}
 	return width, true
+}
+
+// live reports whether a display that moves the cursor may be written to w.
+func (a *app) live(w io.Writer) bool {
+	_, tty := terminal(w)
+	return tty && a.env("TERM") != "dumb"
 }
 
 // stateText is an execution's state for people.
@@ -146,7 +153,7 @@ func (a *app) printLine(v any) error {
 // oneLine is text without line breaks and control characters, cut to n characters.
 func oneLine(text string, n int) string {
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
@@ -156,6 +163,17 @@ func oneLine(text string, n int) string {
 		return string(runes[:max(n-1, 0)]) + "…"
 	}
 	return text
+}
+
+// lines is text without control characters, which would clear a terminal or write over it, but with its line breaks.
+func lines(text string) string {
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // failureText is a failure in one line.
@@ -176,7 +194,7 @@ func writeFailure(w io.Writer, f *activities.Failure) {
 		if f.Message != "" {
 			text += ": " + f.Message
 		}
-		fmt.Fprintf(w, "%s%s\n", prefix, maskText(text))
+		fmt.Fprintf(w, "%s%s\n", prefix, maskText(lines(text)))
 		if f.Activity != "" {
 			fmt.Fprintf(w, "  in activity %s", f.Activity)
 			if f.Attempts > 0 {

@@ -208,11 +208,25 @@ func TestLogText(t *testing.T) {
 	}
 }
 
+// What is said of a failure may come from anywhere, and moves no cursor.
+func TestFailuresHaveNoControlCharacters(t *testing.T) {
+	t.Parallel()
+	f := &activities.Failure{Kind: "Odd", Message: "\x1b[2Jwiped\r\n\tone\rtwo\u009b1m", Cause: &activities.Failure{Kind: "Bell", Message: "\a"}}
+	var told strings.Builder
+	writeFailure(&told, f)
+	if want := "error: Odd:  [2Jwiped\n\tone two 1m\ncaused by: Bell:  \n"; told.String() != want {
+		t.Errorf("%q, want %q", told.String(), want)
+	}
+	if got, want := failureText(f), "Odd:  [2Jwiped   one two 1m"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestProgressLines folds events into plain lines.
 func TestProgressLines(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	p := newProgress(&out, false)
+	p := newProgress(&out, false, false)
 	p.begin(engine.Execution{ID: "x1", Workflow: "w"}, "if it is interrupted, resume it with: senpuki resume x1")
 	at := func(kind engine.EventKind, step, name string) engine.Event {
 		return engine.Event{Kind: kind, Step: step, Name: name, Attempt: 1}

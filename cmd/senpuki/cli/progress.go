@@ -19,7 +19,7 @@ import (
 type progress struct {
 	out   io.Writer
 	quiet bool
-	tty   bool
+	tty   bool          // it is shown live
 	stuck chan struct{} // capacity 1: an execution here is stuck
 	wake  chan struct{} // capacity 1: there are lines
 
@@ -77,10 +77,9 @@ const (
 	maxGroups  = 200
 )
 
-func newProgress(out io.Writer, quiet bool) *progress {
-	_, tty := terminal(out)
+func newProgress(out io.Writer, quiet, live bool) *progress {
 	return &progress{
-		out: out, quiet: quiet, tty: tty,
+		out: out, quiet: quiet, tty: live,
 		stuck: make(chan struct{}, 1), wake: make(chan struct{}, 1), steps: map[string]*item{}, tasks: map[string]int{}, lacking: map[string]bool{},
 		over: make(chan struct{}), quit: make(chan struct{}),
 	}

@@ -53,7 +53,7 @@ each change, with --json a document; watch ID then ends when the execution has.`
 					id = x.ID
 				}
 				w := &watcher{eng: eng, store: store}
-				if _, tty := terminal(a.out); !tty || a.json || a.env("TERM") == "dumb" {
+				if a.json || !a.live(a.out) {
 					return a.watchLines(ctx, w, id)
 				}
 				return a.watchScreen(ctx, w, id)
