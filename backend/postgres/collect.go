@@ -118,7 +118,7 @@ func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.C
 }
 
 const (
-	oldExecution  = `finished IS NOT NULL AND finished < CASE state WHEN 'completed' THEN $1::timestamptz ELSE $2::timestamptz END`
+	oldExecution  = `finished IS NOT NULL AND finished < greatest($1::timestamptz, $2::timestamptz) AND finished < CASE state WHEN 'completed' THEN $1::timestamptz ELSE $2::timestamptz END`
 	oldExecutions = `(SELECT key FROM execution WHERE ` + oldExecution + ` ORDER BY finished LIMIT $3::bigint)`
 	oldMemos      = `result IS NOT NULL AND expires IS NOT NULL AND expires <= now()`
 	oldPrograms   = `created < $1::timestamptz AND NOT EXISTS (SELECT 1 FROM request WHERE request.digest = program.digest)

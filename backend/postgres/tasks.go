@@ -236,9 +236,13 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 				AND k.key BETWEEN $4::bigint AND $5::bigint
 				ORDER BY k.priority DESC, k.due, k.key LIMIT $6::bigint`, clean(f.Queue), clean(f.Execution), clean(f.Activity), low, high, most(f.Limit))
 		}
+		owner := "$4::bigint = 0"
+		if f.Owner != 0 { // said so that its index is used: a worker looks at its own at each heartbeat, beside all that wait
+			owner = "k.owner = $4::bigint AND k.owner <> 0"
+		}
 		return t.each(collect, "SELECT "+taskColumns+` FROM task AS k`+addressee+`
 			WHERE ($1::text = '' OR x.id = $1::text) AND ($2::text = '' OR k.queue = $2::text) AND ($3::text = '' OR k.activity = $3::text)
-			AND ($4::bigint = 0 OR k.owner = $4::bigint)
+			AND `+owner+`
 			AND k.key BETWEEN $5::bigint AND $6::bigint
 			ORDER BY k.key LIMIT $7::bigint`, clean(f.Execution), clean(f.Queue), clean(f.Activity), int64(f.Owner), low, high, most(f.Limit))
 	})

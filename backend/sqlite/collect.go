@@ -5,6 +5,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -91,7 +92,7 @@ func (s *Store) begin(c *conn, r *backend.Rerun, id string, run int64, runNumber
 }
 
 const (
-	oldExecution = "finished IS NOT NULL AND finished < CASE state WHEN 'completed' THEN ?1 ELSE ?2 END"
+	oldExecution = "finished IS NOT NULL AND finished < max(?1, ?2) AND finished < CASE state WHEN 'completed' THEN ?1 ELSE ?2 END"
 	oldMemo      = "expires IS NOT NULL AND expires <= ? AND result IS NOT NULL"
 	oldProgram   = "created < ?1 AND digest NOT IN (SELECT digest FROM workflow) AND digest NOT IN (SELECT digest FROM execution)"
 	// doomedProgram is oldProgram while the executions that are old are still there.
@@ -100,9 +101,23 @@ const (
 
 // Collect removes what ended long ago, one chunk in a transaction.
 func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.Collected, err error) {
+	// Beside those that go there may be many that stay: they are looked through without keeping writers waiting.
+	var old []int64
+	if err := s.read(ctx, func(c *conn) error {
+		return c.query(ctx, func(v []driver.Value) error {
+			old = append(old, number(v[0]))
+			return nil
+		}, "SELECT key FROM execution WHERE "+oldExecution+" ORDER BY finished LIMIT +?3", moment(r.Completed), moment(r.Failed), most(r.Limit))
+	}); err != nil {
+		return got, err
+	}
+	found, err := json.Marshal(append([]int64{}, old...))
+	if err != nil {
+		return got, err
+	}
 	work := func(c *conn, at time.Time) error {
 		got = backend.Collected{}
-		keys, err := c.all(nonstop, "SELECT key FROM execution WHERE "+oldExecution+" ORDER BY finished LIMIT +?3", moment(r.Completed), moment(r.Failed), most(r.Limit))
+		keys, err := c.all(nonstop, "SELECT key FROM execution WHERE key IN (SELECT value FROM json_each(?3)) AND "+oldExecution+" ORDER BY finished", moment(r.Completed), moment(r.Failed), string(found))
 		if err != nil {
 			return err
 		}
@@ -130,7 +145,7 @@ func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.C
 		if got.Memos, err = c.exec("DELETE FROM memo WHERE hash IN (SELECT hash FROM memo WHERE "+oldMemo+" LIMIT +?)", at, most(r.Rows)); err != nil {
 			return err
 		}
-		if got.More = got.More || r.Limit > 0 && len(keys) >= r.Limit || r.Rows > 0 && got.Memos >= int64(r.Rows); got.More {
+		if got.More = got.More || r.Limit > 0 && len(old) >= r.Limit || r.Rows > 0 && got.Memos >= int64(r.Rows); got.More {
 			return nil // whose programs are in use is asked once, at the end
 		}
 		got.Programs, err = c.exec("DELETE FROM program WHERE "+oldProgram, moment(r.Completed))

@@ -122,7 +122,7 @@ func crashTasks(c *conn, session backend.SessionID, at time.Time) (more bool, er
 	if session == 0 {
 		where = "owner <> ?1 AND owner NOT IN (SELECT id FROM session)"
 	}
-	rows, err := c.all(nonstop, "DELETE FROM task WHERE key IN (SELECT key FROM task WHERE owner <> 0 AND "+where+" ORDER BY key LIMIT +?2) RETURNING execution, run, step, attempt", session, manyTasks)
+	rows, err := c.all(nonstop, "DELETE FROM task WHERE key IN (SELECT key FROM task INDEXED BY task_owner WHERE owner <> 0 AND "+where+" ORDER BY key LIMIT +?2) RETURNING execution, run, step, attempt", session, manyTasks)
 	if err != nil {
 		return false, err
 	}
@@ -316,8 +316,12 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 				AND task.key BETWEEN ?5 AND ?6
 				ORDER BY task.priority DESC, task.due, task.key LIMIT +?7`, now(), f.Queue, f.Execution, f.Activity, low, high, most(f.Limit))
 		}
+		owner := "?4 = 0"
+		if f.Owner != 0 { // said so that its index is used: a worker looks at its own at each heartbeat, beside all that wait
+			owner = "task.owner = ?4 AND task.owner <> 0"
+		}
 		return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
-			WHERE (?1 = '' OR x.id = ?1) AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) AND (?4 = 0 OR task.owner = ?4)
+			WHERE (?1 = '' OR x.id = ?1) AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) AND `+owner+`
 			AND task.key BETWEEN ?5 AND ?6
 			ORDER BY task.key LIMIT +?7`, f.Execution, f.Queue, f.Activity, f.Owner, low, high, most(f.Limit))
 	})
