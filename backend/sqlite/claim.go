@@ -33,8 +33,9 @@ func candidatesOf(found *[]candidate) func([]driver.Value) error {
 
 // Claim gives due executions to a session.
 func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
-	if r.Begun && r.IDs == nil && !r.Expired { // mostly there are none: a look does not wait for writers
-		if some, err := s.anyBegun(ctx, &r); err != nil || !some {
+	if r.IDs == nil {
+		// Mostly there are none: a look does not wait for writers, nor do they for it, however much there is that is for others.
+		if some, err := s.anyDue(ctx, r); err != nil || !some {
 			return nil, err
 		}
 	}
@@ -61,23 +62,16 @@ func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Cl
 	return claimed, nil
 }
 
-// anyBegun reports whether executions are due that have begun, and a request may take them by their queue.
-func (s *Store) anyBegun(ctx context.Context, r *backend.ClaimRequest) (some bool, err error) {
+// anyDue reports whether there is anything that a request may take.
+func (s *Store) anyDue(ctx context.Context, r backend.ClaimRequest) (some bool, err error) {
+	r.Limit = min(r.Limit, 1)
 	err = s.read(ctx, func(c *conn) error {
 		if err := fence(c, r.Session); err != nil {
 			return err
 		}
-		at := now()
-		for _, q := range r.Queues {
-			if err := begunExecutions.each(ctx, c, q, func(priority int64) (bool, error) {
-				v, err := c.first(ctx, "SELECT EXISTS (SELECT 1 FROM execution INDEXED BY execution_begun WHERE "+begunExecutions.live+" AND queue = ? AND priority = ? AND due <= ?)", q, priority, at)
-				some = some || err == nil && number(v[0]) != 0
-				return !some, err
-			}); err != nil || some {
-				return err
-			}
-		}
-		return nil
+		found, err := candidates(c, &r, now())
+		some = len(found) > 0
+		return err
 	})
 	return some, err
 }

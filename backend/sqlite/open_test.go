@@ -343,6 +343,44 @@ func TestLookWhileAStrangerWrites(t *testing.T) {
 	}
 }
 
+// A claim that comes to nothing waits for no writer, and keeps none waiting, however much there is that is for others.
+func TestClaimsOfNothingWhileAStrangerWrites(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	s := open(t, path)
+	if _, err := s.Deploy(t.Context(), []backend.Program{{Digest: "d", Sources: []byte("{}")}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	id, _, err := s.Open(t.Context(), backend.Session{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := s.Commit(t.Context(), backend.Batch{Session: id, Create: []backend.NewExecution{
+		{ID: "held", Digest: "d", Edition: 1, Input: []byte("[]"), Queue: "default", Claim: true},
+		{ID: "of another edition", Digest: "d", Edition: 2, Input: []byte("[]"), Queue: "default"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Commit(t.Context(), backend.Batch{Session: id, Turns: []backend.Turn{{
+		Execution: "held", Run: made.Created[0].Run, Rows: [][]byte{[]byte("[]")}, Tasks: []backend.Task{{Step: "1", Attempt: 1, Activity: "lacking", Queue: "default"}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger(t, path)
+	for _, r := range []backend.ClaimRequest{{}, {Begun: true}, {Expired: true}} {
+		r.Session, r.Queues, r.Editions, r.Limit = id, []string{"default"}, []int{1}, 9
+		if claimed, err := s.Claim(t.Context(), r); err != nil || len(claimed) > 0 {
+			t.Errorf("%+v came to %v, %v", r, claimed, err)
+		}
+	}
+	claimed, err := s.ClaimTasks(t.Context(), backend.TaskRequest{Session: id, Queues: []string{"default"}, Activities: []string{"known"}, Limit: 9})
+	if err != nil || len(claimed.Tasks) > 0 {
+		t.Errorf("the tasks came to %v, %v", claimed, err)
+	}
+}
+
 // Who may write the database, and only read the files for taking turns, which another user's command has made, takes turns.
 func TestOpenLocksOfOthers(t *testing.T) {
 	t.Parallel()

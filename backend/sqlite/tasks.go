@@ -136,15 +136,24 @@ func crashTasks(c *conn, session backend.SessionID, at time.Time) (more bool, er
 
 // ClaimTasks gives due tasks to a session.
 func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed backend.ClaimedTasks, err error) {
-	// Most of the time there is nothing: a look does not wait for writers.
+	// Most of the time there is nothing: a look does not wait for writers, nor do they for it, however much there is that is for others.
 	var some bool
 	if err := s.read(ctx, func(c *conn) error {
-		look, args := "SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0)", []any(nil)
-		if r.Limit <= 0 {
-			look, args = "SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= ?)", []any{now()}
+		at := now()
+		v, err := c.first(ctx, `SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0),
+			EXISTS (SELECT 1 FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= ?)`, at)
+		if err != nil {
+			return err
 		}
-		v, err := c.first(ctx, look, args...)
-		some = err == nil && number(v[0]) != 0
+		waits, late := number(v[0]) != 0, number(v[1]) != 0
+		if some = late; some || !waits || r.Limit <= 0 {
+			return nil
+		}
+		if err := fence(c, r.Session); err != nil {
+			return err
+		}
+		found, err := waitingTasks(c, &r, []string{}, 1, at)
+		some = len(found) > 0
 		return err
 	}); err != nil || !some {
 		return claimed, err
