@@ -96,27 +96,37 @@ const levels = `WITH RECURSIVE level (queue, priority) AS (
 // about to take the best.
 const slack = 64
 
-// due locks up to limit rows, best first. It goes priority by priority because the index orders by due time only within one.
-// If other sessions hold so many candidates that too few are left, it reads further. The locking query repeats every
-// condition, since a row may have been claimed and finished in between. A NULL in tags disables the tag condition; the
-// caller checks. owner + 0 makes the planner use the primary key.
+// due locks up to limit rows, best first, and nothing else. It goes priority by priority because the index orders by due time
+// only within one. Of one queue each row is locked as it is come upon. Several are merged first; the locking query then repeats every
+// condition, since a row may have been claimed and finished in between, and if other sessions hold so many candidates that too
+// few are left, it reads further. A NULL in tags disables the tag condition; the caller checks. owner + 0 makes the planner use the primary key.
 func due(t *tx, table, live, accept string, limit int, queues, tags []string, other any, more ...any) (keys []int64, err error) {
+	next := fmt.Sprintf(`FROM %s AS x
+				WHERE x.owner = 0 AND %s x.queue = l.queue AND x.priority = l.priority AND x.due <= now()
+				AND (x.tags IS NULL OR x.tags <@ $2::text[] OR num_nulls(VARIADIC x.tags) > 0) AND %s
+				ORDER BY x.due, x.key LIMIT $3::bigint`, table, live, accept)
+	args := append([]any{queues, tags, int64(limit), other, int64(limit)}, more...)
+	if len(queues) == 1 {
+		_, err = t.first([]any{&keys}, fmt.Sprintf(levels+`
+			SELECT ARRAY(SELECT mine.key FROM (SELECT * FROM level WHERE priority IS NOT NULL ORDER BY priority DESC) AS l CROSS JOIN LATERAL (
+				SELECT x.key %[3]s FOR NO KEY UPDATE SKIP LOCKED) AS mine
+			LIMIT $5::bigint)`, table, live, next), args...)
+		return keys, err
+	}
 	sql := fmt.Sprintf(levels+`,
 		best AS MATERIALIZED (
 			SELECT x.key FROM level AS l CROSS JOIN LATERAL (
-				SELECT x.key, x.priority, x.due FROM %[1]s AS x
-				WHERE x.owner = 0 AND %[2]s x.queue = l.queue AND x.priority = l.priority AND x.due <= now()
-				AND (x.tags IS NULL OR x.tags <@ $2::text[] OR num_nulls(VARIADIC x.tags) > 0) AND %[3]s
-				ORDER BY x.due, x.key LIMIT $3::bigint) AS x
+				SELECT x.key, x.priority, x.due %[3]s) AS x
 			WHERE l.priority IS NOT NULL ORDER BY x.priority DESC, x.due, x.key LIMIT $3::bigint)
 		SELECT (SELECT count(*) FROM best), ARRAY(
 			SELECT mine.key FROM best CROSS JOIN LATERAL (
 				SELECT x.key FROM %[1]s AS x WHERE x.key = best.key AND x.owner + 0 = 0 AND %[2]s x.due <= now()
 				FOR NO KEY UPDATE SKIP LOCKED OFFSET 0) AS mine
-			LIMIT $5::bigint)`, table, live, accept)
+			LIMIT $5::bigint)`, table, live, next)
 	for look := int64(limit + slack); ; look *= 4 {
 		var seen int64
-		if _, err := t.first([]any{&seen, &keys}, sql, append([]any{queues, tags, look, other, int64(limit)}, more...)...); err != nil {
+		args[2] = look
+		if _, err := t.first([]any{&seen, &keys}, sql, args...); err != nil {
 			return nil, err
 		}
 		if len(keys) >= limit || seen < look {
