@@ -71,13 +71,17 @@ func (w *worker) journal(run backend.RunKey) (rows [][]byte, err error) {
 
 // program is that of the engine for an execution.
 func (w *worker) program(digest string) (*starlark.Program, error) {
-	return w.engine.compiled(digest, func() (rec backend.Program, err error) {
+	p, err := w.engine.compiled(w.ctx, digest, func() (rec backend.Program, err error) {
 		err = w.read(func() (err error) {
 			rec, err = w.store.Program(w.ctx, digest)
 			return err
 		})
 		return rec, err
 	})
+	if err != nil && w.ctx.Err() != nil {
+		err = errLost
+	}
+	return p, err
 }
 
 // holder is the execution that has an id.

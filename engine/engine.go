@@ -65,6 +65,7 @@ type Engine struct {
 	adopted  map[string]bool                      // ids to be claimed whatever their queue; true: only when they are due
 	waiters  map[string][]chan *backend.Execution // told once when something became of an id
 	newest   map[string]newest                    // by workflow: what Dispatch found
+	reading  map[string]chan struct{}             // by digest: programs that are being read; closed when that is over
 }
 
 // New returns an engine on a store. A nil registry is for processes that only
@@ -82,6 +83,7 @@ func New(store backend.Store, registry *activities.Registry, o Options) (*Engine
 		ready:     make(chan struct{}),
 		elsewhere: elsewhere{looking: make(chan struct{}, 1)},
 		adopted:   make(map[string]bool), waiters: make(map[string][]chan *backend.Execution), newest: make(map[string]newest),
+		reading: make(map[string]chan struct{}),
 	}
 	e.looks.most, e.looks.call = maxLooks, e.lookAt
 	e.makes.most, e.makes.call = maxCreated, e.makeAll
@@ -270,19 +272,46 @@ func (e *Engine) changed(id string, ended *backend.Execution) {
 	delete(e.waiters, id)
 }
 
-// program returns the compiled program of a digest, from memory or the store, which is asked once.
+// program returns the compiled program of a digest, from memory or the store.
 func (e *Engine) program(ctx context.Context, digest string) (*starlark.Program, error) {
-	return e.compiled(digest, func() (backend.Program, error) { return e.store.Program(ctx, digest) })
+	return e.compiled(ctx, digest, func() (backend.Program, error) { return e.store.Program(ctx, digest) })
+}
+
+// compiled is the program of a digest, from memory or compiled from what read returns. While it is read, who asks for it, too,
+// waits for that: all the executions that a worker has claimed are mostly of one.
+func (e *Engine) compiled(ctx context.Context, digest string, read func() (backend.Program, error)) (*starlark.Program, error) {
+	for {
+		if p, ok := e.cache.Lookup(digest); ok {
+			return p, nil
+		}
+		e.mu.Lock()
+		other := e.reading[digest]
+		if other == nil {
+			over := make(chan struct{})
+			e.reading[digest] = over
+			e.mu.Unlock()
+			defer func() {
+				e.mu.Lock()
+				delete(e.reading, digest)
+				e.mu.Unlock()
+				close(over)
+			}()
+			return e.compile(digest, read)
+		}
+		e.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // redeploy is what mends a source.
 const redeploy = "deploy the same files again, or upgrade to other code"
 
-// compiled is the program of a digest, from memory or compiled from what read returns.
-func (e *Engine) compiled(digest string, read func() (backend.Program, error)) (*starlark.Program, error) {
-	if p, ok := e.cache.Lookup(digest); ok {
-		return p, nil
-	}
+// compile compiles what read returns.
+func (e *Engine) compile(digest string, read func() (backend.Program, error)) (*starlark.Program, error) {
 	rec, err := read()
 	if err != nil {
 		if errors.Is(err, backend.ErrNotFound) {
