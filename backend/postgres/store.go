@@ -154,8 +154,8 @@ func (s *Store) Deploy(ctx context.Context, programs []backend.Program, deployme
 				digests, sources = append(digests, clean(programs[i].Digest)), append(sources, text(programs[i].Sources))
 			}
 			// Not by the INSERT, which would lock what it need not change.
-			t.add(`UPDATE program AS p SET sources = n.sources FROM unnest($1::text[], $2::text[]) AS n (digest, sources)
-				WHERE p.digest = n.digest AND p.sources IS DISTINCT FROM n.sources`, digests, sources)
+			t.add(`UPDATE program SET sources = ($2::text[])[array_position($1::text[], digest)]
+				WHERE digest = ANY($1::text[]) AND sources IS DISTINCT FROM ($2::text[])[array_position($1::text[], digest)]`, digests, sources)
 			t.add(`INSERT INTO program (digest, created, sources) SELECT digest, now(), sources
 				FROM unnest($1::text[], $2::text[]) AS n (digest, sources) ORDER BY digest COLLATE "C" ON CONFLICT DO NOTHING`, digests, sources)
 		}

@@ -145,6 +145,9 @@ func storedSources(ctx context.Context, store backend.Store, digest string) (*st
 		return nil, fmt.Errorf("the source %s: %w", short(digest), err)
 	}
 	src, err := starlark.ParseSources(p.Sources)
+	if err == nil && src.Digest() != digest {
+		err = fmt.Errorf("its digest is %s", short(src.Digest()))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the source %s is damaged: %w; deploy the same files again", short(digest), err)
 	}
