@@ -203,22 +203,6 @@ func (x *execution) drive() {
 	}
 }
 
-// growStack makes the goroutine's stack as large as a script or an attempt needs while there
-// is next to nothing on it. Left alone it would grow step by step, each time copying and adjusting all frames.
-// The call that is never made is what needs the room: nothing is written to it.
-//
-//go:noinline
-func growStack(really bool) {
-	if really {
-		needRoom(room)
-	}
-}
-
-var room [5 << 10]byte
-
-//go:noinline
-func needRoom([5 << 10]byte) {}
-
 // runScript runs the script from its first line; nil says that it has ended.
 func (x *execution) runScript() error {
 	value, err := x.prog.Run(x, x.options(x.w.options.MaxSteps, x.w.options.MaxValue))
