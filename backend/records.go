@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"encoding/json"
 	"math"
 	"time"
 )
@@ -220,6 +221,13 @@ type Limit struct {
 	Max  int           `json:"max,omitempty"`  // at once
 	Rate int           `json:"rate,omitempty"` // begun within Per
 	Per  time.Duration `json:"per,omitempty"`  // nanoseconds
+}
+
+// Bound names the limit of a task that has one: the activity whose attempts are counted, and what bounds them. Calls of one activity
+// may have several.
+func (k *Task) Bound() string {
+	b, _ := json.Marshal(k.Limit) // numbers: never fails
+	return k.Activity + string(b)
 }
 
 // TaskRef names a task of a turn's own run, to be withdrawn. One that nobody runs becomes an Outcome named TaskWithdrawn, at once or

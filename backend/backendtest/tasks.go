@@ -295,6 +295,36 @@ var taskCases = []testCase{
 		expect(f, "the sooner one", claim(s, 9, "sub", "add").GoesOn, first.Tasks[0].Began.Add(time.Hour))
 		expect(f, "not ours to run", claim(s, 9, "mul").GoesOn, time.Time{})
 	}},
+	{"calls of one activity keep each its own limit", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		var list []backend.Task
+		call := func(activity, step string, l *backend.Limit) {
+			k := work(step)
+			k.Activity, k.Limit = activity, l
+			list = append(list, k)
+		}
+		put := func(first int64) {
+			f.turn(s, backend.Turn{Execution: "x", Run: run, First: first, Rows: rows("r"), Tasks: list})
+			list = nil
+		}
+		rare, often := &backend.Limit{Rate: 2, Per: time.Hour}, &backend.Limit{Rate: 3, Per: time.Microsecond}
+		for i := range 3 {
+			call("add", fmt.Sprint("rare", i), rare)
+			call("sub", fmt.Sprint("one", i), &backend.Limit{Max: 1})
+		}
+		call("add", "often0", often)
+		call("sub", "two0", &backend.Limit{Max: 2})
+		put(0)
+		// What waits for a limit keeps nothing back that has a wider one.
+		got := f.tasks(s, 9)
+		expect(f, "at once", steps(got), []string{"rare0", "one0", "rare1", "often0", "two0"})
+		// A short memory keeps nobody from looking further back.
+		call("add", "often1", often)
+		put(1)
+		expect(f, "the other goes on", steps(f.tasks(s, 9)), []string{"often1"})
+		expect(f, "still too many", len(f.tasks(s, 9)), 0)
+	}},
 	{"a memo is computed by one", func(f *fixture) {
 		s := f.session()
 		runs := f.born(s, "x", "y", "z")

@@ -21,7 +21,7 @@ type Store struct {
 	runs        map[backend.RunKey]*run
 	sessions    map[backend.SessionID]*backend.Session
 	tasks       map[int64]*backend.Task
-	begun       map[string][]time.Time // by activity: when tasks with a rate began
+	begun       map[string][]begun // by activity: when tasks with a rate began
 	memos       map[string]*memo
 	dead        map[int64]backend.DeadLetter
 	lastTask    int64
@@ -29,6 +29,11 @@ type Store struct {
 	lastRun     backend.RunKey
 	lastSession backend.SessionID
 	lastMessage int64
+}
+
+// begun is when a task with a rate began, and how long it counts for that.
+type begun struct {
+	at, until time.Time
 }
 
 // execution is an execution with its inbox.
@@ -60,7 +65,7 @@ func NewAt(clock func() time.Time) *Store {
 		runs:        make(map[backend.RunKey]*run),
 		sessions:    make(map[backend.SessionID]*backend.Session),
 		tasks:       make(map[int64]*backend.Task),
-		begun:       make(map[string][]time.Time),
+		begun:       make(map[string][]begun),
 		memos:       make(map[string]*memo),
 		dead:        make(map[int64]backend.DeadLetter),
 	}

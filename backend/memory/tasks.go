@@ -134,13 +134,14 @@ func (s *Store) admit(k *backend.Task, at time.Time, c *backend.ClaimedTasks) bo
 		}
 	}
 	if k.Limit.Rate > 0 {
-		begun := slices.DeleteFunc(s.begun[k.Activity], func(b time.Time) bool { return !b.After(at.Add(-k.Limit.Per)) })
-		s.begun[k.Activity] = begun
-		if n := len(begun) - k.Limit.Rate; n >= 0 {
-			c.Kept(begun[n].Add(k.Limit.Per))
+		since := at.Add(-k.Limit.Per) // what began before may count for a call with another rate still
+		all := slices.DeleteFunc(s.begun[k.Activity], func(b begun) bool { return !b.at.After(since) && !b.until.After(at) })
+		s.begun[k.Activity] = all
+		if n := len(all) - k.Limit.Rate; n >= 0 && all[n].at.After(since) {
+			c.Kept(all[n].at.Add(k.Limit.Per))
 			return false
 		}
-		s.begun[k.Activity] = append(begun, at)
+		s.begun[k.Activity] = append(all, begun{at, at.Add(k.Limit.Per)})
 	}
 	return true
 }

@@ -98,7 +98,7 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 
 // claimTasks takes the best tasks of a request's queues, as far as the limits of their activities let it.
 func claimTasks(t *tx, r *backend.TaskRequest, claimed *backend.ClaimedTasks) error {
-	full := []string{} // activities of which no other attempt with a limit may begin now
+	full := []string{} // limits under which nothing else may begin now
 	for len(claimed.Tasks) < r.Limit {
 		tasks, err := dueTasks(t, r, full, r.Limit-len(claimed.Tasks))
 		if err != nil {
@@ -115,7 +115,7 @@ func claimTasks(t *tx, r *backend.TaskRequest, claimed *backend.ClaimedTasks) er
 		var taken []int64
 		for i := range tasks {
 			k := &tasks[i]
-			if k.Limit != nil && slices.Contains(full, k.Activity) {
+			if k.Limit != nil && slices.Contains(full, k.Bound()) {
 				refused++
 				continue
 			}
@@ -124,7 +124,7 @@ func claimTasks(t *tx, r *backend.TaskRequest, claimed *backend.ClaimedTasks) er
 				return err
 			}
 			if !ok {
-				full = append(full, k.Activity)
+				full = append(full, k.Bound())
 				refused++
 				continue
 			}
@@ -149,17 +149,17 @@ func claimTasks(t *tx, r *backend.TaskRequest, claimed *backend.ClaimedTasks) er
 	return t.flush()
 }
 
-// dueTasks finds and locks the best tasks, best first, but for those of full activities that have a limit.
+// dueTasks finds and locks the best tasks, best first, but for those under full limits.
 func dueTasks(t *tx, r *backend.TaskRequest, full []string, limit int) (list []backend.Task, err error) {
 	var keys []int64
 	activities := nonNil(cleanAll(r.Activities))
 	if r.Executions != nil {
 		keys, err = found(t, `SELECT k.key FROM task AS k
 			WHERE k.execution = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND k.owner = 0 AND k.due <= now() AND k.activity = ANY($2::text[])
-			AND (k.bounds IS NULL OR k.activity <> ALL($4::text[]))
+			AND (k.bounds IS NULL OR k.activity || k.bounds <> ALL($4::text[]))
 			ORDER BY k.priority DESC, k.due, k.key LIMIT $3::bigint FOR NO KEY UPDATE OF k SKIP LOCKED`, cleanAll(r.Executions), activities, int64(limit), full)
 	} else {
-		keys, err = due(t, "task", "", "x.activity = ANY($4::text[]) AND (x.bounds IS NULL OR x.activity <> ALL($6::text[]))", limit,
+		keys, err = due(t, "task", "", "x.activity = ANY($4::text[]) AND (x.bounds IS NULL OR x.activity || x.bounds <> ALL($6::text[]))", limit,
 			cleanAll(r.Queues), nonNil(cleanAll(r.Tags)), activities, full)
 	}
 	if err != nil || len(keys) == 0 {
@@ -203,16 +203,18 @@ func admit(t *tx, k *backend.Task, claimed *backend.ClaimedTasks) (bool, error) 
 		}
 	}
 	if k.Limit.Rate > 0 {
-		t.add("DELETE FROM task_begun WHERE activity = $1::text AND at <= now() - $2::bigint * interval '1 microsecond'", k.Activity, int64(k.Limit.Per/time.Microsecond))
+		per := int64(k.Limit.Per / time.Microsecond) // what began before may count for a call with another rate still
+		t.add("DELETE FROM task_begun WHERE activity = $1::text AND at <= now() - $2::bigint * interval '1 microsecond' AND coalesce(until, now()) <= now()", k.Activity, per)
 		var begun time.Time
-		full, err := t.first([]any{&begun}, "SELECT at FROM task_begun WHERE activity = $1::text ORDER BY at DESC OFFSET $2::bigint LIMIT 1", k.Activity, int64(k.Limit.Rate-1))
+		full, err := t.first([]any{&begun}, `SELECT at FROM task_begun WHERE activity = $1::text AND at > now() - $2::bigint * interval '1 microsecond'
+			ORDER BY at DESC OFFSET $3::bigint LIMIT 1`, k.Activity, per, int64(k.Limit.Rate-1))
 		if full {
 			claimed.Kept(begun.UTC().Add(k.Limit.Per))
 		}
 		if err != nil || full {
 			return false, err
 		}
-		t.add("INSERT INTO task_begun (activity, at, key) VALUES ($1::text, now(), $2::bigint)", k.Activity, k.Key)
+		t.add("INSERT INTO task_begun (activity, at, key, until) VALUES ($1::text, now(), $2::bigint, now() + $3::bigint * interval '1 microsecond')", k.Activity, k.Key, per)
 	}
 	return true, nil
 }

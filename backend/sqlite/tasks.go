@@ -184,7 +184,7 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 
 // claimTasks takes the best tasks of a request, as far as the limits of their activities let it.
 func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.ClaimedTasks) error {
-	full := []string{} // activities of which no other attempt with a limit may begin now
+	full := []string{} // limits under which nothing else may begin now
 	for len(claimed.Tasks) < r.Limit {
 		found, err := waitingTasks(c, r, full, r.Limit-len(claimed.Tasks), at)
 		if err != nil {
@@ -193,7 +193,7 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.
 		before, refused := len(full), 0
 		for i := range found {
 			k := &found[i]
-			if k.Limit != nil && slices.Contains(full, k.Activity) {
+			if k.Limit != nil && slices.Contains(full, k.Bound()) {
 				refused++
 				continue
 			}
@@ -202,7 +202,7 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.
 				return err
 			}
 			if !ok {
-				full = append(full, k.Activity)
+				full = append(full, k.Bound())
 				refused++
 				continue
 			}
@@ -219,7 +219,7 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.
 	return nil
 }
 
-// waitingTasks finds the best tasks that a request may claim, but for those of full activities that have a limit.
+// waitingTasks finds the best tasks that a request may claim, but for those under full limits.
 func waitingTasks(c *conn, r *backend.TaskRequest, full []string, limit int, at time.Time) (found []backend.Task, err error) {
 	activities, err := json.Marshal(append([]string{}, r.Activities...))
 	if err != nil {
@@ -236,7 +236,7 @@ func waitingTasks(c *conn, r *backend.TaskRequest, full []string, limit int, at 
 		}
 		err = c.query(nonstop, collectTasks(&found), `SELECT `+taskColumns+` FROM execution AS x CROSS JOIN task ON task.run = x.run
 			WHERE x.id IN (SELECT value FROM json_each(?1)) AND task.owner = 0 AND task.due <= ?2 AND activity IN (SELECT value FROM json_each(?3))
-			AND (bounds IS NULL OR activity NOT IN (SELECT value FROM json_each(?5)))
+			AND (bounds IS NULL OR activity || bounds NOT IN (SELECT value FROM json_each(?5)))
 			ORDER BY task.priority DESC, task.due, task.key LIMIT +?4`, string(executions), at, string(activities), limit, string(without))
 		return found, err
 	}
@@ -267,7 +267,7 @@ func queuedTasks(c *conn, found *[]backend.Task, queue, activities, without, tag
 			WHERE task.owner = 0 AND task.queue = ?1 AND task.priority = ?2 AND task.due <= ?3 AND activity IN (SELECT value FROM json_each(?4))
 			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(task.tags) THEN task.tags END) AS t
 				WHERE t.type = 'text' AND t.value NOT IN (SELECT value FROM json_each(?5))))
-			AND (bounds IS NULL OR activity NOT IN (SELECT value FROM json_each(?7)))
+			AND (bounds IS NULL OR activity || bounds NOT IN (SELECT value FROM json_each(?7)))
 			ORDER BY task.due, task.key LIMIT +?6`, queue, priority, at, activities, tags, limit, without)
 		limit -= len(*found) - before
 		return limit > 0, err
@@ -294,17 +294,18 @@ func admit(c *conn, k *backend.Task, at time.Time, claimed *backend.ClaimedTasks
 		}
 	}
 	if k.Limit.Rate > 0 {
-		if _, err := c.exec("DELETE FROM task_begun WHERE activity = ? AND at <= ?", k.Activity, at.Add(-k.Limit.Per)); err != nil {
+		since := at.Add(-k.Limit.Per) // what began before may count for a call with another rate still
+		if _, err := c.exec("DELETE FROM task_begun WHERE activity = ? AND at <= ? AND coalesce(until, 0) <= ?", k.Activity, since, at); err != nil {
 			return false, err
 		}
-		v, err := c.first(nonstop, "SELECT at FROM task_begun WHERE activity = ? ORDER BY at DESC LIMIT 1 OFFSET +?", k.Activity, k.Limit.Rate-1)
+		v, err := c.first(nonstop, "SELECT at FROM task_begun WHERE activity = ? AND at > ? ORDER BY at DESC LIMIT 1 OFFSET +?", k.Activity, since, k.Limit.Rate-1)
 		if v != nil {
 			claimed.Kept(instant(v[0]).Add(k.Limit.Per))
 		}
 		if err != nil || v != nil {
 			return false, err
 		}
-		if _, err := c.exec("INSERT INTO task_begun (activity, at, key) VALUES (?, ?, ?)", k.Activity, at, k.Key); err != nil {
+		if _, err := c.exec("INSERT INTO task_begun (activity, at, key, until) VALUES (?, ?, ?, ?)", k.Activity, at, k.Key, at.Add(k.Limit.Per)); err != nil {
 			return false, err
 		}
 	}
