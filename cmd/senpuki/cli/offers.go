@@ -46,3 +46,19 @@ func notOffered(k *backend.Task) string {
 	}
 	return text
 }
+
+// freeSlot says what a task waits for that a worker offers: a slot of it, within the limit of its activity, if there is one.
+func freeSlot(k *backend.Task) string {
+	text := "a free slot for " + k.Activity
+	var limits []string
+	if l := k.Limit; l != nil && l.Max > 0 {
+		limits = append(limits, fmt.Sprintf("%d at once", l.Max))
+	}
+	if l := k.Limit; l != nil && l.Rate > 0 {
+		limits = append(limits, fmt.Sprintf("%d in %s", l.Rate, duration(l.Per)))
+	}
+	if len(limits) > 0 {
+		text += ", limited to " + strings.Join(limits, " and ")
+	}
+	return text
+}

@@ -75,8 +75,8 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 			return err
 		}
 		for i := range h.Steps {
-			if s := &h.Steps[i]; missing[s.Step] != "" && s.State == "running" {
-				s.State = "waiting" // a task, and nobody can take it
+			if s := &h.Steps[i]; missing[s.Step] != "" && s.State == "running" { // a task, and nobody has begun it
+				s.State, s.Attempts = "waiting", s.Attempts[:len(s.Attempts)-1]
 			}
 		}
 		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing, live), Steps: h.Steps, Tries: h.Tries, Damaged: h.Execution.Damaged}
@@ -351,7 +351,8 @@ func waitsFor(h engine.History, missing map[string]string, live []engine.Session
 	return out
 }
 
-// unoffered says of an execution's steps that no live worker can run them, or that another call computes their result.
+// unoffered says of an execution's steps why nobody has begun them: no live worker can run them, another call computes their
+// result, or their turn has not come.
 func unoffered(ctx context.Context, eng *engine.Engine, store backend.Store, h engine.History, live []engine.SessionInfo) (map[string]string, error) {
 	if h.Execution.State.Terminal() {
 		return nil, nil
@@ -387,6 +388,8 @@ func unoffered(ctx context.Context, eng *engine.Engine, store backend.Store, h e
 	for i := range tasks {
 		if k := &tasks[i]; k.Owner == 0 && !offered(k, live) {
 			missing[k.Step] = notOffered(k)
+		} else if k.Owner == 0 {
+			missing[k.Step] = freeSlot(k)
 		}
 	}
 	return missing, nil
