@@ -216,7 +216,8 @@ type Task struct {
 	Damage    string    // as Execution.Damage
 }
 
-// Limit bounds the attempts of one activity over the whole store, among those that have a limit. Zero fields do not bound.
+// Limit bounds the attempts of one activity over the whole store, among those that have a limit. Zero fields do not bound. What
+// began under another rate counts for as long as that one looks back, too, and no longer.
 type Limit struct {
 	Max  int           `json:"max,omitempty"`  // at once
 	Rate int           `json:"rate,omitempty"` // begun within Per

@@ -324,6 +324,10 @@ var taskCases = []testCase{
 		put(1)
 		expect(f, "the other goes on", steps(f.tasks(s, 9)), []string{"often1"})
 		expect(f, "still too many", len(f.tasks(s, 9)), 0)
+		call("add", "yearly0", &backend.Limit{Rate: 3, Per: 365 * 24 * time.Hour})
+		call("add", "yearly1", &backend.Limit{Rate: 3, Per: 365 * 24 * time.Hour})
+		put(2)
+		expect(f, "those who look back further count what counts still", steps(f.tasks(s, 9)), []string{"yearly0"})
 	}},
 	{"a memo is computed by one", func(f *fixture) {
 		s := f.session()

@@ -134,12 +134,17 @@ func (s *Store) admit(k *backend.Task, at time.Time, c *backend.ClaimedTasks) bo
 		}
 	}
 	if k.Limit.Rate > 0 {
-		since := at.Add(-k.Limit.Per) // what began before may count for a call with another rate still
-		all := slices.DeleteFunc(s.begun[k.Activity], func(b begun) bool { return !b.at.After(since) && !b.until.After(at) })
+		all := slices.DeleteFunc(s.begun[k.Activity], func(b begun) bool { return !b.until.After(at) })
 		s.begun[k.Activity] = all
-		if n := len(all) - k.Limit.Rate; n >= 0 && all[n].at.After(since) {
-			c.Kept(all[n].at.Add(k.Limit.Per))
-			return false
+		n := 0
+		for _, b := range slices.Backward(all) {
+			if !b.at.After(at.Add(-k.Limit.Per)) {
+				break
+			}
+			if n++; n == k.Limit.Rate {
+				c.Kept(b.at.Add(k.Limit.Per))
+				return false
+			}
 		}
 		s.begun[k.Activity] = append(all, begun{at, at.Add(k.Limit.Per)})
 	}

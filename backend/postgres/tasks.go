@@ -203,10 +203,10 @@ func admit(t *tx, k *backend.Task, claimed *backend.ClaimedTasks) (bool, error) 
 		}
 	}
 	if k.Limit.Rate > 0 {
-		per := int64(k.Limit.Per / time.Microsecond) // what began before may count for a call with another rate still
+		per := int64(k.Limit.Per / time.Microsecond)
 		t.add("DELETE FROM task_begun WHERE activity = $1::text AND at <= now() - $2::bigint * interval '1 microsecond' AND coalesce(until, now()) <= now()", k.Activity, per)
 		var begun time.Time
-		full, err := t.first([]any{&begun}, `SELECT at FROM task_begun WHERE activity = $1::text AND at > now() - $2::bigint * interval '1 microsecond'
+		full, err := t.first([]any{&begun}, `SELECT at FROM task_begun WHERE activity = $1::text AND at > now() - $2::bigint * interval '1 microsecond' AND (until > now() OR until IS NULL)
 			ORDER BY at DESC OFFSET $3::bigint LIMIT 1`, k.Activity, per, int64(k.Limit.Rate-1))
 		if full {
 			claimed.Kept(begun.UTC().Add(k.Limit.Per))

@@ -294,11 +294,12 @@ func admit(c *conn, k *backend.Task, at time.Time, claimed *backend.ClaimedTasks
 		}
 	}
 	if k.Limit.Rate > 0 {
-		since := at.Add(-k.Limit.Per) // what began before may count for a call with another rate still
+		since := at.Add(-k.Limit.Per)
 		if _, err := c.exec("DELETE FROM task_begun WHERE activity = ? AND at <= ? AND coalesce(until, 0) <= ?", k.Activity, since, at); err != nil {
 			return false, err
 		}
-		v, err := c.first(nonstop, "SELECT at FROM task_begun WHERE activity = ? AND at > ? ORDER BY at DESC LIMIT 1 OFFSET +?", k.Activity, since, k.Limit.Rate-1)
+		v, err := c.first(nonstop, `SELECT at FROM task_begun WHERE activity = ? AND at > ? AND (until > ? OR until IS NULL)
+			ORDER BY at DESC LIMIT 1 OFFSET +?`, k.Activity, since, at, k.Limit.Rate-1)
 		if v != nil {
 			claimed.Kept(instant(v[0]).Add(k.Limit.Per))
 		}
