@@ -24,6 +24,7 @@ type wakeups struct {
 
 	mu        sync.Mutex // guards all below
 	pending   *backend.Hint
+	many      bool          // what gathers has more names than a hint has: it says nothing in particular
 	sent      chan struct{} // closed when what gathers, or what is on its way, has been sent; nil: nothing is
 	sending   bool
 	listeners int
@@ -77,7 +78,10 @@ func (e *Engine) tell(h backend.Hint) {
 	if w.pending == nil {
 		w.pending, w.sent = &backend.Hint{From: w.from}, make(chan struct{})
 	}
-	w.pending.Merge(h)
+	if !w.many { // else a server that hangs would cost each commit a look at all that have gathered
+		w.pending.Merge(h)
+		w.many = len(w.pending.Queues)+len(w.pending.Executions)+len(w.pending.Ended) > maxHint
+	}
 	if !w.sending {
 		w.sending = true
 		go e.sendHints()
@@ -89,14 +93,14 @@ func (e *Engine) sendHints() {
 	w := &e.wakeups
 	for {
 		w.mu.Lock()
-		h, sent := w.pending, w.sent
-		if w.pending = nil; h == nil {
+		h, many, sent := w.pending, w.many, w.sent
+		if w.pending, w.many = nil, false; h == nil {
 			w.sending, w.sent = false, nil
 			w.mu.Unlock()
 			return
 		}
 		w.mu.Unlock()
-		if len(h.Queues)+len(h.Executions)+len(h.Ended) > maxHint {
+		if many {
 			h = &backend.Hint{From: h.From}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), hintPatience)
@@ -289,7 +293,7 @@ func (c *committer) announce(b *backend.Batch) {
 		for j := range t.Tasks {
 			h.Merge(backend.Hint{Queues: []string{t.Tasks[j].Queue}})
 		}
-		for j := range t.Orders {
+		for j := 0; j < len(t.Orders) && len(h.Executions) <= maxHint; j++ { // more are too many to be named
 			h.Merge(backend.Hint{Executions: []string{t.Orders[j].Execution}})
 		}
 		h.Recall = h.Recall || len(t.Withdraw) > 0

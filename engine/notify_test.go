@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -364,5 +365,49 @@ func TestLostWakeUpsAreToldOf(t *testing.T) {
 		}
 		stop()
 		w.check()
+	})
+}
+
+// held is a notifier whose hints are on their way for as long as the test wants.
+type held struct{ hints chan backend.Hint }
+
+func (h *held) Notify(_ context.Context, hint backend.Hint) error {
+	h.hints <- hint
+	return nil
+}
+
+func (h *held) Listen(ctx context.Context, _ func(backend.Hint)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// While a hint is on its way to a server that hangs, every commit adds to the next one.
+func TestWhatGathersBehindAHintIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := &held{make(chan backend.Hint)}
+		e, err := New(newWorld(t).store, nil, Options{Notifier: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.tell(backend.Hint{Ended: []string{"first"}})
+		synctest.Wait()
+		for i := range 100 * maxHint {
+			e.tell(backend.Hint{Ended: []string{strconv.Itoa(i)}})
+		}
+		if p := e.wakeups.pending; len(p.Ended) > maxHint+1 {
+			t.Errorf("%d names gathered", len(p.Ended))
+		}
+		if h := <-n.hints; len(h.Ended) != 1 {
+			t.Errorf("the first hint: %+v", h)
+		}
+		synctest.Wait() // the second is on its way
+		e.tell(backend.Hint{Ended: []string{"last"}})
+		if h := <-n.hints; !h.Anything() || h.From == "" {
+			t.Errorf("a hint of too many: %d names, from %q", len(h.Ended), h.From)
+		}
+		if h := <-n.hints; len(h.Ended) != 1 || h.Ended[0] != "last" {
+			t.Errorf("the hint behind it: %+v", h)
+		}
 	})
 }
