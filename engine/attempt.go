@@ -160,6 +160,9 @@ func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
 		return x.failed(st, ev.failure), true
 	case evLate:
 		return x.absorbLate(st)
+	case evAdmitted:
+		x.absorbAdmitted(st)
+		return d, false
 	case evDropped:
 		if !st.dropped {
 			return d, false

@@ -62,7 +62,7 @@
 // does not know, or whose activity has a limit over all workers becomes a
 // task, written with the turn. Any worker may claim it, runs it, and settles it:
 // the store turns it into a message. The owner of the execution counts
-// attempts, retries and crashes, whoever runs them; how an activity that he does not know is registered, the sessions of those who have
+// attempts, retries and crashes, whoever runs them (suspects.go: steps with few crashes left begin with few such beside them); how an activity that he does not know is registered, the sessions of those who have
 // it tell (elsewhere.go), and for who takes over from him the task's entry in the journal. When the call is cancelled its task is withdrawn: nobody begins
 // it any more, and who runs it already is told, and ends it as he would end any other; the step waits for that.
 //

@@ -58,6 +58,8 @@ type execution struct {
 	spare        *step          // that is over, for the next one
 	seq          int
 	ready        []*step           // attempts that wait for a slot
+	behind       []*step           // attempts that wait for other suspects
+	wary         bool              // it has suspects
 	starting     []*step           // attempts that begin when the turn has landed
 	attempts     few.Map[*attempt] // that run here, by step
 	slots        int               // in hand
@@ -310,6 +312,7 @@ func (x *execution) rewind() error {
 	x.steps = few.Map[*step]{}
 	x.seq, x.lines, x.now = 0, 0, 0
 	x.slots += len(x.starting) // of a turn that did not land
+	x.unsuspect()
 	x.ready, x.starting, x.consumed, x.listening, x.kept = nil, nil, nil, nil, nil
 	x.cancelled, x.expired, x.source, x.moved, x.draws = nil, false, nil, false, ""
 	x.underWay, x.printed, x.trying, x.reborn = nil, 0, false, nil
@@ -514,6 +517,7 @@ func (x *execution) stuck(cause error) (again bool) {
 func (x *execution) giveSlots() {
 	x.slots += len(x.starting)
 	x.starting, x.queued = nil, false
+	x.unsuspect()
 	x.w.slots.leave(x)
 	x.w.slots.give(x.slots)
 	x.slots = 0
@@ -552,6 +556,7 @@ func (x *execution) leave() {
 		}
 	}
 	x.slots += x.attempts.Len() + len(x.starting)
+	x.unsuspect()
 	x.cutAttempts()
 	x.w.slots.leave(x)
 	x.w.slots.give(x.slots)

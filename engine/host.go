@@ -16,15 +16,16 @@ import (
 type eventKind int
 
 const (
-	evAttempt eventKind = iota // an attempt ended: value or failure
-	evTimeout                  // an attempt ran out of time
-	evDue                      // a timer or a retry is due
-	evFinal                    // a step failed without an attempt
-	evDropped                  // a step that the script cancelled has nothing running
-	evMessage                  // an inbox message
-	evExpire                   // the execution's time is up
-	evCut                      // the clean-up of a cancelled script takes too long
-	evLate                     // no attempt of a step began in time
+	evAttempt  eventKind = iota // an attempt ended: value or failure
+	evTimeout                   // an attempt ran out of time
+	evDue                       // a timer or a retry is due
+	evFinal                     // a step failed without an attempt
+	evDropped                   // a step that the script cancelled has nothing running
+	evMessage                   // an inbox message
+	evExpire                    // the execution's time is up
+	evCut                       // the clean-up of a cancelled script takes too long
+	evLate                      // no attempt of a step began in time
+	evAdmitted                  // a step need not wait for other suspects any more
 )
 
 // expiredName marks the cancel entry of an execution that expired.
@@ -86,7 +87,7 @@ func (x *execution) Issue(c starlark.Command) error {
 			x.begun(st)
 			e.attempt = st.begun
 		default:
-			x.queueUp(st)
+			x.queueUp(st, &x.ready)
 		}
 	case starlark.StartTimer:
 		st = x.ask(&c)
@@ -228,20 +229,24 @@ func (x *execution) asks(st *step) {
 // enqueue makes a step's next attempt wait for its turn, here or elsewhere.
 func (x *execution) enqueue(st *step) {
 	x.w.configure(st)
-	if x.away(st) || x.yields(st) {
+	away := x.away(st) || x.yields(st)
+	switch {
+	case x.holdsBack(st, away):
+		x.queueUp(st, &x.behind)
+	case away:
 		x.taskLater(st)
-		return
+	default:
+		x.queueUp(st, &x.ready)
 	}
-	x.queueUp(st)
 }
 
-// queueUp makes a step's attempt wait for a slot.
-func (x *execution) queueUp(st *step) {
+// queueUp makes a step's attempt wait for its turn.
+func (x *execution) queueUp(st *step, line *[]*step) {
 	st.call = nil // decoded arguments are not worth their room while they wait
 	if !st.queued {
 		st.queued = true
 		st.due = 0
-		x.ready = append(x.ready, st)
+		*line = append(*line, st)
 		if st.startTimeout > 0 {
 			ev := event{kind: evLate, run: x.rec.RunNumber, step: st.cmd.Step}
 			st.timer = time.AfterFunc(max(0, x.w.clock.until(x.startBy(st))), func() { x.post(ev) })
@@ -411,6 +416,7 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 			x.w.slots.give(x.slots)
 			x.slots = 0
 		}
+		x.settleSuspects()
 		if err := x.rest(); err != nil {
 			return starlark.Delivery{}, err
 		}
@@ -453,12 +459,12 @@ func (x *execution) rest() error {
 	switch {
 	case x.w.options.ReplayAlways && x.live && !x.fresh:
 		return errRestart
-	case idle && (x.w.stopping.Load() || x.evict.Load() && len(x.ready) == 0):
+	case idle && (x.w.stopping.Load() || x.evict.Load() && !x.waits()):
 		return x.release()
 	case x.w.cut.Load():
 		return x.handBack()
 	}
-	if idle && len(x.ready) == 0 && x.cancelled == nil { // one that waits for a slot, or cleans up, is not let go
+	if idle && x.cancelled == nil && !x.waits() { // one whose attempts wait for their turn, or cleans up, is not let go
 		if len(x.row) == 0 {
 			x.row = nil // it may be long until the next turn
 		}

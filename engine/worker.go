@@ -28,6 +28,7 @@ type worker struct {
 	me        backend.Session
 	committer *committer
 	slots     slots
+	suspects  suspects
 	dues      dues
 	parking   parking
 	sharing   sharing
