@@ -333,7 +333,7 @@ func (x *execution) noted(st *step, e *entry) error {
 			}
 		}
 	case entryGot:
-		st.got = &event{kind: evAttempt, step: st.cmd.Step, attempt: e.attempt, value: e.value}
+		st.got = &event{kind: evAttempt, step: st.cmd.Step, attempt: e.attempt, value: e.value, stored: true}
 		if e.failure != nil {
 			st.got.failure = decodeFailure(e.failure)
 		}

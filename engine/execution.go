@@ -535,9 +535,9 @@ func (x *execution) unread() {
 	x.w.look()
 }
 
-// keep journals a consumed event without delivering it.
+// keep journals a consumed event without delivering it, unless an earlier try has.
 func (x *execution) keep(ev *event) {
-	if ev.kind != evAttempt {
+	if ev.kind != evAttempt || ev.stored {
 		return
 	}
 	e := &entry{kind: []byte(entryGot), at: x.stamp(), step: []byte(ev.step), attempt: ev.attempt, value: ev.value}

@@ -215,8 +215,14 @@ func (s *Step) apply(e *Entry) {
 	case entryCrash:
 		s.State, s.Due = "retrying", e.Retry
 		s.close(e, "crashed")
-	case entryGot:
-		s.State = "waiting" // for its delivery
+	case entryGot: // whether a failure is the last word is said when it is delivered
+		if e.Failure != nil {
+			s.State = "retrying"
+			s.close(e, "failed")
+			return
+		}
+		s.State, s.Value, s.Ended = "done", e.Value, e.At
+		s.close(e, "done")
 	case entryBack:
 		s.State = "waiting"
 		s.close(e, "handed back")

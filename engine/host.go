@@ -40,6 +40,7 @@ type event struct {
 	value   []byte
 	failure *activities.Failure
 	message *backend.Message
+	stored  bool // an outcome that the journal has
 }
 
 // Issue implements starlark.Host.

@@ -56,6 +56,57 @@ func (d *damaged) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.
 	return claimed, err
 }
 
+// What a stuck execution had been told when its turn did not end is in its journal once, however often it is tried, and shown as what came of the step.
+func TestTriesOfWhatIsStuckAddNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{MaxSteps: 1000})
+		w.deploy(e, `
+def main():
+    r = parallel([bind(activity("echo"), "a"), bind(activity("boom", retry = retry_policy(max_attempts = 1)), "Bad")], settle = True)
+    x = [i for i in range(1000000)]
+    return r
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(10 * time.Second)
+		first := len(w.rows(id))
+		time.Sleep(10 * time.Hour)
+		x, err := e.State(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Stuck == nil || x.Stuck.Tries < 10 {
+			t.Fatalf("stuck: %+v", x.Stuck)
+		}
+		if n := len(w.rows(id)); n != first {
+			t.Errorf("%d rows after %d tries, %d at first", n, x.Stuck.Tries, first)
+		}
+		h, err := e.History(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		echo, boom := h.Steps[0], h.Steps[1]
+		if echo.State != "done" || string(echo.Value) != `"a"` || echo.Attempts[0].Outcome != "done" {
+			t.Errorf("%+v", echo)
+		}
+		if boom.State != "retrying" && boom.State != "failed" || boom.Attempts[0].Outcome != "failed" {
+			t.Errorf("%+v", boom)
+		}
+		stop()
+		if w.called("echo") != 1 || w.called("boom") != 1 {
+			t.Errorf("echo ran %d times, boom %d", w.called("echo"), w.called("boom"))
+		}
+
+		e, stop = w.engine(Options{MaxSteps: 100_000_000})
+		if r := w.finish(e, id); r.Failure != nil || w.called("echo") != 1 || w.called("boom") != 1 {
+			t.Errorf("%+v", r)
+		}
+		stop()
+		w.check()
+	})
+}
+
 // TestWhatCannotBeAdvancedIsStuckAndGoesOnAfterTheFix hurts the journal, or the
 // source, of a sleeping execution; another one goes on meanwhile.
 func TestWhatCannotBeAdvancedIsStuckAndGoesOnAfterTheFix(t *testing.T) {
