@@ -35,4 +35,9 @@ func TestTestsOfTheGuide(t *testing.T) {
 	if code := cli.Run(t.Context(), nil, []string{"test", dir}, nil, &out, &errs); code != 0 {
 		t.Errorf("exit status %d\n%s%s", code, &out, &errs)
 	}
+	out.Reset()
+	errs.Reset()
+	if code := cli.Run(t.Context(), nil, []string{"check", dir}, nil, &out, &errs); code != 0 || strings.Contains(out.String()+errs.String(), "warning") {
+		t.Errorf("check: exit status %d\n%s%s", code, &out, &errs)
+	}
 }
