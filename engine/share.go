@@ -38,8 +38,10 @@ func (o *SessionInfo) serves(queue, activity string, tags []string) bool {
 		!slices.ContainsFunc(tags, func(t string) bool { return !slices.Contains(o.Tags, t) })
 }
 
-// Serves reports whether a worker that offers o takes a task.
-func (o *SessionInfo) Serves(k *backend.Task) bool { return o.serves(k.Queue, k.Activity, k.Tags) }
+// Serves reports whether a worker that offers o takes a task: one of its queues, or of an execution that it holds and was told to run.
+func (o *SessionInfo) Serves(k *backend.Task) bool {
+	return o.serves(k.Queue, k.Activity, k.Tags) || o.Hold && slices.Contains(o.Executions, k.Execution) && slices.Contains(o.Activities, k.Activity)
+}
 
 // others is what other live workers can do.
 func (w *worker) others(sessions []backend.Session) (offers []SessionInfo) {
