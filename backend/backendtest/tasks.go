@@ -268,6 +268,45 @@ var taskCases = []testCase{
 		f.commit(backend.Batch{Session: s, Settle: []backend.Settled{{Key: got[0].Key, Name: backend.TaskDone}}})
 		expect(f, "the next", steps(f.tasks(other, 10)), []string{"2"})
 	}},
+	{"kinds that are not to be claimed are passed over", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "x", "y")
+		put := func(id string, run backend.RunKey, first int64, activity string, priority int, limit *backend.Limit, names ...string) {
+			var list []backend.Task
+			for _, name := range names {
+				k := work(name)
+				k.Activity, k.Priority, k.Limit = activity, priority, limit
+				list = append(list, k)
+			}
+			f.turn(s, backend.Turn{Execution: id, Run: run, First: first, Rows: rows("r"), Tasks: list})
+		}
+		put("x", runs[0], 0, "lacking", 9, nil, "no1", "no2")
+		put("x", runs[0], 1, "add", 1, &backend.Limit{Max: 1}, "a1", "a2", "a3")
+		put("x", runs[0], 2, "add", 0, nil, "a4", "a5")
+		put("y", runs[1], 0, "sub", 1, nil, "s1", "s2")
+		put("y", runs[1], 1, "sub", 0, &backend.Limit{Rate: 1, Per: time.Hour}, "s3", "s4")
+		put("y", runs[1], 2, "sub", 2, nil, "s5")
+		expect(f, "as they come", steps(f.tasks(s, 2)), []string{"s5", "a1"})
+		expect(f, "beside a limit that is reached", steps(f.tasks(s, 3)), []string{"s1", "s2", "a4"})
+		of := func(limit int, ids ...string) []string {
+			got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: s, Executions: ids, Activities: []string{"add", "sub"}, Limit: limit})
+			f.must(err)
+			return steps(got.Tasks)
+		}
+		expect(f, "none of these", len(of(5, "none")), 0)
+		expect(f, "of an execution", of(1, "x"), []string{"a5"})
+		expect(f, "of both", of(5, "x", "y"), []string{"s3"})
+		expect(f, "what is left", len(f.tasks(s, 9)), 0)
+		waiting, err := f.Tasks(f.ctx, backend.TaskFilter{Waiting: true, Limit: 3})
+		f.must(err)
+		expect(f, "waiting", steps(waiting), []string{"no1", "no2", "a2"})
+		waiting, err = f.Tasks(f.ctx, backend.TaskFilter{Waiting: true, Execution: "y"})
+		f.must(err)
+		expect(f, "waiting of one", steps(waiting), []string{"s4"})
+		all, err := f.Tasks(f.ctx, backend.TaskFilter{Execution: "y"})
+		f.must(err)
+		expect(f, "all of one", steps(all), []string{"s1", "s2", "s3", "s4", "s5"})
+	}},
 	{"a rate says when it goes on", func(f *fixture) {
 		s, other := f.session(), f.session()
 		run := f.born(s, "x")[0]

@@ -113,7 +113,12 @@ func due(t *tx, table, live, accept string, limit int, queues, tags []string, ot
 			LIMIT $5::bigint)`, table, live, next), args...)
 		return keys, err
 	}
-	sql := fmt.Sprintf(levels+`,
+	return merged(t, fmt.Sprintf(levels, table, live), table, live, next, limit, args)
+}
+
+// merged locks up to limit rows of several levels, best first; next reads up to $3 of one, and $5 is the limit. See due.
+func merged(t *tx, levels, table, live, next string, limit int, args []any) (keys []int64, err error) {
+	sql := fmt.Sprintf(`%[4]s,
 		best AS MATERIALIZED (
 			SELECT x.key FROM level AS l CROSS JOIN LATERAL (
 				SELECT x.key, x.priority, x.due %[3]s) AS x
@@ -122,7 +127,7 @@ func due(t *tx, table, live, accept string, limit int, queues, tags []string, ot
 			SELECT mine.key FROM best CROSS JOIN LATERAL (
 				SELECT x.key FROM %[1]s AS x WHERE x.key = best.key AND x.owner + 0 = 0 AND %[2]s x.due <= now()
 				FOR NO KEY UPDATE SKIP LOCKED OFFSET 0) AS mine
-			LIMIT $5::bigint)`, table, live, next)
+			LIMIT $5::bigint)`, table, live, next, levels)
 	for look := int64(limit + slack); ; look *= 4 {
 		var seen int64
 		args[2] = look

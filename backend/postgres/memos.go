@@ -178,6 +178,10 @@ func (c *committer) bury(key int64, t *backend.Turn) {
 // DeadLetters lists dead letters, newest first.
 func (s *Store) DeadLetters(ctx context.Context, f backend.LetterFilter) (list []backend.DeadLetter, err error) {
 	low, high := f.IDs()
+	of := "$1::text = ''"
+	if f.Execution != "" { // said so that its index is used
+		of = "d.execution = (SELECT key FROM request WHERE id = $1::text)"
+	}
 	err = s.read(ctx, func(t *tx) error {
 		return t.each(func(r pgx.Rows) error {
 			var d backend.DeadLetter
@@ -189,7 +193,7 @@ func (s *Store) DeadLetters(ctx context.Context, f backend.LetterFilter) (list [
 			return err
 		}, `SELECT d.id, x.id, d.run, step, attempts, activity, at, d.failure, d.input
 			FROM dead_letter AS d CROSS JOIN LATERAL (SELECT id FROM request WHERE request.key = d.execution OFFSET 0) AS x
-			WHERE ($1::text = '' OR x.id = $1::text) AND d.id BETWEEN $2::bigint AND $3::bigint
+			WHERE `+of+` AND d.id BETWEEN $2::bigint AND $3::bigint
 			ORDER BY d.id DESC LIMIT $4::bigint`, clean(f.Execution), low, high, most(f.Limit))
 	})
 	return list, err

@@ -168,11 +168,11 @@ func TestNotOurs(t *testing.T) {
 	open(t, base) // an empty schema will do
 
 	exec("INSERT INTO senpuki_migration VALUES (4711, 'later', now())")
-	refused(t, base, backend.ErrNewerSchema, "4711", "up to 6", "migrate")
-	exec("UPDATE senpuki_migration SET oldest = 7 WHERE version = 4711")
-	refused(t, base, backend.ErrNewerSchema, "4711", "up to 6")
+	refused(t, base, backend.ErrNewerSchema, "4711", "up to 7", "migrate")
+	exec("UPDATE senpuki_migration SET oldest = 8 WHERE version = 4711")
+	refused(t, base, backend.ErrNewerSchema, "4711", "up to 7")
 
-	exec("UPDATE senpuki_migration SET oldest = 6 WHERE version = 4711") // made by a release beside which this one works
+	exec("UPDATE senpuki_migration SET oldest = 7 WHERE version = 4711") // made by a release beside which this one works
 	exec("ALTER TABLE execution ADD COLUMN of_the_next_release text")
 	backendtest.Works(t, open(t, base))
 

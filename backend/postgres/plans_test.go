@@ -128,3 +128,84 @@ func TestPlansOfSmallTables(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Claims pass over what waits for others, and what a limit keeps, however much there is of it.
+func TestPlansOfKinds(t *testing.T) {
+	t.Parallel()
+	base := servertest.Postgres(t)
+	conn, _ := connect(t, base)
+	first := open(t, base)
+	if _, err := first.Deploy(t.Context(), []backend.Program{{Digest: "d"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := postgres.Open(t.Context(), with(base, "application_name", "watched"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, _, err := s.Open(t.Context(), backend.Session{Host: "h"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := s.Commit(t.Context(), backend.Batch{Session: session, Create: []backend.NewExecution{{ID: "x", Digest: "d", Edition: 1, Queue: "q", Claim: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, row := made.Created[0].Run, int64(0)
+	put := func(step string, names ...string) {
+		t.Helper()
+		var tasks []backend.Task
+		for _, name := range names {
+			k := backend.Task{Step: step, Attempt: 1, Activity: name, Queue: "q"}
+			if name == "limited" {
+				k.Limit = &backend.Limit{Max: 1}
+			}
+			tasks = append(tasks, k)
+		}
+		if _, err := s.Commit(t.Context(), backend.Batch{Session: session, Turns: []backend.Turn{{Execution: "x", Run: run, First: row, Rows: [][]byte{[]byte("[]")}, Tasks: tasks}}}); err != nil {
+			t.Fatal(err)
+		}
+		row++
+	}
+	claim := func(executions []string, want int) {
+		t.Helper()
+		got, err := s.ClaimTasks(t.Context(), backend.TaskRequest{Session: session, Queues: []string{"q"}, Activities: []string{"limited", "free"}, Executions: executions, Limit: 2})
+		if err != nil || len(got.Tasks) != want {
+			t.Errorf("%d tasks are claimed, not %d, %v", len(got.Tasks), want, err)
+		}
+	}
+	looked := func() (n int64) {
+		administer(t, conn, "SELECT pg_stat_force_next_flush()")
+		if err := conn.QueryRow(t.Context(), `SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_all_tables
+			WHERE schemaname = current_schema() AND relname = 'task'`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	put("1", "limited", "limited", "lacking")
+	claim(nil, 1)
+	claim([]string{"x"}, 0)
+	administer(t, conn, `INSERT INTO task (execution, run, step, attempt, owner, due, queue, priority, activity, created, bounds, input)
+		SELECT execution, run, 'm' || k, attempt, owner, due, queue, priority, activity, created, bounds, input FROM task, generate_series(1, 10000) AS k WHERE owner = 0`)
+	for i := range 5 {
+		claim(nil, 0)
+		claim([]string{"x"}, 0)
+		put(fmt.Sprint("n", i), "free")
+		claim(nil, 1)
+		put(fmt.Sprint("o", i), "free")
+		claim([]string{"x"}, 1)
+	}
+	if err := s.Close(); err != nil { // what its connections have counted is known once they are gone
+		t.Fatal(err)
+	}
+	for left := int64(1); left > 0; {
+		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'watched'").Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := looked(); n == 0 || n > 2000 {
+		t.Errorf("%d tasks were looked at for 20 claims", n)
+	}
+	for _, err := range first.Check(t.Context()) {
+		t.Error(err)
+	}
+}

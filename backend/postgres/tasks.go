@@ -3,8 +3,10 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -63,11 +65,16 @@ func (t *tx) concludeTasks(name, where string, args ...any) (more bool, err erro
 
 // ClaimTasks gives due tasks to a session.
 func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed backend.ClaimedTasks, err error) {
-	// Most of the time there is nothing: one look, and no transaction.
+	// Most of the time there is nothing for this one: a look, and no transaction, however much there is that is for others.
 	var some, late bool
+	var waits kinds
 	if err := s.read(ctx, func(t *tx) error {
-		_, err := t.first([]any{&some, &late}, `SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0),
-			EXISTS (SELECT 1 FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= now())`)
+		if _, err := t.first([]any{&some, &late}, `SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0),
+			EXISTS (SELECT 1 FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= now())`); err != nil || !some || r.Limit <= 0 {
+			return err
+		}
+		t.alive(r.Session)
+		waits, err = kindsOf(t, &r)
 		return err
 	}); err != nil || !some {
 		return claimed, err
@@ -82,13 +89,13 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 		}
 	}
 	claimed.Late = wasLate
-	if r.Limit <= 0 {
+	if r.Limit <= 0 || len(waits.list) == 0 {
 		return claimed, nil
 	}
 	err = s.transact(ctx, 0, func(t *tx) (err error) {
 		t.alive(r.Session)
 		claimed = backend.ClaimedTasks{Late: wasLate}
-		return claimTasks(t, &r, &claimed)
+		return claimTasks(t, &r, waits, &claimed)
 	})
 	if err != nil { // what was late has been ended all the same
 		return backend.ClaimedTasks{Late: wasLate}, err
@@ -97,10 +104,10 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 }
 
 // claimTasks takes the best tasks of a request's queues, as far as the limits of their activities let it.
-func claimTasks(t *tx, r *backend.TaskRequest, claimed *backend.ClaimedTasks) error {
+func claimTasks(t *tx, r *backend.TaskRequest, waits kinds, claimed *backend.ClaimedTasks) error {
 	full := []string{} // limits under which nothing else may begin now
 	for len(claimed.Tasks) < r.Limit {
-		tasks, err := dueTasks(t, r, full, r.Limit-len(claimed.Tasks))
+		tasks, err := dueTasks(t, r, waits.without(full), r.Limit-len(claimed.Tasks))
 		if err != nil {
 			return err
 		}
@@ -149,18 +156,101 @@ func claimTasks(t *tx, r *backend.TaskRequest, claimed *backend.ClaimedTasks) er
 	return t.flush()
 }
 
-// dueTasks finds and locks the best tasks, best first, but for those under full limits.
-func dueTasks(t *tx, r *backend.TaskRequest, full []string, limit int) (list []backend.Task, err error) {
-	var keys []int64
-	activities := nonNil(cleanAll(r.Activities))
+// kind is the tasks of an activity that have one limit, or those that have none, which wait in a queue or of an execution.
+type kind struct {
+	queue     string
+	execution int64
+	activity  string
+	bounds    string
+}
+
+// kinds are those that a request may claim; whole says that no others wait in its queues.
+type kinds struct {
+	list  []kind
+	whole bool
+}
+
+// without leaves out the kinds under full limits.
+func (k kinds) without(full []string) kinds {
+	left := kinds{whole: k.whole}
+	for _, one := range k.list {
+		if one.bounds != "" && slices.Contains(full, one.activity+one.bounds) {
+			left.whole = false
+		} else {
+			left.list = append(left.list, one)
+		}
+	}
+	return left
+}
+
+// kindsOf finds the kinds of tasks that wait for a request. It steps from one activity to the next, however many tasks there are of each.
+func kindsOf(t *tx, r *backend.TaskRequest) (found kinds, err error) {
+	sql, args := kindsOfQueues, cleanAll(r.Queues)
 	if r.Executions != nil {
-		keys, err = found(t, `SELECT k.key FROM task AS k
-			WHERE k.execution = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND k.owner = 0 AND k.due <= now() AND k.activity = ANY($2::text[])
-			AND (k.bounds IS NULL OR k.activity || k.bounds <> ALL($4::text[]))
-			ORDER BY k.priority DESC, k.due, k.key LIMIT $3::bigint FOR NO KEY UPDATE OF k SKIP LOCKED`, cleanAll(r.Executions), activities, int64(limit), full)
-	} else {
-		keys, err = due(t, "task", "", "x.activity = ANY($4::text[]) AND (x.bounds IS NULL OR x.activity || x.bounds <> ALL($6::text[]))", limit,
-			cleanAll(r.Queues), nonNil(cleanAll(r.Tags)), activities, full)
+		sql, args = kindsOfExecutions, cleanAll(r.Executions)
+	}
+	found.whole = r.Executions == nil
+	err = t.each(func(rows pgx.Rows) error {
+		var k kind
+		err := rows.Scan(&k.queue, &k.execution, &k.activity, &k.bounds)
+		if err == nil && slices.Contains(r.Activities, k.activity) {
+			found.list = append(found.list, k)
+		} else {
+			found.whole = false
+		}
+		return err
+	}, sql, args)
+	return found, err
+}
+
+var (
+	kindsOfQueues = fmt.Sprintf(kindsOfWaiting, "SELECT DISTINCT q FROM unnest($1::text[]) AS u (q)", "owner + 0 = 0 AND queue", "at, 0::bigint")
+
+	kindsOfExecutions = fmt.Sprintf(kindsOfWaiting, "SELECT key FROM request WHERE id = ANY($1::text[])", "owner = 0 AND execution", "'', at")
+)
+
+const (
+	// kindsOfWaiting are those that there are in queues, or of executions.
+	kindsOfWaiting = `WITH RECURSIVE next (at, activity, bounds) AS (
+			SELECT f.at, k.* FROM (%[1]s) AS f (at) CROSS JOIN LATERAL (
+				SELECT activity, coalesce(bounds, '') FROM task WHERE %[2]s = f.at ORDER BY activity, coalesce(bounds, '') LIMIT 1) AS k
+			UNION ALL
+			SELECT n.at, k.* FROM next AS n CROSS JOIN LATERAL (
+				SELECT activity, coalesce(bounds, '') FROM task WHERE %[2]s = n.at AND (activity, coalesce(bounds, '')) > (n.activity, n.bounds)
+				ORDER BY activity, coalesce(bounds, '') LIMIT 1) AS k)
+		SELECT %[3]s, activity, bounds FROM next`
+
+	// kindLevels are the priorities that there are of some kinds of tasks.
+	kindLevels = `WITH RECURSIVE level (at, activity, bounds, priority) AS (
+			SELECT k.at, k.activity, k.bounds, (SELECT priority FROM task WHERE %[1]s = k.at AND activity = k.activity AND coalesce(bounds, '') = k.bounds
+				ORDER BY priority DESC LIMIT 1) FROM unnest($1::%[2]s[], $4::text[], $6::text[]) AS k (at, activity, bounds)
+			UNION ALL
+			SELECT l.at, l.activity, l.bounds, (SELECT priority FROM task WHERE %[1]s = l.at AND activity = l.activity AND coalesce(bounds, '') = l.bounds
+				AND priority < l.priority ORDER BY priority DESC LIMIT 1) FROM level AS l WHERE l.priority IS NOT NULL)`
+)
+
+// dueTasks finds and locks the best tasks of some kinds, best first.
+func dueTasks(t *tx, r *backend.TaskRequest, waits kinds, limit int) (list []backend.Task, err error) {
+	var keys []int64
+	switch {
+	case len(waits.list) == 0:
+	case waits.whole: // as they come by priority and due time, none is passed over
+		keys, err = due(t, "task", "", "x.activity = ANY($4::text[])", limit, cleanAll(r.Queues), nonNil(cleanAll(r.Tags)), nonNil(cleanAll(r.Activities)))
+	default:
+		var queues, names []string
+		var executions []int64
+		var bounds []string
+		for _, k := range waits.list {
+			queues, executions, names, bounds = append(queues, k.queue), append(executions, k.execution), append(names, k.activity), append(bounds, k.bounds)
+		}
+		at, of, kind, tags := any(queues), "owner + 0 = 0 AND queue", "text", nonNil(cleanAll(r.Tags))
+		if r.Executions != nil {
+			at, of, kind, tags = executions, "owner = 0 AND execution", "bigint", nil // tags do not count
+		}
+		keys, err = merged(t, fmt.Sprintf(kindLevels, of, kind), "task", "", `FROM task AS x
+				WHERE `+of+` = l.at AND x.activity = l.activity AND coalesce(x.bounds, '') = l.bounds AND x.priority = l.priority AND x.due <= now()
+				AND (x.tags IS NULL OR $2::text[] IS NULL OR x.tags <@ $2::text[] OR num_nulls(VARIADIC x.tags) > 0)
+				ORDER BY x.due, x.key LIMIT $3::bigint`, limit, []any{at, tags, int64(limit), names, int64(limit), bounds})
 	}
 	if err != nil || len(keys) == 0 {
 		return nil, err
@@ -219,6 +309,21 @@ func admit(t *tx, k *backend.Task, claimed *backend.ClaimedTasks) (bool, error) 
 	return true, nil
 }
 
+// busyQueues are those in which tasks wait.
+func busyQueues(t *tx) (queues []string, err error) {
+	err = t.each(func(r pgx.Rows) error {
+		var q string
+		err := r.Scan(&q)
+		queues = append(queues, q)
+		return err
+	}, `WITH RECURSIVE busy (queue) AS (
+			SELECT (SELECT queue FROM task WHERE owner = 0 ORDER BY queue LIMIT 1)
+			UNION ALL
+			SELECT (SELECT queue FROM task WHERE owner = 0 AND queue > busy.queue ORDER BY queue LIMIT 1) FROM busy WHERE busy.queue IS NOT NULL)
+		SELECT queue FROM busy WHERE queue IS NOT NULL`)
+	return queues, err
+}
+
 // Tasks lists tasks by key.
 func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend.Task, err error) {
 	low, high := f.Keys()
@@ -228,22 +333,38 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 			list = append(list, k)
 			return err
 		}
+		of := "$1::text = ''"
+		if f.Execution != "" { // said so that an index is used, beside all that others have
+			of = "k.run = ANY(ARRAY(SELECT run FROM execution WHERE key = (SELECT key FROM request WHERE id = $1::text)))"
+		}
 		if f.Waiting {
-			queue := "k.queue = $1::text"
+			queues := []string{clean(f.Queue)}
 			if f.Queue == "" {
-				queue = "$1::text = ''"
+				if queues, err = busyQueues(t); err != nil {
+					return err
+				}
 			}
-			return t.each(collect, "SELECT "+taskColumns+` FROM task AS k`+addressee+`
-				WHERE k.owner = 0 AND k.due <= now() AND `+queue+` AND ($2::text = '' OR x.id = $2::text) AND ($3::text = '' OR k.activity = $3::text)
-				AND k.key BETWEEN $4::bigint AND $5::bigint
-				ORDER BY k.priority DESC, k.due, k.key LIMIT $6::bigint`, clean(f.Queue), clean(f.Execution), clean(f.Activity), low, high, most(f.Limit))
+			for _, q := range queues {
+				t.add("SELECT "+taskColumns+` FROM task AS k`+addressee+`
+					WHERE k.owner = 0 AND k.due <= now() AND k.queue = $2::text AND `+of+` AND ($3::text = '' OR k.activity = $3::text)
+					AND k.key BETWEEN $4::bigint AND $5::bigint
+					ORDER BY k.priority DESC, k.due, k.key LIMIT $6::bigint`, clean(f.Execution), q, clean(f.Activity), low, high, most(f.Limit)).row = collect
+			}
+			err := t.flush()
+			slices.SortFunc(list, func(a, b backend.Task) int {
+				return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Key, b.Key))
+			})
+			if f.Limit > 0 {
+				list = list[:min(len(list), f.Limit)]
+			}
+			return err
 		}
 		owner := "$4::bigint = 0"
 		if f.Owner != 0 { // said so that its index is used: a worker looks at its own at each heartbeat, beside all that wait
 			owner = "k.owner = $4::bigint AND k.owner <> 0"
 		}
 		return t.each(collect, "SELECT "+taskColumns+` FROM task AS k`+addressee+`
-			WHERE ($1::text = '' OR x.id = $1::text) AND ($2::text = '' OR k.queue = $2::text) AND ($3::text = '' OR k.activity = $3::text)
+			WHERE `+of+` AND ($2::text = '' OR k.queue = $2::text) AND ($3::text = '' OR k.activity = $3::text)
 			AND `+owner+`
 			AND k.key BETWEEN $5::bigint AND $6::bigint
 			ORDER BY k.key LIMIT $7::bigint`, clean(f.Execution), clean(f.Queue), clean(f.Activity), int64(f.Owner), low, high, most(f.Limit))

@@ -118,10 +118,10 @@ func candidates(c *conn, r *backend.ClaimRequest, at time.Time) ([]candidate, er
 // to priority: under a given one the index is ordered by due time, so what is
 // not due yet is never looked at. Tags that are none keep nobody from taking it: who does finds out.
 func (w waiting) queued(c *conn, found []candidate, queue, editions, tags string, limit int, at time.Time) ([]candidate, error) {
-	err := w.each(nonstop, c, queue, func(priority int64) (bool, error) {
+	err := w.each(nonstop, c, []any{queue}, func(priority int64) (bool, error) {
 		before := len(found)
 		err := c.query(nonstop, candidatesOf(&found), "SELECT "+candidateColumns+" FROM execution INDEXED BY "+w.index+" WHERE "+w.live+`
-			AND queue = ?1 AND priority = ?2 AND due <= ?3
+			AND priority = ?2 AND due <= ?3
 			AND edition IN (SELECT value FROM json_each(?4))
 			AND (tags IS NULL OR NOT EXISTS (
 				SELECT 1 FROM json_each(CASE WHEN json_valid(execution.tags) THEN execution.tags END) AS t
@@ -133,27 +133,31 @@ func (w waiting) queued(c *conn, found []candidate, queue, editions, tags string
 	return found, err
 }
 
-// waiting is the rows of a table that nobody owns, and the index that they are in, by queue, priority and due time.
+// waiting is the rows of a table that nobody owns, of what its first parameters say, and the index that they are in, by these, priority and due time.
 type waiting struct{ table, live, index string }
 
 var (
-	liveExecutions  = waiting{"execution", "owner = 0 AND due IS NOT NULL", "execution_due"}
-	begunExecutions = waiting{"execution", "owner = 0 AND due IS NOT NULL AND state = 'running'", "execution_begun"}
-	liveTasks       = waiting{"task", "owner = 0", "task_due"}
+	liveExecutions  = waiting{"execution", "owner = 0 AND due IS NOT NULL AND queue = ?1", "execution_due"}
+	begunExecutions = waiting{"execution", "owner = 0 AND due IS NOT NULL AND state = 'running' AND queue = ?1", "execution_begun"}
+	liveTasks       = waiting{"task", "owner = 0 AND queue = ?1", "task_due"}
 )
 
-// each visits the priorities that there are in a queue, the highest first, while visit wants more.
-func (w waiting) each(ctx context.Context, c *conn, queue string, visit func(priority int64) (more bool, err error)) error {
-	sql, args := "", []any{queue}
+// each visits the priorities that there are in what args name, the highest first, while visit wants more.
+func (w waiting) each(ctx context.Context, c *conn, args []any, visit func(priority int64) (more bool, err error)) error {
+	sql := ""
 	for more := true; more; {
-		v, err := c.first(ctx, "SELECT priority FROM "+w.table+" WHERE "+w.live+" AND queue = ?"+sql+" ORDER BY priority DESC LIMIT 1", args...)
+		v, err := c.first(ctx, "SELECT priority FROM "+w.table+" INDEXED BY "+w.index+" WHERE "+w.live+sql+" ORDER BY priority DESC LIMIT 1", args...)
 		if err != nil || v == nil {
 			return err
 		}
-		if more, err = visit(number(v[0])); err != nil {
+		priority := number(v[0])
+		if more, err = visit(priority); err != nil {
 			return err
 		}
-		sql, args = " AND priority < ?", []any{queue, number(v[0])}
+		if sql == "" {
+			sql, args = " AND priority < ?", append(slices.Clone(args), nil)
+		}
+		args[len(args)-1] = priority
 	}
 	return nil
 }
@@ -260,8 +264,8 @@ func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, e
 		at := now()
 		for _, w := range []waiting{liveExecutions, liveTasks} {
 			for _, q := range queues {
-				if err := w.each(ctx, c, q, func(priority int64) (bool, error) {
-					v, err := c.first(ctx, "SELECT due FROM "+w.table+" INDEXED BY "+w.index+" WHERE "+w.live+" AND queue = ? AND priority = ? AND due > ? ORDER BY due LIMIT 1", q, priority, at)
+				if err := w.each(ctx, c, []any{q}, func(priority int64) (bool, error) {
+					v, err := c.first(ctx, "SELECT due FROM "+w.table+" INDEXED BY "+w.index+" WHERE "+w.live+" AND priority = ?2 AND due > ?3 ORDER BY due LIMIT 1", q, priority, at)
 					if v != nil && (next.IsZero() || instant(v[0]).Before(next)) {
 						next = instant(v[0])
 					}

@@ -171,6 +171,10 @@ func bury(c *conn, key int64, t *backend.Turn, at time.Time) error {
 // DeadLetters lists dead letters, newest first.
 func (s *Store) DeadLetters(ctx context.Context, f backend.LetterFilter) (list []backend.DeadLetter, err error) {
 	low, high := f.IDs()
+	of := "?1 = ''"
+	if f.Execution != "" { // said so that its index is used
+		of = "d.execution = (SELECT key FROM execution WHERE id = ?1)"
+	}
 	err = s.read(ctx, func(c *conn) error {
 		return c.query(ctx, func(v []driver.Value) error {
 			list = append(list, backend.DeadLetter{
@@ -180,7 +184,7 @@ func (s *Store) DeadLetters(ctx context.Context, f backend.LetterFilter) (list [
 			return nil
 		}, `SELECT d.id, x.id, d.run, step, attempts, activity, at, d.failure, d.input
 			FROM dead_letter AS d CROSS JOIN execution AS x ON x.key = d.execution
-			WHERE (?1 = '' OR x.id = ?1) AND d.id BETWEEN ?2 AND ?3 ORDER BY d.id DESC LIMIT +?4`, f.Execution, low, high, most(f.Limit))
+			WHERE `+of+` AND d.id BETWEEN ?2 AND ?3 ORDER BY d.id DESC LIMIT +?4`, f.Execution, low, high, most(f.Limit))
 	})
 	return list, err
 }

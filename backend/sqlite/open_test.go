@@ -171,7 +171,7 @@ func TestNewerSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, path, "PRAGMA user_version=4711")
-	refused(t, path, backend.ErrNewerSchema, "4711", "up to 8", path)
+	refused(t, path, backend.ErrNewerSchema, "4711", "up to 9", path)
 }
 
 // A release beside this one may be newer, as long as its schema lets this one work.
@@ -181,15 +181,15 @@ func TestNewerSchemaBesideThisOne(t *testing.T) {
 	if err := open(t, path).Close(); err != nil {
 		t.Fatal(err)
 	}
-	run(t, path, "PRAGMA user_version="+strconv.Itoa(8<<16|9)) // schema 9, for releases from 8 on
+	run(t, path, "PRAGMA user_version="+strconv.Itoa(9<<16|10)) // schema 10, for releases from 9 on
 	run(t, path, "ALTER TABLE execution ADD COLUMN of_the_next_release TEXT")
 	s := open(t, path)
 	backendtest.Works(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	run(t, path, "PRAGMA user_version="+strconv.Itoa(9<<16|10))
-	refused(t, path, backend.ErrNewerSchema, "schema 10", "up to 8", path)
+	run(t, path, "PRAGMA user_version="+strconv.Itoa(10<<16|11))
+	refused(t, path, backend.ErrNewerSchema, "schema 11", "up to 9", path)
 }
 
 func TestReopen(t *testing.T) {

@@ -221,57 +221,129 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.
 
 // waitingTasks finds the best tasks that a request may claim, but for those under full limits.
 func waitingTasks(c *conn, r *backend.TaskRequest, full []string, limit int, at time.Time) (found []backend.Task, err error) {
-	activities, err := json.Marshal(append([]string{}, r.Activities...))
-	if err != nil {
-		return nil, err
-	}
-	without, err := json.Marshal(full)
-	if err != nil {
-		return nil, err
-	}
+	kinds, sources := kindsOfQueue, []any(nil)
+	tags := any(nil) // they do not count
 	if r.Executions != nil {
+		kinds = kindsOfExecution
 		executions, err := json.Marshal(r.Executions)
 		if err != nil {
 			return nil, err
 		}
-		err = c.query(nonstop, collectTasks(&found), `SELECT `+taskColumns+` FROM execution AS x CROSS JOIN task ON task.run = x.run
-			WHERE x.id IN (SELECT value FROM json_each(?1)) AND task.owner = 0 AND task.due <= ?2 AND activity IN (SELECT value FROM json_each(?3))
-			AND (bounds IS NULL OR activity || bounds NOT IN (SELECT value FROM json_each(?5)))
-			ORDER BY task.priority DESC, task.due, task.key LIMIT +?4`, string(executions), at, string(activities), limit, string(without))
-		return found, err
+		keys, err := c.all(nonstop, "SELECT key FROM execution WHERE id IN (SELECT value FROM json_each(?))", string(executions))
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range keys {
+			sources = append(sources, number(v[0]))
+		}
+	} else {
+		for _, q := range slices.Compact(slices.Sorted(slices.Values(r.Queues))) {
+			sources = append(sources, q)
+		}
+		list, err := json.Marshal(append([]string{}, r.Tags...))
+		if err != nil {
+			return nil, err
+		}
+		tags = string(list)
 	}
-	tags, err := json.Marshal(append([]string{}, r.Tags...))
-	if err != nil {
-		return nil, err
-	}
-	queues := slices.Compact(slices.Sorted(slices.Values(r.Queues)))
-	for _, q := range queues {
-		if err := queuedTasks(c, &found, q, string(activities), string(without), string(tags), limit, at); err != nil {
+	for _, from := range sources {
+		list, whole, err := kinds.of(c, from, r.Activities, full)
+		switch {
+		case err != nil:
+			return nil, err
+		case whole && r.Executions == nil:
+			err = liveTasks.best(c, &found, []any{from}, tags, limit, at)
+		default:
+			for _, k := range list {
+				if err = kinds.best(c, &found, []any{from, k.activity, k.bounds}, tags, limit, at); err != nil {
+					break
+				}
+			}
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	if len(queues) > 1 {
-		slices.SortFunc(found, func(a, b backend.Task) int {
-			return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Key, b.Key))
-		})
-	}
+	slices.SortFunc(found, better)
 	return found[:min(len(found), limit)], nil
 }
 
-// queuedTasks adds up to limit due tasks of one queue. As with executions it
+// kind is the tasks of an activity that have one limit, or those that have none.
+type kind struct{ activity, bounds string }
+
+// Tasks that wait, by kind, in a queue or of an execution.
+var (
+	kindsOfQueue     = waiting{"task", "owner = 0 AND queue = ?1 AND activity = ?2 AND coalesce(bounds, '') = ?3", "task_kind"}
+	kindsOfExecution = waiting{"task", "owner = 0 AND execution = ?1 AND activity = ?2 AND coalesce(bounds, '') = ?3", "task_kind_execution"}
+)
+
+// of finds the kinds that wait in a queue, or of an execution, and that may be claimed; whole says that these are all that wait there.
+// It steps from one to the next, however many tasks there are of each.
+func (w waiting) of(c *conn, from any, activities, full []string) (kinds []kind, whole bool, err error) {
+	column := "queue"
+	if w == kindsOfExecution {
+		column = "execution"
+	}
+	whole = true
+	for activity := ""; ; {
+		v, err := c.first(nonstop, "SELECT activity FROM task INDEXED BY "+w.index+" WHERE owner = 0 AND "+column+" = ? AND activity > ? ORDER BY activity LIMIT 1", from, activity)
+		if err != nil || v == nil {
+			return kinds, whole, err
+		}
+		activity = word(v[0])
+		if !slices.Contains(activities, activity) {
+			whole = false
+			continue
+		}
+		for bounds, after := "", ">="; ; after = ">" {
+			v, err := c.first(nonstop, "SELECT coalesce(bounds, '') FROM task INDEXED BY "+w.index+" WHERE owner = 0 AND "+column+" = ? AND activity = ? AND coalesce(bounds, '') "+after+
+				" ? ORDER BY coalesce(bounds, '') LIMIT 1", from, activity, bounds)
+			if err != nil {
+				return nil, false, err
+			}
+			if v == nil {
+				break
+			}
+			if bounds = word(v[0]); bounds != "" && slices.Contains(full, activity+bounds) {
+				whole = false
+				continue
+			}
+			kinds = append(kinds, kind{activity, bounds})
+		}
+	}
+}
+
+// best adds up to limit due tasks of what args name, with tags among these, should they count. As with executions it
 // steps from priority to priority, so that nothing is sorted.
-func queuedTasks(c *conn, found *[]backend.Task, queue, activities, without, tags string, limit int, at time.Time) error {
-	return liveTasks.each(nonstop, c, queue, func(priority int64) (bool, error) {
+func (w waiting) best(c *conn, found *[]backend.Task, args []any, tags any, limit int, at time.Time) error {
+	sql := "SELECT " + taskColumns + " FROM task INDEXED BY " + w.index + " CROSS JOIN (SELECT key AS known, id FROM execution) AS x ON x.known = execution WHERE " + w.live + `
+			AND priority = ? AND due <= ?
+			AND (tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(task.tags) THEN task.tags END) AS t
+				WHERE t.type = 'text' AND t.value NOT IN (SELECT value FROM json_each(coalesce(?, task.tags)))))
+		ORDER BY due, task.key LIMIT +?`
+	return w.each(nonstop, c, args, func(priority int64) (bool, error) {
 		before := len(*found)
-		err := c.query(nonstop, collectTasks(found), `SELECT `+taskColumns+` FROM task INDEXED BY task_due CROSS JOIN execution AS x ON x.key = task.execution
-			WHERE task.owner = 0 AND task.queue = ?1 AND task.priority = ?2 AND task.due <= ?3 AND activity IN (SELECT value FROM json_each(?4))
-			AND (task.tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(task.tags) THEN task.tags END) AS t
-				WHERE t.type = 'text' AND t.value NOT IN (SELECT value FROM json_each(?5))))
-			AND (bounds IS NULL OR activity || bounds NOT IN (SELECT value FROM json_each(?7)))
-			ORDER BY task.due, task.key LIMIT +?6`, queue, priority, at, activities, tags, limit, without)
+		err := c.query(nonstop, collectTasks(found), sql, append(slices.Clone(args), priority, at, tags, limit)...)
 		limit -= len(*found) - before
 		return limit > 0, err
 	})
+}
+
+// better orders tasks as they are claimed.
+func better(a, b backend.Task) int {
+	return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Key, b.Key))
+}
+
+// busyQueues are those in which tasks wait.
+func busyQueues(ctx context.Context, c *conn) (queues []string, err error) {
+	for q := ""; ; {
+		v, err := c.first(ctx, "SELECT queue FROM task INDEXED BY task_due WHERE owner = 0 AND queue > ? ORDER BY queue LIMIT 1", q)
+		if err != nil || v == nil {
+			return queues, err
+		}
+		q = word(v[0])
+		queues = append(queues, q)
+	}
 }
 
 // collectTasks adds each row to a list.
@@ -317,22 +389,37 @@ func admit(c *conn, k *backend.Task, at time.Time, claimed *backend.ClaimedTasks
 func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend.Task, err error) {
 	low, high := f.Keys()
 	err = s.read(ctx, func(c *conn) error {
+		of := "?1 = ''"
+		if f.Execution != "" { // said so that an index is used, beside all that others have
+			of = "task.run IN (SELECT run FROM execution WHERE id = ?1)"
+		}
 		if f.Waiting {
-			queue := "task.queue = ?2"
+			queues := []string{f.Queue}
 			if f.Queue == "" {
-				queue = "?2 = ''"
+				if queues, err = busyQueues(ctx, c); err != nil {
+					return err
+				}
 			}
-			return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
-				WHERE task.owner = 0 AND task.due <= ?1 AND `+queue+` AND (?3 = '' OR x.id = ?3) AND (?4 = '' OR activity = ?4)
-				AND task.key BETWEEN ?5 AND ?6
-				ORDER BY task.priority DESC, task.due, task.key LIMIT +?7`, now(), f.Queue, f.Execution, f.Activity, low, high, most(f.Limit))
+			for _, q := range queues {
+				if err := c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
+					WHERE task.owner = 0 AND task.due <= ?3 AND task.queue = ?2 AND `+of+` AND (?4 = '' OR activity = ?4)
+					AND task.key BETWEEN ?5 AND ?6
+					ORDER BY task.priority DESC, task.due, task.key LIMIT +?7`, f.Execution, q, now(), f.Activity, low, high, most(f.Limit)); err != nil {
+					return err
+				}
+			}
+			slices.SortFunc(list, better)
+			if f.Limit > 0 {
+				list = list[:min(len(list), f.Limit)]
+			}
+			return nil
 		}
 		owner := "?4 = 0"
 		if f.Owner != 0 { // said so that its index is used: a worker looks at its own at each heartbeat, beside all that wait
 			owner = "task.owner = ?4 AND task.owner <> 0"
 		}
 		return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
-			WHERE (?1 = '' OR x.id = ?1) AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) AND `+owner+`
+			WHERE `+of+` AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) AND `+owner+`
 			AND task.key BETWEEN ?5 AND ?6
 			ORDER BY task.key LIMIT +?7`, f.Execution, f.Queue, f.Activity, f.Owner, low, high, most(f.Limit))
 	})

@@ -1,0 +1,118 @@
+// That statements find what they are about by an index, however much else there is.
+
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+)
+
+// plansOf are the lines of the plans of the statements that a store has kept, with the statement.
+func plansOf(t *testing.T, s *Store) map[string]string {
+	t.Helper()
+	conns := []*conn{s.writer}
+	for range readers {
+		c := <-s.idle
+		defer func() { s.idle <- c }()
+		if c != nil {
+			conns = append(conns, c)
+		}
+	}
+	plans := make(map[string]string)
+	for _, c := range conns {
+		var kept []string
+		for sql := range c.kept {
+			if !strings.HasPrefix(sql, "PRAGMA") {
+				kept = append(kept, sql)
+			}
+		}
+		for _, sql := range kept {
+			err := c.query(context.Background(), func(v []driver.Value) error {
+				plans[word(v[3])] = sql
+				return nil
+			}, "EXPLAIN QUERY PLAN "+sql, make([]any, 50)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return plans
+}
+
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "senpuki.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := s.Deploy(t.Context(), []backend.Program{{Digest: "d", Sources: []byte("{}")}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	id, _, err := s.Open(t.Context(), backend.Session{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := s.Commit(t.Context(), backend.Batch{Session: id, Create: []backend.NewExecution{{ID: "x", Digest: "d", Edition: 1, Queue: "q", Claim: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := &backend.Limit{Max: 1, Rate: 9, Per: time.Hour}
+	_, err = s.Commit(t.Context(), backend.Batch{Session: id, Turns: []backend.Turn{{Execution: "x", Run: made.Created[0].Run, Rows: [][]byte{[]byte("[]")}, Tasks: []backend.Task{
+		{Step: "1", Attempt: 1, Activity: "lacking", Queue: "q"}, {Step: "2", Attempt: 1, Activity: "a", Queue: "q", Limit: limit},
+		{Step: "3", Attempt: 1, Activity: "a", Queue: "q", Limit: limit}, {Step: "4", Attempt: 1, Activity: "a", Queue: "q"},
+	}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, executions := range [][]string{nil, {"x"}} {
+		for range 2 {
+			if _, err := s.ClaimTasks(t.Context(), backend.TaskRequest{Session: id, Queues: []string{"q"}, Activities: []string{"a"}, Executions: executions, Limit: 2}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := s.NextDue(t.Context(), []string{"q"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []backend.TaskFilter{{Execution: "x"}, {Execution: "x", Waiting: true}, {Waiting: true}, {Queue: "q", Waiting: true}, {Owner: id}} {
+		if _, err := s.Tasks(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.DeadLetters(t.Context(), backend.LetterFilter{Execution: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []backend.Filter{{IDPrefix: "x"}, {Owner: id}, {Parent: "x"}, {IDs: []string{"x"}}} {
+		if _, err := s.List(t.Context(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := regexp.MustCompile(`^SCAN (task|execution|dead_letter|x|d|k)( USING INDEX .*)?$`) // of an index alone a look whether there is any reads one entry
+	searches := 0
+	for line, sql := range plansOf(t, s) {
+		if whole.MatchString(line) {
+			t.Errorf("%s\nin %s", line, sql)
+		}
+		if strings.HasPrefix(line, "SEARCH") {
+			searches++
+		}
+	}
+	if searches < 10 {
+		t.Errorf("%d plans were looked at", searches)
+	}
+	for _, err := range s.Check(t.Context()) {
+		t.Error(err)
+	}
+}
