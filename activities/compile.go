@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -295,42 +294,20 @@ func decodeStruct(t reflect.Type, fs fields) decodeFunc {
 
 // fields lists the members of a struct; those of embedded structs are its own.
 func (c *compiler) fields(t reflect.Type) (fields, error) {
+	found, hidden := promoted(t)
 	var out fields
-	depth := map[string]int{}
-	hidden := false
-	for _, sf := range reflect.VisibleFields(t) {
-		tag := sf.Tag.Get("json")
-		name, options, _ := strings.Cut(tag, ",")
-		if tag == "-" || within(t, sf.Index) {
-			continue
-		}
-		if !sf.IsExported() {
-			hidden = hidden || !sf.Anonymous
-			continue
-		}
-		if sf.Anonymous && name == "" && !ownDecoding(deref(sf.Type)) && deref(sf.Type).Kind() == reflect.Struct {
-			continue
-		}
-		f := &field{name: name, index: sf.Index, word: typeWord(sf.Type), tagged: name != ""}
-		if name == "" {
-			f.name = sf.Name
-		}
-		if d, there := depth[f.name]; there && d <= len(sf.Index) {
-			continue
-		}
-		depth[f.name] = len(sf.Index)
-		out = slices.DeleteFunc(out, func(deeper *field) bool { return deeper.name == f.name })
+	for _, m := range found {
+		f := &field{name: m.name, index: m.index, word: typeWord(m.typ), tagged: m.tagged, optional: m.typ.Kind() == reflect.Pointer}
 		var err error
-		if f.decode, err = c.compile(sf.Type); err != nil {
-			return nil, fmt.Errorf("field %s: %w", sf.Name, err)
+		if f.decode, err = c.compile(m.typ); err != nil {
+			return nil, fmt.Errorf("field %s: %w", m.goName, err)
 		}
-		f.optional = sf.Type.Kind() == reflect.Pointer
-		for option := range strings.SplitSeq(options, ",") {
+		for option := range strings.SplitSeq(m.options, ",") {
 			switch option {
 			case "omitempty", "omitzero":
 				f.optional = true
 			case "string":
-				f.decode = quoted(sf.Type, f.decode)
+				f.decode = quoted(m.typ, f.decode)
 			}
 		}
 		out = append(out, f)
@@ -339,19 +316,6 @@ func (c *compiler) fields(t reflect.Type) (fields, error) {
 		return nil, fmt.Errorf("%s has no exported fields", t)
 	}
 	return out, nil
-}
-
-// within tells whether the field lies in an embedded struct that is one
-// member under its own name, decodes itself, or cannot be set.
-func within(t reflect.Type, index []int) bool {
-	for i := range len(index) - 1 {
-		sf := t.FieldByIndex(index[:i+1])
-		name, _, _ := strings.Cut(sf.Tag.Get("json"), ",")
-		if name != "" || ownDecoding(deref(sf.Type)) || !sf.IsExported() && sf.Type.Kind() == reflect.Pointer {
-			return true
-		}
-	}
-	return false
 }
 
 func deref(t reflect.Type) reflect.Type {
