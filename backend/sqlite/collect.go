@@ -95,6 +95,8 @@ const (
 	oldExecution = "finished IS NOT NULL AND finished < max(?1, ?2) AND finished < CASE state WHEN 'completed' THEN ?1 ELSE ?2 END"
 	oldMemo      = "expires IS NOT NULL AND expires <= ? AND result IS NOT NULL"
 	oldProgram   = "created < ?1 AND digest NOT IN (SELECT digest FROM workflow) AND digest NOT IN (SELECT digest FROM execution)"
+	// leftProgram is oldProgram once some executions are gone.
+	leftProgram = "created < ?1 AND digest NOT IN (SELECT digest FROM workflow) AND digest NOT IN (SELECT digest FROM execution WHERE key NOT IN (SELECT value FROM json_each(?2)))"
 	// doomedProgram is oldProgram while the executions that are old are still there.
 	doomedProgram = "created < ?1 AND digest NOT IN (SELECT digest FROM workflow) AND digest NOT IN (SELECT digest FROM execution WHERE NOT (" + oldExecution + "))"
 )
@@ -102,17 +104,22 @@ const (
 // Collect removes what ended long ago, one chunk in a transaction.
 func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.Collected, err error) {
 	// Beside those that go there may be many that stay: they are looked through without keeping writers waiting.
-	var old []int64
-	if err := s.read(ctx, func(c *conn) error {
-		return c.query(ctx, func(v []driver.Value) error {
+	old, unused := []int64{}, false
+	var found []byte
+	if err := s.read(ctx, func(c *conn) (err error) {
+		if err := c.query(ctx, func(v []driver.Value) error {
 			old = append(old, number(v[0]))
 			return nil
-		}, "SELECT key FROM execution WHERE "+oldExecution+" ORDER BY finished LIMIT +?3", moment(r.Completed), moment(r.Failed), most(r.Limit))
+		}, "SELECT key FROM execution WHERE "+oldExecution+" ORDER BY finished LIMIT +?3", moment(r.Completed), moment(r.Failed), most(r.Limit)); err != nil {
+			return err
+		}
+		if found, err = json.Marshal(old); err != nil || r.DryRun || r.Limit > 0 && len(old) >= r.Limit {
+			return err
+		}
+		v, err := c.first(ctx, "SELECT EXISTS (SELECT 1 FROM program WHERE "+leftProgram+")", moment(r.Completed), string(found))
+		unused = err == nil && number(v[0]) != 0
+		return err
 	}); err != nil {
-		return got, err
-	}
-	found, err := json.Marshal(append([]int64{}, old...))
-	if err != nil {
 		return got, err
 	}
 	work := func(c *conn, at time.Time) error {
@@ -121,13 +128,24 @@ func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.C
 		if err != nil {
 			return err
 		}
+		if r.DryRun {
+			got.Executions = int64(len(keys))
+			if got.DeadLetters, err = counted(c, "dead_letter", "execution IN (SELECT value FROM json_each(?))", string(found)); err != nil {
+				return err
+			}
+			if got.Memos, err = counted(c, "memo", oldMemo, at); err != nil {
+				return err
+			}
+			got.Programs, err = counted(c, "program", doomedProgram, moment(r.Completed), moment(r.Failed))
+			return err
+		}
 		rows := int64(0)
 		for _, v := range keys {
 			if r.Rows > 0 && rows >= int64(r.Rows) {
 				got.More = true
 				break
 			}
-			n, letters, err := remove(c, number(v[0]), r.DryRun)
+			n, letters, err := remove(c, number(v[0]))
 			if err != nil {
 				return err
 			}
@@ -135,18 +153,11 @@ func (s *Store) Collect(ctx context.Context, r backend.Retention) (got backend.C
 			got.Executions++
 			got.DeadLetters += letters
 		}
-		if r.DryRun {
-			if got.Memos, err = counted(c, "memo", oldMemo, at); err != nil {
-				return err
-			}
-			got.Programs, err = counted(c, "program", doomedProgram, moment(r.Completed), moment(r.Failed))
-			return err
-		}
 		if got.Memos, err = c.exec("DELETE FROM memo WHERE hash IN (SELECT hash FROM memo WHERE "+oldMemo+" LIMIT +?)", at, most(r.Rows)); err != nil {
 			return err
 		}
-		if got.More = got.More || r.Limit > 0 && len(old) >= r.Limit || r.Rows > 0 && got.Memos >= int64(r.Rows); got.More {
-			return nil // whose programs are in use is asked once, at the end
+		if got.More = got.More || r.Limit > 0 && len(old) >= r.Limit || r.Rows > 0 && got.Memos >= int64(r.Rows); got.More || !unused {
+			return nil // whose programs are in use is asked once, at the end, and with the writer's lock only when there are such
 		}
 		got.Programs, err = c.exec("DELETE FROM program WHERE "+oldProgram, moment(r.Completed))
 		return err
@@ -168,11 +179,7 @@ func moment(t time.Time) int64 {
 }
 
 // remove deletes an execution with all that belongs to it. It returns how many rows its journals and logs had.
-func remove(c *conn, key int64, dry bool) (rows, letters int64, err error) {
-	if dry {
-		letters, err = counted(c, "dead_letter", "execution = ?", key)
-		return 0, letters, err
-	}
+func remove(c *conn, key int64) (rows, letters int64, err error) {
 	for _, table := range []string{"journal", "log"} {
 		n, err := c.exec("DELETE FROM "+table+" WHERE run IN (SELECT key FROM run WHERE execution = ?)", key)
 		if err != nil {

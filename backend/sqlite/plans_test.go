@@ -116,3 +116,44 @@ func TestPlans(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whose programs are in use takes a look through all executions: not while nobody else can write.
+func TestCollectLooksForProgramsFirst(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "senpuki.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := s.Deploy(t.Context(), []backend.Program{{Digest: "used", Sources: []byte("{}")}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(t.Context(), backend.Batch{Create: []backend.NewExecution{{ID: "x", Digest: "used", Edition: 1, Queue: "q"}}}); err != nil {
+		t.Fatal(err)
+	}
+	clear(s.writer.kept)
+	collect := func(want int64) {
+		t.Helper()
+		r := backend.Retention{Completed: time.Now().Add(time.Hour), Limit: 9, Rows: 9}
+		if got, err := s.Collect(t.Context(), r); err != nil || got.Programs != want {
+			t.Errorf("collected %+v, %v", got, err)
+		}
+	}
+	collect(0)
+	for sql := range s.writer.kept {
+		if strings.Contains(sql, "FROM program") {
+			t.Errorf("the writer has run %s", sql)
+		}
+	}
+	if _, err := s.Deploy(t.Context(), []backend.Program{{Digest: "unused", Sources: []byte("{}")}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	collect(1)
+	for _, err := range s.Check(t.Context()) {
+		t.Error(err)
+	}
+}
