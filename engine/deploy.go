@@ -104,6 +104,10 @@ func readSource(fsys fs.FS, name string) (string, error) {
 		}
 		return text, err
 	}
+	info, err := fs.Stat(fsys, name)
+	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return "", errors.New("it is no regular file") // a pipe would be waited for
+	}
 	b, err := fs.ReadFile(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = &starlark.MissingFile{Have: loadable(fsys)}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -392,6 +393,23 @@ func TestDeployOfAFileWithoutAName(t *testing.T) {
 		fsys := fstest.MapFS{entry: {Data: []byte("def main():\n    pass\n")}}
 		if p, err := Load(t.Context(), fsys, entry); err == nil || !strings.Contains(err.Error(), "no name") {
 			t.Errorf("%s is loaded as %q, %v", entry, p.Workflow, err)
+		}
+	}
+}
+
+// A pipe would be waited for until somebody writes to it.
+func TestLoadRefusesWhatIsNoFile(t *testing.T) {
+	t.Parallel()
+	fsys := fstest.MapFS{
+		"pipe.star": {Mode: fs.ModeNamedPipe},
+		"main.star": {Data: []byte("load(\"pipe.star\", \"x\")\n")},
+	}
+	for entry, want := range map[string]string{
+		"pipe.star": "pipe.star: cannot be read: it is no regular file",
+		"main.star": "main.star:1:6: cannot load pipe.star: it is no regular file",
+	} {
+		if _, err := Load(t.Context(), fsys, entry); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", entry, err)
 		}
 	}
 }

@@ -205,7 +205,7 @@ func loadScript(ctx context.Context, path string) (loadedScript, error) {
 	if err != nil {
 		return loadedScript{}, err
 	}
-	p, err := engine.Load(ctx, os.DirFS(s.root), s.entry)
+	p, err := s.read(ctx)
 	return loadedScript{s, p, err}, nil
 }
 

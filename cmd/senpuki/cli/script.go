@@ -22,6 +22,7 @@ import (
 type script struct {
 	root  string // directory
 	entry string // below root, with slashes
+	name  string // of the workflow, when the file was named by a link to it
 }
 
 const workspaceFile = "senpuki.toml"
@@ -38,12 +39,38 @@ func findScript(path string) (script, error) {
 		return script{}, usage("%s is a directory; name a .star file", path)
 	case filepath.Ext(path) != ".star":
 		return script{}, usage("%s is not a .star file", path)
+	case !info.Mode().IsRegular():
+		return script{}, usage("%s is no regular file; name one with a script in it", path)
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return script{}, err
 	}
-	root := filepath.Dir(abs)
+	s, err := scriptAt(abs)
+	if err != nil {
+		return script{}, err
+	}
+	real, inside, err := below(s.root, path)
+	if err != nil {
+		return script{}, usage("%w", err)
+	}
+	if same, err := os.Stat(abs); inside && err == nil && os.SameFile(info, same) {
+		return s, nil
+	}
+	// A link leads out of that workspace: it is a short name for a script of another one. Or .. is not what was before a link.
+	if inside {
+		real = filepath.Join(s.root, real)
+	}
+	if s, err = scriptAt(real); err != nil {
+		return script{}, err
+	}
+	s.name = strings.TrimSuffix(filepath.Base(path), ".star")
+	return s, nil
+}
+
+// scriptAt finds the workspace of a file.
+func scriptAt(file string) (script, error) {
+	root := filepath.Dir(file)
 	for dir := root; ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, workspaceFile)); err == nil {
 			root = dir
@@ -53,11 +80,8 @@ func findScript(path string) (script, error) {
 			break
 		}
 	}
-	entry, err := filepath.Rel(root, abs)
-	if err != nil {
-		return script{}, err
-	}
-	return script{root: root, entry: filepath.ToSlash(entry)}, nil
+	entry, err := filepath.Rel(root, file)
+	return script{root: root, entry: filepath.ToSlash(entry)}, err
 }
 
 // isScript reports whether a file of a directory is a script. Hidden ones are none: editors keep locks and copies beside what they edit.
@@ -81,9 +105,18 @@ func (s script) shown(file string) string {
 
 // load reads a script and checks it against the activities that there are; nothing is stored, and no database is opened.
 func (s script) load(ctx context.Context, there engine.Activities) (engine.Program, error) {
-	p, err := engine.Load(ctx, os.DirFS(s.root), s.entry)
+	p, err := s.read(ctx)
 	if found := p.Check(there); found != nil {
 		err = found
+	}
+	return p, err
+}
+
+// read reads a script, and does not judge its calls.
+func (s script) read(ctx context.Context) (engine.Program, error) {
+	p, err := engine.Load(ctx, workspaceFS(s.root), s.entry)
+	if s.name != "" {
+		p.Workflow = s.name
 	}
 	return p, err
 }

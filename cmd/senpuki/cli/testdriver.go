@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ type testDriver struct {
 }
 
 func newTestDriver(reg *activities.Registry, s script, replay bool) (*testDriver, error) {
-	w, err := enginetest.NewWorld(nil, enginetest.Options{FS: os.DirFS(s.root), Registry: reg, Replay: replay})
+	w, err := enginetest.NewWorld(nil, enginetest.Options{FS: workspaceFS(s.root), Registry: reg, Replay: replay})
 	if err != nil {
 		return nil, err
 	}
