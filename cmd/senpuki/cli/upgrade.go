@@ -58,11 +58,17 @@ type upgradeReport struct {
 func (a *app) upgrade(ctx context.Context, names []string, to string, dry bool) error {
 	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
 		report := upgradeReport{DryRun: dry, Verdicts: []engine.Verdict{}}
+		seen := make(map[string]bool) // an id may stand beside its workflow
 		for _, name := range names {
 			running, err := runningOf(ctx, eng, store, name)
 			if err != nil {
 				return err
 			}
+			running = slices.DeleteFunc(running, func(x engine.Execution) bool {
+				before := seen[x.ID]
+				seen[x.ID] = true
+				return before
+			})
 			for i, x := range running {
 				a.counting(i, len(running))
 				digest, err := digestOf(ctx, store, x.Workflow, to)
