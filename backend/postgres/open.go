@@ -66,6 +66,7 @@ func OpenWith(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	at.tune()
 	s := &Store{schema: at.schema, pooler: at.pooler, secrets: at.secrets}
 	at.config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		s.cipher.prefer(c)
@@ -91,6 +92,19 @@ func OpenWith(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", at.name, err), s.Close())
 	}
 	return s, nil
+}
+
+// Connect makes a connection of the driver's own to the database that a URL names, without our settings, and says which
+// schema the URL means: for measuring what there is to be had.
+func Connect(ctx context.Context, url string) (conn *pgx.Conn, schema string, err error) {
+	at, err := parse(url)
+	if err != nil {
+		return nil, "", err
+	}
+	if conn, err = pgx.ConnectConfig(ctx, at.config.ConnConfig); err != nil {
+		return nil, "", fmt.Errorf("open database %s: %w", at.name, hide(err, at.secrets))
+	}
+	return conn, at.schema, nil
 }
 
 // CheckURL says what is wrong with a URL, without connecting.
@@ -143,17 +157,24 @@ func parse(raw string) (*target, error) {
 	if !options.Has("pool_max_conns") {
 		at.config.MaxConns = max(at.config.MaxConns, 8)
 	}
-	if at.pooler {
+	if at.pooler { // nothing can be prepared for the next one
 		c.DefaultQueryExecMode = pgx.QueryExecModeExec
-		return at, nil
-	}
-	c.RuntimeParams["search_path"] = at.schema
-	for _, v := range settings {
-		if _, given := c.RuntimeParams[v.name]; !given {
-			c.RuntimeParams[v.name] = v.value
-		}
 	}
 	return at, nil
+}
+
+// tune gives every connection our settings. Behind a pooler each transaction brings them.
+func (at *target) tune() {
+	if at.pooler {
+		return
+	}
+	params := at.config.ConnConfig.RuntimeParams
+	params["search_path"] = at.schema
+	for _, v := range settings {
+		if _, given := params[v.name]; !given {
+			params[v.name] = v.value
+		}
+	}
 }
 
 // address is where a server listens, in words.

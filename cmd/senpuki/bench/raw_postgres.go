@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/senpuki/senpuki/backend/postgres"
 )
 
 // rawPostgres is one connection with one statement, which the driver prepares unless a pooler is between: a transaction is one round trip.
@@ -19,37 +19,9 @@ type rawPostgres struct {
 	schema, write string
 }
 
-// dial connects to the database that a URL of package postgres names, and says in which schema that is.
-func dial(ctx context.Context, raw string) (conn *pgx.Conn, schema string, err error) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil, "", errors.New("not a URL") // the parser's words quote the password
-	}
-	options, err := url.ParseQuery(strings.ReplaceAll(u.RawQuery, "+", "%2B")) // as package postgres does
-	if err != nil {
-		return nil, "", errors.New("the options behind ? cannot be read")
-	}
-	if schema = options.Get("schema"); schema == "" {
-		schema = "senpuki"
-	}
-	pooler := options.Get("pooler")
-	options.Del("schema")
-	options.Del("pooler")
-	u.RawQuery = strings.ReplaceAll(options.Encode(), "+", "%20")
-	config, err := pgx.ParseConfig(u.String())
-	if err != nil {
-		return nil, "", err
-	}
-	if pooler == "transaction" { // nothing can be prepared for the next one
-		config.DefaultQueryExecMode = pgx.QueryExecModeExec
-	}
-	conn, err = pgx.ConnectConfig(ctx, config)
-	return conn, schema, err
-}
-
 // PostgresCounters reads what the server has counted for such a database.
 func PostgresCounters(ctx context.Context, raw string) (c Counters, err error) {
-	conn, schema, err := dial(ctx, raw)
+	conn, schema, err := postgres.Connect(ctx, raw)
 	if err != nil {
 		return c, err
 	}
@@ -61,7 +33,7 @@ func PostgresCounters(ctx context.Context, raw string) (c Counters, err error) {
 
 // RawPostgres writes to a schema of its own in the database that a URL of package postgres names.
 func RawPostgres(ctx context.Context, raw string) (Raw, error) {
-	conn, _, err := dial(ctx, raw)
+	conn, _, err := postgres.Connect(ctx, raw)
 	if err != nil {
 		return nil, err
 	}
