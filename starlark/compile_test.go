@@ -240,6 +240,17 @@ func TestEveryNameThatIsNotThere(t *testing.T) {
 	}
 }
 
+// A workflow is named after its file, and lists print its name.
+func TestGatherRefusesPaths(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"a\nb.star", "d\x1b/a.star", "\u009b.star", "\xff.star"} {
+		_, err := starlark.Gather(path, func(string) (string, error) { return "x = 1\n", nil })
+		if err == nil || !strings.HasSuffix(err.Error(), ": rename it") {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+}
+
 func TestLoads(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{

@@ -13,6 +13,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	star "go.starlark.net/starlark"
@@ -104,6 +105,9 @@ func Gather(entry string, read func(path string) (string, error)) (*Sources, err
 	entry = path.Clean(entry)
 	if !utf8.ValidString(entry) {
 		return nil, Problems{{File: entry, Severity: SeverityError, Message: "its path is not UTF-8: rename it"}}
+	}
+	if strings.ContainsFunc(entry, unicode.IsControl) { // the workflow would have them in its name
+		return nil, Problems{{File: entry, Severity: SeverityError, Message: "its path has control characters: rename it"}}
 	}
 	text, err := read(entry)
 	if err != nil {

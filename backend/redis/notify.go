@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,9 +46,12 @@ const timeout = 3 * time.Second
 // redis://[user:password@]host[:port][/db], or rediss:// with TLS. It does not connect yet:
 // a server that is away is no error, hints are lost meanwhile.
 func Open(rawURL, database string) (*Notifier, error) {
-	if _, err := url.Parse(rawURL); err != nil { // what the parser says quotes parts of it, and with them perhaps of a password
-		return nil, errors.New("redis: not a URL redis://user:password@host:port/db; " +
+	switch u, err := url.Parse(rawURL); {
+	case err != nil || u.Opaque != "": // it may be anything, also a password
+		return nil, errors.New("redis: not a URL redis://host:port/db with user:password@ before host; " +
 			"special characters in the password are written %23 for #, %2F for /, %40 for @")
+	case !slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme):
+		return nil, fmt.Errorf("redis %s: not a URL redis://host:port/db, rediss:// with TLS, or unix:///path", masked(rawURL))
 	}
 	o, err := redis.ParseURL(rawURL)
 	if err != nil {

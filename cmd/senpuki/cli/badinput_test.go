@@ -27,7 +27,7 @@ var operands = map[string][]string{
 // wrongText is what flags that take text refuse; those that take any text are listed with nothing.
 var wrongText = map[string][]string{
 	"config": {"missing.toml", "."}, "db": {"oracle:x", "sqlite:", "memory:x", "postgres://%zz", "postgres://localhost:notaport/x", "postgres://h/x?schema=Has%20Blank", "flow.db?synchronous=never"},
-	"redis":       {"http://h", "redis://h:port", "%zz"},
+	"redis":       {"http://h", "redis://h:port", "%zz", "foo", "foo:6379"},
 	"bench child": {}, "bench child-arg": {}, "bench compare": {"missing.json"}, "bench profile": {"", "/dev/null/x"}, "bench workload": {"nonsense"},
 	"cache clear activity": {}, "cache list activity": {}, "cancel reason": {}, "check activities": {"missing.json"},
 	"deploy name": {"flow.star", "has blank", "new\nline"}, "deploy note": {},
@@ -47,7 +47,7 @@ var wrongText = map[string][]string{
 // wrongNumbers are refused besides what is no number.
 var wrongNumbers = map[string][]string{
 	"list limit": {"0", "-1"}, "cache list limit": {"0", "-1"}, "dlq list limit": {"0"}, "tasks list limit": {"0"},
-	"dispatch max-attempts": {"0", "-1"}, "worker concurrency": {"-1"}, "workflows rollback to": {"-1"},
+	"dispatch max-attempts": {"0", "-1"}, "worker concurrency": {"0", "-1"}, "exec max-steps": {"0", "-1"}, "resume max-steps": {"0", "-1"}, "worker max-steps": {"0", "-1"}, "workflows rollback to": {"-1"},
 }
 
 // Every flag of every command refuses what it cannot mean: status 2, words that name it or what was wrong, and nothing is made.

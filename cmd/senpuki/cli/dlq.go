@@ -185,7 +185,7 @@ func (a *app) dlqShow(ctx context.Context, word string) error {
 			{"step", l.Step}, {"attempts", strconv.Itoa(l.Attempts)}, {"when", moment(l.At, time.Now())}, {"asked at", l.Pos}, {"damaged", l.Damage},
 		} {
 			if line[1] != "" {
-				fmt.Fprintf(a.out, "%-10s %s\n", line[0], maskText(line[1]))
+				fmt.Fprintf(a.out, "%-10s %s\n", line[0], legible(line[1]))
 			}
 		}
 		fmt.Fprintln(a.out)

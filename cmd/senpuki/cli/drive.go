@@ -252,7 +252,7 @@ func (a *app) outcome(ctx context.Context, store backend.Store, x engine.Executi
 	case x.State.Terminal():
 		a.printFailure(ctx, store, x)
 	case x.Stuck != nil:
-		fmt.Fprintf(a.err, "%s is stuck: %s\n", x.ID, x.Stuck.Reason)
+		fmt.Fprintf(a.err, "%s is stuck: %s\n", x.ID, legible(x.Stuck.Reason))
 		a.printExcerpt(ctx, store, x.Digest, x.Stuck.Reason)
 		if a.inMemory() {
 			fmt.Fprintln(a.err, "it was in memory, and is gone")

@@ -51,19 +51,19 @@ func excerpt(ctx context.Context, store backend.Store, digest, text string) stri
 
 // excerptOf is a line of source with its neighbours and a caret.
 func excerptOf(name, source string, line, col int) string {
-	lines := strings.Split(strings.TrimRight(source, "\n"), "\n")
-	if line < 1 || line > len(lines) {
+	all := strings.Split(strings.TrimRight(lines(source), "\n"), "\n")
+	if line < 1 || line > len(all) {
 		return ""
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "  %s:%d\n", name, line)
-	for n := max(1, line-2); n <= min(len(lines), line+1); n++ {
+	for n := max(1, line-2); n <= min(len(all), line+1); n++ {
 		mark := " "
 		if n == line {
 			mark = ">"
 		}
-		fmt.Fprintf(&b, "  %s %4d | %s\n", mark, n, strings.ReplaceAll(lines[n-1], "\t", " "))
-		if n == line && col > 0 && col <= len(lines[n-1])+1 {
+		fmt.Fprintf(&b, "  %s %4d | %s\n", mark, n, strings.ReplaceAll(all[n-1], "\t", " "))
+		if n == line && col > 0 && col <= len(all[n-1])+1 {
 			fmt.Fprintf(&b, "         | %s^\n", strings.Repeat(" ", col-1))
 		}
 	}

@@ -53,7 +53,7 @@ execution; with other code or input it is refused.`,
 	}
 	executionFlags(c, &f)
 	f.log.register(c.Flags())
-	a.stepsFlag(c.Flags())
+	a.addSteps(c.Flags())
 	c.Flags().BoolVar(&f.watch, "watch", false, "run it again whenever a script or JSON file beside it is saved")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "say nothing about progress")
 	return c

@@ -35,8 +35,8 @@ func usage(format string, args ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, args...)}
 }
 
-// spoken is what a person reads of an error: no password.
-func spoken(err error) string { return maskText(err.Error()) }
+// spoken is what a person reads of an error: no password, and nothing that moves a cursor.
+func spoken(err error) string { return legible(err.Error()) }
 
 // status is the exit status that err asks for, and whether it is still to be told.
 func status(err error) (code int, tell bool) {

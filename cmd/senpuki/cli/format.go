@@ -127,8 +127,7 @@ func (a *app) printRaw(raw []byte) error {
 			raw = b.Bytes()
 		}
 	}
-	_, err := fmt.Fprintf(a.out, "%s\n", bytes.TrimSpace(raw))
-	return err
+	return a.writeJSON(raw)
 }
 
 // printDocument prints v as one JSON document.
@@ -146,8 +145,29 @@ func (a *app) printLine(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.out, "%s\n", raw)
+	return a.writeJSON(raw)
+}
+
+// writeJSON ends a document. Its texts may have control characters that JSON need not escape, and a terminal obeys.
+func (a *app) writeJSON(raw []byte) error {
+	if _, tty := terminal(a.out); tty {
+		raw = escaped(raw)
+	}
+	_, err := fmt.Fprintf(a.out, "%s\n", bytes.TrimSpace(raw))
 	return err
+}
+
+// escaped is JSON with all control characters in its texts escaped.
+func escaped(raw []byte) []byte {
+	var b bytes.Buffer
+	for _, r := range string(raw) {
+		if unicode.IsControl(r) && r >= 0x7f { // of those below, texts have none, and what is between them may
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.Bytes()
 }
 
 // oneLine is text without line breaks and control characters, cut to n characters.
@@ -176,6 +196,9 @@ func lines(text string) string {
 	}, text)
 }
 
+// legible is text that a terminal shows and does not obey, without passwords.
+func legible(text string) string { return maskText(lines(text)) }
+
 // failureText is a failure in one line.
 func failureText(f *activities.Failure) string {
 	if f == nil {
@@ -194,7 +217,7 @@ func writeFailure(w io.Writer, f *activities.Failure) {
 		if f.Message != "" {
 			text += ": " + f.Message
 		}
-		fmt.Fprintf(w, "%s%s\n", prefix, maskText(lines(text)))
+		fmt.Fprintf(w, "%s%s\n", prefix, legible(text))
 		if f.Activity != "" {
 			fmt.Fprintf(w, "  in activity %s", f.Activity)
 			if f.Attempts > 0 {
@@ -203,10 +226,10 @@ func writeFailure(w io.Writer, f *activities.Failure) {
 			fmt.Fprintln(w)
 		}
 		if len(f.Data) > 0 && string(f.Data) != "{}" && string(f.Data) != "null" {
-			fmt.Fprintf(w, "  data: %s\n", maskText(string(f.Data)))
+			fmt.Fprintf(w, "  data: %s\n", legible(string(f.Data)))
 		}
 		if f.Traceback != "" {
-			for line := range strings.Lines(strings.TrimRight(f.Traceback, "\n") + "\n") {
+			for line := range strings.Lines(strings.TrimRight(lines(f.Traceback), "\n") + "\n") {
 				fmt.Fprintf(w, "  %s", line)
 			}
 		}
@@ -225,7 +248,7 @@ func count(n int, noun string) string {
 }
 
 // logText is a log line for people.
-func logText(l engine.LogLine) string { return maskText(lineText(l)) }
+func logText(l engine.LogLine) string { return legible(lineText(l)) }
 
 func lineText(l engine.LogLine) string {
 	text := l.Message

@@ -132,6 +132,22 @@ func TestMaskText(t *testing.T) {
 	}
 }
 
+// What scripts, signals and failures say cannot move a terminal's cursor, and JSON for one says the same without.
+func TestTextForTerminals(t *testing.T) {
+	t.Parallel()
+	line := engine.LogLine{Message: "a\x1b[2Jb\r\nc\td\u009b1m", Fields: json.RawMessage(`{"k":"\u001b[31m"}`)}
+	if got, want := logText(line), "a [2Jb\nc\td 1m k= [31m"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := shownText(json.RawMessage(`{"status":"up\u001b[2J\nand on"}`)), "up [2J and on"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	raw := []byte("{\n\t\"k\": \"\u009b1m\x7f\u00e9\"\n}")
+	if got, want := string(escaped(raw)), "{\n\t\"k\": \"\\u009b1m\\u007f\u00e9\"\n}"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestMergeArgs(t *testing.T) {
 	t.Parallel()
 	got, err := mergeArgs([]byte(`{"z": 1, "a": {"y": 2, "x": 1.0}}`), []string{"b=x y", "z=[1]", "c=\"q\"", "d=<&>"})

@@ -183,15 +183,22 @@ func eachOnce(names []string) (list []string) {
 // emptyFlags are the flags of which nothing is a value, or that have words of their own about it.
 var emptyFlags = []string{"allow", "arg", "child-arg", "input", "note", "reason"}
 
-// refuseEmpty refuses flags that were given and are empty, as a variable of the shell that is not set makes them.
+// boundFlags are those of which nobody can mean zero; inside, and in settings, it stands for the default.
+var boundFlags = []string{"concurrency", stepsFlag}
+
+// refuseEmpty refuses flags that were given and are empty, as a variable of the shell that is not set makes them, and bounds of nothing.
 func refuseEmpty(c *cobra.Command) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
 		empty := f.Value.String() == ""
 		if list, ok := f.Value.(pflag.SliceValue); ok {
 			empty = len(list.GetSlice()) == 0
 		}
-		if empty && err == nil && !slices.Contains(emptyFlags, f.Name) {
+		switch {
+		case err != nil:
+		case empty && !slices.Contains(emptyFlags, f.Name):
 			err = usage("--%s is empty", f.Name)
+		case f.Value.String() == "0" && slices.Contains(boundFlags, f.Name):
+			err = usage("--%s: 0 is not at least 1; leave it out for the default", f.Name)
 		}
 	})
 	return err

@@ -119,6 +119,11 @@ disk before the script goes on, and a killed run is resumed where it stood.`,
 			if err := a.configure(c); err != nil {
 				return err
 			}
+			if c.Flags().Lookup(stepsFlag) != nil {
+				if _, err := a.steps(); err != nil { // before anything is made
+					return err
+				}
+			}
 			if c.Name() == "worker" { // it offers only what --allow names
 				return nil
 			}

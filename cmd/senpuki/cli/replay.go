@@ -105,7 +105,7 @@ func (a *app) printReplay(r *engine.Retraced, o engine.RetraceOptions) {
 	}
 	switch {
 	case !r.Fits:
-		fmt.Fprintf(a.out, "%s: %s\n", r.ID, r.Reason)
+		fmt.Fprintf(a.out, "%s: %s\n", r.ID, legible(r.Reason))
 	case o.Until != "":
 		fmt.Fprintf(a.out, "%s: the journal holds up to step %s\n", r.ID, o.Until)
 	default:
@@ -119,7 +119,7 @@ func (a *app) printVariables(list []starlark.Variable) {
 		if v.Captured {
 			captured = "  (captured)"
 		}
-		fmt.Fprintf(a.out, "  %s = %s%s\n", v.Name, maskText(strings.ReplaceAll(v.Value, "\n", "\\n")), captured)
+		fmt.Fprintf(a.out, "  %s = %s%s\n", v.Name, legible(strings.ReplaceAll(v.Value, "\n", "\\n")), captured)
 	}
 }
 

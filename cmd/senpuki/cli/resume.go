@@ -25,7 +25,7 @@ What was recorded is not run again. One that has ended is left alone, and its re
 		ValidArgsFunction: a.completeIDs,
 		RunE:              func(c *cobra.Command, args []string) error { return a.resume(c.Context(), args[0], quiet) },
 	}
-	a.stepsFlag(c.Flags())
+	a.addSteps(c.Flags())
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "say nothing about progress")
 	return c
 }

@@ -141,7 +141,7 @@ func printProblems(w io.Writer, problems starlark.Problems) {
 		if p.Severity == starlark.SeverityWarning {
 			p.Message = "warning: " + p.Message
 		}
-		fmt.Fprintln(w, p.String())
+		fmt.Fprintln(w, lines(p.String()))
 	}
 }
 

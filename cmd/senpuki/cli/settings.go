@@ -130,9 +130,11 @@ func (a *app) countSetting(flags *pflag.FlagSet, name, env string, file int, to 
 	return nil
 }
 
-// stepsFlag adds the bound of a script's turns to a command that runs scripts.
-func (a *app) stepsFlag(flags *pflag.FlagSet) {
-	flags.IntVar(&a.maxSteps, "max-steps", 0, "interpreter steps that a script may take between two waits, else it is stuck (default 100000000)")
+const stepsFlag = "max-steps"
+
+// addSteps adds the bound of a script's turns to a command that runs scripts.
+func (a *app) addSteps(flags *pflag.FlagSet) {
+	flags.IntVar(&a.maxSteps, stepsFlag, 0, "interpreter steps that a script may take between two waits, else it is stuck (default 100000000)")
 }
 
 // steps is that bound in force, 0 when nobody named one.
@@ -184,7 +186,7 @@ func (a *app) sayer(log *slog.Logger, format string) sayFunc {
 	if format == "json" {
 		return func(text string, attrs ...any) { log.Info(text, attrs...) }
 	}
-	return func(text string, _ ...any) { fmt.Fprintln(a.err, maskText(text)) }
+	return func(text string, _ ...any) { fmt.Fprintln(a.err, legible(text)) }
 }
 
 // observing is the observer for a logger: nobody when nothing would come of it.

@@ -131,7 +131,7 @@ func (f *facts) line(name, value string) {
 	if value == "" {
 		return
 	}
-	text := maskText(fmt.Sprintf("%-10s %s", name, value))
+	text := legible(fmt.Sprintf("%-10s %s", name, value))
 	if f.tty {
 		text = oneLine(text, f.width)
 	}
@@ -260,7 +260,7 @@ func shownParts(raw json.RawMessage) (fraction *float64, text string) {
 	if len(raw) == 0 || json.Unmarshal(raw, &doc) != nil {
 		return nil, ""
 	}
-	return doc.Progress.Fraction, strings.Trim(doc.Progress.Message+", "+doc.Status, ", ")
+	return doc.Progress.Fraction, oneLine(strings.Trim(doc.Progress.Message+", "+doc.Status, ", "), 0)
 }
 
 // shownText is what a script shows of itself, in a line.

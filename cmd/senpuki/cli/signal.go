@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -40,9 +43,20 @@ type sentSignal struct {
 }
 
 func (a *app) signal(ctx context.Context, prefix, name, payload string) error {
+	switch {
+	case name == "":
+		return usage("the signal's name is empty")
+	case len(name) > 1000: // the engine's bound
+		return usage("the signal's name has %d bytes, at most 1000 are allowed", len(name))
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }):
+		return usage("the signal's name %q has control characters", name)
+	}
 	raw, err := a.inputText("the payload", payload)
 	if err != nil {
 		return err
+	}
+	if len(raw) > maxInput {
+		return usage("the payload has %d bytes, the limit for one value is %d; pass the path of a file instead", len(raw), maxInput)
 	}
 	if err := checkJSON(raw); err != nil {
 		return usage("the payload is not JSON: %w", err)

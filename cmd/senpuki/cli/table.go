@@ -22,7 +22,7 @@ type table struct {
 
 func (t *table) row(cells ...string) {
 	for i := range cells {
-		cells[i] = maskText(cells[i])
+		cells[i] = legible(cells[i])
 	}
 	t.rows = append(t.rows, cells)
 }

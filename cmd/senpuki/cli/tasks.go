@@ -143,7 +143,7 @@ func (a *app) taskShow(ctx context.Context, word string) error {
 			{"queue", doc.Queue}, {"tags", strings.Join(doc.Tags, ", ")}, {"state", doc.State}, {"waits", doc.Waiting}, {"input", string(doc.Input)},
 		} {
 			if line[1] != "" {
-				fmt.Fprintf(a.out, "%-10s %s\n", line[0], maskText(line[1]))
+				fmt.Fprintf(a.out, "%-10s %s\n", line[0], legible(line[1]))
 			}
 		}
 		return nil

@@ -48,7 +48,7 @@ func (r *testReport) refused(p starlark.Problem) {
 		_ = r.app.printDocument(testRecord{File: r.name, Result: "fail", Pos: fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col), Message: p.Message})
 		return
 	}
-	fmt.Fprintln(r.app.out, p.String())
+	fmt.Fprintln(r.app.out, lines(p.String()))
 }
 
 func (r *testReport) begin(test string) {
@@ -100,7 +100,7 @@ func (r *testReport) print(rec testRecord) {
 	w := r.app.out
 	fmt.Fprintf(w, "--- %s: %s (%.2fs)\n", strings.ToUpper(rec.Result), rec.Test, rec.Seconds)
 	for _, line := range rec.Output {
-		fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(line, "\n", "\n    "))
+		fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(lines(line), "\n", "\n    "))
 	}
 	if rec.Result == "pass" {
 		return
@@ -112,9 +112,9 @@ func (r *testReport) print(rec testRecord) {
 	if rec.Replayed {
 		text = "replayed at every wait: " + text
 	}
-	fmt.Fprintf(w, "    %s: %s\n", rec.Pos, strings.ReplaceAll(text, "\n", "\n        "))
+	fmt.Fprintf(w, "    %s: %s\n", rec.Pos, strings.ReplaceAll(lines(text), "\n", "\n        "))
 	if trace := strings.TrimSuffix(rec.Traceback, "\n"); trace != "" {
-		fmt.Fprintf(w, "        %s\n", strings.ReplaceAll(trace, "\n", "\n        "))
+		fmt.Fprintf(w, "        %s\n", strings.ReplaceAll(lines(trace), "\n", "\n        "))
 	}
 }
 

@@ -135,9 +135,9 @@ func (a *app) printUpgrade(r *upgradeReport) error {
 		default:
 			r.Part++
 		}
-		place := v.Reason
+		place := legible(v.Reason)
 		if v.Pos != "" {
-			place = fmt.Sprintf("%s: now %s, journal has %s", v.Pos, v.Asks, v.Has)
+			place = legible(fmt.Sprintf("%s: now %s, journal has %s", v.Pos, v.Asks, v.Has))
 		}
 		if at[place] == nil {
 			places = append(places, place)

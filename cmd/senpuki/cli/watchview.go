@@ -49,7 +49,7 @@ func (m *watchModel) footer() string {
 	case m.typing:
 		return "/" + m.filter + "▏"
 	case m.now.err != nil:
-		return styleBad.Render(maskText(m.now.err.Error()))
+		return styleBad.Render(oneLine(m.now.err.Error(), 0))
 	case m.message != "":
 		return m.message
 	case m.open != "" && m.alone:
@@ -205,7 +205,7 @@ func (m *watchModel) oneLines(now time.Time) []string {
 		lines = append(lines, "")
 	}
 	for _, l := range logs {
-		lines = append(lines, styleDim.Render(l.At.Local().Format("15:04:05"))+" "+l.Message)
+		lines = append(lines, styleDim.Render(l.At.Local().Format("15:04:05"))+" "+oneLine(l.Message, 0))
 	}
 	return lines
 }

@@ -57,7 +57,7 @@ Work is taken only when the worker has all its tags. Stock activities are offere
 	flags.StringVar(&f.listen, "listen", "", "address to serve health and metrics at, such as :9090 or 127.0.0.1:9090")
 	f.log.register(flags)
 	f.keep.register(flags)
-	a.stepsFlag(flags)
+	a.addSteps(flags)
 	flags.StringSliceVar(&f.allow, "allow", nil, "stock activities to offer: "+strings.Join(activities.StockGroups(), ", "))
 	return c
 }
