@@ -34,8 +34,8 @@ func (s *Store) Backup(_ context.Context, path string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	part := filepath.Join(dir, filepath.Base(path))
-	if err := s.copyInto(part); err != nil {
-		return err
+	if err := s.copyInto(part); err != nil { // where a full disk is, for one
+		return fmt.Errorf("copy to %s: %w", path, err)
 	}
 	return os.Rename(part, path)
 }

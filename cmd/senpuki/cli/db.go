@@ -39,6 +39,9 @@ func (a *app) dbCommand() *cobra.Command {
 	backup := &cobra.Command{
 		Use: "backup FILE", Short: "Copy the database into a new file, while it is in use", Example: "  senpuki db backup copy.db", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if isURL(args[0]) { // --db would not find the file by this name
+				return usage("%s: the copy is a file; name it by its path, without a scheme and options", mask(args[0]))
+			}
 			return a.view(c.Context(), func(_ *engine.Engine, store backend.Store) error {
 				b, ok := store.(backend.Backuper)
 				if !ok {

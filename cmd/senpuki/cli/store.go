@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,12 @@ func (a *app) besideFile(db string) string {
 
 // scheme splits a database URL. A single letter is a Windows drive, not a scheme.
 var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+):`)
+
+// isURL tells whether --db takes more of a text for a database's name than its path.
+func isURL(db string) bool {
+	m := scheme.FindStringSubmatch(db)
+	return strings.Contains(db, "?") || m != nil && slices.Contains([]string{"sqlite", "postgres", "postgresql", "memory"}, strings.ToLower(m[1]))
+}
 
 var errNoDatabase = errors.New("there is no database")
 
