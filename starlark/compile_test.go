@@ -310,6 +310,7 @@ func TestLoadProblems(t *testing.T) {
 		`load("deep.json", data = "json")`:      "deep.json: nested deeper than 1000",
 		`load("latin.json", data = "json")`:     "latin.json:2:6: is not UTF-8: here is the byte 0xe9; save the file as UTF-8",
 		`load("latin.star", "x")`:               "latin.star:1:6: is not UTF-8: here is the byte 0xe9; save the file as UTF-8",
+		"x = 1\nx\x00 = ! not ? read":           "main.star:2:2: here is a NUL byte, and a script is text; in a string it is written \"\\x00\"",
 		"é = \"\xff\"":                          "main.star:1:6: is not UTF-8: here is the byte 0xff; save the file as UTF-8",
 		`load("../../x.star", "x")`:             "main.star:1:6: cannot load ../../x.star: it is outside the root of the workspace",
 		`load("//../x.star", "x")`:              "outside the root",

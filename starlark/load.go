@@ -145,7 +145,7 @@ type gatherer struct {
 func (g *gatherer) visit(name, text string, stack []string) {
 	text = strings.TrimPrefix(text, "\ufeff") // some editors of Windows write a byte order mark
 	g.texts[name] = text
-	if p, bad := notUTF8(name, text); bad {
+	if p, bad := noText(name, text); bad {
 		g.problems = append(g.problems, p)
 		return
 	}
@@ -193,14 +193,19 @@ func (g *gatherer) text(name string) (string, error) {
 	return g.read(name)
 }
 
-// notUTF8 says where a text ceases to be UTF-8. A store keeps the sources as JSON, which
-// could not give them back, so that their digest would be another one.
-func notUTF8(name, text string) (Problem, bool) {
+// noText says where a text ceases to be UTF-8. A store keeps the sources as JSON, which
+// could not give them back, so that their digest would be another one. And to the parser a NUL is the end: what
+// is behind it would be ignored in silence.
+func noText(name, text string) (Problem, bool) {
 	p := Problem{File: name, Severity: SeverityError, Line: 1, Col: 1}
-	if utf8.ValidString(text) {
+	if utf8.ValidString(text) && !strings.Contains(text, "\x00") {
 		return p, false
 	}
 	for i, r := range text {
+		if r == 0 {
+			p.Message = `here is a NUL byte, and a script is text; in a string it is written "\x00"`
+			return p, true
+		}
 		if r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)) {
 			p.Message = fmt.Sprintf("is not UTF-8: here is the byte 0x%02x; save the file as UTF-8", text[i])
 			return p, true
