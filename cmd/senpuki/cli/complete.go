@@ -3,7 +3,9 @@
 package cli
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,7 +34,26 @@ func completionExamples(root *cobra.Command) {
 	c.Example = loaded["bash"] + "\n" + loaded["fish"]
 	for _, sub := range c.Commands() {
 		sub.Example = loaded[sub.Name()]
+		if sub.Name() == "fish" {
+			sub.RunE = fishCompletion
+		}
 	}
+}
+
+// fishCompletion prints what cobra makes for fish, which gives the words before the one that is completed to eval as if
+// nobody had quoted them: a blank or a quote in one ended that, and what stood behind a semicolon was run.
+func fishCompletion(c *cobra.Command, _ []string) error {
+	bare, err := c.Flags().GetBool("no-descriptions")
+	if err != nil {
+		return err
+	}
+	var script bytes.Buffer
+	if err := c.Root().GenFishCompletion(&script, !bare); err != nil {
+		return err
+	}
+	const words = "(commandline -opc)"
+	_, err = io.WriteString(c.OutOrStdout(), strings.ReplaceAll(script.String(), "args "+words, "args (string escape -- "+words+")"))
+	return err
 }
 
 // completionPatience is how long the database may hold up a person who types.
