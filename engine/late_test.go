@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -82,6 +84,61 @@ def plain():
 			want(t, w.finish(e, id), `"Broken"`)
 			if w.called("fragile") != 3 {
 				t.Errorf("ran %d times", w.called("fragile"))
+			}
+			stop()
+			w.check()
+		})
+	}
+}
+
+// What has failed because nobody began it is a dead letter, wherever it waited, of the attempts that were begun.
+func TestADeadLetterOfAStepThatNobodyBegan(t *testing.T) {
+	t.Parallel()
+	for _, always := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.register("picky", func(ms int) error {
+				if ms == 0 {
+					return activities.Fail("Broken", "not now")
+				}
+				time.Sleep(time.Duration(ms) * time.Millisecond)
+				return nil
+			})
+			e, stop := w.engine(Options{MaxConcurrency: 1, ReplayAlways: always})
+			w.deploy(e, `
+retry = retry_policy(initial_delay = "10s", jitter = 0)
+picky = activity("picky", max_concurrent = 1, start_timeout = "5s", retry = retry)
+nap = activity("nap", start_timeout = "5s")
+def main():
+    kinds = [activity("nap", queue = "nobody", start_timeout = "5s").attempt(1).error.kind]
+    f = spawn(nap, 10000)
+    sleep(1)
+    kinds.append(nap.attempt(2).error.kind)
+    f.result()
+    again = picky.start(0)
+    sleep(5)
+    long = picky.start(20000)
+    kinds.append(again.attempt().error.kind)
+    long.result()
+    return kinds
+`)
+			want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{})), `["Timeout","Timeout","Timeout"]`)
+			letters, err := e.Letters(t.Context(), backend.LetterFilter{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, l := range letters {
+				got = append(got, fmt.Sprint(l.Activity, string(l.Args), l.Attempts))
+			}
+			slices.Reverse(got) // oldest first
+			if all := strings.Join(got, " "); all != "nap[1]0 nap[2]0 picky[0]1" {
+				t.Errorf("dead letters: %s", all)
+			}
+			if id, err := e.ReplayLetter(t.Context(), letters[1], ReplayOptions{}); err != nil {
+				t.Error(err)
+			} else {
+				want(t, w.finish(e, id), "2")
 			}
 			stop()
 			w.check()

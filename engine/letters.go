@@ -27,9 +27,9 @@ type letterInput struct {
 	Pos     string                    `json:"pos,omitempty"`
 }
 
-// bury keeps a step that has failed for good, after an attempt of it, as a dead letter.
+// bury keeps a step that has failed for good as a dead letter: after an attempt of it, or because none began in time.
 func (x *execution) bury(st *step, f *activities.Failure) {
-	if st.cmd.Kind != starlark.CallActivity || st.begun == 0 || f.Kind == activities.KindCancelled {
+	if st.cmd.Kind != starlark.CallActivity || st.begun == 0 && f.Kind != activities.KindTimeout || f.Kind == activities.KindCancelled {
 		return
 	}
 	input, _ := json.Marshal(letterInput{ // JSON and plain fields: never fails

@@ -112,6 +112,7 @@ func (x *execution) absorbTask(st *step, m *backend.Message) (d starlark.Deliver
 		x.crashed(st)
 		return d, false
 	case backend.TaskExpired:
+		st.begun-- // nobody began it
 		return x.failed(st, notStarted(st)), true
 	case backend.TaskWithdrawn:
 		return x.failed(st, cancelledFailure()), true
