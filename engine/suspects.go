@@ -19,8 +19,7 @@ const farOff = 4
 // company is how many suspects may be under way when one of them can bear so many crashes.
 func company(left int) int { return 1 << (2 * left) }
 
-// suspects lists those that are under way in this process, and those that wait for them. What runs elsewhere is apart: it may have
-// to wait for a worker.
+// suspects lists those of this worker's executions that are under way, and those that wait for them, by group.
 type suspects struct {
 	mu     sync.Mutex
 	groups map[string]*suspectGroup
@@ -41,9 +40,11 @@ type suspect struct {
 // suspected reports whether a step is one.
 func (st *step) suspected() bool { return st.crashes > 0 && st.maxCrashes-st.crashes < farOff }
 
-// group is what st runs among.
+// group is what st runs among: all that this worker could run, which may be elsewhere, or what waits for the same workers as
+// st, so that nothing waits for a suspect that nobody begins. A rate may hold that up, too.
 func (x *execution) group(st *step, away bool) string {
-	if !away {
+	here := st.act != nil && contains(x.w.options.Queues, x.queueOf(st)) && x.w.has(st.tags) && (st.limit == nil || st.limit.Rate == 0)
+	if !away || here {
 		return ""
 	}
 	return strings.Join(append([]string{x.queueOf(st), st.cmd.Name}, st.tags...), "\x00")

@@ -11,13 +11,15 @@ import (
 // the items run, and also when there is another such item.
 func TestAPoisonActivityDoesNotTakeItsNeighboursAlong(t *testing.T) {
 	t.Parallel()
-	for name, options := range map[string]string{"here": "", "tasks": ", max_concurrent = 50", "twice": ""} {
+	for name, options := range map[string][2]string{
+		"here": {}, "tasks": {", max_concurrent = 50", ", max_concurrent = 50"}, "task": {", max_concurrent = 50", ""}, "twice": {},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				dead := make(chan struct{}, 1)
-				w.register("encode", func(ctx context.Context, item int) (int, error) {
+				encode := func(ctx context.Context, item int) (int, error) {
 					life := 10 * time.Second
 					if item < 0 {
 						life = time.Second
@@ -36,15 +38,22 @@ func TestAPoisonActivityDoesNotTakeItsNeighboursAlong(t *testing.T) {
 						return 0, ctx.Err()
 					}
 					return item, nil
-				})
+				}
+				w.register("encode", encode)
+				w.register("crush", encode)
 				items, result := "[-1, 1, 2, 3, 4, 5, 6, 7]", `["CrashLoop",1,2,3,4,5,6,7]`
+				if name == "task" {
+					items, result = "[-1, 1]", `["CrashLoop",1]`
+				}
 				if name == "twice" {
 					items, result = "[1, 2, -1, 3, 4, 5, -2, 6, 7]", `[1,2,"CrashLoop",3,4,5,"CrashLoop",6,7]`
 				}
 				script := `
-encode = activity("encode", max_crashes = 3` + options + `)
+crush = activity("crush", max_crashes = 3` + options[0] + `)
+encode = activity("encode", max_crashes = 3` + options[1] + `)
 def main():
-    return [r.value if r.ok else r.error.kind for r in encode.map(` + items + `, settle = True)]
+    results = parallel([bind(crush if i < 0 else encode, i) for i in ` + items + `], settle = True)
+    return [r.value if r.ok else r.error.kind for r in results]
 `
 				var e *Engine
 				var stop func()
