@@ -66,7 +66,7 @@ func (x *execution) tryAgain(f *starlark.Failure) (again bool, err error) {
 	}
 	delay, again := policy.WithDefaults().Next(attempt, decodeFailure(failure), x.w.random())
 	due := x.stamp() + delay.Microseconds()
-	if !again || !x.rec.Expires.IsZero() && due >= x.rec.Expires.UnixMicro() {
+	if !again || x.rec.expires != 0 && due >= x.rec.expires {
 		return false, nil
 	}
 	take := carried{Input: x.carried.Input, Shown: x.carried.Shown, Tried: &tried{attempt + 1, due, failure}}

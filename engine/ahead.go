@@ -9,8 +9,6 @@
 package engine
 
 import (
-	"slices"
-
 	"github.com/senpuki/senpuki/backend"
 )
 
@@ -20,38 +18,27 @@ const maxAhead = 64
 
 // outrun is a turn that the script did not wait for.
 type outrun struct {
-	turn   backend.Turn
-	steps  int        // pure steps begun in it
+	*gathered
 	landed chan wrote // capacity 1
-}
-
-// ahead is how far an execution has run ahead of its journal.
-type ahead struct {
-	outrun *outrun // on its way; nil: none
-	steps  int     // begun in the turn under way
-	landed int     // turns landed since the execution was claimed
-	row    int     // bytes of the row under way that earlier turns have written, while another turn was on its way
-	lines  int     // log lines, likewise
-	shown  []byte  // what the script shows, likewise
 }
 
 // mayRunAhead reports whether the turn under way need not have landed for what comes next.
 func (x *execution) mayRunAhead() bool {
-	a := &x.ahead
-	under := a.steps
-	if a.outrun != nil {
-		under += a.outrun.steps
+	g := x.gather()
+	under := g.pure + len(g.starting)
+	if x.outrun != nil {
+		under += x.outrun.pure
 	}
-	if len(x.starting)+x.attempts.Len() == 0 || under+len(x.starting) > maxAhead || x.resumed && a.landed < maxAhead {
+	if len(g.starting)+x.attempts.Len() == 0 || under > maxAhead || x.resumed && x.turns < maxAhead {
 		return false
 	}
-	if x.w.options.ReplayAlways || x.birth != nil || x.upgrading != nil || x.cancelled != nil || x.w.stopping.Load() || len(x.rows) > 0 || !x.plain() {
+	if x.w.options.ReplayAlways || x.birth != nil || x.upgrading != nil || x.cancelled != nil || x.w.stopping.Load() || x.full() || !g.plain() {
 		return false
 	}
-	if x.w.bounded(&backend.Turn{Rows: [][]byte{x.row}, Logs: x.logs, Published: x.publish}) != nil {
+	if x.w.bounded(&backend.Turn{Rows: [][]byte{g.row}, Logs: g.Logs, Published: g.Published}) != nil {
 		return false // the script waits for it, and is stuck
 	}
-	for _, st := range x.starting {
+	for _, st := range g.starting {
 		if !st.pure {
 			return false
 		}
@@ -64,58 +51,59 @@ func (x *execution) mayRunAhead() bool {
 	return true
 }
 
-// plain reports whether the turn under way has nothing but entries, log lines and what is shown.
-func (x *execution) plain() bool {
-	return len(x.taken)+len(x.children)+len(x.orders)+len(x.watches)+len(x.tasks)+len(x.withdrawn)+len(x.memos)+len(x.dead)+len(x.reservations) == 0
+// plain reports whether a turn has nothing but entries, log lines and what is shown.
+func (g *gathered) plain() bool {
+	return len(g.Taken)+len(g.Children)+len(g.Orders)+len(g.Watches)+len(g.Tasks)+len(g.Withdraw)+len(g.Memos)+len(g.Dead)+len(g.Reserve) == 0
 }
 
 // runAhead begins the pure attempts of the turn under way, and sends it off unless one is on its way.
 func (x *execution) runAhead() {
-	a := &x.ahead
-	a.steps += len(x.starting)
-	if a.outrun == nil {
-		f := &outrun{turn: *x.turn(backend.Hold), steps: a.steps, landed: make(chan wrote, 1)}
-		f.turn.Rows = slices.Clone(x.closeRows())
-		x.nextRow += int64(len(f.turn.Rows))
-		x.rows, x.logs, x.publish, a.steps = nil, nil, nil, 0
-		a.outrun = f
-		x.w.committer.send(&write{turn: &f.turn, done: func(r wrote) {
+	g := x.gathered
+	g.pure += len(g.starting)
+	starting := g.starting
+	g.starting = nil
+	if x.outrun == nil {
+		t := x.turn(backend.Hold)
+		x.closeRows()
+		x.nextRow += int64(len(t.Rows))
+		f := &outrun{gathered: g, landed: make(chan wrote, 1)}
+		x.gathered, x.outrun = nil, f
+		x.w.committer.send(&write{turn: t, done: func(r wrote) {
 			f.landed <- r
 			x.poke()
 		}})
+	} else {
+		g.mark()
 	}
-	a.row, a.lines, a.shown = len(x.row), len(x.logs), x.publish
-	x.consumed = x.consumed[:0]
-	for i, st := range x.starting {
+	for _, st := range starting {
 		x.start(st)
-		x.starting[i] = nil
 	}
-	x.starting = x.starting[:0]
 }
 
 // arrived takes note of the turn that was on its way.
 func (x *execution) arrived(r wrote) error {
-	f := x.ahead.outrun
-	x.ahead.outrun = nil
+	f := x.outrun
+	x.outrun = nil
 	if r.err != nil {
-		return x.refusedTurn(&f.turn, r.err)
+		return x.refusedTurn(&f.Turn, r.err)
 	}
-	x.ahead.landed++
-	x.landedAt = r.now
+	x.turns++
+	x.landedAt = micro(r.now)
 	x.rec.Stuck = nil
-	if f.turn.Published != nil {
-		x.rec.Published = f.turn.Published
+	if f.Published != nil {
+		x.rec.Published = f.Published
 	}
+	f.recycle()
 	return nil
 }
 
 // look takes note of the turn on its way when it has landed.
 func (x *execution) look() error {
-	if x.ahead.outrun == nil {
+	if x.outrun == nil {
 		return nil
 	}
 	select {
-	case r := <-x.ahead.outrun.landed:
+	case r := <-x.outrun.landed:
 		return x.arrived(r)
 	default:
 		return nil
@@ -124,22 +112,34 @@ func (x *execution) look() error {
 
 // caughtUp waits until no turn is on its way.
 func (x *execution) caughtUp() error {
-	if x.ahead.outrun == nil {
+	if x.outrun == nil {
 		return nil
 	}
-	return x.arrived(<-x.ahead.outrun.landed)
+	return x.arrived(<-x.outrun.landed)
 }
 
-// keepMarked forgets the turn under way but for what belongs to turns that are over.
-func (x *execution) keepMarked() {
-	row, lines := x.row, x.logs
-	if len(x.rows) > 0 {
-		row = x.rows[0]
+// mark notes that what has been gathered so far belongs to turns that are over, which another one on its way keeps from landing.
+func (g *gathered) mark() {
+	g.marked.row, g.marked.lines, g.marked.shown = len(g.row), len(g.Logs), g.Published
+	g.consumed = g.consumed[:0]
+}
+
+// keepMarked forgets the turn under way but for what belongs to turns that are over, and returns the outcomes that it took.
+func (x *execution) keepMarked() (consumed []event) {
+	g := x.gathered
+	if g == nil {
+		return nil
 	}
-	a := x.ahead
 	x.discard()
-	if a.row > 0 {
-		x.row = row[:a.row]
+	row := g.row
+	if len(g.Rows) > 0 {
+		row = g.Rows[0]
 	}
-	x.logs, x.publish = lines[:min(a.lines, len(lines))], a.shown
+	m := g.marked
+	kept := x.gather()
+	if m.row > 0 {
+		kept.row = row[:m.row]
+	}
+	kept.Logs, kept.Published = g.Logs[:min(m.lines, len(g.Logs))], m.shown
+	return g.consumed
 }

@@ -174,7 +174,8 @@ func (x *execution) absorb(ev *event) (d starlark.Delivery, ok bool) {
 	if !st.running || ev.attempt != st.begun {
 		return d, false // late: the attempt was given up
 	}
-	x.consumed = append(x.consumed, *ev)
+	g := x.gather()
+	g.consumed = append(g.consumed, *ev)
 	x.over(st, x.w.outcome(ev.failure, st.dropped))
 	if ev.failure == nil {
 		return x.stepDone(st, ev.value), true
@@ -191,7 +192,7 @@ func (x *execution) stepDone(st *step, value []byte) starlark.Delivery {
 }
 
 func (x *execution) expiredFailure() *activities.Failure {
-	return &activities.Failure{Kind: activities.KindTimeout, Message: fmt.Sprintf("the execution expired at %s", x.rec.Expires.Format(time.RFC3339))}
+	return &activities.Failure{Kind: activities.KindTimeout, Message: fmt.Sprintf("the execution expired at %s", fromMicro(x.rec.expires).Format(time.RFC3339))}
 }
 
 // over ends the newest attempt of a step; its slot is in hand now.
@@ -225,7 +226,7 @@ func (x *execution) absorbDue(st *step) (d starlark.Delivery, ok bool) {
 		x.enqueue(st)
 		return d, false
 	}
-	if x.w.cut.Load() || x.w.stopping.Load() && x.attempts.Len()+len(x.starting) == 0 {
+	if x.w.cut.Load() || x.w.stopping.Load() && x.attempts.Len()+len(x.starting()) == 0 {
 		return d, false // who takes it up wakes it: a script whose timers are due at once would never come to rest here
 	}
 	x.now = max(x.now, st.due)
@@ -322,7 +323,7 @@ func (x *execution) absorbMessage(ev *event) (d starlark.Delivery, ok bool) {
 		x.upgrading = m
 		return d, false
 	}
-	x.taken = append(x.taken, m.ID)
+	x.takes(m)
 	switch m.Kind {
 	case backend.Signal:
 		x.put(&entry{kind: []byte(entrySignal), at: x.stamp(), name: []byte(m.Name), value: m.Payload})

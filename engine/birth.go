@@ -143,7 +143,7 @@ func (x *execution) comeToLife(t *backend.Turn) (landed bool, err error) {
 		return false, errLost
 	}
 	x.birth = nil
-	x.rec.Run, x.rec.Created, x.rec.Started = b.r.created.Run, b.r.now, b.r.now
+	x.rec.Run, x.rec.created, x.rec.startedAt = b.r.created.Run, micro(b.r.now), micro(b.r.now)
 	for i := range b.events {
 		x.w.observe(b.events[i])
 	}

@@ -25,6 +25,9 @@ type cursor struct {
 	e      entry
 	loaded bool // e is the next entry
 	passed int  // entries before it
+
+	begun time.Time // the replay; zero unless measured
+	kept  []*event  // outcomes that wait for their delivery
 }
 
 // peek returns the next entry without passing it, nil at the end. A nil cursor is at its end.
@@ -337,7 +340,7 @@ func (x *execution) noted(st *step, e *entry) error {
 		if e.failure != nil {
 			st.got.failure = decodeFailure(e.failure)
 		}
-		x.kept = append(x.kept, st.got)
+		x.journal.kept = append(x.journal.kept, st.got)
 	default:
 		return fmt.Errorf("%w: entry of unknown kind %q", errRow, e.kind)
 	}
@@ -368,8 +371,8 @@ func (x *execution) redeliver(e *entry) starlark.Delivery {
 // goLive ends the replay: what is asked from here on is new. What is under way is taken up when the script next waits.
 func (x *execution) goLive() {
 	x.live, x.fresh = true, true
-	x.w.options.Metrics.replay(x.replayAt)
-	x.underWay = &underWay{seq: x.seq, rerun: x.source != nil}
+	x.w.options.Metrics.replay(x.journal.begun)
+	x.underWay = &underWay{seq: x.seq, rerun: x.source != nil, kept: x.journal.kept}
 	if x.source != nil { // a rerun goes on for the first time
 		before := x.now
 		e := &entry{kind: []byte(entryRerun), at: x.stamp()}
@@ -408,6 +411,7 @@ func (x *execution) goesOn() { x.source = nil }
 type underWay struct {
 	seq   int
 	rerun bool // for the first time in this run
+	kept  []*event
 }
 
 // takeUp goes on with the steps that were under way where the replay ended. Attempts that had
@@ -435,7 +439,7 @@ func (x *execution) takeUp() error {
 		}
 	}
 	slices.SortFunc(steps, func(a, b *step) int { return cmp.Compare(a.seq, b.seq) })
-	for _, ev := range x.kept {
+	for _, ev := range from.kept {
 		if st := x.steps.At(ev.step); st != nil && st.got == ev {
 			st.running, st.remote, st.begun, ev.run = true, false, ev.attempt, x.rec.RunNumber
 			if !st.held { // an earlier run has concluded what it reserved
@@ -444,7 +448,6 @@ func (x *execution) takeUp() error {
 			x.post(*ev)
 		}
 	}
-	x.kept = nil
 	for _, l := range x.listening {
 		x.observeAsk(&starlark.Command{Kind: starlark.AwaitSignal, Step: l.step, Name: l.name})
 	}

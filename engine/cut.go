@@ -45,7 +45,7 @@ func (x *execution) stopTimers() {
 // cutBy notes why the execution ends.
 func (x *execution) cutBy(ev *event) error {
 	if ev.kind == evMessage {
-		x.taken = append(x.taken, ev.message.ID)
+		x.takes(ev.message)
 		x.cutFor(ev.message)
 	}
 	return errCut
@@ -74,13 +74,13 @@ func (x *execution) cutFirst() error {
 
 // outOfTime reports whether the execution's expiry has passed.
 func (x *execution) outOfTime() bool {
-	return !x.rec.Expires.IsZero() && x.w.clock.until(x.rec.Expires.UnixMicro()) <= 0
+	return x.rec.expires != 0 && x.w.clock.until(x.rec.expires) <= 0
 }
 
 // expires ends an execution that is stuck, and could not have cleaned up in time any more; false says that it did not. It has
 // been tried once more before: what was mended goes on.
 func (x *execution) expires() bool {
-	if x.rec.Stuck == nil || x.rec.Expires.IsZero() || x.w.clock.until(x.rec.Expires.Add(x.w.options.CleanupTimeout).UnixMicro()) > 0 {
+	if x.rec.Stuck == nil || x.rec.expires == 0 || x.w.clock.until(x.rec.expires+x.w.options.CleanupTimeout.Microseconds()) > 0 {
 		return false
 	}
 	if x.cancelled == nil {
@@ -145,7 +145,7 @@ func (x *execution) endCut() error {
 		}
 		x.now = max(x.now, x.w.clock.now())
 	}
-	x.orders = children
+	x.gather().Orders = children
 	if x.nextRow == 0 {
 		x.put(&entry{kind: []byte(entryStart), at: x.stamp(), version: journalVersion, edition: starlark.Edition})
 	}
@@ -155,7 +155,7 @@ func (x *execution) endCut() error {
 		t.State = backend.TimedOut
 	}
 	x.put(&entry{kind: []byte(entryEnd), at: x.stamp(), name: []byte(t.State), failure: t.Failure})
-	t.Rows = x.closeRows()
+	x.closeRows()
 	began := x.nextRow > 0
 	if err := x.ended(t); err != nil || !began {
 		return err

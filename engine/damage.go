@@ -33,11 +33,11 @@ func (x *execution) sound() error {
 }
 
 // damagedInput fails when the input of an execution is no JSON at all.
-func damagedInput(x *backend.Execution) error {
-	if x.Input == nil || json.Valid(x.Input) {
+func damagedInput(input []byte) error {
+	if input == nil || json.Valid(input) {
 		return nil
 	}
-	return fmt.Errorf("%w: %s", errRecord, backend.Unreadable("input", notJSON(x.Input)))
+	return fmt.Errorf("%w: %s", errRecord, backend.Unreadable("input", notJSON(input)))
 }
 
 // notJSON says why a text is not JSON, nil when it is.

@@ -262,12 +262,12 @@ func (e *Engine) wanted() (now, due []string) {
 	return now, due
 }
 
-// changed wakes who waits for an execution; ended is its record when it has ended.
-func (e *Engine) changed(id string, ended *backend.Execution) {
+// changed wakes who waits for an execution; ended makes its record, nil unless it has ended.
+func (e *Engine) changed(id string, ended func() *backend.Execution) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, ch := range e.waiters[id] {
-		ch <- ended
+		ch <- ended()
 	}
 	delete(e.waiters, id)
 }

@@ -23,7 +23,7 @@ import (
 // belong to whoever holds the script's baton.
 type execution struct {
 	w     *worker
-	rec   backend.Execution
+	rec   heldRecord
 	prog  *starlark.Program
 	extra *extra // of rec, once it was looked at; nil: none
 
@@ -35,78 +35,65 @@ type execution struct {
 
 	wants, granted int // guarded by slots.mu
 
-	evict         atomic.Bool // asked to be released when it waits
-	going         atomic.Bool // a turn that lets it go is on its way, or has landed
-	releasedTwice bool        // a release was tried more than once; see doubts.released
-	place         parkPlace   // guarded by worker.parking.mu
+	evict  atomic.Bool // asked to be released when it waits
+	going  atomic.Bool // a turn that lets it go is on its way, or has landed
+	up     atomic.Bool // its turn is on its way; see flight
+	nudged atomic.Bool // something came for the script meanwhile
+	place  parkPlace   // guarded by worker.parking.mu
 
-	birth        *birth  // not stored yet; nil: it is
-	newborn      bool    // never claimed before: there is no journal
-	firstborn    bool    // likewise, when this worker came to hold it
-	unborn       bool    // the first row may be there, of a birth that was not heard of; see neverBegan
-	unbegun      bool    // the journal has nothing yet that the script asked for or was told
-	trying       bool    // but it has that this attempt of the whole began
-	continued    bool    // this worker has just begun the run: it has told nothing
-	live         bool    // the journal is used up: what is asked now is new
-	resumed      bool    // goLive found the journal of an earlier life
-	fresh        bool    // replayed and nothing delivered since (ReplayAlways)
-	journal      *cursor // nil: live
-	now          int64   // time of the entry last delivered
-	started      int64
-	since        int64          // when this worker came to hold it
-	steps        few.Map[*step] // that are under way, by name
-	spare        *step          // that is over, for the next one
-	seq          int
-	ready        []*step           // attempts that wait for a slot
-	behind       []*step           // attempts that wait for other suspects
-	wary         bool              // it has suspects
-	starting     []*step           // attempts that begin when the turn has landed
-	attempts     few.Map[*attempt] // that run here, by step
-	slots        int               // in hand
-	queued       bool              // waits for slots
-	consumed     []event           // outcomes that the turn under way took
-	kept         []*event          // outcomes in the journal that wait for their delivery
-	reborn       map[string]string // ids of children that were begun again -> of the newest
-	ahead        ahead             // of the journal, with pure steps
-	flight       flight
-	rows         [][]byte
-	row          []byte
-	nextRow      int64
-	landedAt     time.Time // database time of the newest landed turn
-	line         *lineage  // of its spans; nil until somebody asks
-	turnAt       time.Time // when the turn under way put its first entry; zero unless measured
-	replayAt     time.Time // when the replay under way began; likewise
-	taken        []int64
-	logs         []backend.LogLine
-	children     []backend.NewExecution
-	orders       []backend.Order
-	watches      []backend.Watch
-	tasks        []backend.Task
-	withdrawn    []backend.TaskRef
-	memos        []backend.MemoResult
-	dead         []backend.DeadLetter
-	reservations []backend.Reservation
-	upgrading    *backend.Message // asks for other code
-	heeded       int64            // message for which an execution that is stuck was tried before its time
-	moved        bool             // the journal says that the code was replaced
-	proof        bool             // only replayed, in memory
-	watch        watcher          // of a proof, may be nil
-	source       *originRun       // that asked for the entries which are read now, and whose journal was copied; nil: this run
-	draws        string           // the run whose random numbers are drawn, when it is not origin
-	carried      *carried         // what the run took over from the one before
-	listening    []listening      // in the order in which they were asked for
-	printed      int64            // lines that a run which has only begun has told already
-	underWay     *underWay        // what is to be taken up, after a replay
-	lines        int64
-	mailbox      []event             // taken from mail
-	absorbed     int                 // of mailbox
-	parting      int                 // turns since the worker is being stopped
-	cancelled    *activities.Failure // the user cancelled, or the execution expired
-	expired      bool
-	expiry       *time.Timer
-	cleanup      *time.Timer // posts evCut
-	cutAt        int64       // when; 0: not cancelled
-	publish      []byte
+	newborn       bool // never claimed before: there is no journal
+	firstborn     bool // likewise, when this worker came to hold it
+	unborn        bool // the first row may be there, of a birth that was not heard of; see neverBegan
+	unbegun       bool // the journal has nothing yet that the script asked for or was told
+	trying        bool // but it has that this attempt of the whole began
+	continued     bool // this worker has just begun the run: it has told nothing
+	live          bool // the journal is used up: what is asked now is new
+	resumed       bool // goLive found the journal of an earlier life
+	fresh         bool // replayed and nothing delivered since (ReplayAlways)
+	moved         bool // the journal says that the code was replaced
+	proof         bool // only replayed, in memory
+	queued        bool // waits for slots
+	wary          bool // it has suspects
+	expired       bool
+	releasedTwice bool // a release was tried more than once; see doubts.released
+
+	birth     *birth  // not stored yet; nil: it is
+	journal   *cursor // nil: live
+	now       int64   // time of the entry last delivered
+	started   int64
+	since     int64          // when this worker came to hold it
+	steps     few.Map[*step] // that are under way, by name
+	spare     *step          // that is over, for the next one
+	seq       int
+	ready     []*step           // attempts that wait for a slot
+	behind    []*step           // attempts that wait for other suspects
+	attempts  few.Map[*attempt] // that run here, by step
+	slots     int               // in hand
+	reborn    map[string]string // ids of children that were begun again -> of the newest
+	gathered  *gathered         // the turn under way; nil: nothing
+	outrun    *outrun           // the turn before, when the script did not wait for it; nil: none
+	final     *gathered         // the turn with which the execution has ended; nil: it has not
+	nextRow   int64
+	turns     int              // landed since the execution was claimed
+	landedAt  int64            // when the newest did, by the database
+	line      *lineage         // of its spans; nil until somebody asks
+	upgrading *backend.Message // asks for other code
+	heeded    int64            // message for which an execution that is stuck was tried before its time
+	watch     watcher          // of a proof, may be nil
+	source    *originRun       // that asked for the entries which are read now, and whose journal was copied; nil: this run
+	draws     string           // the run whose random numbers are drawn, when it is not origin
+	carried   *carried         // what the run took over from the one before
+	listening []listening      // in the order in which they were asked for
+	printed   int64            // lines that a run which has only begun has told already
+	underWay  *underWay        // what is to be taken up, after a replay
+	lines     int64
+	mailbox   []event             // taken from mail
+	absorbed  int                 // of mailbox
+	parting   int                 // turns since the worker is being stopped
+	cancelled *activities.Failure // the user cancelled, or the execution expired
+	expiry    *time.Timer
+	cleanup   *time.Timer // posts evCut
+	cutAt     int64       // when; 0: not cancelled
 }
 
 // errRestart unwinds a script that is replayed at once.
@@ -117,7 +104,7 @@ var errLost = fmt.Errorf("%w: ownership lost", starlark.ErrEvicted)
 
 func newExecution(w *worker, c backend.Claimed) *execution {
 	x := &execution{
-		w: w, rec: c.Execution, newborn: c.Fresh, firstborn: c.Fresh, carried: &nothingCarried, since: w.clock.now(),
+		w: w, rec: heldRecordOf(&c.Execution), newborn: c.Fresh, firstborn: c.Fresh, carried: &nothingCarried, since: w.clock.now(),
 		wake: make(chan struct{}, 1),
 	}
 	x.deliverAll(c.Inbox)
@@ -220,7 +207,7 @@ func (x *execution) runScript() error {
 		return err
 	}
 	if failure != nil && failure.Kind == activities.KindBadArguments {
-		if err := damagedInput(&x.rec); err != nil {
+		if err := damagedInput(x.rec.Input); err != nil {
 			return err
 		}
 	}
@@ -307,16 +294,15 @@ func (x *execution) rewind() error {
 	if err := x.caughtUp(); err != nil {
 		return err
 	}
-	x.live, x.unbegun, x.resumed, x.ahead = false, false, true, ahead{}
-	x.replayAt = x.w.options.Metrics.clock()
+	x.live, x.unbegun, x.resumed, x.turns = false, false, true, 0
+	replayAt := x.w.options.Metrics.clock()
 	x.steps = few.Map[*step]{}
 	x.seq, x.lines, x.now = 0, 0, 0
-	x.slots += len(x.starting) // of a turn that did not land
 	x.unsuspect()
-	x.ready, x.starting, x.consumed, x.listening, x.kept = nil, nil, nil, nil, nil
+	x.ready, x.listening = nil, nil
 	x.cancelled, x.expired, x.source, x.moved, x.draws = nil, false, nil, false, ""
 	x.underWay, x.printed, x.trying, x.reborn = nil, 0, false, nil
-	x.discard()
+	x.discard() // a turn that did not land
 	rows, err := x.w.journal(x.rec.Run)
 	if err != nil {
 		return err
@@ -330,6 +316,7 @@ func (x *execution) rewind() error {
 	if err := x.open(rows); err != nil {
 		return err
 	}
+	x.journal.begun = replayAt
 	e, err := x.journal.peek()
 	if err != nil || e != nil {
 		return err
@@ -392,20 +379,6 @@ func (x *execution) open(rows [][]byte) error {
 	}
 }
 
-// forgetOthers forgets what the turn under way asks of the store beside its rows.
-func (x *execution) forgetOthers() {
-	x.children, x.orders, x.watches = nil, nil, nil
-	x.tasks, x.withdrawn, x.reservations, x.memos, x.dead = nil, nil, nil, nil, nil
-}
-
-// discard forgets what the turn under way has gathered.
-func (x *execution) discard() {
-	x.rows, x.row = nil, nil
-	x.taken, x.logs, x.publish = nil, nil, nil
-	x.ahead.row, x.ahead.lines, x.ahead.steps, x.ahead.shown = 0, 0, 0, nil
-	x.forgetOthers()
-}
-
 // end records the outcome of the script.
 func (x *execution) end(value []byte, failure *starlark.Failure) error {
 	if failure != nil {
@@ -429,17 +402,17 @@ func (x *execution) end(value []byte, failure *starlark.Failure) error {
 		e.step = []byte(failure.Step)
 	}
 	x.put(e)
-	t.Rows = x.closeRows()
+	x.closeRows()
 	return x.ended(t)
 }
 
 // ended lands the last turn and tells of the end.
 func (x *execution) ended(t *backend.Turn) error {
+	g := x.gathered
 	if err := x.land(t); err != nil {
 		return err
 	}
-	x.rec.State, x.rec.Result, x.rec.Failure, x.rec.Finished = t.State, t.Result, t.Failure, x.landedAt
-	x.rec.Owner, x.rec.Due, x.rec.Stuck = 0, time.Time{}, nil
+	x.final = g
 	ev := Event{Kind: ExecutionEnded, Execution: x.rec.ID, Name: string(t.State)}
 	if t.Failure != nil {
 		ev.Failure = shownFailure(t.Failure)
@@ -460,14 +433,14 @@ func (x *execution) ended(t *backend.Turn) error {
 // run again for it. It reports whether the script is to be tried again here:
 // when messages kept the execution from being released.
 func (x *execution) stuck(cause error) (again bool) {
-	x.keepMarked()
+	consumed := x.keepMarked()
 	x.cutAttempts()
 	s := backend.Stuck{Reason: cause.Error(), Since: fromMicro(x.w.clock.now()), Tries: 1}
 	if x.rec.Stuck != nil {
 		s.Since, s.Tries = x.rec.Stuck.Since, x.rec.Stuck.Tries+1
 	}
-	for i := range x.consumed {
-		x.keep(&x.consumed[i])
+	for i := range consumed {
+		x.keep(&consumed[i])
 	}
 	for _, id := range x.attempts.Keys() {
 		x.handedBack(x.attempts.At(id))
@@ -476,7 +449,8 @@ func (x *execution) stuck(cause error) (again bool) {
 	}
 	backoff := time.Second << min(s.Tries, 8)
 	t := x.turn(backend.Release)
-	t.Rows, t.Stuck = x.closeRows(), &s
+	t.Stuck = &s
+	x.closeRows()
 	t.Due = fromMicro(x.w.clock.now()).Add(backoff)
 	x.w.options.Metrics.stuck()
 	x.w.log.Warn("execution is stuck", "execution", x.rec.ID, "reason", s.Reason, "next_try", t.Due)
@@ -513,10 +487,9 @@ func (x *execution) stuck(cause error) (again bool) {
 	}
 }
 
-// giveSlots gives back every slot that the execution has, waits for or has set aside for attempts that have not begun.
+// giveSlots gives back every slot that the execution has or waits for.
 func (x *execution) giveSlots() {
-	x.slots += len(x.starting)
-	x.starting, x.queued = nil, false
+	x.queued = false
 	x.unsuspect()
 	x.w.slots.leave(x)
 	x.w.slots.give(x.slots)
@@ -555,7 +528,7 @@ func (x *execution) leave() {
 			st.timer.Stop()
 		}
 	}
-	x.slots += x.attempts.Len() + len(x.starting)
+	x.slots += x.attempts.Len() + len(x.starting())
 	x.unsuspect()
 	x.cutAttempts()
 	x.w.slots.leave(x)

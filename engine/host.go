@@ -293,7 +293,8 @@ func (x *execution) drop(st *step) {
 		return
 	}
 	if st.remote { // its outcome comes as a message, also when nobody runs it
-		x.withdrawn = append(x.withdrawn, backend.TaskRef{Step: st.cmd.Step, Attempt: st.begun})
+		g := x.gather()
+		g.Withdraw = append(g.Withdraw, backend.TaskRef{Step: st.cmd.Step, Attempt: st.begun})
 		return
 	}
 	if other(st.cmd.Kind) || !st.running { // else it begins with this turn, and start finds it dropped
@@ -312,7 +313,8 @@ func (x *execution) Log(l starlark.Line) {
 		return
 	}
 	at := fromMicro(x.w.clock.now())
-	x.logs = append(x.logs, backend.LogLine{Ordinal: n, At: at, Step: l.Branch, Level: l.Level, Message: l.Message, Fields: l.Fields})
+	g := x.gather()
+	g.Logs = append(g.Logs, backend.LogLine{Ordinal: n, At: at, Step: l.Branch, Level: l.Level, Message: l.Message, Fields: l.Fields})
 	if x.w.options.Observer != nil {
 		x.observe(Event{Kind: Logged, Execution: x.rec.ID, At: at, Line: &LogLine{
 			Run: x.rec.RunNumber, Ordinal: n, At: at, Branch: l.Branch, Level: l.Level, Message: l.Message, Fields: l.Fields,
@@ -335,7 +337,7 @@ func (x *execution) Publish(shown []byte) {
 	if !x.live {
 		return
 	}
-	x.publish = shown
+	x.gather().Published = shown
 	if x.w.options.Observer != nil {
 		if plain, err := starlark.PlainShown(shown); err == nil {
 			x.observe(Event{Kind: Published, Execution: x.rec.ID, Shown: plain})
@@ -376,7 +378,7 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 		if err := x.look(); err != nil {
 			return starlark.Delivery{}, err
 		}
-		for len(x.rows) == 0 && x.upgrading == nil { // else the turn is large enough, or what comes next is for the other code
+		for !x.full() && x.upgrading == nil { // else the turn is large enough, or what comes next is for the other code
 			ev, ok := x.take()
 			if !ok {
 				break
@@ -466,9 +468,7 @@ func (x *execution) rest() error {
 		return x.handBack()
 	}
 	if idle && x.cancelled == nil && !x.waits() { // one whose attempts wait for their turn, or cleans up, is not let go
-		if len(x.row) == 0 {
-			x.row = nil // it may be long until the next turn
-		}
+		x.spare = nil // it may be long until the next step
 		x.w.parking.park(x)
 		defer x.w.parking.unpark(x)
 	}
@@ -498,7 +498,7 @@ func (x *execution) release() error {
 	if x.leaves() { // what it has passed over waits for nothing
 		t.Due = fromMicro(x.w.clock.now())
 	}
-	t.Rows = x.closeRows()
+	x.closeRows()
 	r, err := x.landing(t)
 	if !t.Due.IsZero() {
 		x.w.dues.add(t.Due.UnixMicro())

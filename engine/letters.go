@@ -35,7 +35,8 @@ func (x *execution) bury(st *step, f *activities.Failure) {
 	input, _ := json.Marshal(letterInput{ // JSON and plain fields: never fails
 		Args: st.cmd.Args, Kwargs: st.cmd.Kwargs, Options: st.cmd.Options, Pos: st.cmd.Pos,
 	})
-	x.dead = append(x.dead, backend.DeadLetter{
+	g := x.gather()
+	g.Dead = append(g.Dead, backend.DeadLetter{
 		Step: st.cmd.Step, Activity: st.cmd.Name, Attempts: st.begun, Failure: encodeFailure(f), Input: input,
 	})
 }

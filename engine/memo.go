@@ -52,13 +52,15 @@ func (x *execution) reserve(st *step) *activities.Failure {
 		return failureOf(err)
 	}
 	st.memo = hash
-	x.reservations = append(x.reservations, backend.Reservation{Step: st.cmd.Step, Hash: hash, Activity: st.cmd.Name, Key: shown})
+	g := x.gather()
+	g.Reserve = append(g.Reserve, backend.Reservation{Step: st.cmd.Step, Hash: hash, Activity: st.cmd.Name, Key: shown})
 	return nil
 }
 
 // reserveAgain asks once more, in another run.
 func (x *execution) reserveAgain(st *step) {
-	x.reservations = append(x.reservations, backend.Reservation{Step: st.cmd.Step, Hash: st.memo, Activity: st.cmd.Name, Key: callText(st.cmd.Args, st.cmd.Kwargs)})
+	g := x.gather()
+	g.Reserve = append(g.Reserve, backend.Reservation{Step: st.cmd.Step, Hash: st.memo, Activity: st.cmd.Name, Key: callText(st.cmd.Args, st.cmd.Kwargs)})
 }
 
 // concludeMemo ends a step's reservation, or its waiting for one; nil frees the key. It does not stamp:
@@ -72,7 +74,8 @@ func (x *execution) concludeMemo(st *step, result []byte) {
 	if result != nil && st.cacheTTL > 0 && !st.permanent {
 		r.Expires = fromMicro(x.now + st.cacheTTL.Microseconds())
 	}
-	x.memos = append(x.memos, r)
+	g := x.gather()
+	g.Memos = append(g.Memos, r)
 }
 
 // absorbMemo takes the answer to a reservation.

@@ -231,7 +231,7 @@ func (e *Engine) unheard() {
 // heard acts on a hint: it wakes those who wait for an execution, and the worker when it is concerned.
 func (e *Engine) heard(h *backend.Hint) {
 	for _, id := range h.Ended {
-		e.changed(id, nil)
+		e.changed(id, func() *backend.Execution { return nil })
 	}
 	w := e.current()
 	if h.Anything() {

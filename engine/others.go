@@ -20,19 +20,19 @@ const maxDepth = 100
 
 // askOther makes a command about another execution part of the turn under way.
 func (x *execution) askOther(st *step) {
-	c := &st.cmd
+	c, g := &st.cmd, x.gather()
 	switch c.Kind {
 	case starlark.SendSignal:
-		x.orders = append(x.orders, backend.Order{Answer: c.Step, Message: backend.Message{
+		g.Orders = append(g.Orders, backend.Order{Answer: c.Step, Message: backend.Message{
 			Execution: x.addressee(c.Target), Kind: backend.Signal, Name: c.Name, Payload: c.Args,
 		}})
 	case starlark.CancelOther:
-		x.orders = append(x.orders, backend.Order{Answer: c.Step, Message: backend.Message{
+		g.Orders = append(g.Orders, backend.Order{Answer: c.Step, Message: backend.Message{
 			Execution: x.addressee(c.Target), Kind: backend.Cancel, Payload: []byte(c.Name),
 		}})
 	case starlark.AwaitResult:
 		st.child = x.addressee(c.Target)
-		x.watches = append(x.watches, backend.Watch{Execution: st.child, Step: c.Step})
+		g.Watches = append(g.Watches, backend.Watch{Execution: st.child, Step: c.Step})
 	case starlark.StartChild:
 		x.beginChild(st)
 	}
@@ -189,9 +189,10 @@ func (x *execution) beginAgain(st *step) error {
 		}
 	}
 	x.beginChild(st)
-	x.children[len(x.children)-1].Replaces = c.ID
+	g := x.gather()
+	g.Children[len(g.Children)-1].Replaces = c.ID
 	for _, s := range signals {
-		x.orders = append(x.orders, backend.Order{Message: backend.Message{
+		g.Orders = append(g.Orders, backend.Order{Message: backend.Message{
 			Execution: st.child, Kind: backend.Signal, Name: s.Name, Payload: s.Value,
 		}})
 	}
@@ -203,7 +204,8 @@ func (x *execution) beginAgain(st *step) error {
 func (x *execution) waitFor(st *step) {
 	st.running, st.due = true, 0
 	x.note(entryBegin, st, nil)
-	x.watches = append(x.watches, backend.Watch{Execution: st.child, Step: st.cmd.Step})
+	g := x.gather()
+	g.Watches = append(g.Watches, backend.Watch{Execution: st.child, Step: st.cmd.Step})
 	x.keepChild(st)
 }
 
@@ -298,19 +300,21 @@ func (x *execution) beginChild(st *step) {
 			n.Expires = at
 		}
 	}
-	x.children = append(x.children, n)
+	g := x.gather()
+	g.Children = append(g.Children, n)
 }
 
 // dropOther cancels a step that is another execution's business. It reports
 // whether the step's outcome is still to come.
 func (x *execution) dropOther(st *step) bool {
+	g := x.gather()
 	if st.cmd.Kind == starlark.AwaitResult {
-		x.watches = append(x.watches, backend.Watch{Execution: st.child, Step: st.cmd.Step, Over: true})
+		g.Watches = append(g.Watches, backend.Watch{Execution: st.child, Step: st.cmd.Step, Over: true})
 	}
 	if st.cmd.Kind != starlark.StartChild || !st.running {
 		return false
 	}
-	x.orders = append(x.orders, backend.Order{Message: backend.Message{
+	g.Orders = append(g.Orders, backend.Order{Message: backend.Message{
 		Execution: st.child, Kind: backend.Cancel, Payload: []byte("cancelled by its parent " + x.rec.ID),
 	}})
 	return true
@@ -528,7 +532,8 @@ func (x *execution) next(take carried, digest string) error {
 		return err
 	}
 	start.value = value
-	x.rows, x.row = nil, nil // the old run's journal ends with it
+	g := x.gather()
+	g.Rows, g.row = nil, nil // the old run's journal ends with it
 	t := x.turn(backend.Continue)
 	t.Next = &backend.NextRun{
 		Digest: digest, Edition: starlark.Edition, Rows: [][]byte{append(start.append(nil), ']')}, DropLetters: take.Tried != nil,

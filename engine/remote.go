@@ -69,7 +69,8 @@ func (x *execution) beginTask(st *step) {
 		k.Expires = fromMicro(at)
 		x.w.dues.add(at + lateness)
 	}
-	x.tasks = append(x.tasks, k)
+	g := x.gather()
+	g.Tasks = append(g.Tasks, k)
 	x.observeLack(st)
 }
 

@@ -113,7 +113,8 @@ func (x *execution) traced() bool {
 		return false
 	}
 	if x.line == nil {
-		l := x.w.engine.lineage(x.w.ctx, &x.rec)
+		rec := x.rec.execution()
+		l := x.w.engine.lineage(x.w.ctx, &rec)
 		x.line = &l
 	}
 	return true
@@ -121,16 +122,16 @@ func (x *execution) traced() bool {
 
 // traceTurn tells of a turn that has landed.
 func (x *execution) traceTurn() {
-	if x.turnAt.IsZero() || !x.traced() {
+	if x.gathered == nil || x.gathered.begun.IsZero() || !x.traced() {
 		return
 	}
-	x.span(Span{Kind: SpanTurn, Name: x.rec.Workflow, Start: x.turnAt}, nil)
+	x.span(Span{Kind: SpanTurn, Name: x.rec.Workflow, Start: x.gathered.begun}, nil)
 }
 
 // traceRun tells of the run that has just ended.
 func (x *execution) traceRun(f *activities.Failure) {
 	if x.traced() {
-		x.span(Span{Kind: SpanRun, Name: x.rec.Workflow, Parent: x.line.parent, Start: fromMicro(max(x.started, 1)), End: x.landedAt}, f)
+		x.span(Span{Kind: SpanRun, Name: x.rec.Workflow, Parent: x.line.parent, Start: fromMicro(max(x.started, 1)), End: fromMicro(x.landedAt)}, f)
 	}
 }
 

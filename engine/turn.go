@@ -5,7 +5,6 @@ package engine
 import (
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -17,17 +16,17 @@ const maxRow = 4 << 20
 
 // put adds an entry to the turn under way.
 func (x *execution) put(e *entry) {
-	if len(x.row) > maxRow {
-		x.rows = append(x.rows, append(x.row, ']'))
-		x.row = nil
+	g := x.gather()
+	if len(g.row) > maxRow {
+		g.closeRow()
 	}
-	if x.row == nil {
-		x.row = make([]byte, 0, 512)
+	if g.row == nil {
+		g.row = make([]byte, 0, 512)
 	}
-	if len(x.row) == 0 && len(x.rows) == 0 {
-		x.turnAt = x.w.options.clock()
+	if len(g.row) == 0 && len(g.Rows) == 0 {
+		g.begun = x.w.options.clock()
 	}
-	x.row = e.append(x.row)
+	g.row = e.append(g.row)
 }
 
 // note journals how the newest attempt of a step stands.
@@ -71,30 +70,97 @@ func (x *execution) stamp() int64 {
 	return x.now
 }
 
+// gathered is what a turn brings together until it lands, and what waits for that.
+type gathered struct {
+	backend.Turn           // Rows: those that are closed
+	row          []byte    // the one under way
+	begun        time.Time // when the first entry was put; zero unless measured
+	starting     []*step   // attempts that begin when the turn has landed
+	consumed     []event   // outcomes that it took
+	pure         int       // pure steps begun before it has landed
+	marked       struct {  // see mark
+		row, lines int // bytes, log lines
+		shown      []byte
+	}
+}
+
+// turns keeps what turns that have landed were gathered in.
+var turns = sync.Pool{New: func() any { return new(gathered) }}
+
+// maxRoom is how many items what is used again keeps room for.
+const maxRoom = 64
+
+// gather returns the turn under way.
+func (x *execution) gather() *gathered {
+	if x.gathered == nil {
+		x.gathered = turns.Get().(*gathered)
+	}
+	return x.gathered
+}
+
+// recycle makes room for another turn of what this one was gathered in; nobody uses it any more.
+func (g *gathered) recycle() {
+	rows, row, starting, consumed := g.Rows, g.row[:0], g.starting, g.consumed
+	if len(rows) == 1 && cap(rows[0]) <= 64<<10 {
+		row = rows[0][:0]
+	}
+	if cap(rows) > maxRoom || cap(starting) > maxRoom || cap(consumed) > maxRoom {
+		rows, starting, consumed = nil, nil, nil
+	}
+	clear(rows)
+	clear(starting)
+	clear(consumed[:cap(consumed)])
+	*g = gathered{Turn: backend.Turn{Rows: rows[:0]}, row: row, starting: starting[:0], consumed: consumed[:0]}
+	turns.Put(g)
+}
+
+// discard forgets the turn under way; the slots of attempts that were to begin with it are in hand.
+func (x *execution) discard() {
+	x.slots += len(x.starting())
+	x.gathered = nil
+}
+
+// starting are the attempts that begin when the turn under way has landed.
+func (x *execution) starting() []*step {
+	if x.gathered == nil {
+		return nil
+	}
+	return x.gathered.starting
+}
+
+// takes notes that the turn under way takes an inbox message.
+func (x *execution) takes(m *backend.Message) {
+	g := x.gather()
+	g.Taken = append(g.Taken, m.ID)
+}
+
 // dirty reports whether the turn under way has something to land.
 func (x *execution) dirty() bool {
-	return len(x.row) > 0 || len(x.rows) > 0 || len(x.logs) > 0 || len(x.taken) > 0 || x.publish != nil
+	g := x.gathered
+	return g != nil && (len(g.row) > 0 || len(g.Rows) > 0 || len(g.Logs) > 0 || len(g.Taken) > 0 || g.Published != nil)
 }
 
-// closeRows returns the rows of the turn under way.
+// full reports whether the turn under way is large enough.
+func (x *execution) full() bool { return x.gathered != nil && len(x.gathered.Rows) > 0 }
+
+func (g *gathered) closeRow() {
+	g.Rows = append(g.Rows, append(g.row, ']'))
+	g.row = nil
+}
+
+// closeRows closes the last row of the turn under way, and returns them all.
 func (x *execution) closeRows() [][]byte {
-	if len(x.row) > 0 {
-		x.rows = append(x.rows, append(x.row, ']'))
-		x.row = nil
+	g := x.gather()
+	if len(g.row) > 0 {
+		g.closeRow()
 	}
-	return x.rows
+	return g.Rows
 }
 
-// turns keeps the records of turns that have landed; turn() uses them again.
-var turns = sync.Pool{New: func() any { return new(backend.Turn) }}
-
-// turn begins the record of the turn under way.
+// turn is the record of the turn under way.
 func (x *execution) turn(then backend.Then) *backend.Turn {
-	t := turns.Get().(*backend.Turn)
+	t := &x.gather().Turn
 	t.Execution, t.Run, t.First, t.Then = x.rec.ID, x.rec.Run, x.nextRow, then
-	t.Taken, t.Logs, t.Published = x.taken, x.logs, x.publish
-	t.Children, t.Orders, t.Watches = x.children, x.orders, x.watches
-	t.Tasks, t.Withdraw, t.Reserve, t.Memos, t.Dead = x.tasks, x.withdrawn, x.reservations, x.memos, x.dead
 	return t
 }
 
@@ -115,16 +181,14 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 	return r, err
 }
 
-// took notes that a turn has landed.
+// took notes that the turn under way has landed.
 func (x *execution) took(t *backend.Turn, at time.Time) {
-	x.ahead.row, x.ahead.lines, x.ahead.steps, x.ahead.shown = 0, 0, 0, nil
-	x.ahead.landed++
-	x.w.options.Metrics.turn(x.turnAt)
+	x.turns++
+	x.w.options.Metrics.turn(x.gathered.begun)
 	x.traceTurn()
-	x.turnAt = time.Time{}
 	x.told(t)
 	x.nextRow += int64(len(t.Rows))
-	x.landedAt = at
+	x.landedAt = micro(at)
 	if len(t.Rows) > 0 && t.Stuck == nil {
 		x.rec.Stuck = nil
 	}
@@ -132,35 +196,24 @@ func (x *execution) took(t *backend.Turn, at time.Time) {
 		x.rec.Published = t.Published
 	}
 	x.landed(t.Taken)
-	if len(t.Rows) == 1 && cap(t.Rows[0]) <= 64<<10 {
-		x.row = t.Rows[0][:0] // its buffer serves the next turn
-	}
-	clear(x.rows)
-	x.rows, x.taken, x.logs, x.publish, x.consumed = x.rows[:0], nil, nil, nil, x.consumed[:0]
-	x.forgetOthers()
+	x.gathered = nil
 }
 
-// finishes is finish for the committer; false after a panic.
-func (x *execution) finishes(t *backend.Turn, at time.Time) (ok bool) {
-	defer func() {
-		if !ok {
-			x.flight.panicked = recover()
-		}
-	}()
-	x.finish(t, at)
-	return true
-}
-
-// flight is the turn that the script waits for.
+// flight is a turn that its script waits for. While it is up the execution belongs to the committer.
 type flight struct {
-	write    write
-	landed   func(wrote) // touchdown, made once
+	x        *execution
+	write    write // done: touchdown
 	answer   wrote
 	quiet    bool
-	panicked any         // with what finish has panicked, an observer's call say
-	up       atomic.Bool // on its way: until this is false again the execution belongs to the committer
-	nudged   atomic.Bool // something came for the script meanwhile
+	panicked any // with what finish has panicked, an observer's call say
 }
+
+// flights keeps those that have landed.
+var flights = sync.Pool{New: func() any {
+	f := &flight{}
+	f.write.done = f.touchdown
+	return f
+}}
 
 // submit writes a turn, and with the first one the execution. What follows from a quiet turn
 // is done when it has landed; see finish.
@@ -173,7 +226,8 @@ func (x *execution) submit(t *backend.Turn, quiet bool) (wrote, error) {
 			return b.r, err
 		}
 	}
-	leaves := t.Then == backend.Release || t.Then == backend.Finish
+	releases := t.Then == backend.Release
+	leaves := releases || t.Then == backend.Finish
 	if leaves {
 		x.going.Store(true)
 	}
@@ -181,7 +235,7 @@ func (x *execution) submit(t *backend.Turn, quiet bool) (wrote, error) {
 	if r.err != nil {
 		return r, x.refusedTurn(t, r.err)
 	}
-	if t.Then == backend.Release && r.again {
+	if releases && r.again {
 		x.releasedTwice = true
 	}
 	if leaves && r.kept {
@@ -242,7 +296,7 @@ func (x *execution) seal() error {
 	x.w.slots.give(x.slots)
 	x.slots = 0
 	t := x.turn(backend.Hold)
-	t.Rows = x.closeRows()
+	x.closeRows()
 	if err := x.caughtUp(); err != nil {
 		return errLost
 	}
@@ -254,61 +308,67 @@ func (x *execution) seal() error {
 	if !quiet {
 		x.finish(t, r.now)
 	}
-	*t = backend.Turn{}
-	turns.Put(t)
 	return nil
 }
 
 // mayBeQuiet reports whether nothing is left to do for the script, once the turn under way has landed, until one
 // of the attempts that begin with it has ended. Then the committer finishes the turn, and the script is not woken for it.
 func (x *execution) mayBeQuiet() bool {
-	return len(x.starting) > 0 && x.birth == nil && x.upgrading == nil && x.absorbed == len(x.mailbox) && !x.hasMail() &&
+	return len(x.starting()) > 0 && x.birth == nil && x.upgrading == nil && x.absorbed == len(x.mailbox) && !x.hasMail() &&
 		x.w.options.Tracer == nil && !x.w.options.ReplayAlways
 }
 
-// finish does what follows when a turn has landed.
+// finish does what follows when the turn under way has landed. The record of it is gone then.
 func (x *execution) finish(t *backend.Turn, at time.Time) {
+	g := x.gathered
 	x.took(t, at)
-	for i, st := range x.starting {
+	for _, st := range g.starting {
 		x.start(st)
-		x.starting[i] = nil
 	}
-	x.starting = x.starting[:0]
+	g.recycle()
 }
 
 // fly sends a turn off and waits: for its landing or, when it is quiet, for whatever comes after it.
 func (x *execution) fly(t *backend.Turn, quiet bool) wrote {
-	f := &x.flight
-	f.quiet = quiet
-	f.nudged.Store(false)
-	f.write.turn, f.write.done = t, f.landed
-	if f.landed == nil {
-		f.landed = x.touchdown
-		f.write.done = f.landed
-	}
-	f.up.Store(true)
+	f := flights.Get().(*flight)
+	f.x, f.write.turn, f.quiet = x, t, quiet
+	x.nudged.Store(false)
+	x.up.Store(true)
 	x.w.committer.send(&f.write)
-	for f.up.Load() {
+	for x.up.Load() {
 		<-x.wake
-		f.nudged.Store(true)
+		x.nudged.Store(true)
 	}
-	f.write.turn = nil
 	if p := f.panicked; p != nil { // it costs this script, and not who commits
-		f.panicked = nil
 		panic(p)
 	}
-	return f.answer
+	answer := f.answer
+	f.x, f.answer = nil, wrote{}
+	flights.Put(f)
+	return answer
 }
 
-// touchdown is told by the committer what became of the turn; x is its own until up is false.
-func (x *execution) touchdown(r wrote) {
-	f := &x.flight
+// touchdown is told by the committer what became of the turn. Once it is not up any more, both the execution and f are the script's.
+func (f *flight) touchdown(r wrote) {
+	x := f.x
 	f.answer = r
-	done := f.quiet && r.err == nil && x.finishes(f.write.turn, r.now)
-	f.up.Store(false)
-	if !done || f.nudged.Load() {
+	done := f.quiet && r.err == nil && f.finishes(r.now)
+	f.write.turn = nil
+	x.up.Store(false)
+	if !done || x.nudged.Load() {
 		x.poke()
 	}
+}
+
+// finishes is finish for the committer; false after a panic.
+func (f *flight) finishes(at time.Time) (ok bool) {
+	defer func() {
+		if !ok {
+			f.panicked = recover()
+		}
+	}()
+	f.x.finish(f.write.turn, at)
+	return true
 }
 
 // mayBegin takes a slot for one attempt, from the hand or from the worker.
@@ -369,7 +429,8 @@ func (x *execution) begun(st *step) {
 	st.running, st.remote = true, false
 	st.due = 0
 	st.unwait()
-	x.starting = append(x.starting, st)
+	g := x.gather()
+	g.starting = append(g.starting, st)
 }
 
 // stands reports whether the step is still waited for.
@@ -388,10 +449,10 @@ func (x *execution) schedule(st *step) {
 
 // scheduleExpiry posts evExpire when the execution's time is up.
 func (x *execution) scheduleExpiry() {
-	if x.rec.Expires.IsZero() || x.expiry != nil {
+	if x.rec.expires == 0 || x.expiry != nil {
 		return
 	}
-	x.expiry = time.AfterFunc(x.w.clock.until(x.rec.Expires.UnixMicro()), func() { x.post(event{kind: evExpire}) })
+	x.expiry = time.AfterFunc(x.w.clock.until(x.rec.expires), func() { x.post(event{kind: evExpire}) })
 }
 
 // due is when an ownerless execution has to be looked at again.
@@ -412,10 +473,8 @@ func (x *execution) due() time.Time {
 	if x.cutAt > 0 && (first == 0 || x.cutAt < first) {
 		first = x.cutAt
 	}
-	if !x.rec.Expires.IsZero() && x.cancelled == nil {
-		if at := x.rec.Expires.UnixMicro(); first == 0 || at < first {
-			first = at
-		}
+	if at := x.rec.expires; at != 0 && x.cancelled == nil && (first == 0 || at < first) {
+		first = at
 	}
 	return fromMicro(first)
 }

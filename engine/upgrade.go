@@ -80,10 +80,10 @@ func (e *Engine) proveWatched(ctx context.Context, rec backend.Execution, digest
 // proof replays rows on a program.
 func proof(rec backend.Execution, rows [][]byte, prog *starlark.Program, o Options, watch watcher) Verdict {
 	v := Verdict{ID: rec.ID, From: rec.Digest, To: prog.Digest()}
-	x := &execution{rec: rec, proof: true, prog: prog, watch: watch}
+	x := &execution{rec: heldRecordOf(&rec), proof: true, prog: prog, watch: watch}
 	err := x.sound()
 	if err == nil {
-		err = damagedInput(&rec)
+		err = damagedInput(rec.Input)
 	}
 	if err != nil {
 		v.Reason = err.Error()
@@ -289,7 +289,7 @@ func (e *Engine) upgradeOwnerless(ctx context.Context, rec backend.Execution, di
 			return false, err
 		}
 		if len(rows) == 0 { // it has yet to begin, perhaps after a delay
-			x := &execution{rec: c.Execution, carried: &nothingCarried, unbegun: true}
+			x := &execution{rec: heldRecordOf(&c.Execution), carried: &nothingCarried, unbegun: true}
 			if err := x.sound(); err != nil {
 				return false, err
 			}
@@ -316,7 +316,7 @@ func (x *execution) upgrade() error {
 	digest := string(m.Payload)
 	var v Verdict
 	err := x.w.answered(func() (err error) {
-		v, err = x.w.engine.prove(x.w.ctx, x.rec, digest)
+		v, err = x.w.engine.prove(x.w.ctx, x.rec.execution(), digest)
 		return err
 	})
 	if errors.Is(err, errLost) {
@@ -325,7 +325,7 @@ func (x *execution) upgrade() error {
 	if err != nil {
 		v.Reason = err.Error()
 	}
-	x.taken = append(x.taken, m.ID)
+	x.takes(m)
 	e := entry{kind: []byte(entryUpgrade), at: x.stamp(), digest: []byte(digest)}
 	if !v.Fits {
 		e.failure = encodeFailure(&activities.Failure{Kind: "Nondeterminism", Message: v.Reason})
@@ -333,10 +333,10 @@ func (x *execution) upgrade() error {
 	if x.nextRow > 0 {
 		x.put(&e)
 	} else { // it has yet to begin
-		x.row = nil
+		x.gather().row = nil
 	}
 	t := x.turn(backend.Hold)
-	t.Rows = x.closeRows()
+	x.closeRows()
 	if v.Fits {
 		t.Digest = digest
 	} else {

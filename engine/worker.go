@@ -432,13 +432,13 @@ func (w *worker) gone(x *execution) {
 	if next != nil {
 		defer w.drive(next)
 	}
-	var ended *backend.Execution
-	if x.rec.State.Terminal() {
-		ended = &x.rec
-	} else {
+	if x.final == nil {
 		w.engine.rests(x.rec.ID)
 	}
-	w.engine.changed(x.rec.ID, ended)
+	w.engine.changed(x.rec.ID, x.asEnded)
+	if x.final != nil {
+		x.final.recycle()
+	}
 	if w.stopping.Load() {
 		if empty {
 			w.hint()
