@@ -55,7 +55,7 @@ func position(thread *star.Thread, depth int) string {
 	if pos, ok := place(thread, depth); ok {
 		return positionText(pos)
 	}
-	if b, ok := thread.Local(localBranch).(*branch); ok {
+	if b := whose(thread); b != nil {
 		return b.began
 	}
 	return ""
@@ -95,7 +95,7 @@ func positionText(pos syntax.Position) string {
 func (h *handle) begin(b *branch, step string, args star.Tuple, kwargs []star.Tuple, pos string) (*future, error) {
 	c := Command{Kind: CallActivity, Step: step, Name: h.name, Options: h.options, Pos: pos}
 	var err error
-	if c.Args, c.Kwargs, err = encodeCall(h.name, b.s.opts.MaxValue, args, kwargs); err != nil {
+	if c.Args, c.Kwargs, err = encodeCall(h.name, b.s.maxValue, args, kwargs); err != nil {
 		return nil, err
 	}
 	if h.key != nil {

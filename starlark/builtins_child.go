@@ -82,7 +82,7 @@ func (h *childHandle) begin(b *branch, step string, args star.Tuple, kwargs []st
 		c.Target = b.s.host.ChildID(step)
 	}
 	var err error
-	if c.Args, c.Kwargs, err = encodeCall(h.Name(), b.s.opts.MaxValue, args, kwargs); err != nil {
+	if c.Args, c.Kwargs, err = encodeCall(h.Name(), b.s.maxValue, args, kwargs); err != nil {
 		return nil, err
 	}
 	f, err := b.start(c)

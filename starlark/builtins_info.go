@@ -52,7 +52,7 @@ func (infoValue) CallInternal(thread *star.Thread, args star.Tuple, kwargs []sta
 
 // info is what the script knows of its execution where it stands.
 func (s *script) info() Info {
-	i := s.opts.Info
+	i := s.known
 	if h, ok := s.host.(CopyHost); ok {
 		h.Known(&i)
 	}

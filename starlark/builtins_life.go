@@ -127,14 +127,10 @@ func continueBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 		next.Pin = *pin
 		kwargs = slices.DeleteFunc(slices.Clone(kwargs), isPin)
 	}
-	fn, err := s.prog.function(s.opts.Function)
-	if err == nil {
-		err = fits(fn, args, kwargs)
-	}
-	if err != nil {
+	if err := fits(s.function, args, kwargs); err != nil {
 		return nil, fmt.Errorf("continue_as_new: %w", err)
 	}
-	a, k, err := encodeCall("continue_as_new", s.opts.MaxValue, args, kwargs)
+	a, k, err := encodeCall("continue_as_new", s.maxValue, args, kwargs)
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func logModule() *starlarkstruct.Module {
 					}
 				}
 				var perr *payloadError
-				if l.Fields, perr = encodeValue(fields, plain, b.s.opts.MaxValue); perr != nil {
+				if l.Fields, perr = encodeValue(fields, plain, b.s.maxValue); perr != nil {
 					return nil, raise("PayloadError", "log.%s: the fields cannot be kept: %v", level, perr)
 				}
 			}

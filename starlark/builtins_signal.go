@@ -338,7 +338,7 @@ func (b *branch) step(c Command) (star.Value, error) {
 
 // payload is a value that goes to another execution, in stored form.
 func (b *branch) payload(what string, v star.Value) ([]byte, error) {
-	raw, perr := encodeValue(v, stored, b.s.opts.MaxValue)
+	raw, perr := encodeValue(v, stored, b.s.maxValue)
 	if perr != nil {
 		return nil, raise("PayloadError", "%s: the payload cannot be stored: %v", what, perr)
 	}

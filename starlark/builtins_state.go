@@ -13,7 +13,15 @@ import (
 	"go.starlark.net/starlarkstruct"
 )
 
-// shown is what a script shows of itself; the values are in stored form.
+// shows is what the script shows, to be added to.
+func (s *script) shows() *shown {
+	if s.shown == nil {
+		s.shown = &shown{}
+	}
+	return s.shown
+}
+
+// shown is what a script shows of itself, nil when it shows nothing; the values are in stored form.
 type shown struct {
 	progress []byte // object with fraction and message
 	status   []byte // text
@@ -52,6 +60,9 @@ func (t *table) append(b []byte) []byte {
 
 // encode is the object that is published.
 func (s *shown) encode() []byte {
+	if s == nil {
+		return []byte("{}")
+	}
 	b := []byte{'{'}
 	field := func(name string, value []byte) {
 		if value == nil {
@@ -75,9 +86,6 @@ func (s *shown) encode() []byte {
 
 // restore takes over what an earlier run showed.
 func (s *shown) restore(b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
 	var doc struct {
 		Progress, Status, State, Counters json.RawMessage
 	}
@@ -123,7 +131,7 @@ func (t *table) restore(raw []byte) error {
 
 // publish tells the host what has changed.
 func (s *script) publish() {
-	if s.shown.changed {
+	if s.shown != nil && s.shown.changed {
 		s.shown.changed = false
 		s.host.Publish(s.shown.encode())
 	}
@@ -162,7 +170,8 @@ func progressBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) 
 	if err != nil {
 		return nil, err
 	}
-	b.s.shown.progress, b.s.shown.changed = raw, true
+	s := b.s.shows()
+	s.progress, s.changed = raw, true
 	return star.None, nil
 }
 
@@ -188,7 +197,8 @@ func statusBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (s
 	if err != nil {
 		return nil, err
 	}
-	b.s.shown.status, b.s.shown.changed = raw, true
+	s := b.s.shows()
+	s.status, s.changed = raw, true
 	return star.None, nil
 }
 
@@ -204,9 +214,9 @@ func (b *branch) keep(what, key string, v star.Value) error {
 	if _, err := ToPlain(raw); err != nil { // as clients will see it
 		return raise("PayloadError", "%s %q: the value is no JSON: %v", what, key, err)
 	}
-	s := &b.s.shown
+	s := b.s.shows()
 	size := s.size + len(raw) - len(s.state.values[key])
-	if limit := b.s.opts.MaxValue; size > limit {
+	if limit := b.s.maxValue; size > limit {
 		return raise("PayloadError", "%s %q: the state would have %d bytes, the limit is %d", what, key, size, limit)
 	}
 	s.size = size
@@ -254,7 +264,7 @@ func stateModule() *starlarkstruct.Module {
 			if err := star.UnpackArgs("state.get", args, renamed(kwargs, "k", "key"), "key", &key, "default?", &otherwise); err != nil {
 				return nil, err
 			}
-			raw, ok := b.s.shown.state.values[key]
+			raw, ok := b.s.shows().state.values[key]
 			if !ok {
 				return otherwise, nil
 			}
@@ -309,8 +319,8 @@ func (c *counter) Attr(name string) (star.Value, error) {
 				return nil, fmt.Errorf("this counter belongs to another execution")
 			}
 			sum := c.value().Add(n)
-			c.s.shown.counters.set(c.name, []byte(sum.String()))
-			c.s.shown.changed = true
+			c.s.shows().counters.set(c.name, []byte(sum.String()))
+			c.s.shows().changed = true
 			return sum, nil
 		}), nil
 	}
@@ -318,7 +328,7 @@ func (c *counter) Attr(name string) (star.Value, error) {
 }
 
 func (c *counter) value() star.Int {
-	n, ok := new(big.Int).SetString(string(c.s.shown.counters.values[c.name]), 10)
+	n, ok := new(big.Int).SetString(string(c.s.shows().counters.values[c.name]), 10)
 	if !ok {
 		return star.MakeInt(0)
 	}

@@ -70,14 +70,9 @@ func timeModule() *starlarkstruct.Module {
 	for name, v := range startime.Module.Members {
 		m.Members[name] = v
 	}
-	for name, parameters := range map[string][]string{"now": nil, "from_timestamp": {"sec", "nsec"}, "parse_duration": {"x"}} {
+	for name, parameters := range map[string][]string{"from_timestamp": {"sec", "nsec"}, "parse_duration": {"x"}} {
 		inner := m.Members[name]
 		m.Members[name] = method("time."+name, func(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
-			if name == "now" {
-				if _, err := readerOf(thread, "time.now"); err != nil {
-					return nil, err
-				}
-			}
 			args, kwargs, err := byPlace("time."+name, args, kwargs, parameters...) // the library takes them by place only
 			if err != nil {
 				return nil, err
@@ -86,10 +81,22 @@ func timeModule() *starlarkstruct.Module {
 			return ours(v), err
 		})
 	}
+	m.Members["now"] = method("time.now", nowBuiltin)
 	m.Members["time"] = method("time.time", timeBuiltin)
 	m.Members["parse_time"] = method("time.parse_time", parseTimeBuiltin)
 	m.Members["is_valid_timezone"] = method("time.is_valid_timezone", validZoneBuiltin)
 	return m
+}
+
+func nowBuiltin(thread *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
+	b, err := readerOf(thread, "time.now")
+	if err != nil {
+		return nil, err
+	}
+	if err := star.UnpackArgs("time.now", args, kwargs); err != nil {
+		return nil, err
+	}
+	return momentOf(b.s.host.Now().UTC()), nil
 }
 
 func timeBuiltin(_ *star.Thread, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {

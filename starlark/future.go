@@ -11,18 +11,18 @@ import (
 // future is an outcome to come: of a step or of a branch.
 type future struct {
 	s         *script
-	step      string  // name of the step, or the path of the branch
-	pos       string  // where it was asked for
-	branch    *branch // when it is a branch
-	timer     bool
+	step      string    // name of the step, or the path of the branch
+	pos       string    // where it was asked for
+	branch    *branch   // when it is a branch
 	signal    string    // name, when it is a wait for a signal
 	arrived   arrived   // the signal that settled it
 	child     *childRef // when it is a child execution
-	settled   bool
-	order     uint64 // when it settled, among the script's futures
+	order     uint64    // when it settled, among the script's futures
 	value     star.Value
 	failure   *Failure
 	watches   []*watch
+	timer     bool
+	settled   bool
 	read      bool // somebody has seen the outcome
 	cancelled bool
 }

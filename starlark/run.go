@@ -3,6 +3,7 @@
 package starlark
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -47,36 +48,31 @@ type Options struct {
 // Run runs a function to its end on the caller's goroutine and returns the
 // stored form of its result. The error is a *Failure when the script failed, a
 // *Continuation when it goes on as a new run, a *StuckError when a turn does not end, else the one with which the host unwound it.
-// No goroutine of the script is left when Run returns. The options are copied: they are passed by
-// pointer because they would stay on the stack of a script for as long as it waits.
+// No goroutine of the script is left when Run returns. What the script needs of the options is copied: they are passed by
+// pointer because they would stay on its stack for as long as it waits.
 func (p *Program) Run(h Host, o *Options) ([]byte, error) {
-	s := &script{host: h, opts: *o, prog: p}
-	if s.opts.Function == "" {
-		s.opts.Function = "main"
-	}
-	if s.opts.MaxSteps == 0 {
-		s.opts.MaxSteps = 100_000_000
-	}
-	if s.opts.MaxValue == 0 {
-		s.opts.MaxValue = 1 << 20
-	}
-	fn, err := p.function(s.opts.Function)
+	fn, err := p.function(cmp.Or(o.Function, "main"))
 	if err != nil {
 		return nil, &Failure{Kind: "EvalError", Message: err.Error()}
+	}
+	s := &script{
+		host: h, prog: p, function: fn, known: o.Info,
+		maxSteps: cmp.Or(o.MaxSteps, 100_000_000), maxValue: cmp.Or(o.MaxValue, 1<<20),
 	}
 	args, kwargs, err := inputArgs(o.Input)
 	if err != nil {
 		return nil, &Failure{Kind: "BadArguments", Message: err.Error()}
 	}
-	if err := s.shown.restore(o.Shown); err != nil {
-		return nil, err
+	if len(o.Shown) > 0 {
+		if err := s.shows().restore(o.Shown); err != nil {
+			return nil, err
+		}
 	}
 	for _, d := range o.Signals {
 		if err := s.signalled(d.Name, d.Value); err != nil {
 			return nil, err
 		}
 	}
-	s.now = func() (time.Time, error) { return h.Now().UTC(), nil }
 	s.main = s.newBranch("", 0)
 	s.main.got()
 	v, err := s.main.run(fn, args, kwargs)
@@ -120,7 +116,7 @@ func (s *script) result(fn *star.Function, v star.Value) ([]byte, error) {
 		}
 		v = r.get()
 	}
-	b, perr := encodeValue(v, stored, s.opts.MaxValue)
+	b, perr := encodeValue(v, stored, s.maxValue)
 	if perr != nil {
 		return nil, raise("PayloadError", "the result of %s() (%s) cannot be stored: %v", fn.Name(), fn.Position(), perr)
 	}

@@ -11,9 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
-	startime "go.starlark.net/lib/time"
 	star "go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
@@ -27,36 +25,36 @@ const (
 	maxBranchDepth = 100
 	// tick is how many interpreter steps pass between two looks at depth and budget.
 	tick = 1000
-	// localBranch is the key of a thread's branch.
-	localBranch = "senpuki.branch"
 )
 
 // script is one run of a program. Its fields belong to whoever holds the baton.
 type script struct {
-	host    Host
-	opts    Options
-	ready   []*branch        // may go on; first come first served
-	one     [1]*branch       // room for it when only one may
-	blocked []*branch        // wait for something
-	settled uint64           // futures that have settled
-	pending few.Map[*future] // by step: outcomes to come
-	main    *branch
-	live    int // branches other than main that have not ended
-	running *branch
-	now     func() (time.Time, error)
-	outside int  // branches that wait for something from outside that is no step
-	stale   bool // something has run since the conditions were looked at
-	open    []*condition
-	last    []cleanup // what is to run when the execution ends, the last first
-	fatal   error
-	spent   uint64 // interpreter steps of this turn by branches that do not hold the baton
-	prog    *Program
+	host     Host
+	prog     *Program
+	function *star.Function // that the run began with
+	known    Info
+	maxSteps uint64 // a turn
+	maxValue int
+	ready    []*branch        // may go on; first come first served
+	one      [1]*branch       // room for it when only one may
+	blocked  []*branch        // wait for something
+	settled  uint64           // futures that have settled
+	pending  few.Map[*future] // by step: outcomes to come
+	main     *branch
+	live     int // branches other than main that have not ended
+	running  *branch
+	outside  int // branches that wait for something from outside that is no step
+	open     []*condition
+	last     []cleanup // what is to run when the execution ends, the last first
+	fatal    error
+	spent    uint64 // interpreter steps of this turn by branches that do not hold the baton
 
 	signals  map[string][]arrived // by name, not yet consumed
 	waits    few.Map[[]*future]   // by name: who waits for a signal, first come first served
 	arrivals uint64               // signals so far
-	shown    shown
+	shown    *shown
 	next     *Continuation // how main has ended
+	stale    bool          // something has run since the conditions were looked at
 	cleaning bool          // clean-up functions run
 	late     *Failure      // why a success counts no more, nil when it does
 
@@ -109,8 +107,8 @@ func branchOf(thread *star.Thread, what string) (*branch, error) {
 
 // readerOf is branchOf for what has no effect, and does not wait.
 func readerOf(thread *star.Thread, what string) (*branch, error) {
-	b, ok := thread.Local(localBranch).(*branch)
-	if !ok {
+	b := whose(thread)
+	if b == nil {
 		return nil, fmt.Errorf("%s is not available while a file loads: call it in a function", what)
 	}
 	return b, nil
@@ -140,11 +138,28 @@ func (s *script) newBranch(path string, depth int) *branch {
 	} else {
 		b.thread.Name = path
 	}
-	b.thread.SetLocal(localBranch, b)
-	startime.SetNow(b.thread, s.now)
+	b.thread.Load = b.itself
 	b.thread.Print, b.thread.OnMaxSteps = printLine, limits // not closures: there may be many branches
 	return b
 }
+
+// whose returns a thread's branch, nil while a file loads. A branch loads nothing, so the loader of its thread can say
+// whose it is: a local variable of the thread would cost every script that waits a map.
+func whose(thread *star.Thread) *branch {
+	if thread.Load == nil {
+		return nil
+	}
+	_, answer := thread.Load(thread, "")
+	me, _ := answer.(self)
+	return me.branch
+}
+
+// self is what the loader of a branch's thread answers.
+type self struct{ *branch }
+
+func (self) Error() string { return "nothing is loaded while a script runs" }
+
+func (b *branch) itself(*star.Thread, string) (star.StringDict, error) { return nil, self{b} }
 
 // log keeps a line.
 func (s *script) log(l Line) {
@@ -153,13 +168,13 @@ func (s *script) log(l Line) {
 }
 
 func printLine(thread *star.Thread, msg string) {
-	if b, ok := thread.Local(localBranch).(*branch); ok {
+	if b := whose(thread); b != nil {
 		b.s.log(Line{Branch: b.path, Level: "print", Message: msg})
 	}
 }
 
 func limits(thread *star.Thread) {
-	if b, ok := thread.Local(localBranch).(*branch); ok {
+	if b := whose(thread); b != nil {
 		b.limits()
 	}
 }
@@ -174,10 +189,10 @@ func (b *branch) limits() {
 		}
 	}
 	switch {
-	case b.s.spent+t.Steps-b.mark >= b.s.opts.MaxSteps:
+	case b.s.spent+t.Steps-b.mark >= b.s.maxSteps:
 		frame := t.CallFrame(0)
 		t.Cancel("unwound")
-		b.s.unwind(&StuckError{Reason: fmt.Sprintf("%s: the turn does not end: more than %d interpreter steps without a wait, in %s", frame.Pos, b.s.opts.MaxSteps, frame.Name)})
+		b.s.unwind(&StuckError{Reason: fmt.Sprintf("%s: the turn does not end: more than %d interpreter steps without a wait, in %s", frame.Pos, b.s.maxSteps, frame.Name)})
 	case t.CallStackDepth() > maxDepth && b.over == nil:
 		b.halt(raise("EvalError", "calls nest deeper than %d; does the function call itself without end?", maxDepth))
 	}
@@ -187,7 +202,7 @@ func (b *branch) limits() {
 // limit sets the thread's next look.
 func (b *branch) limit() {
 	next := b.thread.Steps/tick*tick + tick
-	if left := b.mark + b.s.opts.MaxSteps - b.s.spent; left > b.thread.Steps {
+	if left := b.mark + b.s.maxSteps - b.s.spent; left > b.thread.Steps {
 		next = min(next, left)
 	}
 	b.thread.SetMaxExecutionSteps(next)

@@ -52,8 +52,8 @@ def main():
 			t.Fatal(err)
 		}
 		h := &counting{}
-		s := &script{host: h, prog: p, opts: Options{MaxSteps: 1 << 40, MaxValue: 1 << 20}}
-		h.s, s.now = s, func() (time.Time, error) { return h.Now(), nil }
+		s := &script{host: h, prog: p, maxSteps: 1 << 40, maxValue: 1 << 20}
+		h.s = s
 		s.main = s.newBranch("", 0)
 		s.main.got()
 		fn, err := p.function("main")

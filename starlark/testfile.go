@@ -109,10 +109,8 @@ func (p *Program) RunTest(name string, d TestDriver, print func(string)) error {
 // call runs a function to its end in a script of its own, without durable steps.
 func (t *tester) call(h *testHost, fn star.Callable, args star.Tuple, kwargs []star.Tuple) (star.Value, error) {
 	s := &script{
-		host: h, opts: Options{MaxSteps: 100_000_000, MaxValue: 1 << 20, Info: Info{ID: "test", Run: 1, StartedAt: h.now()}},
-		prog: t.prog,
+		host: h, prog: t.prog, maxSteps: 100_000_000, maxValue: 1 << 20, known: Info{ID: "test", Run: 1, StartedAt: h.now()},
 	}
-	s.now = func() (time.Time, error) { return h.Now(), nil }
 	s.main = s.newBranch("", 0)
 	s.main.got()
 	v, err := s.main.run(fn, args, kwargs)
