@@ -37,6 +37,23 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
+// An execution that waits and is not let go takes less than these, 8 KB of them the stack of its script. It is no parallel test, either.
+func TestParkedMemory(t *testing.T) {
+	for name, config := range map[string]Config{
+		"sqlite":   onDisk(filepath.Join(t.TempDir(), "x.db")),
+		"postgres": {Open: func(ctx context.Context) (backend.Store, error) { return postgres.Open(ctx, servertest.Postgres(t)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const most = 12_000
+			if n, err := parked(t.Context(), config, 3000); err != nil || n > most {
+				t.Errorf("%.0f bytes an execution, at most %d are allowed; %v", n, most, err)
+			} else {
+				t.Logf("%.0f bytes an execution", n)
+			}
+		})
+	}
+}
+
 // allocations is how many objects a step of n sequential ones allocates, in the whole process but for what the worker does now
 // and then: of that there is the more the longer the steps take.
 func allocations(ctx context.Context, c Config, n int) (_ float64, err error) {
