@@ -184,10 +184,11 @@ func (s *scriptWriter) statement(depth int) {
 	case 14:
 		s.line(`sleep("%dms")`, s.IntN(3000))
 	case 15:
-		v := s.name("h")
-		s.line(`%s = spawn(hears, %s, 3)`, v, key)
+		v, q := s.name("h"), s.name("q")
+		s.line(`%s = %s`, q, key) // p may become another one between the signals
+		s.line(`%s = spawn(hears, %s, 3)`, v, q)
 		for i := range 3 {
-			s.line(`send_signal(info.id, %s, [%d, n])`, key, i)
+			s.line(`send_signal(info.id, %s, [%d, n])`, q, i)
 			if s.IntN(2) == 0 {
 				s.statement(depth + 1)
 			}
