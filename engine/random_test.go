@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	randomSeed = flag.Uint64("random.seed", 0, "seed of the first random script; 0: a new one each time")
+	randomSeed = flag.Uint64("random.seed", 1, "seed of the first random script; 0 takes one at random")
 	randomN    = flag.Int("random.n", 2, "how many random scripts")
 )
 
