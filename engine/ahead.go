@@ -75,9 +75,7 @@ func (x *execution) runAhead() {
 	} else {
 		g.mark()
 	}
-	for _, st := range starting {
-		x.start(st)
-	}
+	x.startAll(starting)
 }
 
 // arrived takes note of the turn that was on its way.

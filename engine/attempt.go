@@ -29,22 +29,34 @@ type attempt struct {
 	traced       func(*activities.Failure)
 }
 
-// start runs the attempt of a step whose row is durable, unless the script has cancelled the step since.
-func (x *execution) start(st *step) {
+// startAll runs the attempts of steps whose rows are durable, but of those that the script has cancelled since. All are noted before
+// the first begins: should an observer panic, the others are handed back, too.
+func (x *execution) startAll(steps []*step) {
+	for _, st := range steps {
+		id := st.cmd.Step
+		if st.dropped {
+			st.running, st.call = false, nil
+			x.slots++
+			x.post(event{kind: evDropped, run: x.rec.RunNumber, step: id})
+			continue
+		}
+		a := &attempt{x: x, number: st.begun, measured: x.w.options.Metrics.clock(), call: st.call, args: st.cmd.Args, kwargs: st.cmd.Kwargs}
+		st.call = nil
+		a.Identity = activities.AttemptInfo{
+			Execution: x.rec.ID, Run: x.rec.RunNumber, Step: id, Activity: st.cmd.Name, Attempt: a.number, Queue: x.queueOf(st),
+		}
+		a.Origin, a.First = x.keyRun(st)
+		x.attempts.Put(id, a)
+	}
+	for _, st := range steps {
+		if a := x.attempts.At(st.cmd.Step); a != nil {
+			x.start(st, a)
+		}
+	}
+}
+
+func (x *execution) start(st *step, a *attempt) {
 	id := st.cmd.Step
-	if st.dropped {
-		st.running, st.call = false, nil
-		x.slots++
-		x.post(event{kind: evDropped, run: x.rec.RunNumber, step: id})
-		return
-	}
-	a := &attempt{x: x, number: st.begun, measured: x.w.options.Metrics.clock(), call: st.call, args: st.cmd.Args, kwargs: st.cmd.Kwargs}
-	st.call = nil
-	a.Identity = activities.AttemptInfo{
-		Execution: x.rec.ID, Run: x.rec.RunNumber, Step: id, Activity: st.cmd.Name, Attempt: a.number, Queue: x.queueOf(st),
-	}
-	a.Origin, a.First = x.keyRun(st)
-	x.attempts.Put(id, a)
 	if failure := x.w.resolve(st); failure != nil {
 		x.post(event{kind: evAttempt, run: x.rec.RunNumber, step: id, attempt: a.number, failure: failure})
 		return

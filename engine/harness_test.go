@@ -93,7 +93,37 @@ func (w *world) engineOn(store backend.Store, o Options) (e *Engine, stop func()
 		}
 	}()
 	<-e.Ready()
-	return e, func() { cancel(); <-done }
+	last := func() *worker {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.worker
+	}
+	first := last()
+	return e, func() {
+		newest := last()
+		cancel()
+		<-done
+		w.nothingTaken(first)
+		w.nothingTaken(newest)
+	}
+}
+
+// nothingTaken fails the test when an execution or a task has left a worker that has ended without giving back what it had taken of it.
+func (w *world) nothingTaken(of *worker) {
+	if of == nil {
+		return
+	}
+	s := &of.slots
+	s.mu.Lock()
+	if n := s.free + s.granted + s.aside; n != of.options.MaxConcurrency {
+		w.t.Errorf("%d slots of %d at the end", n, of.options.MaxConcurrency)
+	}
+	s.mu.Unlock()
+	of.suspects.mu.Lock()
+	if n := len(of.suspects.groups); n > 0 {
+		w.t.Errorf("%d groups of suspects at the end", n)
+	}
+	of.suspects.mu.Unlock()
 }
 
 // deploy stores a script as workflow "test".

@@ -120,12 +120,12 @@ func (x *execution) traced() bool {
 	return true
 }
 
-// traceTurn tells of a turn that has landed.
-func (x *execution) traceTurn() {
-	if x.gathered == nil || x.gathered.begun.IsZero() || !x.traced() {
+// traceTurn tells of a turn that has landed; its first entry was put at begun, zero when there was none.
+func (x *execution) traceTurn(begun time.Time) {
+	if begun.IsZero() || !x.traced() {
 		return
 	}
-	x.span(Span{Kind: SpanTurn, Name: x.rec.Workflow, Start: x.gathered.begun}, nil)
+	x.span(Span{Kind: SpanTurn, Name: x.rec.Workflow, Start: begun}, nil)
 }
 
 // traceRun tells of the run that has just ended.

@@ -183,9 +183,9 @@ func (x *execution) landing(t *backend.Turn) (wrote, error) {
 
 // took notes that the turn under way has landed.
 func (x *execution) took(t *backend.Turn, at time.Time) {
+	g := x.gathered
 	x.turns++
-	x.w.options.Metrics.turn(x.gathered.begun)
-	x.traceTurn()
+	x.w.options.Metrics.turn(g.begun)
 	x.told(t)
 	x.nextRow += int64(len(t.Rows))
 	x.landedAt = micro(at)
@@ -197,6 +197,7 @@ func (x *execution) took(t *backend.Turn, at time.Time) {
 	}
 	x.landed(t.Taken)
 	x.gathered = nil
+	x.traceTurn(g.begun) // last: somebody else's code may panic
 }
 
 // flight is a turn that its script waits for. While it is up the execution belongs to the committer.
@@ -322,9 +323,7 @@ func (x *execution) mayBeQuiet() bool {
 func (x *execution) finish(t *backend.Turn, at time.Time) {
 	g := x.gathered
 	x.took(t, at)
-	for _, st := range g.starting {
-		x.start(st)
-	}
+	x.startAll(g.starting)
 	g.recycle()
 }
 
