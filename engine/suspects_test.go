@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/senpuki/senpuki/activities"
 )
 
 // One item of a fan-out kills its process each time, before the others have ended. Only it ends as CrashLoop, wherever
@@ -135,6 +137,81 @@ def main(nth, start = "1h"):
 		}
 		want(t, w.finish(e, "running"), `"Cancelled"`)
 		want(t, w.finish(e, "last"), "60005")
+		w.check()
+	})
+}
+
+// A step that has crashed more often than it may by now is tried once more, alone.
+func TestALimitOfCrashesThatIsLowered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.register("linger", func(ctx context.Context) (int, error) {
+			w.count("linger")
+			if w.called("linger") > 3 {
+				return 7, nil
+			}
+			<-ctx.Done()
+			return 0, ctx.Err()
+		})
+		e, stop := w.engine(Options{MaxCrashes: 10})
+		w.deploy(e, `
+def main():
+    return activity("linger", retry = retry_policy(initial_delay = 60, backoff_factor = 1, jitter = 0))()
+`)
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		for range 3 {
+			time.Sleep(2 * time.Minute)
+			e.Kill()
+			stop()
+			e, stop = w.engine(Options{MaxCrashes: 10})
+		}
+		time.Sleep(30 * time.Second) // the next attempt is not due yet
+		e.Kill()
+		stop()
+		e, stop = w.engine(Options{MaxCrashes: 1})
+		want(t, w.finish(e, id), "7")
+		stop()
+		w.check()
+	})
+}
+
+// A suspect that never ends, or waits for what is held back for its sake, keeps others back for an hour.
+func TestASuspectThatLivesLongKeepsNobodyBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		client, err := New(w.store, nil, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.register("other", func(ctx context.Context) (string, error) { // it waits for the other execution, in a way that nobody here sees
+			_, err := client.Wait(ctx, "inner")
+			return "seen", err
+		}, activities.Options{MaxCrashes: new(1)})
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+def main(inner):
+    if not inner:
+        return activity("other", retry = retry_policy(initial_delay = 1, jitter = 0))()
+    return activity("nap", max_crashes = 1, retry = retry_policy(initial_delay = inner, jitter = 0))(60000)
+`)
+		w.dispatch(e, Input{Args: []any{2}}, DispatchOptions{ID: "inner"})
+		w.dispatch(e, Input{Args: []any{0}}, DispatchOptions{ID: "outer"})
+		w.dispatch(e, Input{Args: []any{3}}, DispatchOptions{ID: "third"})
+		time.Sleep(time.Second)
+		e.Kill()
+		stop()
+		e, stop = w.engine(Options{})
+		time.Sleep(59 * time.Minute)
+		if n := e.Health().Bodies; n != 1 {
+			t.Errorf("%d run", n)
+		}
+		time.Sleep(5 * time.Minute)
+		want(t, w.finish(e, "inner"), "60000")
+		want(t, w.finish(e, "outer"), `"seen"`)
+		want(t, w.finish(e, "third"), "60000")
+		stop()
 		w.check()
 	})
 }
