@@ -82,7 +82,8 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: soak
-soak: ## kill a workflow KILLS (2000) times; disturb workers on SQLite, then on PostgreSQL, for SOAK (10m) each
+soak: ## random scripts (500); kill a workflow KILLS (2000) times; disturb workers on SQLite, then on PostgreSQL, for SOAK (10m) each
+	go test -run '^TestRandomScripts$$' -timeout 0 ./engine -args -random.seed 0 -random.n 500
 	go test -run '^TestKill$$' -timeout 0 -v ./cmd/senpuki -args -kills $(KILLS)
 	go test -run '^TestSoak$$' -timeout 0 -v ./cmd/senpuki -args -soak $(SOAK)
 	go test -run '^TestChaos$$' -timeout 0 -v ./cmd/senpuki -args -chaos $(SOAK)

@@ -184,10 +184,11 @@ func (s *scriptWriter) statement(depth int) {
 	case 14:
 		s.line(`sleep("%dms")`, s.IntN(3000))
 	case 15:
-		v := s.name("h")
-		s.line(`%s = spawn(hears, %s, 3)`, v, key)
+		v, q := s.name("h"), s.name("q")
+		s.line(`%s = %s`, q, key) // p may become another one between the signals
+		s.line(`%s = spawn(hears, %s, 3)`, v, q)
 		for i := range 3 {
-			s.line(`send_signal(info.id, %s, [%d, n])`, key, i)
+			s.line(`send_signal(info.id, %s, [%d, n])`, q, i)
 			if s.IntN(2) == 0 {
 				s.statement(depth + 1)
 			}
@@ -239,7 +240,7 @@ func (s *scriptWriter) statement(depth int) {
 		s.line(`eq(time.now() >= %s, True)`, t)
 	case 27, 28:
 		v := oneOf(s.Rand, values...)
-		s.line(`eq(workflow(ident)(%s), %s)`, v, v)
+		s.line(`eq(str(workflow(ident)([%s])), str([%s]))`, v, v) // a Result is equal only to itself, and not returned alone
 		s.line(`out.append(%s)`, v)
 	case 29, 30:
 		s.line(`out.append(%s)`, strings.ReplaceAll(oneOf(s.Rand, expressions...), "%%", "%"))

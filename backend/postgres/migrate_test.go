@@ -3,11 +3,14 @@
 package postgres_test
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/postgres"
 	"github.com/senpuki/senpuki/backend/servertest"
 )
 
@@ -64,5 +67,48 @@ func TestSchemaWithOneTable(t *testing.T) {
 	}
 	for _, err := range s.Check(t.Context()) {
 		t.Error(err)
+	}
+}
+
+// Claims of the release before and a migration wait for each other in one order only.
+func TestMigrateBesideClaims(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, done := range []string{"SELECT key FROM task FOR NO KEY UPDATE", "UPDATE task SET owner = 1"} {
+		base := servertest.Postgres(t)
+		conn, schema := connect(t, base)
+		administer(t, conn, "CREATE SCHEMA "+schema)
+		administer(t, conn, "CREATE TABLE senpuki_migration (version integer PRIMARY KEY, name text NOT NULL, at timestamptz NOT NULL)")
+		for n, name := range names[:5] {
+			sql, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			administer(t, conn, string(sql))
+			administer(t, conn, fmt.Sprintf("INSERT INTO senpuki_migration VALUES (%d, '%s', now())", n+1, name))
+		}
+		administer(t, conn, "SET deadlock_timeout = '1ms'") // it is this one that is told of a deadlock
+		administer(t, conn, "BEGIN; "+done)
+		opened := make(chan error)
+		go func() {
+			s, err := postgres.Open(t.Context(), base)
+			if err == nil {
+				err = s.Close()
+			}
+			opened <- err
+		}()
+		for waits := false; !waits; {
+			if err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT 1 FROM pg_locks JOIN pg_class ON pg_class.oid = relation JOIN pg_namespace AS n ON n.oid = relnamespace
+					WHERE nspname = $1 AND NOT granted)`, schema).Scan(&waits); err != nil {
+				t.Fatal(err)
+			}
+		}
+		administer(t, conn, "UPDATE task SET owner = 2; INSERT INTO task_begun (activity, at, key) VALUES ('add', now(), 1); COMMIT")
+		if err := <-opened; err != nil {
+			t.Fatal(err)
+		}
 	}
 }

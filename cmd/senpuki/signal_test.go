@@ -23,8 +23,8 @@ def main():
     deaf()
 `
 
-// started runs deafFlow and returns when it has begun.
-func started(t *testing.T) (cmd *exec.Cmd, stderr *strings.Builder) {
+// started runs deafFlow, by way of a command if one is given, and returns when it has begun.
+func started(t *testing.T, by ...string) (cmd *exec.Cmd, stderr *strings.Builder) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("there are no signals")
@@ -34,7 +34,8 @@ func started(t *testing.T) (cmd *exec.Cmd, stderr *strings.Builder) {
 		t.Fatal(err)
 	}
 	stderr = new(strings.Builder)
-	cmd = exec.CommandContext(t.Context(), "mine", "exec", "flow.star", "--id", "x")
+	words := append(by, "mine", "exec", "flow.star", "--id", "x")
+	cmd = exec.CommandContext(t.Context(), words[0], words[1:]...)
 	cmd.Dir, cmd.Stderr = dir, stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -67,6 +68,37 @@ func exitCode(t *testing.T, cmd *exec.Cmd) int {
 func TestSecondSignal(t *testing.T) {
 	t.Parallel()
 	cmd, stderr := started(t)
+	stopsAtOnce(t, cmd, stderr, syscall.SIGTERM)
+}
+
+// TestHangup: the end of its terminal stops an exec as an interrupt does.
+func TestHangup(t *testing.T) {
+	t.Parallel()
+	cmd, stderr := started(t)
+	stopsAtOnce(t, cmd, stderr, syscall.SIGHUP)
+}
+
+// TestHangupIgnored: it goes on where nohup(1) has said so.
+func TestHangupIgnored(t *testing.T) {
+	t.Parallel()
+	cmd, stderr := started(t, "nohup")
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	for range 3 {
+		if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		<-look.C
+	}
+	_ = cmd.Process.Kill() // it may have ended
+	if code := exitCode(t, cmd); code != -1 {
+		t.Errorf("exit status %d, standard error:\n%s", code, stderr)
+	}
+}
+
+// stopsAtOnce signals a process again and again and wants it to end before what it runs has had its time.
+func stopsAtOnce(t *testing.T, cmd *exec.Cmd, stderr *strings.Builder, signal syscall.Signal) {
+	t.Helper()
 	begun := time.Now()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
@@ -84,7 +116,7 @@ func TestSecondSignal(t *testing.T) {
 			return
 		case <-look.C:
 			if n%10 == 0 {
-				_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+				_ = cmd.Process.Signal(signal) // it may have ended
 			}
 		}
 	}

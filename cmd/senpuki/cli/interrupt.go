@@ -17,6 +17,9 @@ const sameWish = 100 * time.Millisecond
 func interrupts() (wishes <-chan os.Signal, stop func()) {
 	raw, out, done := make(chan os.Signal, 4), make(chan os.Signal, 2), make(chan struct{})
 	signal.Notify(raw, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup(1) has it: then the terminal may be closed
+		signal.Notify(raw, syscall.SIGHUP)
+	}
 	go distinct(raw, out, done)
 	return out, func() {
 		signal.Stop(raw)
