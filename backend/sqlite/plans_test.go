@@ -5,6 +5,7 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -153,6 +154,63 @@ func TestCollectLooksForProgramsFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	collect(1)
+	for _, err := range s.Check(t.Context()) {
+		t.Error(err)
+	}
+}
+
+// What is held by exec may be thousands of children: a claim of their tasks is no statement, or several, for each.
+func TestClaimOfManyExecutions(t *testing.T) {
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "senpuki.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := s.Deploy(t.Context(), []backend.Program{{Digest: "d", Sources: []byte("{}")}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	session, _, err := s.Open(t.Context(), backend.Session{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 200
+	b := backend.Batch{Session: session}
+	var ids []string
+	for i := range many {
+		ids = append(ids, fmt.Sprintf("x%03d", i))
+		b.Create = append(b.Create, backend.NewExecution{ID: ids[i], Digest: "d", Edition: 1, Queue: "q", Claim: true})
+	}
+	made, err := s.Commit(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = backend.Batch{Session: session}
+	for i, id := range ids {
+		b.Turns = append(b.Turns, backend.Turn{Execution: id, Run: made.Created[i].Run, Rows: [][]byte{[]byte("[]")}, Tasks: []backend.Task{
+			{Step: "1", Attempt: 1, Activity: "a", Queue: "far", Limit: &backend.Limit{Max: 1}},
+		}})
+	}
+	if _, err := s.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	claims := func(of []string, want int) float64 {
+		claim := func(want int) {
+			r := backend.TaskRequest{Session: session, Executions: of, Activities: []string{"a"}, Limit: 1}
+			if got, err := s.ClaimTasks(t.Context(), r); err != nil || len(got.Tasks) != want {
+				t.Fatalf("claimed %+v, %v", got, err)
+			}
+		}
+		claim(want)
+		return testing.AllocsPerRun(3, func() { claim(0) }) // the limit is reached
+	}
+	few, all := claims(ids[:2], 1), claims(ids, 0)
+	if all > few+many {
+		t.Errorf("a claim allocates %v times for two executions and %v for %d", few, all, many)
+	}
 	for _, err := range s.Check(t.Context()) {
 		t.Error(err)
 	}

@@ -221,51 +221,59 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.
 
 // waitingTasks finds the best tasks that a request may claim, but for those under full limits.
 func waitingTasks(c *conn, r *backend.TaskRequest, full []string, limit int, at time.Time) (found []backend.Task, err error) {
-	kinds, sources := kindsOfQueue, []any(nil)
-	tags := any(nil) // they do not count
 	if r.Executions != nil {
-		kinds = kindsOfExecution
-		executions, err := json.Marshal(r.Executions)
-		if err != nil {
-			return nil, err
-		}
-		keys, err := c.all(nonstop, "SELECT key FROM execution WHERE id IN (SELECT value FROM json_each(?))", string(executions))
-		if err != nil {
-			return nil, err
-		}
-		for _, v := range keys {
-			sources = append(sources, number(v[0]))
-		}
+		err = tasksOf(c, &found, r, full, limit, at)
 	} else {
-		for _, q := range slices.Compact(slices.Sorted(slices.Values(r.Queues))) {
-			sources = append(sources, q)
-		}
-		list, err := json.Marshal(append([]string{}, r.Tags...))
-		if err != nil {
-			return nil, err
-		}
-		tags = string(list)
+		err = queuedTasks(c, &found, r, full, limit, at)
 	}
-	for _, from := range sources {
-		list, whole, err := kinds.of(c, from, r.Activities, full)
-		switch {
-		case err != nil:
-			return nil, err
-		case whole && r.Executions == nil:
-			err = liveTasks.best(c, &found, []any{from}, tags, limit, at)
-		default:
-			for _, k := range list {
-				if err = kinds.best(c, &found, []any{from, k.activity, k.bounds}, tags, limit, at); err != nil {
-					break
-				}
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(found, better)
 	return found[:min(len(found), limit)], nil
+}
+
+// queuedTasks adds up to limit tasks of each kind that waits in a request's queues.
+func queuedTasks(c *conn, found *[]backend.Task, r *backend.TaskRequest, full []string, limit int, at time.Time) error {
+	tags, err := json.Marshal(append([]string{}, r.Tags...))
+	if err != nil {
+		return err
+	}
+	for _, queue := range slices.Compact(slices.Sorted(slices.Values(r.Queues))) {
+		list, whole, err := kindsIn(c, queue, r.Activities, full)
+		if err == nil && whole {
+			err = liveTasks.best(c, found, []any{queue}, string(tags), limit, at)
+			list = nil
+		}
+		for _, k := range list {
+			if err == nil {
+				err = kindsOfQueue.best(c, found, []any{queue, k.activity, k.bounds}, string(tags), limit, at)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tasksOf adds up to limit tasks of executions, whatever their tags, of each kind and priority whose first one is among the best.
+func tasksOf(c *conn, found *[]backend.Task, r *backend.TaskRequest, full []string, limit int, at time.Time) error {
+	args := []any{nil, nil, nil, at, limit}
+	for i, list := range [][]string{r.Executions, r.Activities, full} {
+		b, err := json.Marshal(append([]string{}, list...))
+		if err != nil {
+			return err
+		}
+		args[i] = string(b)
+	}
+	heads, err := c.all(nonstop, headsOfKinds, args...)
+	for _, v := range heads {
+		if err == nil {
+			err = kindsOfExecution.under(c, found, []any{number(v[0]), word(v[1]), word(v[2])}, number(v[3]), nil, limit, at)
+		}
+	}
+	return err
 }
 
 // kind is the tasks of an activity that have one limit, or those that have none.
@@ -277,16 +285,33 @@ var (
 	kindsOfExecution = waiting{"task", "owner = 0 AND execution = ?1 AND activity = ?2 AND coalesce(bounds, '') = ?3", "task_kind_execution"}
 )
 
-// of finds the kinds that wait in a queue, or of an execution, and that may be claimed; whole says that these are all that wait there.
+// headsOfKinds are the kinds and priorities of the first tasks of executions, ?1, that are due, of activities, ?2, but not under limits, ?3, best
+// first. It steps from one first task to the next, and of many executions at once.
+const headsOfKinds = `WITH RECURSIVE head (key) AS (
+			SELECT (SELECT t.key FROM task AS t INDEXED BY task_kind_execution WHERE t.owner = 0 AND t.execution = e.key
+				ORDER BY t.activity, coalesce(t.bounds, ''), t.priority DESC, t.due, t.key LIMIT 1)
+			FROM (SELECT key FROM execution WHERE id IN (SELECT value FROM json_each(?1))) AS e
+			UNION ALL
+			SELECT coalesce(
+				(SELECT t.key FROM task AS t INDEXED BY task_kind_execution WHERE t.owner = 0 AND t.execution = h.execution AND t.activity = h.activity
+					AND coalesce(t.bounds, '') = coalesce(h.bounds, '') AND t.priority < h.priority
+					ORDER BY t.priority DESC, t.due, t.key LIMIT 1),
+				(SELECT t.key FROM task AS t INDEXED BY task_kind_execution WHERE t.owner = 0 AND t.execution = h.execution AND t.activity = h.activity
+					AND coalesce(t.bounds, '') > coalesce(h.bounds, '')
+					ORDER BY coalesce(t.bounds, ''), t.priority DESC, t.due, t.key LIMIT 1),
+				(SELECT t.key FROM task AS t INDEXED BY task_kind_execution WHERE t.owner = 0 AND t.execution = h.execution AND t.activity > h.activity
+					ORDER BY t.activity, coalesce(t.bounds, ''), t.priority DESC, t.due, t.key LIMIT 1))
+			FROM head CROSS JOIN task AS h ON h.key = head.key)
+		SELECT execution, activity, coalesce(bounds, ''), priority FROM head CROSS JOIN task AS h ON h.key = head.key
+		WHERE due <= ?4 AND activity IN (SELECT value FROM json_each(?2)) AND (bounds IS NULL OR activity || bounds NOT IN (SELECT value FROM json_each(?3)))
+		ORDER BY priority DESC, due, h.key LIMIT +?5`
+
+// kindsIn finds the kinds that wait in a queue and that may be claimed; whole says that these are all that wait there.
 // It steps from one to the next, however many tasks there are of each.
-func (w waiting) of(c *conn, from any, activities, full []string) (kinds []kind, whole bool, err error) {
-	column := "queue"
-	if w == kindsOfExecution {
-		column = "execution"
-	}
+func kindsIn(c *conn, queue string, activities, full []string) (kinds []kind, whole bool, err error) {
 	whole = true
 	for activity := ""; ; {
-		v, err := c.first(nonstop, "SELECT activity FROM task INDEXED BY "+w.index+" WHERE owner = 0 AND "+column+" = ? AND activity > ? ORDER BY activity LIMIT 1", from, activity)
+		v, err := c.first(nonstop, "SELECT activity FROM task INDEXED BY task_kind WHERE owner = 0 AND queue = ? AND activity > ? ORDER BY activity LIMIT 1", queue, activity)
 		if err != nil || v == nil {
 			return kinds, whole, err
 		}
@@ -296,8 +321,8 @@ func (w waiting) of(c *conn, from any, activities, full []string) (kinds []kind,
 			continue
 		}
 		for bounds, after := "", ">="; ; after = ">" {
-			v, err := c.first(nonstop, "SELECT coalesce(bounds, '') FROM task INDEXED BY "+w.index+" WHERE owner = 0 AND "+column+" = ? AND activity = ? AND coalesce(bounds, '') "+after+
-				" ? ORDER BY coalesce(bounds, '') LIMIT 1", from, activity, bounds)
+			v, err := c.first(nonstop, "SELECT coalesce(bounds, '') FROM task INDEXED BY task_kind WHERE owner = 0 AND queue = ? AND activity = ? AND coalesce(bounds, '') "+after+
+				" ? ORDER BY coalesce(bounds, '') LIMIT 1", queue, activity, bounds)
 			if err != nil {
 				return nil, false, err
 			}
@@ -316,17 +341,21 @@ func (w waiting) of(c *conn, from any, activities, full []string) (kinds []kind,
 // best adds up to limit due tasks of what args name, with tags among these, should they count. As with executions it
 // steps from priority to priority, so that nothing is sorted.
 func (w waiting) best(c *conn, found *[]backend.Task, args []any, tags any, limit int, at time.Time) error {
-	sql := "SELECT " + taskColumns + " FROM task INDEXED BY " + w.index + " CROSS JOIN (SELECT key AS known, id FROM execution) AS x ON x.known = execution WHERE " + w.live + `
-			AND priority = ? AND due <= ?
-			AND (tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(task.tags) THEN task.tags END) AS t
-				WHERE t.type = 'text' AND t.value NOT IN (SELECT value FROM json_each(coalesce(?, task.tags)))))
-		ORDER BY due, task.key LIMIT +?`
 	return w.each(nonstop, c, args, func(priority int64) (bool, error) {
 		before := len(*found)
-		err := c.query(nonstop, collectTasks(found), sql, append(slices.Clone(args), priority, at, tags, limit)...)
+		err := w.under(c, found, args, priority, tags, limit, at)
 		limit -= len(*found) - before
 		return limit > 0, err
 	})
+}
+
+// under adds up to limit due tasks of one priority. See best.
+func (w waiting) under(c *conn, found *[]backend.Task, args []any, priority int64, tags any, limit int, at time.Time) error {
+	return c.query(nonstop, collectTasks(found), "SELECT "+taskColumns+" FROM task INDEXED BY "+w.index+" CROSS JOIN (SELECT key AS known, id FROM execution) AS x ON x.known = execution WHERE "+w.live+`
+			AND priority = ? AND due <= ?
+			AND (tags IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(task.tags) THEN task.tags END) AS t
+				WHERE t.type = 'text' AND t.value NOT IN (SELECT value FROM json_each(coalesce(?, task.tags)))))
+		ORDER BY due, task.key LIMIT +?`, append(slices.Clone(args), priority, at, tags, limit)...)
 }
 
 // better orders tasks as they are claimed.
