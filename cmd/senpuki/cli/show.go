@@ -341,6 +341,9 @@ func waitsFor(h engine.History, missing map[string]string, live []engine.Session
 			w.For, w.Since = s.Name, s.Attempts[len(s.Attempts)-1].Began
 		case s.State == "retrying":
 			w.For, w.Due = "the next attempt of "+s.Name, s.Due
+			if n := crashes(s.Attempts); n > 0 && !s.Due.After(time.Now()) {
+				w.For += fmt.Sprintf(" (its process has died %s; those that can bear few more deaths run a few at a time)", count(n, "time"))
+			}
 		case s.State == "waiting":
 			w.For = "a free slot for " + s.Name
 		default:
@@ -349,6 +352,16 @@ func waitsFor(h engine.History, missing map[string]string, live []engine.Session
 		out = append(out, w)
 	}
 	return out
+}
+
+// crashes counts the attempts under which the process died.
+func crashes(attempts []engine.Attempt) (n int) {
+	for i := range attempts {
+		if attempts[i].Outcome == "crashed" {
+			n++
+		}
+	}
+	return n
 }
 
 // unoffered says of an execution's steps why nobody has begun them: no live worker can run them, another call computes their
