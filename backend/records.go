@@ -546,8 +546,9 @@ type Claimed struct {
 
 // Beaten is what a session's beat finds.
 type Beaten struct {
-	At      time.Time // the database's time
-	Expired bool      // the time of an execution that nobody owns is up: ClaimRequest.Expired
+	At       time.Time // the database's time
+	Expired  bool      // the time of an execution that nobody owns is up: ClaimRequest.Expired
+	Sessions []Session // all that there are, in the order of their ids; the one that beats as it is or as it was
 }
 
 // Session is a live worker process.

@@ -185,6 +185,7 @@ func (w *worker) heartbeat() {
 		}
 		before := time.Now()
 		found, err := w.store.Beat(w.ctx, w.session, w.info())
+		w.roll.Store(&roll{sessions: found.Sessions, asked: before, told: time.Now()})
 		w.beats.Add(1)
 		w.options.Metrics.beat(err)
 		switch {
@@ -212,6 +213,10 @@ func (w *worker) heartbeat() {
 			}
 			w.fault(err)
 		}
+		select {
+		case w.pulse <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -236,24 +241,42 @@ type watched struct {
 	since time.Time // when the counter was last seen to change, on our own clock
 }
 
+// roll is which sessions there were between two points in time.
+type roll struct {
+	sessions    []backend.Session
+	asked, told time.Time
+}
+
+// call returns the roll of the last beat, once, or asks for another: of an idle worker a beat is all that the database hears.
+func (w *worker) call(ctx context.Context) (*roll, error) {
+	if r := w.roll.Swap(nil); r != nil && r.sessions != nil {
+		return r, nil
+	}
+	r := &roll{asked: time.Now()}
+	var err error
+	r.sessions, err = w.store.Sessions(ctx)
+	r.told = time.Now()
+	return r, err
+}
+
 // neighbours revokes sessions whose process is dead, or whose counter has stood
 // still for a session's life while we could write all along: a database that takes no
 // writes silences everybody. It returns whether work may have become free.
 func (w *worker) neighbours(ctx context.Context) (freed bool, err error) {
-	sessions, err := w.store.Sessions(ctx)
+	roll, err := w.call(ctx)
 	if err != nil {
 		w.watched = nil // our access was interrupted: nobody is revoked for that
 		return false, err
 	}
-	w.meet(sessions)
+	w.meet(roll.sessions)
 	now := time.Now()
 	failed := w.failing.Swap(false)
 	if failed || now.Sub(*w.beaten.Load()) > w.options.SessionLife*2/3 || now.Sub(w.lastLook) > w.options.SessionLife/2 { // the last: we slept ourselves
 		w.watched = nil
 	}
 	w.lastLook = now
-	seen := make(map[backend.SessionID]watched, len(sessions))
-	for _, s := range sessions {
+	seen := make(map[backend.SessionID]watched, len(roll.sessions))
+	for _, s := range roll.sessions {
 		if s.ID == w.session {
 			continue
 		}
@@ -266,8 +289,8 @@ func (w *worker) neighbours(ctx context.Context) (freed bool, err error) {
 			w.log.Info("a worker of this machine has died; its executions are taken over", "session", s.ID, "pid", s.PID)
 			continue
 		case !known || old.beat != s.Beat:
-			old = watched{beat: s.Beat, since: now}
-		case now.Sub(old.since) > w.options.SessionLife:
+			old = watched{beat: s.Beat, since: roll.told}
+		case roll.asked.Sub(old.since) > w.options.SessionLife:
 			if err := w.revoke(ctx, s.ID); err != nil {
 				return true, err
 			}

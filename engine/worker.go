@@ -50,6 +50,7 @@ type worker struct {
 
 	expired atomic.Bool   // a heartbeat says that an execution that nobody owns has expired
 	recalls chan struct{} // capacity 1: look for tasks that run here and are to end
+	pulse   chan struct{} // capacity 1: a heartbeat was tried
 	strays  struct {      // adopted executions that others run; owned by the loop
 		looked time.Time // when they were last looked for
 		next   string    // id from which on to look, when there were too many
@@ -78,13 +79,14 @@ type worker struct {
 	lost      atomic.Bool // the session is given up
 	doubts    doubts
 	beaten    atomic.Pointer[time.Time] // when the newest heartbeat was acknowledged
+	roll      atomic.Pointer[roll]      // which sessions it has found, until somebody looks
 }
 
 func newWorker(life context.Context, e *Engine, id backend.SessionID, me backend.Session) *worker {
 	w := &worker{
 		engine: e, store: e.store, registry: e.registry, options: &e.options, log: e.options.Logger,
 		clock: e.clock, session: id, me: me,
-		hints: make(chan struct{}, 1), recalls: make(chan struct{}, 1), held: make(map[string]*execution),
+		hints: make(chan struct{}, 1), recalls: make(chan struct{}, 1), pulse: make(chan struct{}, 1), held: make(map[string]*execution),
 		tasks: make(map[int64]*runningTask), maxTurn: maxTurn,
 	}
 	w.again, w.creating, w.broken = make(map[string]backend.Claimed), make(map[string]int), make(map[string]bool)
@@ -215,9 +217,6 @@ func (w *worker) run(ctx context.Context) bool {
 func (w *worker) loop(ctx context.Context) bool {
 	poll := time.NewTimer(0)
 	defer poll.Stop()
-	// Neighbours are looked at however rarely there is something to do.
-	look := time.NewTicker(w.options.SessionLife / 3)
-	defer look.Stop()
 	var met, looked, swept, polled time.Time // polled: when all was last looked for, whatever the reason
 	more := false                            // there may be more to claim
 	for {
@@ -235,7 +234,7 @@ func (w *worker) loop(ctx context.Context) bool {
 				poll.Reset(w.nextLook(polled))
 			}
 			continue
-		case <-look.C:
+		case <-w.pulse: // neighbours are looked at however rarely there is something to do
 			ticked = true
 		}
 		if ticked || time.Since(met) >= w.options.SessionLife/5 {

@@ -35,6 +35,19 @@ var sessionCases = []testCase{
 		f.must(err)
 		expect(f, "session", fmt.Sprint(list[0].Beat, string(list[0].Info)), `3{"running":1}`)
 	}},
+	{"a beat finds the other sessions as they are", func(f *fixture) {
+		s, other, gone := f.session(), f.session(), f.session()
+		_, err := f.Beat(f.ctx, other, []byte(`{"running":1}`))
+		f.must(err)
+		f.must(f.Revoke(f.ctx, gone))
+		list, err := f.Sessions(f.ctx)
+		f.must(err)
+		beaten, err := f.Beat(f.ctx, s, nil)
+		f.must(err)
+		expect(f, "ids", len(beaten.Sessions), 2)
+		expect(f, "itself", beaten.Sessions[0].ID, s)
+		expect(f, "the other", beaten.Sessions[1], list[1])
+	}},
 	{"a beat tells of what has expired", func(f *fixture) {
 		s := f.session()
 		late, later := ask("late"), ask("later")

@@ -33,7 +33,7 @@ func (s *Store) Beat(_ context.Context, id backend.SessionID, info []byte) (back
 	}
 	n.Beat++
 	n.Info = clone(info)
-	b := backend.Beaten{At: s.now()}
+	b := backend.Beaten{At: s.now(), Sessions: s.standing()}
 	for _, x := range s.executions {
 		b.Expired = b.Expired || x.Owner == 0 && !x.State.Terminal() && !x.Expires.IsZero() && !x.Expires.After(b.At)
 	}
@@ -63,12 +63,15 @@ func (s *Store) Revoke(_ context.Context, id backend.SessionID) error {
 func (s *Store) Sessions(context.Context) ([]backend.Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []backend.Session
+	return s.standing(), nil
+}
+
+func (s *Store) standing() (list []backend.Session) {
 	for _, n := range s.sessions {
 		c := *n
 		c.Info = clone(n.Info)
 		list = append(list, c)
 	}
 	slices.SortFunc(list, func(a, b backend.Session) int { return cmp.Compare(a.ID, b.ID) })
-	return list, nil
+	return list
 }

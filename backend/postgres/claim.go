@@ -240,9 +240,8 @@ func (s *Store) NextDue(ctx context.Context, queues []string) (next time.Time, e
 		return nil
 	}
 	err = s.read(ctx, func(t *tx) error {
-		t.add(sql("execution", "due IS NOT NULL AND"), cleanAll(queues)).row = note
-		t.add(sql("task", ""), cleanAll(queues)).row = note
-		t.add("SELECT min(expires) FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires > now()").row = note
+		t.add("("+sql("execution", "due IS NOT NULL AND")+") UNION ALL ("+sql("task", "")+`)
+			UNION ALL (SELECT min(expires) FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires > now())`, cleanAll(queues)).row = note
 		return t.flush()
 	})
 	return next, err

@@ -55,26 +55,37 @@ func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.Session
 // Beat advances a session's counter. It changes no key, so that it does not
 // wait for commits, which hold the row FOR KEY SHARE.
 func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (beaten backend.Beaten, err error) {
-	err = s.transact(ctx, 0, func(t *tx) error {
+	ctx, cancel := context.WithTimeout(ctx, begun)
+	defer cancel()
+	in := s.view // a statement by itself is a transaction
+	if s.pooler {
+		in = func(ctx context.Context, fn func(t *tx) error, _ ...string) error { return s.transact(ctx, 0, fn) }
+	}
+	err = in(ctx, func(t *tx) error {
 		if err := s.stands(id, t); err != nil {
 			return err
 		}
+		beaten = backend.Beaten{}
 		st := t.add(`WITH beaten AS (UPDATE session SET beat = beat + 1, info = $2::text WHERE id = $1::bigint RETURNING 1)
-			SELECT 1 / (SELECT count(*) FROM beaten),
-				EXISTS (SELECT 1 FROM execution WHERE owner = 0 AND expires IS NOT NULL AND finished IS NULL AND expires <= now())`, int64(id), text(info))
+			SELECT now(), 1 / (SELECT count(*) FROM beaten),
+				EXISTS (SELECT 1 FROM execution WHERE owner = 0 AND expires IS NOT NULL AND finished IS NULL AND expires <= now()), `+sessionColumns+`
+			FROM session ORDER BY id`, int64(id), text(info))
 		st.guard = backend.ErrFenced
 		st.row = func(r pgx.Rows) error {
 			var one int64
-			return r.Scan(&one, &beaten.Expired)
+			n, err := scanSession(r, &beaten.At, &one, &beaten.Expired)
+			beaten.Sessions = append(beaten.Sessions, n)
+			return err
 		}
-		t.commit()
-		err := t.flush()
-		beaten.At = t.at.UTC()
-		return err
+		return t.flush()
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return backend.Beaten{}, err
+	case len(beaten.Sessions) == 0:
+		return backend.Beaten{}, backend.ErrFenced
 	}
+	beaten.At = beaten.At.UTC()
 	return beaten, nil
 }
 
@@ -141,14 +152,21 @@ func (s *Store) free(ctx context.Context, id backend.SessionID) error {
 func (s *Store) Sessions(ctx context.Context) (list []backend.Session, err error) {
 	err = s.read(ctx, func(t *tx) error {
 		return t.each(func(r pgx.Rows) error {
-			var n backend.Session
-			var opened pgtype.Timestamptz
-			var info *string
-			err := r.Scan((*int64)(&n.ID), &n.Beat, &n.Host, &n.Boot, &n.PIDNS, &n.PID, &n.Started, &opened, &info)
-			n.Opened, n.Info = instant(opened), bytes(info)
+			n, err := scanSession(r)
 			list = append(list, n)
 			return err
-		}, "SELECT id, beat, host, boot, pidns, pid, started, opened, info FROM session ORDER BY id")
+		}, "SELECT "+sessionColumns+" FROM session ORDER BY id")
 	})
 	return list, err
+}
+
+const sessionColumns = "id, beat, host, boot, pidns, pid, started, opened, info"
+
+// scanSession reads what stands before the columns of a session, and those.
+func scanSession(r pgx.Rows, before ...any) (n backend.Session, err error) {
+	var opened pgtype.Timestamptz
+	var info *string
+	err = r.Scan(append(before, (*int64)(&n.ID), &n.Beat, &n.Host, &n.Boot, &n.PIDNS, &n.PID, &n.Started, &opened, &info)...)
+	n.Opened, n.Info = instant(opened), bytes(info)
+	return n, err
 }

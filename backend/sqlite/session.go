@@ -47,9 +47,11 @@ func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (be
 		beaten.At = at
 		v, err := c.first(nonstop, `SELECT EXISTS (SELECT 1 FROM execution
 			WHERE owner = 0 AND expires IS NOT NULL AND finished IS NULL AND expires <= ?)`, at)
-		if err == nil {
-			beaten.Expired = number(v[0]) != 0
+		if err != nil {
+			return err
 		}
+		beaten.Expired = number(v[0]) != 0
+		beaten.Sessions, err = sessions(nonstop, c)
 		return err
 	})
 	if err != nil {
@@ -129,13 +131,19 @@ func (s *Store) free(ctx context.Context, id backend.SessionID) error {
 // Sessions returns all sessions, oldest first.
 func (s *Store) Sessions(ctx context.Context) (list []backend.Session, err error) {
 	err = s.read(ctx, func(c *conn) error {
-		return c.query(ctx, func(v []driver.Value) error {
-			list = append(list, backend.Session{
-				ID: backend.SessionID(number(v[0])), Beat: number(v[1]), Host: word(v[2]), Boot: word(v[3]), PIDNS: word(v[4]),
-				PID: int(number(v[5])), Started: word(v[6]), Opened: instant(v[7]), Info: bytes(v[8]),
-			})
-			return nil
-		}, "SELECT id, beat, host, boot, pidns, pid, started, opened, info FROM session ORDER BY id")
+		list, err = sessions(ctx, c)
+		return err
 	})
+	return list, err
+}
+
+func sessions(ctx context.Context, c *conn) (list []backend.Session, err error) {
+	err = c.query(ctx, func(v []driver.Value) error {
+		list = append(list, backend.Session{
+			ID: backend.SessionID(number(v[0])), Beat: number(v[1]), Host: word(v[2]), Boot: word(v[3]), PIDNS: word(v[4]),
+			PID: int(number(v[5])), Started: word(v[6]), Opened: instant(v[7]), Info: bytes(v[8]),
+		})
+		return nil
+	}, "SELECT id, beat, host, boot, pidns, pid, started, opened, info FROM session ORDER BY id")
 	return list, err
 }
