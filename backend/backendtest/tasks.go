@@ -330,9 +330,19 @@ var taskCases = []testCase{
 		expect(f, "none is kept", fmt.Sprint(steps(first.Tasks), first.GoesOn.IsZero()), "[0] true")
 		expect(f, "some are", fmt.Sprint(steps(claim(other, 9, "add").Tasks)), "[1]")
 		expect(f, "goes on", claim(other, 9, "add").GoesOn, first.Tasks[0].Began.Add(time.Hour))
-		expect(f, "the other", len(claim(other, 1, "sub").Tasks), 1)
+		slow := claim(other, 1, "sub")
+		expect(f, "the other", steps(slow.Tasks), []string{"slow"})
 		expect(f, "the sooner one", claim(s, 9, "sub", "add").GoesOn, first.Tasks[0].Began.Add(time.Hour))
 		expect(f, "not ours to run", claim(s, 9, "mul").GoesOn, time.Time{})
+
+		// What began under a rate with a shorter memory counts no longer than that.
+		k.Step, k.Limit = "seldom", &backend.Limit{Rate: 1, Per: 365 * 24 * time.Hour}
+		rare := k
+		rare.Activity, rare.Step, rare.Limit = "add", "rare", &backend.Limit{Rate: 2, Per: 365 * 24 * time.Hour}
+		withdraw := []backend.TaskRef{{Step: "2", Attempt: 1}, {Step: "3", Attempt: 1}, {Step: "slower", Attempt: 1}}
+		f.turn(s, backend.Turn{Execution: "x", Run: run, First: 1, Rows: rows("r"), Tasks: []backend.Task{k, rare}, Withdraw: withdraw})
+		expect(f, "the only one", claim(s, 9, "sub").GoesOn, slow.Tasks[0].Began.Add(2*time.Hour))
+		expect(f, "the first of two", claim(s, 9, "add").GoesOn, first.Tasks[0].Began.Add(time.Hour))
 	}},
 	{"calls of one activity keep each its own limit", func(f *fixture) {
 		s := f.session()

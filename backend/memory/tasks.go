@@ -136,15 +136,16 @@ func (s *Store) admit(k *backend.Task, at time.Time, c *backend.ClaimedTasks) bo
 	if k.Limit.Rate > 0 {
 		all := slices.DeleteFunc(s.begun[k.Activity], func(b begun) bool { return !b.until.After(at) })
 		s.begun[k.Activity] = all
-		n := 0
-		for _, b := range slices.Backward(all) {
-			if !b.at.After(at.Add(-k.Limit.Per)) {
-				break
+		var ends []time.Time // when each that counts does so no longer
+		for _, b := range all {
+			if end := b.at.Add(k.Limit.Per); end.After(at) {
+				ends = append(ends, slices.MinFunc([]time.Time{end, b.until}, time.Time.Compare))
 			}
-			if n++; n == k.Limit.Rate {
-				c.Kept(b.at.Add(k.Limit.Per))
-				return false
-			}
+		}
+		if n := len(ends) - k.Limit.Rate; n >= 0 {
+			slices.SortFunc(ends, time.Time.Compare)
+			c.Kept(ends[n])
+			return false
 		}
 		s.begun[k.Activity] = append(all, begun{at, at.Add(k.Limit.Per)})
 	}

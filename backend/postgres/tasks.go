@@ -295,11 +295,17 @@ func admit(t *tx, k *backend.Task, claimed *backend.ClaimedTasks) (bool, error) 
 	if k.Limit.Rate > 0 {
 		per := int64(k.Limit.Per / time.Microsecond)
 		t.add("DELETE FROM task_begun WHERE activity = $1::text AND at <= now() - $2::bigint * interval '1 microsecond' AND coalesce(until, now()) <= now()", k.Activity, per)
-		var begun time.Time
-		full, err := t.first([]any{&begun}, `SELECT at FROM task_begun WHERE activity = $1::text AND at > now() - $2::bigint * interval '1 microsecond' AND (until > now() OR until IS NULL)
-			ORDER BY at DESC OFFSET $3::bigint LIMIT 1`, k.Activity, per, int64(k.Limit.Rate-1))
+		counted := " FROM task_begun WHERE activity = $1::text AND at > now() - $2::bigint * interval '1 microsecond' AND (until > now() OR until IS NULL) "
+		var until time.Time
+		var others bool
+		full, err := t.first([]any{&until, &others}, "SELECT at + $2::bigint * interval '1 microsecond', EXISTS (SELECT 1"+counted+"AND until < at + $2::bigint * interval '1 microsecond')"+
+			counted+"ORDER BY at DESC OFFSET $3::bigint LIMIT 1", k.Activity, per, int64(k.Limit.Rate-1))
+		if err == nil && full && others { // what began under another rate counts no longer before
+			full, err = t.first([]any{&until}, "SELECT least(at + $2::bigint * interval '1 microsecond', until) AS ends"+counted+"ORDER BY ends DESC OFFSET $3::bigint LIMIT 1",
+				k.Activity, per, int64(k.Limit.Rate-1))
+		}
 		if full {
-			claimed.Kept(begun.UTC().Add(k.Limit.Per))
+			claimed.Kept(until.UTC())
 		}
 		if err != nil || full {
 			return false, err

@@ -399,10 +399,14 @@ func admit(c *conn, k *backend.Task, at time.Time, claimed *backend.ClaimedTasks
 		if _, err := c.exec("DELETE FROM task_begun WHERE activity = ? AND at <= ? AND coalesce(until, 0) <= ?", k.Activity, since, at); err != nil {
 			return false, err
 		}
-		v, err := c.first(nonstop, `SELECT at FROM task_begun WHERE activity = ? AND at > ? AND (until > ? OR until IS NULL)
-			ORDER BY at DESC LIMIT 1 OFFSET +?`, k.Activity, since, at, k.Limit.Rate-1)
+		counted := " FROM task_begun WHERE activity = ?1 AND at > ?2 AND (until > ?3 OR until IS NULL) "
+		args := []any{k.Activity, since, at, k.Limit.Rate - 1, k.Limit.Per.Microseconds()}
+		v, err := c.first(nonstop, "SELECT at + ?5, EXISTS (SELECT 1"+counted+"AND until < at + ?5)"+counted+"ORDER BY at DESC LIMIT 1 OFFSET +?4", args...)
+		if err == nil && v != nil && number(v[1]) != 0 { // what began under another rate counts no longer before
+			v, err = c.first(nonstop, "SELECT min(at + ?5, coalesce(until, at + ?5)) AS ends"+counted+"ORDER BY ends DESC LIMIT 1 OFFSET +?4", args...)
+		}
 		if v != nil {
-			claimed.Kept(instant(v[0]).Add(k.Limit.Per))
+			claimed.Kept(instant(v[0]))
 		}
 		if err != nil || v != nil {
 			return false, err
