@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -187,6 +188,36 @@ def main():
 		defer cancel()
 		if x, err = e.Wait(ctx, id); err != nil || x.State != backend.Cancelled {
 			t.Errorf("%+v %v", x, err)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// A run that has run ahead, and whose next one asks for too much, is stuck.
+func TestStuckWithTheNextRunWhileAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.register("guess", func(n int64) (int64, error) { return n + 1, nil })
+		e, stop := w.engineOn(&slowCommits{Store: w.store}, Options{})
+		w.deploy(e, `
+guess = activity("guess", pure = True)
+def main():
+    v = 0
+    for i in range(20):
+        v = guess(v)
+    for i in range(80):
+        print("x" * 100000)
+    continue_as_new()
+`)
+		synctest.Wait()
+		e.current().maxTurn = 6 << 20
+		id := w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(10 * time.Second)
+		x, err := e.State(t.Context(), id)
+		if err != nil || x.Stuck == nil || !strings.Contains(x.Stuck.Reason, "asks for 7 MB") {
+			t.Errorf("%+v %v", x.Stuck, err)
 		}
 		stop()
 		w.check()

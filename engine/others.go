@@ -533,6 +533,7 @@ func (x *execution) next(take carried, digest string) error {
 	}
 	start.value = value
 	g := x.gather()
+	rows, row := g.Rows, g.row
 	g.Rows, g.row = nil, nil // the old run's journal ends with it
 	t := x.turn(backend.Continue)
 	t.Next = &backend.NextRun{
@@ -540,6 +541,7 @@ func (x *execution) next(take carried, digest string) error {
 	}
 	r, err := x.landing(t)
 	if err != nil {
+		g.Rows, g.row = rows, row // what of them is over is kept; see stuck
 		return err
 	}
 	x.traceRun(nil)
