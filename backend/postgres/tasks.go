@@ -106,6 +106,7 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 // claimTasks takes the best tasks of a request's queues, as far as the limits of their activities let it.
 func claimTasks(t *tx, r *backend.TaskRequest, waits kinds, claimed *backend.ClaimedTasks) error {
 	full := []string{} // limits under which nothing else may begin now
+	var rates backend.Rates
 	for len(claimed.Tasks) < r.Limit {
 		tasks, err := dueTasks(t, r, waits.without(full), r.Limit-len(claimed.Tasks))
 		if err != nil {
@@ -126,7 +127,7 @@ func claimTasks(t *tx, r *backend.TaskRequest, waits kinds, claimed *backend.Cla
 				refused++
 				continue
 			}
-			ok, err := admit(t, k, claimed)
+			ok, err := admit(t, k, &rates, claimed)
 			if err != nil {
 				return err
 			}
@@ -282,7 +283,7 @@ func lockLimits(t *tx, list []backend.Task) error {
 
 // admit says whether the limit of a task's activity lets it begin, and counts
 // it or notes when its rate will. The limit's lock is held.
-func admit(t *tx, k *backend.Task, claimed *backend.ClaimedTasks) (bool, error) {
+func admit(t *tx, k *backend.Task, rates *backend.Rates, claimed *backend.ClaimedTasks) (bool, error) {
 	if k.Limit == nil {
 		return true, nil
 	}
@@ -294,25 +295,39 @@ func admit(t *tx, k *backend.Task, claimed *backend.ClaimedTasks) (bool, error) 
 	}
 	if k.Limit.Rate > 0 {
 		per := int64(k.Limit.Per / time.Microsecond)
-		t.add("DELETE FROM task_begun WHERE activity = $1::text AND at <= now() - $2::bigint * interval '1 microsecond' AND coalesce(until, now()) <= now()", k.Activity, per)
 		counted := " FROM task_begun WHERE activity = $1::text AND at > now() - $2::bigint * interval '1 microsecond' AND (until > now() OR until IS NULL) "
-		var until time.Time
-		var others bool
-		full, err := t.first([]any{&until, &others}, "SELECT at + $2::bigint * interval '1 microsecond', EXISTS (SELECT 1"+counted+"AND until < at + $2::bigint * interval '1 microsecond')"+
-			counted+"ORDER BY at DESC OFFSET $3::bigint LIMIT 1", k.Activity, per, int64(k.Limit.Rate-1))
-		if err == nil && full && others { // what began under another rate counts no longer before
-			full, err = t.first([]any{&until}, "SELECT least(at + $2::bigint * interval '1 microsecond', until) AS ends"+counted+"ORDER BY ends DESC OFFSET $3::bigint LIMIT 1",
-				k.Activity, per, int64(k.Limit.Rate-1))
-		}
-		if full {
-			claimed.Kept(until.UTC())
-		}
-		if err != nil || full {
+		left, err := rates.Left(k, func() (n int64, err error) {
+			t.add("DELETE FROM task_begun WHERE activity = $1::text AND at <= now() - $2::bigint * interval '1 microsecond' AND coalesce(until, now()) <= now()", k.Activity, per)
+			_, err = t.first([]any{&n}, "SELECT count(*) FROM (SELECT 1"+counted+"LIMIT $3::bigint) AS c", k.Activity, per, int64(k.Limit.Rate))
+			return n, err
+		})
+		if err != nil {
 			return false, err
 		}
+		if left <= 0 {
+			return false, keptBack(t, k, counted, claimed)
+		}
+		rates.Begin(k)
 		t.add("INSERT INTO task_begun (activity, at, key, until) VALUES ($1::text, now(), $2::bigint, now() + $3::bigint * interval '1 microsecond')", k.Activity, k.Key, per)
 	}
 	return true, nil
+}
+
+// keptBack notes when the rate of a task will let it begin.
+func keptBack(t *tx, k *backend.Task, counted string, claimed *backend.ClaimedTasks) error {
+	per := int64(k.Limit.Per / time.Microsecond)
+	var until time.Time
+	var others bool
+	full, err := t.first([]any{&until, &others}, "SELECT at + $2::bigint * interval '1 microsecond', EXISTS (SELECT 1"+counted+"AND until < at + $2::bigint * interval '1 microsecond')"+
+		counted+"ORDER BY at DESC OFFSET $3::bigint LIMIT 1", k.Activity, per, int64(k.Limit.Rate-1))
+	if err == nil && full && others { // what began under another rate counts no longer before
+		full, err = t.first([]any{&until}, "SELECT least(at + $2::bigint * interval '1 microsecond', until) AS ends"+counted+"ORDER BY ends DESC OFFSET $3::bigint LIMIT 1",
+			k.Activity, per, int64(k.Limit.Rate-1))
+	}
+	if err == nil && full {
+		claimed.Kept(until.UTC())
+	}
+	return err
 }
 
 // busyQueues are those in which tasks wait.

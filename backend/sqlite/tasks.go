@@ -185,6 +185,7 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 // claimTasks takes the best tasks of a request, as far as the limits of their activities let it.
 func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.ClaimedTasks) error {
 	full := []string{} // limits under which nothing else may begin now
+	var rates backend.Rates
 	for len(claimed.Tasks) < r.Limit {
 		found, err := waitingTasks(c, r, full, r.Limit-len(claimed.Tasks), at)
 		if err != nil {
@@ -197,7 +198,7 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.
 				refused++
 				continue
 			}
-			ok, err := admit(c, k, at, claimed)
+			ok, err := admit(c, k, at, &rates, claimed)
 			if err != nil {
 				return err
 			}
@@ -384,7 +385,7 @@ func collectTasks(list *[]backend.Task) func([]driver.Value) error {
 }
 
 // admit says whether the limit of a task's activity lets it begin, and counts it or notes when its rate will.
-func admit(c *conn, k *backend.Task, at time.Time, claimed *backend.ClaimedTasks) (bool, error) {
+func admit(c *conn, k *backend.Task, at time.Time, rates *backend.Rates, claimed *backend.ClaimedTasks) (bool, error) {
 	if k.Limit == nil {
 		return true, nil
 	}
@@ -396,26 +397,42 @@ func admit(c *conn, k *backend.Task, at time.Time, claimed *backend.ClaimedTasks
 	}
 	if k.Limit.Rate > 0 {
 		since := at.Add(-k.Limit.Per)
-		if _, err := c.exec("DELETE FROM task_begun WHERE activity = ? AND at <= ? AND coalesce(until, 0) <= ?", k.Activity, since, at); err != nil {
-			return false, err
-		}
 		counted := " FROM task_begun WHERE activity = ?1 AND at > ?2 AND (until > ?3 OR until IS NULL) "
-		args := []any{k.Activity, since, at, k.Limit.Rate - 1, k.Limit.Per.Microseconds()}
-		v, err := c.first(nonstop, "SELECT at + ?5, EXISTS (SELECT 1"+counted+"AND until < at + ?5)"+counted+"ORDER BY at DESC LIMIT 1 OFFSET +?4", args...)
-		if err == nil && v != nil && number(v[1]) != 0 { // what began under another rate counts no longer before
-			v, err = c.first(nonstop, "SELECT min(at + ?5, coalesce(until, at + ?5)) AS ends"+counted+"ORDER BY ends DESC LIMIT 1 OFFSET +?4", args...)
-		}
-		if v != nil {
-			claimed.Kept(instant(v[0]))
-		}
-		if err != nil || v != nil {
+		left, err := rates.Left(k, func() (int64, error) {
+			if _, err := c.exec("DELETE FROM task_begun WHERE activity = ? AND at <= ? AND coalesce(until, 0) <= ?", k.Activity, since, at); err != nil {
+				return 0, err
+			}
+			v, err := c.first(nonstop, "SELECT count(*) FROM (SELECT 1"+counted+"LIMIT +?4)", k.Activity, since, at, k.Limit.Rate)
+			if err != nil {
+				return 0, err
+			}
+			return number(v[0]), nil
+		})
+		if err != nil {
 			return false, err
 		}
+		if left <= 0 {
+			return false, keptBack(c, k, at, counted, claimed)
+		}
+		rates.Begin(k)
 		if _, err := c.exec("INSERT INTO task_begun (activity, at, key, until) VALUES (?, ?, ?, ?)", k.Activity, at, k.Key, at.Add(k.Limit.Per)); err != nil {
 			return false, err
 		}
 	}
 	return true, nil
+}
+
+// keptBack notes when the rate of a task will let it begin.
+func keptBack(c *conn, k *backend.Task, at time.Time, counted string, claimed *backend.ClaimedTasks) error {
+	args := []any{k.Activity, at.Add(-k.Limit.Per), at, k.Limit.Rate - 1, k.Limit.Per.Microseconds()}
+	v, err := c.first(nonstop, "SELECT at + ?5, EXISTS (SELECT 1"+counted+"AND until < at + ?5)"+counted+"ORDER BY at DESC LIMIT 1 OFFSET +?4", args...)
+	if err == nil && v != nil && number(v[1]) != 0 { // what began under another rate counts no longer before
+		v, err = c.first(nonstop, "SELECT min(at + ?5, coalesce(until, at + ?5)) AS ends"+counted+"ORDER BY ends DESC LIMIT 1 OFFSET +?4", args...)
+	}
+	if err == nil && v != nil {
+		claimed.Kept(instant(v[0]))
+	}
+	return err
 }
 
 // Tasks lists tasks by key.
