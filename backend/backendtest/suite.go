@@ -27,7 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) backend.Store) {
 		cases []testCase
 	}{
 		{"deploy", deployCases}, {"create", createCases}, {"claim", claimCases}, {"commit", commitCases},
-		{"inbox", inboxCases}, {"others", otherCases}, {"tasks", taskCases}, {"session", sessionCases}, {"reader", readerCases}, {"fault", faultCases}, {"model", modelCases},
+		{"inbox", inboxCases}, {"others", otherCases}, {"tasks", taskCases}, {"leftovers", leftoverCases}, {"session", sessionCases}, {"reader", readerCases}, {"fault", faultCases}, {"model", modelCases},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
