@@ -47,17 +47,18 @@ func plansOf(t *testing.T, s *Store) map[string]string {
 	return plans
 }
 
-func TestPlans(t *testing.T) {
-	t.Parallel()
+// opened is a new database with a program "d", and a session on it.
+func opened(t *testing.T) (*Store, backend.SessionID) {
+	t.Helper()
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "senpuki.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	if _, err := s.Deploy(t.Context(), []backend.Program{{Digest: "d", Sources: []byte("{}")}}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +66,12 @@ func TestPlans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s, id
+}
+
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	s, id := opened(t)
 	made, err := s.Commit(t.Context(), backend.Batch{Session: id, Create: []backend.NewExecution{{ID: "x", Digest: "d", Edition: 1, Queue: "q", Claim: true}}})
 	if err != nil {
 		t.Fatal(err)
@@ -161,22 +168,7 @@ func TestCollectLooksForProgramsFirst(t *testing.T) {
 
 // What is held by exec may be thousands of children: a claim of their tasks is no statement, or several, for each.
 func TestClaimOfManyExecutions(t *testing.T) {
-	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "senpuki.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if _, err := s.Deploy(t.Context(), []backend.Program{{Digest: "d", Sources: []byte("{}")}}, nil); err != nil {
-		t.Fatal(err)
-	}
-	session, _, err := s.Open(t.Context(), backend.Session{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, session := opened(t)
 	const many = 200
 	b := backend.Batch{Session: session}
 	var ids []string
