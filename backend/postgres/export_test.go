@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -29,6 +30,15 @@ func (s *Store) Forget(ctx context.Context) {
 func (s *Store) Elsewhere(session backend.SessionID) (line any) {
 	line, _ = s.lines.Swap(session, "000000FE")
 	return line
+}
+
+// Pong is how long an idle connection to a URL may take to say that it is alive.
+func Pong(url string) (time.Duration, error) {
+	at, err := parse(url)
+	if err != nil {
+		return 0, err
+	}
+	return at.config.PingTimeout, nil
 }
 
 // Break closes all idle connections.

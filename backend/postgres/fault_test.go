@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/postgres"
@@ -281,5 +282,20 @@ func TestPromoted(t *testing.T) {
 			}
 			sound(t, s)
 		})
+	}
+}
+
+// Whether an idle connection is alive is asked with the patience of who wants it, which a worker's loop and its heartbeat have
+// no end of; a firewall that has forgotten the connection answers never.
+func TestIdleConnectionsThatSayNothingAreLeft(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]time.Duration{
+		"postgres://me@h/d":                       2 * time.Second,
+		"postgres://me@h/d?pooler=transaction":    2 * time.Second,
+		"postgres://me@h/d?pool_ping_timeout=10s": 10 * time.Second,
+	} {
+		if got, err := postgres.Pong(url); err != nil || got != want {
+			t.Errorf("%s: %v, %v", url, got, err)
+		}
 	}
 }

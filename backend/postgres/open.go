@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -34,6 +35,10 @@ var settings = []struct{ name, value string }{
 	{"jit", "off"},
 	{"default_transaction_isolation", "read committed"},
 }
+
+// pong is how long a connection that was idle may take to say that it is alive; then another one is taken. A heartbeat
+// that meets a dead one is still in time.
+const pong = 2 * time.Second
 
 // target is a URL taken apart.
 type target struct {
@@ -156,6 +161,10 @@ func parse(raw string) (*target, error) {
 	at.name = fmt.Sprintf("%s/%s (schema %s)", address(c), c.Database, at.schema)
 	if !options.Has("pool_max_conns") {
 		at.config.MaxConns = max(at.config.MaxConns, 8)
+	}
+	// A connection that was idle is asked whether it is alive before it is used. One that a firewall has forgotten never answers.
+	if !options.Has("pool_ping_timeout") {
+		at.config.PingTimeout = pong
 	}
 	if at.pooler { // nothing can be prepared for the next one
 		c.DefaultQueryExecMode = pgx.QueryExecModeExec
