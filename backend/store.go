@@ -56,7 +56,7 @@ type Store interface {
 	// Open begins a session; s.ID is ignored. It returns the id and the database's time.
 	Open(ctx context.Context, s Session) (SessionID, time.Time, error)
 
-	// Beat advances the session's counter and stores info. ErrFenced when the session is gone.
+	// Beat advances the session's counter, stores info, and tells what an idle worker has to know. ErrFenced when the session is gone.
 	Beat(ctx context.Context, id SessionID, info []byte) (Beaten, error)
 
 	// Revoke ends a session: deletes its row, then frees what it owned, due

@@ -73,6 +73,10 @@ var sessionCases = []testCase{
 		f.must(f.Revoke(f.ctx, s))
 		_, err := f.Beat(f.ctx, s, nil)
 		f.want(err, backend.ErrFenced)
+		other := f.session()
+		_, err = f.Beat(f.ctx, s, nil) // nor when there are others
+		f.want(err, backend.ErrFenced)
+		f.must(f.Revoke(f.ctx, other))
 		list, err := f.Sessions(f.ctx)
 		f.must(err)
 		expect(f, "sessions", len(list), 0)

@@ -76,7 +76,7 @@ func (a *app) show(ctx context.Context, prefix string, all bool) error {
 		}
 		for i := range h.Steps {
 			if s := &h.Steps[i]; missing[s.Step] != "" && s.State == "running" { // a task, and nobody has begun it
-				s.State, s.Attempts = "waiting", s.Attempts[:len(s.Attempts)-1]
+				s.State, s.Attempts = "waiting", s.Attempts[:max(0, len(s.Attempts)-1)]
 			}
 		}
 		doc := shownExecution{Execution: h.Execution, Waiting: waitsFor(h, missing, live), Steps: h.Steps, Tries: h.Tries, Damaged: h.Execution.Damaged}
