@@ -28,13 +28,33 @@ func (h *Hint) Anything() bool {
 	return len(h.Queues)+len(h.Executions)+len(h.Ended) == 0 && !h.Recall && !h.Lost
 }
 
-// Encode returns h as JSON of at most limit bytes: the zero Hint when it is larger.
-func (h Hint) Encode(limit int) []byte {
+// Encode returns h as JSON texts of at most limit bytes each: several when it names more than one of them can hold, the
+// zero Hint in place of a name that is too long.
+func (h Hint) Encode(limit int) []string {
 	b, err := json.Marshal(h)
-	if err != nil || len(b) > limit {
-		return []byte("{}")
+	if err == nil && len(b) <= limit {
+		return []string{string(b)}
 	}
-	return b
+	rest, ok := h.split()
+	if err != nil || !ok {
+		return []string{"{}"}
+	}
+	return append(h.Encode(limit), rest.Encode(limit)...)
+}
+
+// split leaves half of the longest list with h and returns the other half; false when no list has two names.
+func (h *Hint) split() (rest Hint, ok bool) {
+	rest = Hint{From: h.From, Due: h.Due}
+	list, other := &h.Queues, &rest.Queues
+	if len(h.Executions) > len(*list) {
+		list, other = &h.Executions, &rest.Executions
+	}
+	if len(h.Ended) > len(*list) {
+		list, other = &h.Ended, &rest.Ended
+	}
+	half := len(*list) / 2
+	*list, *other = (*list)[:half], (*list)[half:]
+	return rest, half > 0
 }
 
 // DecodeHint reads what Encode wrote. What it cannot read is the zero Hint:
@@ -60,7 +80,7 @@ func (h *Hint) Merge(o Hint) {
 	}
 	add(&h.Queues, o.Queues)
 	add(&h.Executions, o.Executions)
-	add(&h.Ended, o.Ended)
+	h.Ended = append(h.Ended, o.Ended...) // an execution ends once; looking for each among thousands would take long
 	h.Recall = h.Recall || o.Recall
 }
 

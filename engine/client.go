@@ -104,7 +104,7 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 	for ; ; delay = min(2*delay, longest) {
 		longest = 250 * time.Millisecond
 		if e.wakeups.hears.Load() { // most likely it will be told
-			longest, delay = 2*time.Second, max(delay, 50*time.Millisecond)
+			longest, delay = 2*time.Second, max(delay, 500*time.Millisecond)
 		}
 		changed := e.subscribe(id)
 		pause := time.Second

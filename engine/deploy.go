@@ -316,6 +316,7 @@ func (e *Engine) Publish(ctx context.Context, o DeployOptions, programs ...Progr
 	}
 	stored, err := e.store.Deploy(ctx, records, deployments)
 	e.mu.Lock()
+	e.deploys++
 	clear(e.newest)
 	e.mu.Unlock()
 	return stored, err

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -180,27 +181,51 @@ const newestFor = 250 * time.Millisecond
 type newest struct {
 	digest string
 	found  time.Time
+	err    error
 }
 
 func (e *Engine) newestDigest(ctx context.Context, workflow string) (string, error) {
 	e.mu.Lock()
 	known := e.newest[workflow]
 	e.mu.Unlock()
-	now := time.Now()
-	if known.digest != "" && now.Sub(known.found) < newestFor {
+	if known.digest != "" && time.Since(known.found) < newestFor {
 		return known.digest, nil
 	}
-	d, err := e.store.Deployments(ctx, workflow)
-	if err != nil {
-		return "", err
-	}
-	if len(d) == 0 {
-		return "", fmt.Errorf("workflow %q: %w; deploy it first", workflow, backend.ErrNotFound)
+	known, err := e.news.do(ctx, workflow)
+	return known.digest, cmp.Or(err, known.err)
+}
+
+// lookUp finds the newest deployments of workflows, each once.
+func (e *Engine) lookUp(ctx context.Context, workflows []string) ([]newest, error) {
+	e.mu.Lock()
+	deploys := e.deploys
+	e.mu.Unlock()
+	found, all := make(map[string]newest), make([]newest, len(workflows))
+	for i, workflow := range workflows {
+		one, ok := found[workflow]
+		if !ok {
+			one.found = time.Now()
+			d, err := e.store.Deployments(ctx, workflow)
+			switch {
+			case err != nil:
+				one.err = err
+			case len(d) == 0:
+				one.err = fmt.Errorf("workflow %q: %w; deploy it first", workflow, backend.ErrNotFound)
+			default:
+				one.digest = d[0].Digest
+			}
+			found[workflow] = one
+		}
+		all[i] = one
 	}
 	e.mu.Lock()
-	e.newest[workflow] = newest{d[0].Digest, now}
-	e.mu.Unlock()
-	return d[0].Digest, nil
+	defer e.mu.Unlock()
+	for workflow, one := range found {
+		if one.err == nil && e.deploys == deploys { // else it may be older than what was deployed here meanwhile
+			e.newest[workflow] = one
+		}
+	}
+	return all, nil
 }
 
 // born is the record of an execution that was created claimed.

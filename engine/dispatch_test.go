@@ -8,6 +8,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 	"time"
 
@@ -198,4 +199,53 @@ func TestAConflictDisownsNothing(t *testing.T) {
 			w.check()
 		})
 	}
+}
+
+// meanwhile deploys once while a look for the newest deployments is under way.
+type meanwhile struct {
+	backend.Store
+	deploy func()
+}
+
+func (m *meanwhile) Deployments(ctx context.Context, workflow string) ([]backend.Deployment, error) {
+	found, err := m.Store.Deployments(ctx, workflow)
+	if deploy := m.deploy; deploy != nil {
+		m.deploy = nil
+		deploy()
+	}
+	return found, err
+}
+
+// What a process has deployed is what it dispatches, also when a look for the newest code was under way.
+func TestDispatchTakesWhatWasJustDeployed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	store := &meanwhile{Store: w.store}
+	e, err := New(store, w.reg, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deploy := func(text string) string {
+		t.Helper()
+		d, err := e.Deploy(t.Context(), fstest.MapFS{"flow.star": {Data: []byte(text)}}, "flow.star")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d[0].Digest
+	}
+	old := deploy("def main(): return 1\n")
+	newer := ""
+	store.deploy = func() { newer = deploy("def main(): return 2\n") }
+	for _, d := range []struct {
+		id   string
+		want *string
+	}{{"first", &old}, {"second", &newer}} {
+		if _, err := e.Dispatch(t.Context(), "flow", Input{}, DispatchOptions{ID: d.id}); err != nil {
+			t.Fatal(err)
+		}
+		if x, err := e.State(t.Context(), d.id); err != nil || x.Digest != *d.want {
+			t.Errorf("%s runs %.8s, %v, want %.8s", d.id, x.Digest, err, *d.want)
+		}
+	}
+	w.check()
 }

@@ -52,6 +52,7 @@ type Engine struct {
 	wakeups   wakeups
 	looks     merger[string, looked]
 	makes     merger[backend.NewExecution, madeOne]
+	news      merger[string, newest]
 	mailed    atomic.Bool // the worker is to look at its inboxes and for tasks; see look
 	heavy     sync.Map    // of what a large value was warned: see weigh
 	watched   atomic.Bool // an execution of this process has watched another one's end
@@ -65,6 +66,7 @@ type Engine struct {
 	adopted  map[string]bool                      // ids to be claimed whatever their queue; true: only when they are due
 	waiters  map[string][]chan *backend.Execution // told once when something became of an id
 	newest   map[string]newest                    // by workflow: what Dispatch found
+	deploys  int                                  // how often something was deployed here
 	reading  map[string]chan struct{}             // by digest: programs that are being read; closed when that is over
 }
 
@@ -87,6 +89,7 @@ func New(store backend.Store, registry *activities.Registry, o Options) (*Engine
 	}
 	e.looks.most, e.looks.call = maxLooks, e.lookAt
 	e.makes.most, e.makes.call = maxCreated, e.makeAll
+	e.news.most, e.news.call = maxLooks, e.lookUp
 	e.wakeups.notifier, e.wakeups.from = o.Notifier, newID()
 	if e.wakeups.notifier == nil {
 		e.wakeups.notifier, _ = store.(backend.Notifier)

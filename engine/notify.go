@@ -32,8 +32,10 @@ type wakeups struct {
 }
 
 const (
-	// maxHint is how many names a hint has at most; one with more says nothing in particular.
-	maxHint = 200
+	// maxHint and maxEnded are how many names of queues and executions, and of those that have ended, gather at most; a
+	// hint of more says nothing in particular, and all who wait look at what they wait for.
+	maxHint  = 200
+	maxEnded = 4000
 	// hintPatience is how long a hint may take.
 	hintPatience = 5 * time.Second
 	// unheardAfter is for how long no hints come in before somebody is told.
@@ -80,7 +82,7 @@ func (e *Engine) tell(h backend.Hint) {
 	}
 	if !w.many { // else a server that hangs would cost each commit a look at all that have gathered
 		w.pending.Merge(h)
-		w.many = len(w.pending.Queues)+len(w.pending.Executions)+len(w.pending.Ended) > maxHint
+		w.many = len(w.pending.Queues)+len(w.pending.Executions) > maxHint || len(w.pending.Ended) > maxEnded
 	}
 	if !w.sending {
 		w.sending = true

@@ -392,10 +392,10 @@ func TestWhatGathersBehindAHintIsBounded(t *testing.T) {
 		}
 		e.tell(backend.Hint{Ended: []string{"first"}})
 		synctest.Wait()
-		for i := range 100 * maxHint {
+		for i := range 10 * maxEnded {
 			e.tell(backend.Hint{Ended: []string{strconv.Itoa(i)}})
 		}
-		if p := e.wakeups.pending; len(p.Ended) > maxHint+1 {
+		if p := e.wakeups.pending; len(p.Ended) > maxEnded+1 {
 			t.Errorf("%d names gathered", len(p.Ended))
 		}
 		if h := <-n.hints; len(h.Ended) != 1 {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// maxHint is the size of the largest hint: NOTIFY takes less than 8000 bytes.
+	// maxHint is the size of the largest text of a hint: NOTIFY takes less than 8000 bytes.
 	maxHint = 7900
 	// silence is how long a connection may say nothing before it is asked whether it is alive.
 	silence = 30 * time.Second
@@ -31,7 +31,7 @@ func (s *Store) channel() string { return "senpuki_" + s.schema }
 func (s *Store) Notify(ctx context.Context, h backend.Hint) error {
 	return s.read(ctx, func(t *tx) error {
 		// A hint is not worth a flush of the server's log, which its commit would wait for, and others with it.
-		return t.exec("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1::text, $2::text)", s.channel(), string(h.Encode(maxHint)))
+		return t.exec("SELECT set_config('synchronous_commit', 'off', true), pg_notify($1::text, part) FROM unnest($2::text[]) AS part", s.channel(), h.Encode(maxHint))
 	})
 }
 

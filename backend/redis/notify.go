@@ -36,7 +36,7 @@ type nobody struct{}
 
 func (nobody) Printf(context.Context, string, ...any) {}
 
-// maxHint is the size of the largest hint: every process gets every one.
+// maxHint is the size of the largest text of a hint: every process gets every one.
 const maxHint = 64 << 10
 
 // timeout is how long one command may take.
@@ -89,7 +89,12 @@ func (n *Notifier) Close() error { return n.client.Close() }
 
 // Notify publishes a hint.
 func (n *Notifier) Notify(ctx context.Context, h backend.Hint) error {
-	return n.client.Publish(ctx, n.channel, h.Encode(maxHint)).Err()
+	for _, part := range h.Encode(maxHint) {
+		if err := n.client.Publish(ctx, n.channel, part).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Listen calls heard for each hint until ctx ends. It subscribes again when the
