@@ -30,8 +30,8 @@ type Store interface {
 	// of any queue that nobody owns must have begun, if that is sooner; the zero time when there is none. Tags and
 	// editions do not count: it says when to look, not what will be found.
 	NextDue(ctx context.Context, queues []string) (time.Time, error)
-	// ClaimTasks gives due tasks to a session. ErrFenced as Commit, when any task has no owner. Tasks that nobody has
-	// begun in time become Outcomes named TaskExpired; with a Limit of zero nothing else happens.
+	// ClaimTasks gives due tasks to a session. ErrFenced as Commit. Tasks that nobody has begun in time become Outcomes named
+	// TaskExpired; with a Limit of zero nothing else happens, and a session is asked for only when there are any.
 	ClaimTasks(ctx context.Context, r TaskRequest) (ClaimedTasks, error)
 
 	// Rerun begins a run after the last, with the signals that this one has left in the inbox. ErrNotFound; ErrConflict when the

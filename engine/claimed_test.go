@@ -1,9 +1,11 @@
-// Tasks that are claimed while a heartbeat looks for those that were withdrawn.
+// How tasks are claimed: how many at once, and beside a heartbeat that looks for those that were withdrawn.
 
 package engine
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +43,60 @@ def main(ms):
 		for i, id := range ids {
 			if r := w.finish(e, id); r.Failure != nil {
 				t.Errorf("execution %d: %+v", i, r.Failure)
+			}
+		}
+		stop()
+		stopFar()
+		w.check()
+	})
+}
+
+// askedTasks is a store that notes how many tasks are asked for, and how often it is asked what waits.
+type askedTasks struct {
+	backend.Store
+	limits []int
+	looks  int
+}
+
+func (s *askedTasks) ClaimTasks(ctx context.Context, r backend.TaskRequest) (backend.ClaimedTasks, error) {
+	c, err := s.Store.ClaimTasks(ctx, r)
+	if len(c.Tasks) > 0 {
+		s.limits = append(s.limits, r.Limit)
+	}
+	return c, err
+}
+
+func (s *askedTasks) Tasks(ctx context.Context, f backend.TaskFilter) ([]backend.Task, error) {
+	if f.Waiting {
+		s.looks++
+	}
+	return s.Store.Tasks(ctx, f)
+}
+
+// The more tasks there are, the more are claimed at once; and a worker does not read what is left after each claim.
+func TestClaimsOfTasksGrow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, `
+nap = activity("nap", queue = "far")
+def main(n):
+    return len(nap.map([60 * 1000] * n))
+`)
+		store := &askedTasks{Store: w.store}
+		_, stopFar := w.engineOn(store, Options{Queues: []string{"far"}, MaxConcurrency: 2000})
+		for _, n := range []int{1500, 100} { // it begins with few again
+			store.limits, store.looks = nil, 0
+			if r := w.finish(e, w.dispatch(e, Input{Args: []any{n}}, DispatchOptions{})); string(r.Value) != strconv.Itoa(n) {
+				t.Errorf("%s of %d: %+v", r.Value, n, r.Failure)
+			}
+			want := []int{64, 128, 256, 512, 512, 512}
+			if n == 100 {
+				want = []int{64, 128}
+			}
+			if !slices.Equal(store.limits, want) || store.looks > 1 {
+				t.Errorf("%d tasks in claims of up to %d, and %d looks", n, store.limits, store.looks)
 			}
 		}
 		stop()

@@ -137,7 +137,7 @@ func (w *worker) claimExpired(told bool) error {
 	if !told && len(w.registry.Names()) == 0 {
 		return w.sweepTasks()
 	}
-	_, err := w.takeSome(backend.ClaimRequest{Expired: true, Limit: maxTasks})
+	_, err := w.takeSome(backend.ClaimRequest{Expired: true, Limit: minTasks})
 	return err
 }
 

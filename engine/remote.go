@@ -191,7 +191,8 @@ func (w *worker) claimAny(due bool) (more bool, err error) {
 
 // claimSome carries out one request for tasks, as far as there are slots; full says that there was none.
 func (w *worker) claimSome(r backend.TaskRequest, due bool) (more, full bool, err error) {
-	for r.Limit < maxTasks && w.slots.claimed() {
+	most := max(minTasks, w.sharing.most)
+	for r.Limit < most && w.slots.claimed() {
 		r.Limit++
 	}
 	if r.Limit == 0 {
@@ -215,14 +216,22 @@ func (w *worker) claimSome(r backend.TaskRequest, due bool) (more, full bool, er
 	case err != nil || r.Executions != nil:
 		return more, false, err
 	case more:
+		w.sharing.most = min(2*most, maxTasks)
+		if time.Since(w.sharing.looked) < peekInterval {
+			w.sharing.missed.Store(true)
+			return true, false, nil
+		}
+		w.sharing.looked = time.Now()
 		return true, false, w.leftOver(nil)
 	}
+	w.sharing.most = minTasks
 	w.backlog(nil, nil)
 	return false, false, nil
 }
 
-// maxTasks is how many tasks are claimed at once.
-const maxTasks = 64
+// minTasks and maxTasks are how many tasks are claimed at once: the more, the longer there have been more than that. A few are
+// shared with other workers so, and each claim of many has to step over all that have gone since the database was last swept.
+const minTasks, maxTasks = 64, 512
 
 // runTask runs a task that the session owns; its slot is taken.
 func (w *worker) runTask(k *backend.Task) {

@@ -19,9 +19,10 @@ type sharing struct {
 	behind atomic.Int64                  // highest priority of a task that waits and that could run here
 	missed atomic.Bool                   // tasks may wait for which there was no slot
 	first  bool                          // tasks were claimed before executions; owned by the loop
-	looked time.Time                     // when tasks that wait were last looked for without a slot; owned by the loop
+	looked time.Time                     // when tasks that are left were last looked for; owned by the loop
 	later  bool                          // they are to be looked for again after peekInterval; likewise
 
+	most   int       // how many tasks the next claim asks for at most; owned by the loop
 	goesOn int64     // when tasks that a rate has kept are looked for again; owned by the loop
 	swept  time.Time // when tasks that had not begun in time were last ended; owned by the loop
 }
@@ -29,7 +30,7 @@ type sharing struct {
 // noBacklog is below every priority.
 const noBacklog = math.MinInt64
 
-// peekInterval is how often at most a worker without a free slot looks for tasks that wait.
+// peekInterval is how often at most a worker looks for the tasks that its claims have left.
 const peekInterval = 50 * time.Millisecond
 
 // serves reports whether a worker that offers o runs tasks of this kind.
@@ -166,11 +167,11 @@ func (w *worker) leftOver(adopted []string) error {
 		queues = []string{""} // all
 	}
 	for _, q := range queues {
-		waiting, err := w.store.Tasks(w.ctx, backend.TaskFilter{Queue: q, Waiting: true, Limit: maxTasks})
+		waiting, err := w.store.Tasks(w.ctx, backend.TaskFilter{Queue: q, Waiting: true, Limit: minTasks})
 		if err != nil {
 			return err
 		}
-		left, more = append(left, waiting...), more || len(waiting) == maxTasks
+		left, more = append(left, waiting...), more || len(waiting) == minTasks
 	}
 	w.backlog(left, adopted)
 	if more { // what is for this worker may be behind those; a claim finds out

@@ -74,13 +74,13 @@ func (s *Store) giveBack(session backend.SessionID, key int64, at time.Time) {
 func (s *Store) ClaimTasks(_ context.Context, r backend.TaskRequest) (claimed backend.ClaimedTasks, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	waits, at := false, s.now()
+	wanted, at := r.Limit > 0, s.now()
 	late := func(k *backend.Task) bool { return !k.Expires.IsZero() && !k.Expires.After(at) }
 	for _, k := range s.tasks {
-		waits = waits || k.Owner == 0 && (r.Limit > 0 || late(k))
+		wanted = wanted || k.Owner == 0 && late(k)
 	}
 	switch {
-	case !waits:
+	case !wanted:
 		return claimed, nil
 	case s.sessions[r.Session] == nil:
 		return claimed, backend.ErrFenced

@@ -66,20 +66,17 @@ func (t *tx) concludeTasks(name, where string, args ...any) (more bool, err erro
 // ClaimTasks gives due tasks to a session.
 func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed backend.ClaimedTasks, err error) {
 	// Most of the time there is nothing for this one: a look, and no transaction, however much there is that is for others.
-	var some, late bool
 	var waits kinds
-	if err := s.read(ctx, func(t *tx) error {
-		if _, err := t.first([]any{&some, &late}, `SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0),
-			EXISTS (SELECT 1 FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= now())`); err != nil || !some || r.Limit <= 0 {
-			return err
-		}
-		t.alive(r.Session)
+	if err := s.read(ctx, func(t *tx) (err error) {
 		waits, err = kindsOf(t, &r)
 		return err
-	}); err != nil || !some {
+	}); err != nil {
 		return claimed, err
 	}
-	wasLate := late
+	if waits.fenced && (waits.late || r.Limit > 0) {
+		return claimed, backend.ErrFenced
+	}
+	late, wasLate := waits.late, waits.late
 	for late {
 		if err := s.transact(ctx, r.Session, func(t *tx) (err error) {
 			late, err = t.concludeTasks(backend.TaskExpired, "owner = 0 AND expires IS NOT NULL AND expires <= now()")
@@ -165,10 +162,12 @@ type kind struct {
 	bounds    string
 }
 
-// kinds are those that a request may claim; whole says that no others wait in its queues.
+// kinds are those that a request may claim.
 type kinds struct {
-	list  []kind
-	whole bool
+	list   []kind
+	whole  bool // no others wait in its queues
+	late   bool // tasks, of whatever kind, have not begun in time
+	fenced bool // the session is gone
 }
 
 // without leaves out the kinds under full limits.
@@ -184,30 +183,37 @@ func (k kinds) without(full []string) kinds {
 	return left
 }
 
-// kindsOf finds the kinds of tasks that wait for a request. It steps from one activity to the next, however many tasks there are of each.
+// kindsOf finds the kinds of tasks that wait for a request. It steps from one activity to the next, however many tasks there are of
+// each: a look for any task would go through all that have gone and that are in the indexes still.
 func kindsOf(t *tx, r *backend.TaskRequest) (found kinds, err error) {
 	sql, args := kindsOfQueues, cleanAll(r.Queues)
 	if r.Executions != nil {
 		sql, args = kindsOfExecutions, cleanAll(r.Executions)
 	}
+	if r.Limit <= 0 {
+		args = []string{}
+	}
 	found.whole = r.Executions == nil
 	err = t.each(func(rows pgx.Rows) error {
 		var k kind
-		err := rows.Scan(&k.queue, &k.execution, &k.activity, &k.bounds)
-		if err == nil && slices.Contains(r.Activities, k.activity) {
+		var activity *string // NULL in the one row of none
+		if err := rows.Scan(&found.late, &found.fenced, &k.queue, &k.execution, &activity, &k.bounds); err != nil || activity == nil {
+			return err
+		}
+		if k.activity = *activity; slices.Contains(r.Activities, k.activity) {
 			found.list = append(found.list, k)
 		} else {
 			found.whole = false
 		}
-		return err
-	}, sql, args)
+		return nil
+	}, sql, args, int64(r.Session))
 	return found, err
 }
 
 var (
-	kindsOfQueues = fmt.Sprintf(kindsOfWaiting, "SELECT DISTINCT q FROM unnest($1::text[]) AS u (q)", "owner + 0 = 0 AND queue", "at, 0::bigint")
+	kindsOfQueues = fmt.Sprintf(kindsOfWaiting, "SELECT DISTINCT q FROM unnest($1::text[]) AS u (q)", "owner + 0 = 0 AND queue", "coalesce(at, ''), 0::bigint")
 
-	kindsOfExecutions = fmt.Sprintf(kindsOfWaiting, "SELECT key FROM request WHERE id = ANY($1::text[])", "owner = 0 AND execution", "'', at")
+	kindsOfExecutions = fmt.Sprintf(kindsOfWaiting, "SELECT key FROM request WHERE id = ANY($1::text[])", "owner = 0 AND execution", "'', coalesce(at, 0)")
 )
 
 const (
@@ -219,7 +225,9 @@ const (
 			SELECT n.at, k.* FROM next AS n CROSS JOIN LATERAL (
 				SELECT activity, coalesce(bounds, '') FROM task WHERE %[2]s = n.at AND (activity, coalesce(bounds, '')) > (n.activity, n.bounds)
 				ORDER BY activity, coalesce(bounds, '') LIMIT 1) AS k)
-		SELECT %[3]s, activity, bounds FROM next`
+		SELECT EXISTS (SELECT 1 FROM task WHERE owner = 0 AND expires IS NOT NULL AND expires <= now()),
+			NOT EXISTS (SELECT 1 FROM session WHERE id = $2::bigint), %[3]s, activity, coalesce(bounds, '')
+		FROM (SELECT 1) AS always LEFT JOIN next ON true`
 
 	// kindLevels are the priorities that there are of some kinds of tasks.
 	kindLevels = `WITH RECURSIVE level (at, activity, bounds, priority) AS (

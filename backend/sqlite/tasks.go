@@ -146,10 +146,10 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 			return err
 		}
 		waits, late := number(v[0]) != 0, number(v[1]) != 0
-		if some = late; some || !waits || r.Limit <= 0 {
+		if some = late; some || r.Limit <= 0 {
 			return nil
 		}
-		if err := fence(c, r.Session); err != nil {
+		if err := fence(c, r.Session); err != nil || !waits {
 			return err
 		}
 		found, err := waitingTasks(c, &r, []string{}, 1, at)
