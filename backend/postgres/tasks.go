@@ -103,7 +103,7 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 // claimTasks takes the best tasks of a request's queues, as far as the limits of their activities let it.
 func claimTasks(t *tx, r *backend.TaskRequest, waits kinds, claimed *backend.ClaimedTasks) error {
 	full := []string{} // limits under which nothing else may begin now
-	var rates backend.Rates
+	var limits backend.Limits
 	for len(claimed.Tasks) < r.Limit {
 		tasks, err := dueTasks(t, r, waits.without(full), r.Limit-len(claimed.Tasks))
 		if err != nil {
@@ -124,7 +124,7 @@ func claimTasks(t *tx, r *backend.TaskRequest, waits kinds, claimed *backend.Cla
 				refused++
 				continue
 			}
-			ok, err := admit(t, k, &rates, claimed)
+			ok, err := admit(t, k, &limits, claimed)
 			if err != nil {
 				return err
 			}
@@ -133,11 +133,7 @@ func claimTasks(t *tx, r *backend.TaskRequest, waits kinds, claimed *backend.Cla
 				refused++
 				continue
 			}
-			if k.Limit != nil { // the next one's count must see it
-				t.add("UPDATE task SET owner = $2::bigint, began = now() WHERE key = $1::bigint", k.Key, int64(r.Session))
-			} else {
-				taken = append(taken, k.Key)
-			}
+			taken = append(taken, k.Key)
 			k.Owner, k.Began = r.Session, t.at.UTC()
 			claimed.Tasks = append(claimed.Tasks, *k)
 		}
@@ -291,20 +287,23 @@ func lockLimits(t *tx, list []backend.Task) error {
 
 // admit says whether the limit of a task's activity lets it begin, and counts
 // it or notes when its rate will. The limit's lock is held.
-func admit(t *tx, k *backend.Task, rates *backend.Rates, claimed *backend.ClaimedTasks) (bool, error) {
+func admit(t *tx, k *backend.Task, limits *backend.Limits, claimed *backend.ClaimedTasks) (bool, error) {
 	if k.Limit == nil {
 		return true, nil
 	}
-	var n int64
 	if k.Limit.Max > 0 {
-		if _, err := t.first([]any{&n}, "SELECT count(*) FROM task WHERE activity = $1::text AND owner <> 0 AND bounds IS NOT NULL", k.Activity); err != nil || n >= int64(k.Limit.Max) {
+		running, err := limits.Running(k, func() (n int64, err error) {
+			_, err = t.first([]any{&n}, "SELECT count(*) FROM task WHERE activity = $1::text AND owner <> 0 AND bounds IS NOT NULL", k.Activity)
+			return n, err
+		})
+		if err != nil || running >= k.Limit.Max {
 			return false, err
 		}
 	}
 	if k.Limit.Rate > 0 {
 		per := int64(k.Limit.Per / time.Microsecond)
 		counted := " FROM task_begun WHERE activity = $1::text AND at > now() - $2::bigint * interval '1 microsecond' AND (until > now() OR until IS NULL) "
-		left, err := rates.Left(k, func() (n int64, err error) {
+		left, err := limits.Left(k, func() (n int64, err error) {
 			t.add("DELETE FROM task_begun WHERE activity = $1::text AND at <= now() - $2::bigint * interval '1 microsecond' AND coalesce(until, now()) <= now()", k.Activity, per)
 			_, err = t.first([]any{&n}, "SELECT count(*) FROM (SELECT 1"+counted+"LIMIT $3::bigint) AS c", k.Activity, per, int64(k.Limit.Rate))
 			return n, err
@@ -315,9 +314,9 @@ func admit(t *tx, k *backend.Task, rates *backend.Rates, claimed *backend.Claime
 		if left <= 0 {
 			return false, keptBack(t, k, counted, claimed)
 		}
-		rates.Begin(k)
 		t.add("INSERT INTO task_begun (activity, at, key, until) VALUES ($1::text, now(), $2::bigint, now() + $3::bigint * interval '1 microsecond')", k.Activity, k.Key, per)
 	}
+	limits.Begin(k)
 	return true, nil
 }
 

@@ -185,7 +185,7 @@ func (s *Store) ClaimTasks(ctx context.Context, r backend.TaskRequest) (claimed 
 // claimTasks takes the best tasks of a request, as far as the limits of their activities let it.
 func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.ClaimedTasks) error {
 	full := []string{} // limits under which nothing else may begin now
-	var rates backend.Rates
+	var limits backend.Limits
 	for len(claimed.Tasks) < r.Limit {
 		found, err := waitingTasks(c, r, full, r.Limit-len(claimed.Tasks), at)
 		if err != nil {
@@ -198,7 +198,7 @@ func claimTasks(c *conn, r *backend.TaskRequest, at time.Time, claimed *backend.
 				refused++
 				continue
 			}
-			ok, err := admit(c, k, at, &rates, claimed)
+			ok, err := admit(c, k, at, &limits, claimed)
 			if err != nil {
 				return err
 			}
@@ -385,20 +385,26 @@ func collectTasks(list *[]backend.Task) func([]driver.Value) error {
 }
 
 // admit says whether the limit of a task's activity lets it begin, and counts it or notes when its rate will.
-func admit(c *conn, k *backend.Task, at time.Time, rates *backend.Rates, claimed *backend.ClaimedTasks) (bool, error) {
+func admit(c *conn, k *backend.Task, at time.Time, limits *backend.Limits, claimed *backend.ClaimedTasks) (bool, error) {
 	if k.Limit == nil {
 		return true, nil
 	}
 	if k.Limit.Max > 0 {
-		v, err := c.first(nonstop, "SELECT count(*) FROM task WHERE activity = ? AND owner <> 0 AND bounds IS NOT NULL", k.Activity)
-		if err != nil || number(v[0]) >= int64(k.Limit.Max) {
+		running, err := limits.Running(k, func() (int64, error) {
+			v, err := c.first(nonstop, "SELECT count(*) FROM task WHERE activity = ? AND owner <> 0 AND bounds IS NOT NULL", k.Activity)
+			if err != nil {
+				return 0, err
+			}
+			return number(v[0]), nil
+		})
+		if err != nil || running >= k.Limit.Max {
 			return false, err
 		}
 	}
 	if k.Limit.Rate > 0 {
 		since := at.Add(-k.Limit.Per)
 		counted := " FROM task_begun WHERE activity = ?1 AND at > ?2 AND (until > ?3 OR until IS NULL) "
-		left, err := rates.Left(k, func() (int64, error) {
+		left, err := limits.Left(k, func() (int64, error) {
 			if _, err := c.exec("DELETE FROM task_begun WHERE activity = ? AND at <= ? AND coalesce(until, 0) <= ?", k.Activity, since, at); err != nil {
 				return 0, err
 			}
@@ -414,11 +420,11 @@ func admit(c *conn, k *backend.Task, at time.Time, rates *backend.Rates, claimed
 		if left <= 0 {
 			return false, keptBack(c, k, at, counted, claimed)
 		}
-		rates.Begin(k)
 		if _, err := c.exec("INSERT INTO task_begun (activity, at, key, until) VALUES (?, ?, ?, ?)", k.Activity, at, k.Key, at.Add(k.Limit.Per)); err != nil {
 			return false, err
 		}
 	}
+	limits.Begin(k)
 	return true, nil
 }
 
