@@ -48,13 +48,13 @@ func once[K comparable](m *map[K]int, key K, count func() (int64, error)) (int, 
 	return int(n), nil
 }
 
-// Begin counts a task that has limits, for all limits of its activity.
+// Begin counts a task that has limits for all limits of its activity, and for the rates among them when it has one itself.
 func (l *Limits) Begin(k *Task) {
 	if _, ok := l.running[k.Activity]; ok {
 		l.running[k.Activity]++
 	}
 	for key := range l.left {
-		if key.activity == k.Activity {
+		if k.Limit.Rate > 0 && key.activity == k.Activity {
 			l.left[key]--
 		}
 	}

@@ -377,4 +377,16 @@ var taskCases = []testCase{
 		put(2)
 		expect(f, "those who look back further count what counts still", steps(f.tasks(s, 9)), []string{"yearly0"})
 	}},
+	{"a rate counts what has one", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		var list []backend.Task
+		for step, l := range []backend.Limit{{Rate: 2, Per: time.Hour}, {Max: 9}, {Rate: 2, Per: time.Hour}, {Rate: 2, Per: time.Hour}, {Max: 2}} {
+			k := work(fmt.Sprint(step))
+			k.Limit = &l
+			list = append(list, k)
+		}
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Rows: rows("r"), Tasks: list})
+		expect(f, "beside one with another limit", steps(f.tasks(s, 9)), []string{"0", "1", "2"})
+	}},
 }
