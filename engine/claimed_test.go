@@ -104,3 +104,38 @@ def main(n):
 		w.check()
 	})
 }
+
+// A worker without a free slot sees tasks that come, also when a claim has just looked for what it has left.
+func TestTasksThatComeAfterAFullClaimAreSeen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := &wire{}
+		e, stop := w.engine(Options{Notifier: n})
+		_, stopFar := w.engine(Options{Notifier: n, Queues: []string{"far"}, MaxConcurrency: 2})
+		w.deploy(e, `
+nap = activity("nap", queue = "far")
+def main(ms):
+    nap(ms)
+def busy():
+    for i in range(300):
+        nap(100)
+`)
+		time.Sleep(time.Minute)
+		busy := w.dispatch(e, Input{}, DispatchOptions{Function: "busy", Queue: "far"})
+		time.Sleep(time.Second)
+		begun := time.Now()
+		var last string
+		for _, k := range []struct{ at, ms int }{{0, 105}, {60, 60_000}, {108, 10}} {
+			time.Sleep(time.Until(begun.Add(time.Duration(k.at) * time.Millisecond)))
+			last = w.dispatch(e, Input{Args: []any{k.ms}}, DispatchOptions{})
+		}
+		if late := w.late(e, last, time.Now()); late > time.Second {
+			t.Errorf("a task began %v late beside an execution of many steps", late)
+		}
+		w.finish(e, busy)
+		stop()
+		stopFar()
+		w.check()
+	})
+}

@@ -221,7 +221,6 @@ func (w *worker) claimSome(r backend.TaskRequest, due bool) (more, full bool, er
 			w.sharing.missed.Store(true)
 			return true, false, nil
 		}
-		w.sharing.looked = time.Now()
 		return true, false, w.leftOver(nil)
 	}
 	w.sharing.most = minTasks

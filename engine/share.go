@@ -145,8 +145,7 @@ func (w *worker) backlog(left []backend.Task, adopted []string) {
 
 // peek looks for tasks that wait while there is no slot for them. When there are any, the loop waits for its turn.
 func (w *worker) peek(adopted []string) (err error) {
-	if now := time.Now(); now.Sub(w.sharing.looked) >= peekInterval {
-		w.sharing.looked, w.sharing.later = now, false
+	if time.Since(w.sharing.looked) >= peekInterval {
 		err = w.leftOver(adopted)
 	} else if !w.sharing.later {
 		w.sharing.later = true
@@ -160,6 +159,7 @@ func (w *worker) peek(adopted []string) (err error) {
 
 // leftOver finds the tasks that wait in this worker's queues, and those of executions that it was told to run.
 func (w *worker) leftOver(adopted []string) error {
+	w.sharing.looked, w.sharing.later = time.Now(), false
 	var left []backend.Task
 	more := false
 	queues := w.options.Queues
