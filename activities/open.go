@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // Call is the call of an activity as plain JSON.
@@ -38,6 +39,7 @@ func (r *Registry) Wrap(around Around) *Registry {
 	defer r.mu.RUnlock()
 	wrapped := NewRegistry()
 	wrapped.around = around
+	wrapped.names = slices.Clone(r.names)
 	for name, a := range r.byName {
 		wrapped.byName[name] = a.within(around)
 	}

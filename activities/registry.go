@@ -5,7 +5,6 @@ package activities
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"sync"
@@ -13,9 +12,10 @@ import (
 
 // Registry maps names to activities. It is safe for concurrent use. Use [NewRegistry].
 type Registry struct {
-	mu     sync.RWMutex // guards byName
+	mu     sync.RWMutex // guards all below
 	byName map[string]*Activity
-	around Around // nil: nothing
+	names  []string // sorted
+	around Around   // nil: nothing
 }
 
 // NewRegistry returns an empty registry.
@@ -54,6 +54,8 @@ func (r *Registry) add(name string, opts []Options, build func(Options) (*Activi
 		return fmt.Errorf("activity %q: %w", name, ErrRegistered)
 	}
 	r.byName[name] = a.within(r.around)
+	n, _ := slices.BinarySearch(r.names, name)
+	r.names = slices.Insert(r.names, n, name)
 	return nil
 }
 
@@ -79,7 +81,7 @@ func (r *Registry) Lookup(name string) (*Activity, bool) {
 func (r *Registry) Names() []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.Sorted(maps.Keys(r.byName))
+	return slices.Clone(r.names)
 }
 
 // Nearest are the names of a list most like name, best first, at most three.

@@ -21,6 +21,11 @@ func TestRegistry(t *testing.T) {
 	if got := r.Names(); !reflect.DeepEqual(got, []string{"charge", "refund", "send_mail", "shell.run"}) {
 		t.Error(got)
 	}
+	wrapped := r.Wrap(nil)
+	wrapped.MustRegister("hold", nothing)
+	if got := append(r.Names(), wrapped.Names()...); !reflect.DeepEqual(got, []string{"charge", "refund", "send_mail", "shell.run", "charge", "hold", "refund", "send_mail", "shell.run"}) {
+		t.Error(got)
+	}
 	if a, ok := r.Lookup("charge"); !ok || a.Name() != "charge" {
 		t.Error("charge is not found")
 	}

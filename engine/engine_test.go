@@ -192,7 +192,7 @@ func TestExpiry(t *testing.T) {
 		e, stop := w.engine(Options{})
 		w.deploy(e, `
 def main(how):
-    err = attempt(sleep, "2h").error
+    err = attempt(sleep, "20m").error
     if how == "passed on":
         err.reraise()
     if how == "another":
@@ -200,8 +200,8 @@ def main(how):
     return "caught"
 `)
 		for how, want := range map[string]backend.State{"passed on": backend.TimedOut, "caught": backend.TimedOut, "another": backend.Failed} {
-			id := w.dispatch(e, Input{Args: []any{how}}, DispatchOptions{Expiry: time.Hour})
-			w.finishWithin(e, id, 90*time.Minute)
+			id := w.dispatch(e, Input{Args: []any{how}}, DispatchOptions{Expiry: 10 * time.Minute})
+			w.finishWithin(e, id, 15*time.Minute)
 			r := w.finish(e, id)
 			if r.Execution.State != want || r.Failure == nil || (want == backend.TimedOut) != (r.Failure.Kind == "Timeout") || r.Execution.Result != nil {
 				t.Errorf("%s: %s %+v", how, r.Execution.State, r.Failure)
@@ -222,16 +222,16 @@ func TestWhatExpiresHasFailedWhateverItReturns(t *testing.T) {
 def main(how):
     on_failure(lambda: [sleep(1), log.info("failed")])
     if how == "in a clean-up":
-        defer(sleep, "1h 10s")
+        defer(sleep, "10m 10s")
         return "done"
-    attempt(sleep, "2h")
+    attempt(sleep, "20m")
     if how == "Err":
         return Err("Late")
     return "caught"
 `)
 			for how, state := range map[string]backend.State{"caught": backend.TimedOut, "in a clean-up": backend.TimedOut, "Err": backend.Failed} {
-				id := w.dispatch(e, Input{Args: []any{how}}, DispatchOptions{Expiry: time.Hour})
-				w.finishWithin(e, id, 90*time.Minute)
+				id := w.dispatch(e, Input{Args: []any{how}}, DispatchOptions{Expiry: 10 * time.Minute})
+				w.finishWithin(e, id, 15*time.Minute)
 				x := w.finish(e, id).Execution
 				lines, err := e.Logs(t.Context(), id, LogPosition{})
 				if err != nil || x.State != state || len(lines) != 1 || lines[0].Message != "failed" {

@@ -203,7 +203,7 @@ def main():
 				if r := w.finish(e, id); r.Failure == nil {
 					t.Fatalf("it did not fail: %s", r.Value)
 				}
-				time.Sleep(time.Hour)
+				time.Sleep(5 * time.Minute)
 				if err := e.Retry(t.Context(), id, RerunOptions{}); err != nil {
 					t.Fatal(err)
 				}

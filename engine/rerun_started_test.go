@@ -31,7 +31,7 @@ def main():
 			id := w.dispatch(e, Input{}, DispatchOptions{})
 			want(t, w.finish(e, id), fmt.Sprintf("[%d,%[1]d,%[1]d]", began[0]))
 			for _, from := range []string{"3", "4"} {
-				time.Sleep(time.Hour)
+				time.Sleep(5 * time.Minute)
 				began = append(began, time.Now().Unix())
 				var err error
 				if id, err = e.Fork(t.Context(), id, RerunOptions{From: from}); err != nil {

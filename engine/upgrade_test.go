@@ -182,7 +182,7 @@ func TestTwoUpgradesAtOnce(t *testing.T) {
 		for _, fits := range []bool{true, false} {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				o.ReleaseAfter = time.Hour
+				o.ReleaseAfter = 5 * time.Minute
 				e, stop := w.engine(o)
 				w.digestOf(e, upgradeOld)
 				id := w.dispatch(e, JSON([]byte("[1]")), DispatchOptions{})
@@ -224,7 +224,7 @@ func TestTwoUpgradesAtOnce(t *testing.T) {
 				if !slices.Equal(moves, []bool{true, fits}) {
 					t.Errorf("moved %v", moves)
 				}
-				time.Sleep(2 * time.Hour)
+				time.Sleep(10 * time.Minute)
 				if x, err := e.State(t.Context(), id); err != nil || x.Owner != 0 {
 					t.Errorf("it is not released: %+v, %v", x, err)
 				}
