@@ -467,17 +467,16 @@ type Turn struct {
 	Next      *NextRun  // with Continue
 }
 
-// Ordinary reports whether a turn writes nothing but journal rows, log lines and tasks, takes messages, and holds, releases
-// or finishes: stores may land many such turns at once. A field that is added here must turn it false, or be landed there.
+// Ordinary reports whether a turn writes nothing but journal rows, log lines, tasks, dead letters and what it publishes, takes messages,
+// and holds, releases or finishes: stores may land many such turns at once. A field that is added here must turn it false, or be landed there.
 func (t *Turn) Ordinary() bool {
-	return t.Published == nil && t.Stuck == nil && t.Digest == "" && len(t.Children) == 0 && len(t.Orders) == 0 &&
-		len(t.Watches) == 0 && len(t.Withdraw) == 0 && len(t.Reserve) == 0 && len(t.Memos) == 0 && len(t.Dead) == 0 &&
-		t.Then != Continue
+	return t.Stuck == nil && t.Digest == "" && len(t.Children) == 0 && len(t.Orders) == 0 &&
+		len(t.Watches) == 0 && len(t.Withdraw) == 0 && len(t.Reserve) == 0 && len(t.Memos) == 0 && t.Then != Continue
 }
 
 // OnlyRows reports whether all that a turn writes beside its end or release is journal rows.
 func (t *Turn) OnlyRows() bool {
-	return t.Ordinary() && len(t.Taken) == 0 && len(t.Logs) == 0 && len(t.Tasks) == 0
+	return t.Ordinary() && len(t.Taken) == 0 && len(t.Logs) == 0 && len(t.Tasks) == 0 && len(t.Dead) == 0 && t.Published == nil
 }
 
 // Batch is one transaction. Session may be zero when there are no Turns and no

@@ -17,7 +17,7 @@ func TestTurnPredicates(t *testing.T) {
 		"Then", "Due", "State", "Result", "Failure", // Release and Finish
 		"Next", // with Continue alone
 	}
-	ordinary := append(slices.Clone(always), "Taken", "Logs", "Tasks")
+	ordinary := append(slices.Clone(always), "Taken", "Logs", "Tasks", "Dead", "Published")
 	for field := range reflect.TypeFor[backend.Turn]().Fields() {
 		var turn backend.Turn
 		v := reflect.ValueOf(&turn).Elem().FieldByIndex(field.Index)

@@ -165,14 +165,11 @@ func (c *committer) lock() {
 	var ends, ids, hashes, reserved []string
 	var over []int64 // runs whose reservations may be passed on
 	for _, i := range c.group {
-		t := &c.b.Turns[i]
-		switch t.Then {
-		case backend.Release:
+		switch t := &c.b.Turns[i]; {
+		case t.Then == backend.Finish && !c.alone[i]:
+			ends = append(ends, clean(t.Execution))
+		case t.Then == backend.Release || t.Published != nil:
 			ids = append(ids, clean(t.Execution))
-		case backend.Finish:
-			if !c.alone[i] {
-				ends = append(ends, clean(t.Execution))
-			}
 		}
 	}
 	for _, i := range c.rest {

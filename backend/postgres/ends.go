@@ -27,7 +27,7 @@ func (k *known) ends(b *backend.Batch) (list []lone) {
 	seen := make(map[backend.RunKey]bool, len(b.Turns))
 	for i := range b.Turns {
 		t := &b.Turns[i]
-		if !t.Ordinary() || t.Then == backend.Release || seen[t.Run] {
+		if !t.Ordinary() || t.Then == backend.Release || t.Published != nil || seen[t.Run] {
 			return nil
 		}
 		seen[t.Run] = true

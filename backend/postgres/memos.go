@@ -165,13 +165,32 @@ func (s *Store) ClearMemos(ctx context.Context, activity string) (n int64, err e
 	return n, err
 }
 
-// bury queues the dead letters of a turn.
-func (c *committer) bury(key int64, t *backend.Turn) {
+// letters is dead letters to be written, column by column.
+type letters struct {
+	ids, steps, activities []string
+	runs                   []int64
+	attempts               []int32
+	failures               []*string
+	inputs                 [][]byte
+}
+
+func (l *letters) add(t *backend.Turn) {
 	for i := range t.Dead {
 		d := &t.Dead[i]
-		c.add(`INSERT INTO dead_letter (execution, run, step, attempts, activity, at, failure, input)
-			VALUES ($1::bigint, $2::bigint, $3::text, $4::int, $5::text, now(), $6::text, $7::bytea)`,
-			key, int64(t.Run), clean(d.Step), small(d.Attempts), clean(d.Activity), text(d.Failure), d.Input)
+		l.ids, l.runs, l.steps = append(l.ids, clean(t.Execution)), append(l.runs, int64(t.Run)), append(l.steps, clean(d.Step))
+		l.attempts, l.activities = append(l.attempts, small(d.Attempts)), append(l.activities, clean(d.Activity))
+		l.failures, l.inputs = append(l.failures, text(d.Failure)), append(l.inputs, d.Input)
+	}
+}
+
+// put queues them.
+func (l *letters) put(t *tx) {
+	if len(l.ids) > 0 {
+		t.add(`INSERT INTO dead_letter (execution, run, step, attempts, activity, at, failure, input)
+			SELECT x.key, t.run, t.step, t.attempts, t.activity, now(), t.failure, t.input
+			FROM unnest($1::text[], $2::bigint[], $3::text[], $4::int[], $5::text[], $6::text[], $7::bytea[])
+			WITH ORDINALITY AS t (id, run, step, attempts, activity, failure, input, n)`+lookup+` ORDER BY t.n`,
+			l.ids, l.runs, l.steps, l.attempts, l.activities, l.failures, l.inputs)
 	}
 }
 

@@ -38,7 +38,9 @@ func (c *committer) others(key int64, t *backend.Turn) error {
 			return err
 		}
 	}
-	c.bury(key, t)
+	var dead letters
+	dead.add(t)
+	dead.put(c.tx)
 	return c.flush()
 }
 

@@ -24,7 +24,7 @@
 // A batch is one transaction, and a batch of ordinary turns is one flush: BEGIN,
 // the fence, one INSERT of all new executions, the locks, one INSERT of all
 // journal rows, one of all log lines, one DELETE of all messages taken, one
-// UPDATE of all that finish, one of all that are released, the messages, COMMIT,
+// UPDATE of all that publish, one of all that finish, one of all that are released, the messages, COMMIT,
 // all on their way before the first answer is back (together.go). That works
 // because no statement needs the answer of an earlier one, and because whatever
 // must not be raises in SQL, by dividing by zero: everything behind it in the

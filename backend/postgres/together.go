@@ -80,10 +80,14 @@ func (c *committer) together() {
 	c.appendLogs()
 	c.take()
 	var tasks tasks
+	var dead letters
 	for _, i := range c.group {
 		tasks.add(&c.b.Turns[i])
+		dead.add(&c.b.Turns[i])
 	}
 	tasks.put(c.tx)
+	dead.put(c.tx)
+	c.publish()
 	c.release()
 	c.finish()
 	c.endAlone()
@@ -253,6 +257,23 @@ func (k *tasks) put(t *tx) {
 				$10::timestamptz[], $11::text[], $12::bytea[])
 			WITH ORDINALITY AS t (id, run, step, attempt, due, queue, priority, activity, tags, expires, bounds, input, n)`+lookup+` ORDER BY t.n`,
 			k.ids, k.runs, k.steps, k.attempts, k.due, k.queues, k.priorities, k.activities, k.tags, k.expires, k.bounds, k.inputs)
+	}
+}
+
+// publish queues what the group publishes. The rows were locked by an earlier statement.
+func (c *committer) publish() {
+	var ids []string
+	var published []*string
+	for _, i := range c.group {
+		if t := &c.b.Turns[i]; t.Published != nil {
+			ids, published = append(ids, clean(t.Execution)), append(published, text(t.Published))
+		}
+	}
+	if len(ids) > 0 {
+		c.add(keysOf+`, published AS (UPDATE execution SET published = ($3::text[])[array_position((SELECT list FROM keys), key)]
+				WHERE key = ANY((SELECT list FROM keys)::bigint[]) AND owner + 0 = $1::bigint RETURNING 1)
+			SELECT 1 / (CASE WHEN (SELECT count(*) FROM published) = $4::bigint THEN 1 ELSE 0 END)`,
+			int64(c.b.Session), ids, published, int64(len(ids))).guard = errApart
 	}
 }
 
