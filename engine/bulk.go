@@ -52,3 +52,9 @@ func (w *worker) bounded(t *backend.Turn) error {
 	}
 	return nil
 }
+
+// sizeOfNew is how many bytes a new execution writes.
+func sizeOfNew(n backend.NewExecution) int { return len(n.Input) + len(n.First) }
+
+// sizeOfMessage is how many bytes a message has.
+func sizeOfMessage(m backend.Message) int { return len(m.Payload) }

@@ -307,14 +307,14 @@ func (e *Engine) End(ctx context.Context, id, reason string) error {
 const atOnce = "now"
 
 func (e *Engine) send(ctx context.Context, m backend.Message) error {
-	reply, err := e.store.Commit(ctx, backend.Batch{Send: []backend.Message{m}})
+	refused, err := e.sends.do(ctx, m)
 	if err != nil {
 		return err
 	}
 	e.Look()
 	e.tellNow(ctx, backend.Hint{Executions: []string{m.Execution}})
-	if err := reply.Sent[0]; err != nil {
-		return fmt.Errorf("execution %s: %w", m.Execution, err)
+	if refused != nil {
+		return fmt.Errorf("execution %s: %w", m.Execution, refused)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (w *write) size() int {
 		n += bulk(w.turn)
 	}
 	if w.create != nil {
-		n += len(w.create.Input) + len(w.create.First)
+		n += sizeOfNew(*w.create)
 	}
 	if w.settle != nil {
 		n += len(w.settle.Payload)
@@ -178,13 +178,7 @@ func (b *batch) answer() {
 func (c *committer) gather(b *batch) bool {
 	for {
 		c.mu.Lock()
-		n, bytes := 0, 0
-		for n < min(len(c.queue), maxBatch) {
-			if bytes += c.queue[n].size(); bytes > maxBatchBytes && n > 0 {
-				break
-			}
-			n++
-		}
+		n := fit(min(len(c.queue), maxBatch), func(i int) int { return c.queue[i].size() })
 		b.writes = append(b.writes[:0], c.queue[:n]...)
 		left := copy(c.queue, c.queue[n:])
 		clear(c.queue[left:])

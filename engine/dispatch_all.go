@@ -34,8 +34,9 @@ func (e *Engine) DispatchAll(ctx context.Context, workflow string, jobs []Job) (
 		ids[i], made[i] = n.ID, *n
 	}
 	var taken error
-	for first := 0; first < len(made); first += maxCreated {
-		chunk := made[first:min(first+maxCreated, len(made))]
+	for first := 0; first < len(made); {
+		chunk := made[first:]
+		chunk = chunk[:fit(min(maxCreated, len(chunk)), func(i int) int { return sizeOfNew(chunk[i]) })]
 		reply, err := e.store.Commit(ctx, backend.Batch{Create: chunk})
 		if err != nil {
 			return ids[:first], storedError(err, &chunk[0])
@@ -57,6 +58,7 @@ func (e *Engine) DispatchAll(ctx context.Context, workflow string, jobs []Job) (
 			}
 			w.newWork()
 		}
+		first += len(chunk)
 	}
 	return ids, taken
 }

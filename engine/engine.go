@@ -52,6 +52,7 @@ type Engine struct {
 	wakeups   wakeups
 	looks     merger[string, looked]
 	makes     merger[backend.NewExecution, madeOne]
+	sends     merger[backend.Message, error]
 	news      merger[string, newest]
 	mailed    atomic.Bool // the worker is to look at its inboxes and for tasks; see look
 	heavy     sync.Map    // of what a large value was warned: see weigh
@@ -88,7 +89,8 @@ func New(store backend.Store, registry *activities.Registry, o Options) (*Engine
 		reading: make(map[string]chan struct{}),
 	}
 	e.looks.most, e.looks.call = maxLooks, e.lookAt
-	e.makes.most, e.makes.call = maxCreated, e.makeAll
+	e.makes.most, e.makes.size, e.makes.call = maxCreated, sizeOfNew, e.makeAll
+	e.sends.most, e.sends.size, e.sends.call = maxBatch, sizeOfMessage, e.sendAll
 	e.news.most, e.news.call = maxLooks, e.lookUp
 	e.wakeups.notifier, e.wakeups.from = o.Notifier, newID()
 	if e.wakeups.notifier == nil {

@@ -14,7 +14,8 @@ import (
 
 // merger makes few calls of many: while one is under way, what comes gathers for the next. Nothing waits for more to come.
 type merger[Q, A any] struct {
-	most int // in one call
+	most int         // in one call
+	size func(Q) int // in bytes, of which maxBatchBytes are asked in one call; nil: they do not count
 	call func(ctx context.Context, asked []Q) ([]A, error)
 
 	mu    sync.Mutex // guards all below
@@ -65,7 +66,7 @@ func (m *merger[Q, A]) do(ctx context.Context, asked Q) (a A, err error) {
 func (m *merger[Q, A]) run() {
 	for {
 		m.mu.Lock()
-		n := min(len(m.queue), m.most)
+		n := m.fit()
 		if n == 0 {
 			m.busy, m.queue = false, nil
 			m.mu.Unlock()
@@ -94,6 +95,26 @@ func (m *merger[Q, A]) run() {
 			close(one.done)
 		}
 	}
+}
+
+// fit is how many of those who wait are asked for in one call. With mu held.
+func (m *merger[Q, A]) fit() int {
+	n := min(len(m.queue), m.most)
+	if m.size == nil {
+		return n
+	}
+	return fit(n, func(i int) int { return m.size(m.queue[i].asked) })
+}
+
+// fit is how many of n items one transaction takes: one, and as many more as are together not too large.
+func fit(n int, size func(i int) int) int {
+	bytes := 0
+	for i := range n {
+		if bytes += size(i); bytes > maxBatchBytes && i > 0 {
+			return i
+		}
+	}
+	return n
 }
 
 // maxLooks is how many executions are looked at in one call.
@@ -156,4 +177,10 @@ func (e *Engine) makeAll(ctx context.Context, list []backend.NewExecution) ([]ma
 		return nil, err
 	}
 	return made, nil
+}
+
+// sendAll sends messages.
+func (e *Engine) sendAll(ctx context.Context, list []backend.Message) ([]error, error) {
+	reply, err := e.store.Commit(ctx, backend.Batch{Send: list})
+	return reply.Sent, err
 }

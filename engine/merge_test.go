@@ -3,10 +3,14 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/senpuki/senpuki/backend"
 )
 
 // What comes while a call is under way is asked in the next one, for whoever still waits.
@@ -56,5 +60,117 @@ func TestMergerMakesFewCallsOfMany(t *testing.T) {
 		if m.busy || time.Since(begun) > time.Millisecond {
 			t.Error("the call goes on though nobody waits for it")
 		}
+	})
+}
+
+// What is large does not go together with more than one call should carry.
+func TestMergerAsksForSomeBytesAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var calls []int
+		m := &merger[int, int]{most: 10, size: func(n int) int { return n }, call: func(_ context.Context, asked []int) ([]int, error) {
+			time.Sleep(time.Second)
+			calls = append(calls, len(asked))
+			return asked, nil
+		}}
+		var wg sync.WaitGroup
+		for _, n := range []int{1, maxBatchBytes / 2, maxBatchBytes / 2, 1, 2 * maxBatchBytes, 3, 4} {
+			wg.Go(func() {
+				if a, err := m.do(t.Context(), n); a != n || err != nil {
+					t.Errorf("%d: %d, %v", n, a, err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Wait()
+		if want := []int{1, 2, 1, 1, 2}; !slices.Equal(calls, want) {
+			t.Errorf("calls for %d, not %d", calls, want)
+		}
+	})
+}
+
+// countedCommits is a store whose commits take a second; it notes how much each of them has.
+type countedCommits struct {
+	backend.Store
+	sent, created []int
+}
+
+func (s *countedCommits) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	time.Sleep(time.Second)
+	if len(b.Send) > 0 {
+		s.sent = append(s.sent, len(b.Send))
+	}
+	if b.Session == 0 && len(b.Create) > 0 {
+		s.created = append(s.created, len(b.Create))
+	}
+	return s.Store.Commit(ctx, b)
+}
+
+// Signals and cancels of many at once are few transactions, and each of them gets its own answer.
+func TestMessagesOfManyGoTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{})
+		w.deploy(e, "def main(n):\n    return [wait_signal(\"s\") for i in range(n)]\n")
+		waits, ended := w.dispatch(e, Input{Args: []any{20}}, DispatchOptions{}), w.dispatch(e, Input{Args: []any{0}}, DispatchOptions{})
+		w.finish(e, ended)
+		store := &countedCommits{Store: w.store}
+		client, err := New(store, nil, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if err := client.Signal(t.Context(), waits, "s", []byte("1")); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Go(func() {
+			if err := client.Signal(t.Context(), "none", "s", nil); !errors.Is(err, backend.ErrNotFound) || !strings.Contains(err.Error(), "none") {
+				t.Errorf("a signal for nobody: %v", err)
+			}
+		})
+		wg.Go(func() {
+			if err := client.Cancel(t.Context(), ended, ""); !errors.Is(err, backend.ErrClosed) || !strings.Contains(err.Error(), ended) {
+				t.Errorf("a cancel of one that has ended: %v", err)
+			}
+		})
+		wg.Wait()
+		want(t, w.finish(e, waits), "["+strings.Repeat("1,", 19)+"1]")
+		if want := []int{1, 21}; !slices.Equal(store.sent, want) {
+			t.Errorf("transactions with %d messages, not %d", store.sent, want)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// Large inputs are dispatched a few in a transaction: others wait for it.
+func TestDispatchAllOfLargeInputs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := &countedCommits{Store: w.store}
+		client, err := New(store, nil, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.deploy(client, "def main(s):\n    return len(s)\n")
+		jobs := make([]Job, 9)
+		for i := range jobs {
+			jobs[i].Input.Args = []any{strings.Repeat("x", 1<<20-100)}
+		}
+		ids, err := client.DispatchAll(t.Context(), "test", jobs)
+		if err != nil || len(ids) != len(jobs) {
+			t.Fatal(len(ids), err)
+		}
+		if want := []int{8, 1}; !slices.Equal(store.created, want) {
+			t.Errorf("transactions with %d executions, not %d", store.created, want)
+		}
+		w.check()
 	})
 }
