@@ -184,7 +184,7 @@ func (w *worker) heartbeat() {
 			return
 		}
 		before := time.Now()
-		found, err := w.store.Beat(w.ctx, w.session, w.info())
+		found, err := w.beat()
 		w.roll.Store(&roll{sessions: found.Sessions, asked: before, told: time.Now()})
 		w.beats.Add(1)
 		w.options.Metrics.beat(err)
@@ -218,6 +218,17 @@ func (w *worker) heartbeat() {
 		default:
 		}
 	}
+}
+
+// beat sends one heartbeat. Once it has taken as long as a session lives nothing is to be had of its answer any more.
+func (w *worker) beat() (backend.Beaten, error) {
+	ctx, cancel := context.WithTimeout(w.ctx, w.options.SessionLife)
+	defer cancel()
+	found, err := w.store.Beat(ctx, w.session, w.info())
+	if err != nil && ctx.Err() != nil && w.ctx.Err() == nil {
+		err = fmt.Errorf("%w: a heartbeat has had no answer for %v", backend.ErrTransient, w.options.SessionLife)
+	}
+	return found, err
 }
 
 // maxSkew is how far this machine's clock may be from the database's before somebody is told.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -74,4 +75,44 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 			})
 		}
 	}
+}
+
+// muteBeats is a store whose heartbeats are not answered while on.
+type muteBeats struct {
+	backend.Store
+	on *atomic.Bool
+}
+
+func (s muteBeats) Beat(ctx context.Context, id backend.SessionID, info []byte) (backend.Beaten, error) {
+	if s.on.Load() {
+		<-ctx.Done()
+		return backend.Beaten{}, fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())
+	}
+	return s.Store.Beat(ctx, id, info)
+}
+
+// A heartbeat that is never answered is given up, said, and sent again.
+func TestAHeartbeatIsNotWaitedForForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := muteBeats{w.store, new(atomic.Bool)}
+		e, stop := w.engineOn(store, Options{})
+		w.deploy(e, "def main():\n    return activity(\"add\")(1, 2)\n")
+		first := e.current().session
+		store.on.Store(true)
+		time.Sleep(20 * time.Second)
+		if err := e.Health().Fault; err == nil || !strings.Contains(err.Error(), "heartbeat has had no answer for 10s") {
+			t.Errorf("the fault is %v", err)
+		}
+		store.on.Store(false)
+		time.Sleep(20 * time.Second)
+		if h := e.Health(); h.Fault != nil || h.Beat > 10*time.Second {
+			t.Errorf("later it stands thus: %+v", h)
+		}
+		want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{})), "3")
+		sameSession(t, e, first)
+		stop()
+		w.check()
+	})
 }

@@ -39,6 +39,7 @@ type tx struct {
 	pending []step
 	told    bool      // a row was handed on: what read it is not to be run again
 	broken  bool      // the connection is gone
+	silence *hush     // of a reader who is not answered for long; nil where nobody counts
 	at      time.Time // of the transaction, by the database's clock; known after the first flush
 }
 
@@ -60,7 +61,7 @@ func (t *tx) flush() error {
 	answers := t.conn.SendBatch(t.ctx, &b)
 	var err error
 	for i := range t.pending {
-		rows, e := t.pending[i].read(answers)
+		rows, e := t.pending[i].read(answers, t.silence)
 		t.told = t.told || rows
 		if err = e; err != nil {
 			break
@@ -73,15 +74,17 @@ func (t *tx) flush() error {
 	return err
 }
 
-// read reads the answer to a statement; told says whether somebody was told of a row.
-func (s *step) read(answers pgx.BatchResults) (told bool, err error) {
+// read reads the answer to a statement; told says whether somebody was told of a row. What he does with it is no silence.
+func (s *step) read(answers pgx.BatchResults, silence *hush) (told bool, err error) {
 	rows, err := answers.Query()
 	if err == nil {
 		for err == nil && rows.Next() {
 			if s.row != nil {
 				told = true
+				silence.stop()
 				err = s.row(rows)
 			}
+			silence.start()
 		}
 		rows.Close()
 		if err == nil {
@@ -95,6 +98,24 @@ func (s *step) read(answers pgx.BatchResults) (told bool, err error) {
 		err = s.guard
 	}
 	return told, err
+}
+
+// hush counts how long nothing has come.
+type hush struct {
+	timer *time.Timer
+	limit time.Duration
+}
+
+func (h *hush) stop() {
+	if h != nil {
+		h.timer.Stop()
+	}
+}
+
+func (h *hush) start() {
+	if h != nil {
+		h.timer.Reset(h.limit)
+	}
 }
 
 // each runs a statement, after what is queued, and calls row for every row of the answer.
@@ -149,12 +170,20 @@ func (s *Store) transact(ctx context.Context, session backend.SessionID, fn func
 	}
 }
 
+// unasked marks a context whose owner takes an idle connection as it is; anew one whose owner takes none of the pool's.
+type unasked struct{}
+type anew struct{}
+
 // acquire takes a connection out of the pool.
 func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	conn, err := s.pool.Acquire(ctx)
+	pool := s.pool
+	if ctx.Value(anew{}) != nil {
+		pool = s.spare
+	}
+	conn, err := pool.Acquire(ctx)
 	if err != nil && s.closed.Load() {
 		err = errShut
 	}
@@ -221,9 +250,9 @@ func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *
 // read runs fn with statements that see one moment each.
 func (s *Store) read(ctx context.Context, fn func(t *tx) error) error {
 	if !s.pooler {
-		return s.view(ctx, fn)
+		return s.view(ctx, true, fn)
 	}
-	return s.view(ctx, fn, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", s.settings)
+	return s.view(ctx, true, fn, "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", s.settings)
 }
 
 // plans allows every kind of plan in a transaction that goes through whole tables.
@@ -232,24 +261,40 @@ const plans = `SELECT set_config('enable_seqscan', 'on', true), set_config('enab
 	set_config('cpu_tuple_cost', '0.01', true), set_config('cpu_index_tuple_cost', '0.005', true)`
 
 // look runs fn on one snapshot, and with every kind of plan: what counts and
-// checks whole tables must not go through an index for each row.
+// checks whole tables must not go through an index for each row, and may take long.
 func (s *Store) look(ctx context.Context, fn func(t *tx) error) error {
 	if !s.pooler {
-		return s.view(ctx, fn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", plans)
+		return s.view(ctx, false, fn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", plans)
 	}
-	return s.view(ctx, fn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", s.settings, plans)
+	return s.view(ctx, false, fn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", s.settings, plans)
 }
 
 // view runs fn after some statements. A connection that has died in the pool,
-// for the server was started anew perhaps, is nothing to bother a reader with.
-func (s *Store) view(ctx context.Context, fn func(t *tx) error, first ...string) error {
+// for the server was started anew perhaps, is nothing to bother a reader with. One on which nothing comes is given up when brief
+// answers are due: a worker's loop would wait as long as the network keeps silent.
+func (s *Store) view(ctx context.Context, brief bool, fn func(t *tx) error, first ...string) error {
 	for n := 1; ; n++ {
 		t := &tx{ctx: ctx}
-		err := s.viewOnce(t, fn, first)
-		if err == nil || !t.broken || t.told || n == tries || ctx.Err() != nil {
+		err := s.viewWhile(t, brief, fn, first)
+		if err == nil || errors.Is(err, errSilent) || !t.broken || t.told || n == tries || ctx.Err() != nil {
 			return s.translate(err)
 		}
 	}
+}
+
+func (s *Store) viewWhile(t *tx, brief bool, fn func(t *tx) error, first []string) error {
+	if !brief {
+		return s.viewOnce(t, fn, first)
+	}
+	ctx, giveUp := context.WithCancelCause(t.ctx)
+	defer giveUp(nil)
+	t.ctx, t.silence = ctx, &hush{time.AfterFunc(s.silence, func() { giveUp(errSilent) }), s.silence}
+	defer t.silence.stop()
+	err := s.viewOnce(t, fn, first)
+	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+		return errSilent
+	}
+	return err
 }
 
 func (s *Store) viewOnce(t *tx, fn func(t *tx) error, first []string) error {

@@ -17,7 +17,10 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
-var errShut = errors.New("store is closed")
+var (
+	errShut   = errors.New("store is closed")
+	errSilent = fmt.Errorf("%w: no answer has come for %v", backend.ErrTransient, begun)
+)
 
 const (
 	divisionByZero  = "22012"

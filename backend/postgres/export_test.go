@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/senpuki/senpuki/backend"
 )
 
@@ -47,4 +49,19 @@ func (s *Store) Break(ctx context.Context) {
 		_ = c.Conn().Close(ctx)
 		c.Release()
 	}
+}
+
+// Hurry makes heartbeats and readers lose patience with a connection after a moment.
+func (s *Store) Hurry(late, silence time.Duration) { s.late, s.silence = late, silence }
+
+// Warm makes the pool have at least n connections that are idle.
+func (s *Store) Warm(ctx context.Context, n int) (err error) {
+	conns := make([]*pgxpool.Conn, n)
+	for i := range conns {
+		if conns[i], err = s.pool.Acquire(ctx); err != nil {
+			return err
+		}
+		defer conns[i].Release()
+	}
+	return nil
 }

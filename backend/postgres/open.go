@@ -36,9 +36,13 @@ var settings = []struct{ name, value string }{
 	{"default_transaction_isolation", "read committed"},
 }
 
-// pong is how long a connection that was idle may take to say that it is alive; then another one is taken. A heartbeat
-// that meets a dead one is still in time.
-const pong = 2 * time.Second
+const (
+	// pong is how long a connection that was idle may take to say that it is alive; then another one is taken.
+	pong = 2 * time.Second
+	// late is after how long a heartbeat that is not answered is sent on a new connection as well. Both, one after the other, fit into
+	// a session's life, and so does one to a server that takes three seconds for a statement.
+	late = 3500 * time.Millisecond
+)
 
 // target is a URL taken apart.
 type target struct {
@@ -72,7 +76,7 @@ func OpenWith(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, err
 	}
 	at.tune()
-	s := &Store{schema: at.schema, pooler: at.pooler, secrets: at.secrets}
+	s := &Store{schema: at.schema, pooler: at.pooler, secrets: at.secrets, late: late, silence: begun}
 	at.config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		s.cipher.prefer(c)
 		return nil
@@ -83,11 +87,18 @@ func OpenWith(ctx context.Context, url string, o Options) (*Store, error) {
 		return learnLine(ctx, c)
 	}
 	at.config.BeforeClose = s.cipher.leave
-	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), at.config)
+	at.config.ShouldPing = func(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+		return p.IdleDuration > time.Second && ctx.Value(unasked{}) == nil
+	}
+	if s.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), at.config); err == nil {
+		spare := at.config.Copy()
+		spare.MinConns, spare.MinIdleConns, spare.MaxConns = 0, 0, 2
+		spare.AfterRelease = func(*pgx.Conn) bool { return false }
+		s.spare, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), spare)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", at.name, hide(err, at.secrets))
 	}
-	s.pool = pool
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	s.settings = "SELECT set_config('search_path', " + quote(at.schema) + ", true)"
 	for _, v := range settings {

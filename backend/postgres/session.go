@@ -4,6 +4,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -49,27 +50,59 @@ func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.Session
 		return 0, time.Time{}, err
 	}
 	s.lines.Store(id, line)
+	s.opened.Store(id, opened)
 	return id, opened, nil
 }
 
 // Beat advances a session's counter. It changes no key, so that it does not
-// wait for commits, which hold the row FOR KEY SHARE.
-func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (beaten backend.Beaten, err error) {
+// wait for commits, which hold the row FOR KEY SHARE. A connection that says nothing may be slow, or one that the network has
+// forgotten: then it is asked on a new one as well, and the first answer counts.
+func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (backend.Beaten, error) {
 	ctx, cancel := context.WithTimeout(ctx, begun)
 	defer cancel()
-	in := s.view // a statement by itself is a transaction
+	type answer struct {
+		beaten backend.Beaten
+		err    error
+	}
+	answers := make(chan answer, 2)
+	ask := func(ctx context.Context) {
+		beaten, err := s.beat(ctx, id, info)
+		answers <- answer{beaten, err}
+	}
+	go ask(context.WithValue(ctx, unasked{}, true))
+	asked, second := 1, time.NewTimer(s.late)
+	defer second.Stop()
+	for {
+		select {
+		case <-second.C:
+			asked++
+			go ask(context.WithValue(ctx, anew{}, true))
+		case <-ctx.Done():
+			return backend.Beaten{}, s.translate(ctx.Err())
+		case a := <-answers:
+			if asked--; asked == 0 || a.err == nil || errors.Is(a.err, backend.ErrFenced) {
+				return a.beaten, a.err
+			}
+		}
+	}
+}
+
+func (s *Store) beat(ctx context.Context, id backend.SessionID, info []byte) (beaten backend.Beaten, err error) {
+	in := s.read // a statement by itself is a transaction
 	if s.pooler {
-		in = func(ctx context.Context, fn func(t *tx) error, _ ...string) error { return s.transact(ctx, 0, fn) }
+		in = func(ctx context.Context, fn func(t *tx) error) error { return s.transact(ctx, 0, fn) }
 	}
 	err = in(ctx, func(t *tx) error {
 		if err := s.stands(id, t); err != nil {
 			return err
 		}
 		beaten = backend.Beaten{}
-		st := t.add(`WITH beaten AS (UPDATE session SET beat = beat + 1, info = $2::text WHERE id = $1::bigint RETURNING 1)
+		// When the schema was dropped and made again another session may have the number.
+		opened, _ := s.opened.Load(id)
+		st := t.add(`WITH beaten AS (UPDATE session SET beat = beat + 1, info = $2::text WHERE id = $1::bigint AND opened = coalesce($3::timestamptz, opened) RETURNING 1)
 			SELECT now(), 1 / (SELECT count(*) FROM beaten),
 				EXISTS (SELECT 1 FROM execution WHERE owner = 0 AND expires IS NOT NULL AND finished IS NULL AND expires <= now()), `+sessionColumns+`
-			FROM session ORDER BY id`, int64(id), text(info))
+			FROM session ORDER BY id`, int64(id), text(info), opened)
 		st.guard = backend.ErrFenced
 		st.row = func(r pgx.Rows) error {
 			var one int64
@@ -102,6 +135,7 @@ func (s *Store) Revoke(ctx context.Context, id backend.SessionID) error {
 		return err
 	}
 	s.lines.Delete(id)
+	s.opened.Delete(id)
 	return s.free(ctx, id)
 }
 

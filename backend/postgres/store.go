@@ -3,7 +3,7 @@
 //
 // # Types
 //
-// A [Store] is a pool of connections. A tx is a transaction on one of them that
+// A [Store] is a pool of connections, and one that keeps none, for heartbeats that the first does not answer. A tx is a transaction on one of them that
 // gathers statements and sends them together (conn.go). There is no state in
 // memory that must be right: what a Store remembers (the last row that it wrote to
 // a journal; which executions a session holds, and their keys) is a fact that stays true for as long
@@ -110,6 +110,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -120,6 +121,9 @@ import (
 // Store is a schema of a PostgreSQL database.
 type Store struct {
 	pool     *pgxpool.Pool
+	spare    *pgxpool.Pool // keeps no connection: for a heartbeat that is not answered on one of pool's
+	late     time.Duration // after which that is so
+	silence  time.Duration // after which a reader gives up
 	schema   string
 	pooler   bool     // a pooler in transaction mode stands before the server
 	settings string   // the statement that makes a transaction ours, behind a pooler
@@ -128,8 +132,9 @@ type Store struct {
 	life     context.Context // ends with Close
 	end      context.CancelFunc
 
-	known known
-	lines sync.Map // by session: the timeline it was opened on (line.go)
+	known  known
+	lines  sync.Map // by session: the timeline it was opened on (line.go)
+	opened sync.Map // by session: when it was opened
 
 	cipher cipher
 }
@@ -139,6 +144,7 @@ func (s *Store) Close() error {
 	if !s.closed.Swap(true) {
 		s.end()
 		s.pool.Close()
+		s.spare.Close()
 	}
 	return nil
 }
