@@ -128,7 +128,8 @@ func (w *worker) adopt() error {
 	return w.adoptStrays()
 }
 
-// claimExpired takes executions whose time is up, whatever their queue: nobody else may come for them. A worker
+// claimExpired takes executions whose time is up, whatever their queue: nobody else may come for them. When there are many, the loop
+// comes again for the rest as soon as there is room: most end at once. A worker
 // without activities, which claims no tasks, ends those that nobody has begun in time instead, unless it was told that there are some.
 func (w *worker) claimExpired(told bool) error {
 	if w.options.Hold || w.stopping.Load() {
@@ -137,7 +138,11 @@ func (w *worker) claimExpired(told bool) error {
 	if !told && len(w.registry.Names()) == 0 {
 		return w.sweepTasks()
 	}
-	_, err := w.takeSome(backend.ClaimRequest{Expired: true, Limit: minTasks})
+	n := min(max(minTasks, w.slots.available()), maxBatch)
+	claimed, err := w.takeSome(backend.ClaimRequest{Expired: true, Limit: n})
+	if w.overdue = claimed == n; w.overdue && w.slots.queue(1) {
+		w.hint()
+	}
 	return err
 }
 

@@ -92,13 +92,15 @@ func (s *slots) claimed() bool {
 }
 
 // queue has the loop wait for its turn, when it has found no slot for what it wants to claim. It
-// stands for all that is in the database, and so behind one execution only, as a rule: each second slot is for that.
-func (s *slots) queue(behind int) {
+// stands for all that is in the database, and so behind one execution only, as a rule: each second slot is for that. It
+// need not wait when it is its turn already.
+func (s *slots) queue(behind int) (turn bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.free == 0 && s.granted == 0 && !slices.Contains(s.waiting, nil) {
+	if turn = s.free > 0 || s.granted > 0; !turn && !slices.Contains(s.waiting, nil) {
 		s.waiting = slices.Insert(s.waiting, min(behind, len(s.waiting)), nil)
 	}
+	return turn
 }
 
 // looked ends the loop's look: what it did not need is for others.

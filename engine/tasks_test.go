@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -310,6 +311,39 @@ def main():
 		lines, err := e.Logs(t.Context(), id, LogPosition{})
 		if r.Execution.State != backend.TimedOut || r.Failure.Kind != "Timeout" || len(lines) != 0 || err != nil {
 			t.Errorf("%s %+v, %d lines, %v", r.Execution.State, r.Failure, len(lines), err)
+		}
+		stop()
+		w.check()
+	})
+}
+
+// Many are ended as fast as one: none waits for as many heartbeats as there are before it.
+func TestExpiryOfManyThatNobodyClaims(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, stop := w.engine(Options{MaxConcurrency: 10})
+		w.deploy(e, `
+def main():
+    pass
+`)
+		at := time.Now()
+		ids, err := e.DispatchAll(t.Context(), "test", slices.Repeat([]Job{{Options: DispatchOptions{Queue: "nowhere", Expiry: time.Minute}}}, 1500))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range ids {
+			w.finish(e, id)
+		}
+		all, err := e.List(t.Context(), backend.Filter{States: []backend.State{backend.TimedOut}})
+		if err != nil || len(all) != len(ids) {
+			t.Fatalf("%d of %d have timed out, %v", len(all), len(ids), err)
+		}
+		for _, x := range all {
+			if late := x.Finished.Sub(at) - time.Minute; late > 10*time.Second {
+				t.Errorf("%s ended %v after it expired", x.ID, late)
+				break
+			}
 		}
 		stop()
 		w.check()

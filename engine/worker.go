@@ -71,6 +71,7 @@ type worker struct {
 	lastLook  time.Time
 	reclaimed time.Time       // when what gone sessions owned was last freed
 	unclaimed bool            // executions that have begun may be due; owned by the loop
+	overdue   bool            // more may have expired than the last look for those took; owned by the loop
 	faulty    atomic.Bool     // the database failed, and has taken no write since
 	failing   atomic.Bool     // likewise, for who looks after neighbours
 	broken    map[string]bool // calls of the loop whose newest try failed; owned by the loop
@@ -244,7 +245,8 @@ func (w *worker) loop(ctx context.Context) bool {
 		}
 		// Who hears wake-ups need not look for what has expired at each tick: a heartbeat tells.
 		idle := ticked && w.engine.wakeups.hears.Load()
-		if told := w.expired.Swap(false); told || !idle && time.Since(looked) >= w.options.SessionLife/5 {
+		told := w.expired.Swap(false) || w.overdue && w.slots.room(maxInLine) > 0
+		if told || !idle && time.Since(looked) >= w.options.SessionLife/5 {
 			looked = time.Now()
 			w.report("expired", w.claimExpired(told))
 		}
