@@ -247,6 +247,29 @@ func TestInterruptedTwiceOnATerminal(t *testing.T) {
 	s.is("exec-interrupted-twice", s.until(`^status 130\n>$`))
 }
 
+// What the shell says of a process that is stopped and goes on is not written over, and the tree is there again below it.
+func TestStoppedByTheTerminal(t *testing.T) {
+	t.Parallel()
+	s := newScreen(t, 90, 24)
+	s.write("two.star", "def main():\n    parallel([bind(wait_signal, \"a\"), bind(wait_signal, \"b\")])\n")
+	s.types("clear; senpuki exec two.star --id two; echo status $?")
+	for range 2 {
+		s.until(`^two two; if it`, `2\.1 signal b waiting`)
+		s.key("C-z")
+		s.until(`^>$`)
+		s.types("echo meanwhile")
+		s.until(`^meanwhile\n>$`)
+		s.types("fg")
+	}
+	text := s.until(`2\.1 signal b waiting`)
+	shown := regexp.MustCompile(`^two two; if it .*\n(?:.{0,3}\n\[1\]\+ +Stopped .*\n(?:status 1\d\d\n)?> echo meanwhile\nmeanwhile\n> fg\n.*senpuki exec two\.star.*\n){2}\S two two `)
+	if !shown.MatchString(text) || strings.Count(text, "signal b waiting") != 1 {
+		t.Errorf("the screen shows\n%s", text)
+	}
+	s.key("C-c")
+	s.until(`interrupted; resume with: senpuki resume two`, `^>$`)
+}
+
 func TestWatchOnATerminal(t *testing.T) {
 	t.Parallel()
 	s := newScreen(t, 100, 24)

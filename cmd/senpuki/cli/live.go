@@ -5,6 +5,7 @@ package cli
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"time"
@@ -29,11 +30,20 @@ var (
 // mode alone, so that kill -9 cannot leave it broken.
 func (p *progress) live() {
 	defer close(p.quit)
-	prog := tea.NewProgram(&liveModel{progress: p, width: 80, height: 24},
+	stops := newTerminalStops()
+	defer signal.Stop(stops)
+	prog := tea.NewProgram(&liveModel{progress: p, stops: stops, width: 80, height: 24},
 		tea.WithOutput(p.out), tea.WithInput(nil), tea.WithoutSignalHandler(), tea.WithEnvironment(os.Environ()))
 	go func() {
-		<-p.over
-		prog.Send(liveOver{})
+		for {
+			select {
+			case <-stops:
+				prog.Send(liveStop{})
+			case <-p.over:
+				prog.Send(liveOver{})
+				return
+			}
+		}
 	}()
 	if _, err := prog.Run(); err != nil {
 		fmt.Fprintf(p.out, "live display: %v\n", err)
@@ -43,17 +53,19 @@ func (p *progress) live() {
 type (
 	liveTick    struct{}
 	liveOver    struct{}
-	livePrinted struct{} // what had to be printed above the tree
+	liveStop    struct{} // by the terminal, until it has us go on
+	livePrinted struct{} // what had to be printed above the tree, or the process has been stopped and goes on
 )
 
 // liveModel is the display for bubbletea.
 type liveModel struct {
 	progress      *progress
+	stops         terminalStops
 	width, height int
 	text          string // the tree as it is shown; it stays as it is while lines are printed above it
 	ticks         int
-	printing      bool
-	over          bool
+	printing      bool // or stopping
+	stop, over    bool // when what is printed has been
 }
 
 func tick() tea.Cmd { return tea.Tick(frame, func(time.Time) tea.Msg { return liveTick{} }) }
@@ -74,11 +86,16 @@ func (m *liveModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	case livePrinted:
 		m.printing = false
-		if m.over {
+		if m.over || m.stop {
 			return m, m.next()
 		}
 		m.draw()
 		return m, tick()
+	case liveStop:
+		m.stop = true
+		if !m.printing {
+			return m, m.next()
+		}
 	case liveOver:
 		m.over = true
 		if !m.printing {
@@ -91,6 +108,10 @@ func (m *liveModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 // next prints the lines that wait, above the tree; without any it draws the tree anew, or at the end leaves. As many lines
 // are printed at once as fit above the tree: of more, some would be lost, and the rest of what is scrolled back to be blank.
 func (m *liveModel) next() tea.Cmd {
+	if m.stop {
+		m.stop, m.printing, m.text = false, true, ""
+		return tea.Exec(m.stops, func(error) tea.Msg { return livePrinted{} })
+	}
 	var lines []string
 	for _, l := range m.progress.take() {
 		lines = append(lines, strings.Split(wrapped(l, m.width), "\n")...)
