@@ -23,6 +23,9 @@ func translate(err error) error {
 	if e.Code() == codes.SQLITE_IOERR_SHMSIZE { // whoever opens a file first makes this, also to look
 		return fmt.Errorf("%w: there is no room for the -shm file beside the database, without which it cannot even be read: %w", backend.ErrFull, err)
 	}
+	if e.Code() == codes.SQLITE_IOERR_SHORT_READ { // what the -shm speaks of is in a file that has no name any more
+		return fmt.Errorf("%w: %w (a file is shorter than it was: if a -wal file was removed while processes have the database open, stop them, and not by force, before anything else)", backend.ErrTransient, err)
+	}
 	var sentinel error
 	switch e.Code() & 0xff {
 	case codes.SQLITE_FULL:

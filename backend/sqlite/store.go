@@ -10,7 +10,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -24,9 +23,9 @@ const readers = 4
 
 // Store is a SQLite file.
 type Store struct {
-	path string
-	file os.FileInfo // as it was opened
-	turn *turnstile
+	path  string
+	files []beside
+	turn  *turnstile
 
 	// Guarded by the turnstile.
 	writer *conn
@@ -48,24 +47,15 @@ type Store struct {
 func newStore(path, synchronous string, turn *turnstile, writer *conn) *Store {
 	s := &Store{path: path, turn: turn, writer: writer,
 		known: make(known), idle: make(chan *conn, readers), log: logFile{path: path + "-wal", done: synchronous != "full"}}
-	s.file, _ = os.Stat(path) // without it nothing is compared
+	for _, name := range []string{"", "-shm", "-wal"} {
+		if at, err := os.Stat(path + name); err == nil { // without it nothing is compared
+			s.files = append(s.files, beside{path + name, at})
+		}
+	}
 	for range readers {
 		s.idle <- nil
 	}
 	return s
-}
-
-// there fails when the file was removed, or another one is in its place: what is written goes nowhere then, and
-// nobody else sees it.
-func (s *Store) there() error {
-	if s.file == nil {
-		return nil
-	}
-	now, err := os.Stat(s.path)
-	if err == nil && os.SameFile(s.file, now) {
-		return nil
-	}
-	return fmt.Errorf("%w: %s was removed or replaced while it was open; what was written since is lost to others: stop this process", backend.ErrTransient, s.path)
 }
 
 // Close waits for what is under way and closes the file.
@@ -94,7 +84,10 @@ func (s *Store) Close() error {
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	errs = append(errs, s.log.close(), s.writer.close())
+	errs = append(errs, s.log.close())
+	if s.mayFold() {
+		errs = append(errs, s.writer.close())
+	}
 	if entered {
 		s.turn.leave()
 	}
@@ -116,6 +109,9 @@ func (s *Store) write(ctx context.Context, fn func(c *conn, at time.Time) error)
 	defer s.turn.leave()
 	if s.closed.Load() {
 		return errShut
+	}
+	if err := s.there(); err != nil {
+		return err
 	}
 	err := transact(s.writer, func() error {
 		s.log.grow()
