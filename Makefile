@@ -82,8 +82,9 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: soak
-soak: ## random scripts (500); kill a workflow KILLS (2000) times; disturb workers on SQLite, then on PostgreSQL, for SOAK (10m) each
+soak: ## random scripts (500, and 50 in SQLite files); kill a workflow KILLS (2000) times; disturb workers on SQLite, then on PostgreSQL, for SOAK (10m) each
 	go test -run '^TestRandomScripts$$' -timeout 0 ./engine -args -random.seed 0 -random.n 500
+	go test -run '^TestRandomScripts$$' -timeout 0 ./engine -args -random.seed 0 -random.n 50 -random.file
 	go test -run '^TestKill$$' -timeout 0 -v ./cmd/senpuki -args -kills $(KILLS)
 	go test -run '^TestSoak$$' -timeout 0 -v ./cmd/senpuki -args -soak $(SOAK)
 	go test -run '^TestChaos$$' -timeout 0 -v ./cmd/senpuki -args -chaos $(SOAK)

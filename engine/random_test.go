@@ -11,6 +11,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,12 +22,37 @@ import (
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/sqlite"
 )
 
 var (
 	randomSeed = flag.Uint64("random.seed", 1, "seed of the first random script; 0 takes one at random")
 	randomN    = flag.Int("random.n", 2, "how many random scripts")
+	randomFile = flag.Bool("random.file", false, "keep random worlds in SQLite files")
 )
+
+// unversioned hides that a store tells of others' changes: it would be asked ten times and more in each second of virtual time.
+type unversioned struct{ backend.Store }
+
+// wherever is a world where the flag says. The clock of a file is virtual, too.
+func wherever(t *testing.T) *world {
+	w := newWorld(t)
+	if !*randomFile {
+		return w
+	}
+	s, err := sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "world.db")+"?synchronous=normal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.store = unversioned{s}
+	return w
+}
 
 // effects are what the activities of a world have done.
 type effects struct {
@@ -48,7 +74,7 @@ func (f *effects) sorted() []string {
 
 // randomWorld is a world whose activities take a time that follows from what they are asked.
 func randomWorld(t *testing.T) (*world, *effects) {
-	w, f := newWorld(t), new(effects)
+	w, f := wherever(t), new(effects)
 	pause := func(ctx context.Context, key string) error {
 		h := fnv.New32()
 		fmt.Fprint(h, key, activities.Info(ctx).Attempt, activities.Info(ctx).Activity)

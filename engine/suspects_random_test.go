@@ -44,7 +44,7 @@ func TestRandomSuspects(t *testing.T) {
 }
 
 func randomSuspects(t *testing.T, r *rand.Rand) {
-	w := newWorld(t)
+	w := wherever(t)
 	near := func() Options {
 		return Options{MaxConcurrency: oneOf(r, 2, 5, 256), ReleaseAfter: oneOf(r, time.Second, time.Minute), DrainTimeout: oneOf(r, time.Second, time.Minute)}
 	}
