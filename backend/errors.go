@@ -26,6 +26,8 @@ var (
 	ErrDamaged = errors.New("database is damaged")
 	// ErrFull: the disk is full.
 	ErrFull = errors.New("disk is full")
+	// ErrRefused: the database answers, and will not do that for us: a privilege is missing, or a table is.
+	ErrRefused = errors.New("the database refuses")
 	// ErrTransient: the database cannot be reached or is busy; try again.
 	ErrTransient = errors.New("database unavailable")
 )

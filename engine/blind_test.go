@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -9,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/senpuki/senpuki/activities"
 	"github.com/senpuki/senpuki/backend"
 )
 
@@ -105,5 +108,29 @@ func TestASessionThatCannotBeOpenedIsToldOnce(t *testing.T) {
 		if n := strings.Count(log.String(), "cannot open a session"); n != 2 {
 			t.Errorf("for two faults %d lines were logged:\n%s", n, &log)
 		}
+	})
+}
+
+// forbidden is a store that opens no session, for the role may not.
+type forbidden struct{ backend.Store }
+
+func (s forbidden) Open(context.Context, backend.Session) (backend.SessionID, time.Time, error) {
+	return 0, time.Time{}, fmt.Errorf("%w: permission denied", backend.ErrRefused)
+}
+
+// Who may not open a session is told at once: waiting gives no rights.
+func TestARefusedSessionEndsRunAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		e, err := New(forbidden{w.store}, activities.NewRegistry(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := e.Run(t.Context()); !errors.Is(err, backend.ErrRefused) || time.Since(began) > 0 {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		w.check()
 	})
 }

@@ -200,7 +200,7 @@ func (e *Engine) open(ctx, life context.Context) (*worker, error) {
 		switch {
 		case ctx.Err() != nil:
 			return nil, killed(life)
-		case !opened && time.Since(begun) > openPatience:
+		case !opened && (time.Since(begun) > openPatience || errors.Is(err, backend.ErrRefused)):
 			return nil, fmt.Errorf("open a session: %w", err)
 		}
 		if !told { // once for all tries, as the other faults of the database

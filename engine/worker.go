@@ -128,7 +128,11 @@ func (w *worker) fault(err error) {
 	w.last.Store(&err)
 	w.failing.Store(true)
 	if w.ctx.Err() == nil && !w.faulty.Swap(true) {
-		w.log.Warn("the database does not answer; trying again", "error", err)
+		words := "the database does not answer; trying again"
+		if errors.Is(err, backend.ErrRefused) {
+			words = "the database refuses what this worker asks; trying again"
+		}
+		w.log.Warn(words, "error", err)
 	}
 }
 

@@ -94,18 +94,21 @@ func meaning(e *pgconn.PgError) (sentinel error, advice string) {
 	case "28P01", "28000":
 		return nil, " (check the user and the password in the URL, and pg_hba.conf of the server)"
 	case "42501":
-		return nil, " (the role lacks a privilege: to make its schema it needs GRANT CREATE ON DATABASE; in one that exists GRANT USAGE ON SCHEMA, and rights on its tables and sequences)"
+		return backend.ErrRefused, " (the role lacks a privilege: to make its schema it needs GRANT CREATE ON DATABASE; in one that exists GRANT USAGE ON SCHEMA, and rights on its tables and sequences)"
 	case "08P01":
 		if strings.Contains(e.Message, "startup parameter") {
 			return nil, " (a pooler stands before the database: add ?pooler=transaction to the URL)"
 		}
 	case "26000", "42P05":
 		return nil, " (a pooler stands before the database: add ?pooler=transaction to the URL)"
+	case "42P01", "3F000", "42703", "42883": // no such table, schema, column or function
+		return backend.ErrRefused, " (was the schema removed, or made by another release? 'senpuki db migrate' brings it up to date)"
 	case readOnly: // a standby, or default_transaction_read_only
 		return backend.ErrTransient, " (this server takes no writes; with all hosts and target_session_attrs=read-write in the URL the one that does is found)"
-	case "57014", // statement_timeout, or an administrator cancelled it
-		"55P03": // lock_timeout
+	case "57014": // statement_timeout, or an administrator cancelled it
 		return backend.ErrTransient, ""
+	case "55P03": // lock_timeout
+		return backend.ErrTransient, " (another client of the database holds a lock: pg_locks and pg_stat_activity say who)"
 	}
 	switch e.Code[:min(2, len(e.Code))] {
 	case "08", // connection

@@ -312,3 +312,26 @@ func TestWaiting(t *testing.T) {
 		})
 	}
 }
+
+// That a database refuses something is told from one that is away.
+func TestRefusalsAreNoOutage(t *testing.T) {
+	t.Parallel()
+	base := servertest.Postgres(t)
+	conn, schema := connect(t, base)
+	role := "role_" + schema
+	administer(t, conn, "CREATE ROLE "+role+" LOGIN")
+	t.Cleanup(func() {
+		_, _ = conn.Exec(context.Background(), "DROP OWNED BY "+role)
+		_, _ = conn.Exec(context.Background(), "DROP ROLE "+role)
+	})
+	owner := open(t, base)
+	administer(t, conn, "GRANT USAGE ON SCHEMA "+schema+" TO "+role+"; GRANT SELECT ON ALL TABLES IN SCHEMA "+schema+" TO "+role)
+	if _, _, err := open(t, with(base, "user", role)).Open(t.Context(), backend.Session{}); !errors.Is(err, backend.ErrRefused) || errors.Is(err, backend.ErrTransient) ||
+		!strings.Contains(err.Error(), "permission denied for table session") {
+		t.Errorf("a role that only looks: %v", err)
+	}
+	administer(t, conn, "DROP SCHEMA "+schema+" CASCADE")
+	if _, err := owner.Sessions(t.Context()); !errors.Is(err, backend.ErrRefused) || !strings.Contains(err.Error(), "db migrate") {
+		t.Errorf("without its schema: %v", err)
+	}
+}

@@ -122,6 +122,9 @@ func faultText(err error) (why, next string) {
 	if errors.Is(err, backend.ErrDamaged) {
 		return err.Error(), "trying again; 'senpuki db check' says where"
 	}
+	if errors.Is(err, backend.ErrRefused) {
+		return maskText(err.Error()), "trying again"
+	}
 	return "the database does not answer: " + maskText(cause(err)), "going on as soon as it does"
 }
 

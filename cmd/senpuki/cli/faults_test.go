@@ -144,6 +144,14 @@ func TestSilentServerIsAFault(t *testing.T) {
 	}
 }
 
+func TestARefusalIsNotCalledSilence(t *testing.T) {
+	t.Parallel()
+	why, next := faultText(fmt.Errorf("%w: permission denied", backend.ErrRefused))
+	if why != "the database refuses: permission denied" || next != "trying again" {
+		t.Errorf("%s; %s", why, next)
+	}
+}
+
 // awayStore cannot be read for a while.
 type awayStore struct {
 	backend.Store
