@@ -78,23 +78,25 @@ func TestClaimsOfTasksGrow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.register("hold", func(string) error { time.Sleep(time.Minute); return nil })
 		e, stop := w.engine(Options{})
 		w.deploy(e, `
 nap = activity("nap", queue = "far")
-def main(n):
+hold = activity("hold", queue = "far")
+def main(n, bytes = 0):
+    if bytes:
+        return len(hold.map(["x" * bytes] * n))
     return len(nap.map([60 * 1000] * n))
 `)
 		store := &askedTasks{Store: w.store}
 		_, stopFar := w.engineOn(store, Options{Queues: []string{"far"}, MaxConcurrency: 2000})
-		for _, n := range []int{1500, 100} { // it begins with few again
+		for _, c := range []struct{ n, bytes int }{{1500, 0}, {100, 0}, {150, 200_000}} { // it begins with few again, and keeps to that where they are large
+			n := c.n
 			store.limits, store.looks = nil, 0
-			if r := w.finish(e, w.dispatch(e, Input{Args: []any{n}}, DispatchOptions{})); string(r.Value) != strconv.Itoa(n) {
+			if r := w.finish(e, w.dispatch(e, Input{Args: []any{n, c.bytes}}, DispatchOptions{})); string(r.Value) != strconv.Itoa(n) {
 				t.Errorf("%s of %d: %+v", r.Value, n, r.Failure)
 			}
-			want := []int{64, 128, 256, 512, 512, 512}
-			if n == 100 {
-				want = []int{64, 128}
-			}
+			want := map[int][]int{1500: {64, 128, 256, 512, 512, 512}, 100: {64, 128}, 150: {64, 64, 64}}[n]
 			if !slices.Equal(store.limits, want) || store.looks > 1 {
 				t.Errorf("%d tasks in claims of up to %d, and %d looks", n, store.limits, store.looks)
 			}

@@ -208,7 +208,9 @@ func (w *worker) claimSome(r backend.TaskRequest, due bool) (more, full bool, er
 		w.sharing.behind.Store(noBacklog)
 	}
 	w.slots.unclaimed(r.Limit - len(tasks))
+	bytes := 0
 	for i := range tasks {
+		bytes += len(tasks[i].Input)
 		w.options.Metrics.claimedTask()
 		w.runTask(&tasks[i])
 	}
@@ -216,7 +218,9 @@ func (w *worker) claimSome(r backend.TaskRequest, due bool) (more, full bool, er
 	case err != nil || r.Executions != nil:
 		return more, false, err
 	case more:
-		w.sharing.most = min(2*most, maxTasks)
+		if w.sharing.most = min(2*most, maxTasks); bytes > maxBatchBytes {
+			w.sharing.most = minTasks
+		}
 		if time.Since(w.sharing.looked) < peekInterval {
 			w.sharing.missed.Store(true)
 			return true, false, nil
@@ -228,8 +232,9 @@ func (w *worker) claimSome(r backend.TaskRequest, due bool) (more, full bool, er
 	return false, false, nil
 }
 
-// minTasks and maxTasks are how many tasks are claimed at once: the more, the longer there have been more than that. A few are
-// shared with other workers so, and each claim of many has to step over all that have gone since the database was last swept.
+// minTasks and maxTasks are how many tasks are claimed at once: the more, the longer there have been more than that, unless they are
+// large. A few are shared with other workers so, and each claim of many has to step over all that have gone since the database was
+// last swept.
 const minTasks, maxTasks = 64, 512
 
 // runTask runs a task that the session owns; its slot is taken.
