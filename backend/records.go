@@ -290,6 +290,7 @@ type TaskFilter struct {
 	Key       int64 // of one
 	After     int64 // pages: those with a higher key
 	Limit     int   // zero: all
+	Bare      bool  // without their Input, of which there may be much
 }
 
 // Keys are the lowest and the highest key that it selects.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,6 +57,7 @@ type askedTasks struct {
 	backend.Store
 	limits []int
 	looks  int
+	whole  atomic.Int64 // looks that read inputs
 }
 
 func (s *askedTasks) ClaimTasks(ctx context.Context, r backend.TaskRequest) (backend.ClaimedTasks, error) {
@@ -70,10 +72,14 @@ func (s *askedTasks) Tasks(ctx context.Context, f backend.TaskFilter) ([]backend
 	if f.Waiting {
 		s.looks++
 	}
+	if !f.Bare {
+		s.whole.Add(1)
+	}
 	return s.Store.Tasks(ctx, f)
 }
 
-// The more tasks there are, the more are claimed at once; and a worker does not read what is left after each claim.
+// The more tasks there are, the more are claimed at once; and a worker does not read what is left after each claim, nor
+// the inputs of what is left or runs.
 func TestClaimsOfTasksGrow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -100,6 +106,9 @@ def main(n, bytes = 0):
 			if !slices.Equal(store.limits, want) || store.looks > 1 {
 				t.Errorf("%d tasks in claims of up to %d, and %d looks", n, store.limits, store.looks)
 			}
+		}
+		if n := store.whole.Load(); n > 0 {
+			t.Errorf("%d looks read the inputs of tasks", n)
 		}
 		stop()
 		stopFar()

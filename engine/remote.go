@@ -354,7 +354,7 @@ func (w *worker) watchTasks() {
 	if len(running) == 0 {
 		return
 	}
-	owned, err := w.store.Tasks(w.ctx, backend.TaskFilter{Owner: w.session})
+	owned, err := w.store.Tasks(w.ctx, backend.TaskFilter{Owner: w.session, Bare: true})
 	if err != nil {
 		return
 	}

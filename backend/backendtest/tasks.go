@@ -77,6 +77,18 @@ var taskCases = []testCase{
 		mine, err := f.Tasks(f.ctx, backend.TaskFilter{Owner: s, Activity: "add"})
 		f.must(err)
 		expect(f, "mine", steps(mine), []string{"a", "b"})
+		for i, filter := range []backend.TaskFilter{{}, {Waiting: true}} {
+			whole, err := f.Tasks(f.ctx, filter)
+			f.must(err)
+			filter.Bare = true
+			bare, err := f.Tasks(f.ctx, filter)
+			f.must(err)
+			expect(f, "inputs", string(whole[0].Input), []string{"a", "e"}[i])
+			for i := range whole {
+				whole[i].Input = nil
+			}
+			expect(f, "all but inputs", bare, whole)
+		}
 	}},
 	{"of one batch, in the order of its turns", func(f *fixture) {
 		s := f.session()

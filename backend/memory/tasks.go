@@ -184,7 +184,11 @@ func (s *Store) Tasks(_ context.Context, f backend.TaskFilter) ([]backend.Task, 
 		k := s.tasks[key]
 		if key >= low && key <= high && (f.Execution == "" || f.Execution == k.Execution) && (f.Queue == "" || f.Queue == k.Queue) && (f.Activity == "" || f.Activity == k.Activity) &&
 			(f.Owner == 0 || f.Owner == k.Owner) {
-			list = append(list, task(k))
+			one := task(k)
+			if f.Bare {
+				one.Input = nil
+			}
+			list = append(list, one)
 		}
 	}
 	return first(list, f.Limit), nil

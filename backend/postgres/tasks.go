@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,6 +19,9 @@ import (
 
 const taskColumns = `k.key, x.id, k.run, k.step, k.attempt, k.activity, k.queue, k.priority, k.tags, k.due, k.expires,
 	k.bounds, k.owner, k.created, k.began, k.withdrawn, k.input`
+
+// bareColumns are those of a task without its input.
+var bareColumns = strings.Replace(taskColumns, "k.input", "NULL::bytea", 1)
 
 // addressee is the execution of a task, in part.
 const addressee = ` CROSS JOIN LATERAL (SELECT id FROM request WHERE request.key = k.execution OFFSET 0) AS x`
@@ -355,6 +359,10 @@ func busyQueues(t *tx) (queues []string, err error) {
 // Tasks lists tasks by key.
 func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend.Task, err error) {
 	low, high := f.Keys()
+	columns := taskColumns
+	if f.Bare {
+		columns = bareColumns
+	}
 	err = s.read(ctx, func(t *tx) error {
 		collect := func(r pgx.Rows) error {
 			k, err := task(r)
@@ -373,7 +381,7 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 				}
 			}
 			for _, q := range queues {
-				t.add("SELECT "+taskColumns+` FROM task AS k`+addressee+`
+				t.add("SELECT "+columns+` FROM task AS k`+addressee+`
 					WHERE k.owner = 0 AND k.due <= now() AND k.queue = $2::text AND `+of+` AND ($3::text = '' OR k.activity = $3::text)
 					AND k.key BETWEEN $4::bigint AND $5::bigint
 					ORDER BY k.priority DESC, k.due, k.key LIMIT $6::bigint`, clean(f.Execution), q, clean(f.Activity), low, high, most(f.Limit)).row = collect
@@ -391,7 +399,7 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 		if f.Owner != 0 { // said so that its index is used: a worker looks at its own at each heartbeat, beside all that wait
 			owner = "k.owner = $4::bigint AND k.owner <> 0"
 		}
-		return t.each(collect, "SELECT "+taskColumns+` FROM task AS k`+addressee+`
+		return t.each(collect, "SELECT "+columns+` FROM task AS k`+addressee+`
 			WHERE `+of+` AND ($2::text = '' OR k.queue = $2::text) AND ($3::text = '' OR k.activity = $3::text)
 			AND `+owner+`
 			AND k.key BETWEEN $5::bigint AND $6::bigint

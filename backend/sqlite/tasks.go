@@ -8,6 +8,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/senpuki/senpuki/backend"
@@ -15,6 +16,9 @@ import (
 
 const taskColumns = `task.key, x.id, task.run, step, attempt, activity, task.queue, task.priority, task.tags, task.due, task.expires,
 	bounds, task.owner, task.created, began, task.input, withdrawn`
+
+// bareColumns are those of a task without its input.
+var bareColumns = strings.Replace(taskColumns, "task.input", "NULL", 1)
 
 func task(v []driver.Value) backend.Task {
 	k := backend.Task{
@@ -444,6 +448,10 @@ func keptBack(c *conn, k *backend.Task, at time.Time, counted string, claimed *b
 // Tasks lists tasks by key.
 func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend.Task, err error) {
 	low, high := f.Keys()
+	columns := taskColumns
+	if f.Bare {
+		columns = bareColumns
+	}
 	err = s.read(ctx, func(c *conn) error {
 		of := "?1 = ''"
 		if f.Execution != "" { // said so that an index is used, beside all that others have
@@ -457,7 +465,7 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 				}
 			}
 			for _, q := range queues {
-				if err := c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
+				if err := c.query(ctx, collectTasks(&list), `SELECT `+columns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
 					WHERE task.owner = 0 AND task.due <= ?3 AND task.queue = ?2 AND `+of+` AND (?4 = '' OR activity = ?4)
 					AND task.key BETWEEN ?5 AND ?6
 					ORDER BY task.priority DESC, task.due, task.key LIMIT +?7`, f.Execution, q, now(), f.Activity, low, high, most(f.Limit)); err != nil {
@@ -474,7 +482,7 @@ func (s *Store) Tasks(ctx context.Context, f backend.TaskFilter) (list []backend
 		if f.Owner != 0 { // said so that its index is used: a worker looks at its own at each heartbeat, beside all that wait
 			owner = "task.owner = ?4 AND task.owner <> 0"
 		}
-		return c.query(ctx, collectTasks(&list), `SELECT `+taskColumns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
+		return c.query(ctx, collectTasks(&list), `SELECT `+columns+` FROM task CROSS JOIN execution AS x ON x.key = task.execution
 			WHERE `+of+` AND (?2 = '' OR task.queue = ?2) AND (?3 = '' OR activity = ?3) AND `+owner+`
 			AND task.key BETWEEN ?5 AND ?6
 			ORDER BY task.key LIMIT +?7`, f.Execution, f.Queue, f.Activity, f.Owner, low, high, most(f.Limit))

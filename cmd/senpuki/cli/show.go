@@ -370,7 +370,7 @@ func unoffered(ctx context.Context, eng *engine.Engine, store backend.Store, h e
 	if h.Execution.State.Terminal() {
 		return nil, nil
 	}
-	tasks, err := store.Tasks(ctx, backend.TaskFilter{Execution: h.Execution.ID, Limit: 1000})
+	tasks, err := store.Tasks(ctx, backend.TaskFilter{Execution: h.Execution.ID, Limit: 1000, Bare: true})
 	if err != nil {
 		return nil, err
 	}

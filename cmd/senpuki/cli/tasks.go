@@ -78,6 +78,7 @@ func (a *app) tasksList(ctx context.Context, f backend.TaskFilter, p *page) (err
 	if f.Limit, err = p.ask(a.json); err != nil {
 		return err
 	}
+	f.Bare = true
 	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
 		tasks, err := store.Tasks(ctx, f)
 		if err != nil {
