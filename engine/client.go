@@ -103,7 +103,7 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 	var longest time.Duration
 	for ; ; delay = min(2*delay, longest) {
 		longest = 250 * time.Millisecond
-		if e.wakeups.hears.Load() { // most likely it will be told
+		if e.wakeups.reliable() { // most likely it will be told
 			longest, delay = 2*time.Second, max(delay, 500*time.Millisecond)
 		}
 		changed := e.subscribe(id)

@@ -19,7 +19,7 @@ import (
 type wakeups struct {
 	notifier backend.Notifier // nil: there are none
 	from     string
-	hears    atomic.Bool // hints come in: polls may be rare
+	hears    atomic.Bool // hints come in; see reliable
 	deaf     atomic.Bool // the last one could not be sent
 
 	mu        sync.Mutex // guards all below
@@ -30,6 +30,10 @@ type wakeups struct {
 	listeners int
 	stop      func() // ends listening and waits for it
 }
+
+// reliable reports whether hints come in, so that polls may be rare. Who cannot send any does not count on those of
+// others either, who most likely cannot for the same reason.
+func (w *wakeups) reliable() bool { return w.hears.Load() && !w.deaf.Load() }
 
 const (
 	// maxHint and maxEnded are how many names of queues and executions, and of those that have ended, gather at most; a
@@ -90,6 +94,14 @@ func (e *Engine) tell(h backend.Hint) {
 	}
 }
 
+// tellAgain makes all others look when hints could not be sent: nobody knows any more what was lost. It finds out, too,
+// whether they can be sent now.
+func (e *Engine) tellAgain() {
+	if e.wakeups.deaf.Load() && e.wakeups.hears.Load() {
+		e.tell(anybodys)
+	}
+}
+
 // sendHints sends what has gathered until nothing is left.
 func (e *Engine) sendHints() {
 	w := &e.wakeups
@@ -110,7 +122,10 @@ func (e *Engine) sendHints() {
 		cancel()
 		if failed := err != nil; w.deaf.Swap(failed) != failed {
 			if failed {
-				e.options.Logger.Warn("wake-ups cannot be sent; other workers poll", "error", err)
+				e.options.Logger.Warn("wake-ups cannot be sent; polling until they can", "error", err)
+				if worker := e.current(); worker != nil {
+					worker.lookAround()
+				}
 			} else {
 				e.options.Logger.Info("wake-ups are sent again")
 			}

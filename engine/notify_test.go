@@ -22,6 +22,7 @@ type wire struct {
 	hears  map[int]func(backend.Hint)
 	next   int
 	broken bool
+	mute   bool // who listens hears, but nothing can be said
 	sent   int
 }
 
@@ -30,7 +31,7 @@ var errCut2 = errors.New("the wire is cut")
 func (w *wire) Notify(_ context.Context, h backend.Hint) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.broken {
+	if w.broken || w.mute {
 		return errCut2
 	}
 	w.sent++
@@ -123,6 +124,54 @@ func TestWakeUpsReachOtherProcesses(t *testing.T) {
 			w.check()
 		})
 	}
+}
+
+// A worker that listens to others who, like itself, cannot say anything does not rely on them. When they can, all hear so at once.
+func TestWhoCannotSendWakeUpsDoesNotRelyOnThem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := &wire{}
+		var text bytes.Buffer
+		o := Options{Notifier: n, Logger: slog.New(slog.NewTextHandler(&text, nil))}
+		_, stop := w.engine(o)
+		defer stop()
+		client, err := New(w.store, w.reg, Options{Notifier: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.deploy(client, "def main():\n    return 1\n")
+		mute := func(m bool) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.mute = m
+		}
+		mute(true)
+		w.finish(client, w.dispatch(client, Input{}, DispatchOptions{})) // the worker has said, in vain, that it ended
+		time.Sleep(time.Hour + 100*time.Millisecond)
+		for range 5 {
+			time.Sleep(7 * time.Second)
+			begun := time.Now()
+			want(t, w.finish(client, w.dispatch(client, Input{}, DispatchOptions{})), `1`)
+			if took := time.Since(begun); took > 1100*time.Millisecond {
+				t.Errorf("after %v, though the worker could know that nothing is told", took)
+			}
+		}
+		mute(false)
+		time.Sleep(time.Hour)
+		if log := text.String(); strings.Count(log, "cannot be sent") != 1 || strings.Count(log, "are sent again") != 1 {
+			t.Errorf("the log:\n%s", log)
+		}
+		n.mu.Lock()
+		sent := n.sent
+		n.mu.Unlock()
+		time.Sleep(time.Hour)
+		if n.sent != sent {
+			t.Errorf("%d hints in an hour in which nothing happened", n.sent-sent)
+		}
+		stop()
+		w.check()
+	})
 }
 
 // What is dispatched for later begins then, whether the process that has it from the first works itself or another does.

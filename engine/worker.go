@@ -248,7 +248,7 @@ func (w *worker) loop(ctx context.Context) bool {
 			w.report("neighbours", err)
 		}
 		// Who hears wake-ups need not look for what has expired at each tick: a heartbeat tells.
-		idle := ticked && w.engine.wakeups.hears.Load()
+		idle := ticked && w.engine.wakeups.reliable()
 		told := w.expired.Swap(false) || w.overdue && w.slots.room(maxInLine) > 0
 		if told || !idle && time.Since(looked) >= w.options.SessionLife/5 {
 			looked = time.Now()
@@ -270,6 +270,7 @@ func (w *worker) loop(ctx context.Context) bool {
 		}
 		if all { // first, so that nothing becomes due between the two
 			w.report("foresee", w.foresee())
+			w.engine.tellAgain()
 			polled = time.Now()
 		}
 		next := time.Duration(0)
@@ -297,7 +298,7 @@ func (w *worker) expect(due time.Time) {
 
 // foresee notes what becomes due before the next look, when that is far: it was let go by a worker that is gone, perhaps.
 func (w *worker) foresee() error {
-	if !w.engine.wakeups.hears.Load() || w.options.Hold || w.stopping.Load() {
+	if !w.engine.wakeups.reliable() || w.options.Hold || w.stopping.Load() {
 		return nil
 	}
 	at, err := w.store.NextDue(w.ctx, w.options.Queues)
@@ -314,7 +315,7 @@ func (w *worker) foresee() error {
 }
 
 func (w *worker) pollInterval() time.Duration {
-	if w.engine.wakeups.hears.Load() {
+	if w.engine.wakeups.reliable() {
 		return quietPolls * min(w.options.PollInterval, math.MaxInt64/quietPolls)
 	}
 	return w.options.PollInterval

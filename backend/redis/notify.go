@@ -12,9 +12,11 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -27,6 +29,7 @@ type Notifier struct {
 	client  *redis.Client
 	channel string
 	quiet   time.Duration // after which a connection that says nothing is asked whether it is alive
+	dials   atomic.Int64  // how often the server was called
 }
 
 // The client complains to standard error by itself; what matters comes back as an error.
@@ -38,6 +41,9 @@ func (nobody) Printf(context.Context, string, ...any) {}
 
 // maxHint is the size of the largest text of a hint: every process gets every one.
 const maxHint = 64 << 10
+
+// nothing is a hint that asks nobody to do anything, also where it is read: an execution without an id has ended.
+const nothing = `{"ended":[""]}`
 
 // timeout is how long one command may take.
 const timeout = 3 * time.Second
@@ -60,19 +66,25 @@ func Open(rawURL, database string) (*Notifier, error) {
 	silence.Do(func() { redis.SetLogger(nobody{}) })
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = timeout, timeout, timeout
 	o.MaxRetries, o.DialerRetries = -1, 1 // a hint is not worth it
-	o.Dialer = dialer(o.TLSConfig)
+	n := &Notifier{channel: "senpuki:" + database, quiet: 30 * time.Second}
+	o.Dialer = n.dialer(o.TLSConfig)
 	o.PoolSize = 4
-	return &Notifier{redis.NewClient(o), "senpuki:" + database, 30 * time.Second}, nil
+	n.client = redis.NewClient(o)
+	return n, nil
 }
 
 // dialer connects until its context ends. The client's own does not look at it when there is TLS, and
 // those who end would wait for a server that says nothing.
-func dialer(secure *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+func (n *Notifier) dialer(secure *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	plain := &net.Dialer{Timeout: timeout}
-	if secure == nil {
-		return plain.DialContext
+	dial := plain.DialContext
+	if secure != nil {
+		dial = (&tls.Dialer{NetDialer: plain, Config: secure}).DialContext
 	}
-	return (&tls.Dialer{NetDialer: plain, Config: secure}).DialContext
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		n.dials.Add(1)
+		return dial(ctx, network, addr)
+	}
 }
 
 // masked is a URL without its password.
@@ -90,11 +102,27 @@ func (n *Notifier) Close() error { return n.client.Close() }
 // Notify publishes a hint.
 func (n *Notifier) Notify(ctx context.Context, h backend.Hint) error {
 	for _, part := range h.Encode(maxHint) {
-		if err := n.client.Publish(ctx, n.channel, part).Err(); err != nil {
+		dials := n.dials.Load()
+		err := n.publish(ctx, part)
+		if closed(err) && n.dials.Load() == dials {
+			err = n.publish(ctx, part)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (n *Notifier) publish(ctx context.Context, text string) error {
+	return n.client.Publish(ctx, n.channel, text).Err()
+}
+
+// closed reports whether err may say that a connection had ended before it was used: servers close those that are idle, and
+// under TLS the client does not see it.
+func closed(err error) bool {
+	_, answered := errors.AsType[redis.Error](err)
+	return err != nil && !answered && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // Listen calls heard for each hint until ctx ends. It subscribes again when the
@@ -131,6 +159,10 @@ func (n *Notifier) subscribe(ctx context.Context, heard func(backend.Hint)) (sub
 	if _, err := sub.ReceiveTimeout(ctx, timeout); err != nil {
 		return false, err
 	}
+	// Others here have the same user, most likely: when it may listen but not publish, nothing will ever be heard.
+	if err := n.publish(ctx, nothing); err != nil {
+		return false, err
+	}
 	heard(backend.Hint{}) // what was said before is lost
 	for asked := false; ; {
 		wait := n.quiet
@@ -141,7 +173,7 @@ func (n *Notifier) subscribe(ctx context.Context, heard func(backend.Hint)) (sub
 		switch {
 		case err == nil:
 			asked = false
-			if m, ok := m.(*redis.Message); ok {
+			if m, ok := m.(*redis.Message); ok && m.Payload != nothing {
 				heard(backend.DecodeHint([]byte(m.Payload)))
 			}
 		case asked || !isTimeout(err):

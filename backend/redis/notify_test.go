@@ -4,13 +4,17 @@ package redis_test
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/redis"
@@ -148,6 +152,76 @@ func TestAConnectionThatHasGoneSilentIsGivenUp(t *testing.T) {
 	cut.Store(1)
 	if h := next(t, heard); !h.Anything() {
 		t.Errorf("%+v", h)
+	}
+}
+
+// Who may listen but not publish, as others with the same user then may not either, will never hear anything: he is told why.
+func TestAUserWhoMayNotPublish(t *testing.T) {
+	t.Parallel()
+	server, err := url.Parse(servertest.Redis(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := goredis.NewClient(&goredis.Options{Addr: server.Host})
+	t.Cleanup(func() { client.Close() })
+	if err := client.Do(t.Context(), "ACL", "SETUSER", "mute", "on", ">secret", "~*", "&*", "+@all", "-publish").Err(); err != nil {
+		t.Fatal(err)
+	}
+	server.User = url.UserPassword("mute", "secret")
+	heard := listen(t, open(t, server.String(), "mute"))
+	if h := next(t, heard); !h.Lost || h.Why == nil || !strings.Contains(h.Why.Error(), "publish") {
+		t.Errorf("heard %+v", h)
+	}
+	if err := client.Do(t.Context(), "ACL", "SETUSER", "mute", "+publish").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if h := next(t, heard); !h.Anything() {
+		t.Errorf("heard %+v", h)
+	}
+}
+
+// A server closes connections that are idle. Under TLS that shows only when one is used, and the hint is not lost for it.
+func TestAConnectionThatTheServerHasClosed(t *testing.T) {
+	t.Parallel()
+	server, err := url.Parse(servertest.Redis(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	certified := httptest.NewUnstartedServer(nil)
+	certified.StartTLS()
+	t.Cleanup(certified.Close)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", certified.TLS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	conns := make(chan net.Conn, 100)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", server.Host)
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(to, conn); to.Close() }()
+			go func() { _, _ = io.Copy(conn, to); conn.Close() }()
+			conns <- conn
+		}
+	}()
+	heard := listen(t, open(t, server.String(), "idle"))
+	next(t, heard)
+	n := open(t, "rediss://"+l.Addr().String()+"?skip_verify=true", "idle")
+	for _, from := range []string{"first", "second"} {
+		if err := n.Notify(t.Context(), backend.Hint{From: from, Recall: true}); err != nil {
+			t.Fatal(err)
+		}
+		if h := next(t, heard); h.From != from {
+			t.Errorf("heard %+v", h)
+		}
+		(<-conns).Close()
 	}
 }
 
