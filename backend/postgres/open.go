@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ const (
 	// a session's life, and so does one to a server that takes three seconds for a statement.
 	late = 3500 * time.Millisecond
 )
+
+const defaultSchema = "senpuki"
 
 // target is a URL taken apart.
 type target struct {
@@ -129,6 +132,21 @@ func CheckURL(url string) error {
 	return err
 }
 
+// Name is the same for all URLs of one schema of a database, whatever they call the server: DATABASE, or DATABASE/SCHEMA
+// when the schema is not "senpuki".
+func Name(url string) (string, error) {
+	at, err := parse(url)
+	if err != nil {
+		return "", err
+	}
+	c := at.config.ConnConfig
+	name := cmp.Or(c.Database, c.User) // as the server has it
+	if at.schema != defaultSchema {
+		name += "/" + at.schema
+	}
+	return name, nil
+}
+
 // parse splits a URL into what is ours and what is the driver's.
 func parse(raw string) (*target, error) {
 	u, err := url.Parse(raw)
@@ -137,7 +155,7 @@ func parse(raw string) (*target, error) {
 		return nil, errors.New("database: not a URL postgres://user:password@host:port/database; " +
 			"special characters in the password are written %23 for #, %2F for /, %40 for @")
 	}
-	at := &target{schema: "senpuki"}
+	at := &target{schema: defaultSchema}
 	options, err := url.ParseQuery(strings.ReplaceAll(u.RawQuery, "+", "%2B")) // to PostgreSQL's own programs, and the driver, + is no blank
 	if err != nil {
 		return nil, fmt.Errorf("database %s: the options behind ? cannot be read", u.Host)

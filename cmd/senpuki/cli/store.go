@@ -186,12 +186,12 @@ func (a *app) openRedis() (err error) {
 // databaseName is the same for all who use a database, whatever they call its
 // host. Two that share one only wake each other in vain.
 func (a *app) databaseName() string {
-	db, query, _ := strings.Cut(a.database(), "?")
-	name := path.Base(filepath.ToSlash(db))
-	if options, err := url.ParseQuery(query); err == nil && options.Get("schema") != "" {
-		name += "/" + options.Get("schema")
+	db := a.database()
+	if name, err := postgres.Name(db); err == nil {
+		return name
 	}
-	return name
+	file, _, _ := strings.Cut(scheme.ReplaceAllString(db, ""), "?")
+	return path.Base(filepath.ToSlash(file))
 }
 
 // newEngine is engine.New with the wake-ups that are asked for.
