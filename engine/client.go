@@ -101,7 +101,7 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 	}
 	var away error // what the newest look met, when that was a database that cannot be reached
 	var longest time.Duration
-	for ; ; delay = min(2*delay, longest) {
+	for n := 0; ; delay = min(2*delay, longest) {
 		longest = 250 * time.Millisecond
 		if e.wakeups.reliable() { // most likely it will be told
 			longest, delay = 2*time.Second, max(delay, 500*time.Millisecond)
@@ -109,7 +109,8 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 		changed := e.subscribe(id)
 		pause := time.Second
 		if !e.holds(id) {
-			seen, err := e.looks.do(ctx, id)
+			seen, err := e.looks.do(ctx, look{id, n%briefLooks != 0})
+			n++
 			if err == nil {
 				err = seen.err
 			}
@@ -127,6 +128,9 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 				away = nil
 			}
 			pause = delay
+			if delay == longest { // all who wait look at the same moments, so that it is few looks
+				pause -= time.Since(e.born) % delay
+			}
 		}
 		limit := time.NewTimer(pause)
 		select {
@@ -152,6 +156,10 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 		e.unsubscribe(id, changed)
 	}
 }
+
+// briefLooks is after how many looks one that waits looks whether there still is what it waits for. It may have a large input, and
+// thousands may wait.
+const briefLooks = 8
 
 // lastLook is how an execution stands when the context of who waited for it has ended. It is bounded on its own: who
 // gave a deadline does not wait for a database that does not answer.

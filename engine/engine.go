@@ -47,10 +47,11 @@ type Engine struct {
 	registry  *activities.Registry
 	options   Options
 	clock     *clock
+	born      time.Time
 	cache     *starlark.Cache
 	ready     chan struct{}
 	wakeups   wakeups
-	looks     merger[string, looked]
+	looks     merger[look, looked]
 	makes     merger[backend.NewExecution, madeOne]
 	sends     merger[backend.Message, error]
 	news      merger[string, newest]
@@ -82,7 +83,7 @@ func New(store backend.Store, registry *activities.Registry, o Options) (*Engine
 		return nil, err
 	}
 	e := &Engine{
-		store: store, registry: registry, options: o, clock: newClock(), cache: starlark.NewCache(1000),
+		store: store, registry: registry, options: o, clock: newClock(), born: time.Now(), cache: starlark.NewCache(1000),
 		ready:     make(chan struct{}),
 		elsewhere: elsewhere{looking: make(chan struct{}, 1)},
 		adopted:   make(map[string]bool), waiters: make(map[string][]chan *backend.Execution), newest: make(map[string]newest),

@@ -120,30 +120,57 @@ func fit(n int, size func(i int) int) int {
 // maxLooks is how many executions are looked at in one call.
 const maxLooks = 500
 
-// looked is what a look at an execution has found.
+// look is a look at an execution: a brief one finds it only when it has ended, and does not read what one that goes on has.
+type look struct {
+	id    string
+	brief bool
+}
+
+// looked is what a look at an execution has found. Of one that goes on, a brief one says only that it is running.
 type looked struct {
 	execution backend.Execution
 	err       error
 }
 
-// lookAt is Execution of the store for those who wait for executions that run elsewhere.
-func (e *Engine) lookAt(ctx context.Context, ids []string) ([]looked, error) {
-	found := make([]looked, len(ids))
-	if len(ids) == 1 {
-		found[0].execution, found[0].err = e.store.Execution(ctx, ids[0])
+// endStates are the states in which an execution has ended.
+var endStates = []backend.State{backend.Completed, backend.Failed, backend.Cancelled, backend.TimedOut}
+
+// lookAt looks for those who wait for executions that run elsewhere.
+func (e *Engine) lookAt(ctx context.Context, looks []look) ([]looked, error) {
+	found := make([]looked, len(looks))
+	if len(looks) == 1 && !looks[0].brief {
+		found[0].execution, found[0].err = e.store.Execution(ctx, looks[0].id)
 		return found, nil
 	}
-	list, err := e.store.List(ctx, backend.Filter{IDs: ids, Limit: len(ids)})
-	if err != nil {
-		return nil, err
+	place := make(map[string]int, len(looks))
+	var list []backend.Execution
+	for _, f := range []struct {
+		brief  bool
+		states []backend.State
+	}{{false, nil}, {true, endStates}} {
+		var ids []string
+		for _, l := range looks {
+			if l.brief == f.brief {
+				ids = append(ids, l.id)
+			}
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		some, err := e.store.List(ctx, backend.Filter{IDs: ids, States: f.states, Limit: len(ids)})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, some...)
 	}
-	place := make(map[string]int, len(list))
 	for i := range list {
 		place[list[i].ID] = i
 	}
-	for i, id := range ids {
-		if n, ok := place[id]; ok {
+	for i, l := range looks {
+		if n, ok := place[l.id]; ok {
 			found[i].execution = list[n]
+		} else if l.brief {
+			found[i].execution.State = backend.Running
 		} else {
 			found[i].err = backend.ErrNotFound
 		}

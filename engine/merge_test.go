@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,4 +174,71 @@ func TestDispatchAllOfLargeInputs(t *testing.T) {
 		}
 		w.check()
 	})
+}
+
+// watchedStore is a store that counts how executions are looked for, and hides them when they are gone.
+type watchedStore struct {
+	backend.Store
+	whole, brief atomic.Int64
+	gone         atomic.Bool
+}
+
+func (s *watchedStore) Execution(ctx context.Context, id string) (backend.Execution, error) {
+	time.Sleep(time.Millisecond)
+	s.whole.Add(1)
+	if s.gone.Load() {
+		return backend.Execution{}, backend.ErrNotFound
+	}
+	return s.Store.Execution(ctx, id)
+}
+
+func (s *watchedStore) List(ctx context.Context, f backend.Filter) ([]backend.Execution, error) {
+	time.Sleep(time.Millisecond) // who asks meanwhile gathers
+	if len(f.States) > 0 {
+		s.brief.Add(1)
+	} else {
+		s.whole.Add(1)
+	}
+	if s.gone.Load() {
+		return nil, nil
+	}
+	return s.Store.List(ctx, f)
+}
+
+// Who waits for what runs elsewhere mostly asks whether it has ended, and not for all that it has; when it is gone, he comes to know.
+func TestWaitReadsLittle(t *testing.T) {
+	t.Parallel()
+	for _, gone := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			store := &watchedStore{Store: w.store}
+			client, err := New(store, nil, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, stop := w.engine(Options{})
+			w.deploy(e, "def main(n):\n    sleep(60)\n    return n\n")
+			id := w.dispatch(e, Input{Args: []any{1}}, DispatchOptions{})
+			if gone {
+				time.AfterFunc(30*time.Second, func() { store.gone.Store(true) })
+				if _, err := client.Wait(t.Context(), id); !errors.Is(err, backend.ErrNotFound) {
+					t.Errorf("it is gone: %v", err)
+				}
+			}
+			store.gone.Store(false)
+			var wg sync.WaitGroup
+			for range 50 {
+				time.Sleep(time.Millisecond)
+				wg.Go(func() { want(t, w.finish(client, id), "1") })
+			}
+			wg.Wait()
+			// Each has the result for itself and begins with ten looks of its own at most; then all look together, four times a second.
+			whole, brief := store.whole.Load(), store.brief.Load()
+			if whole+brief > 50*(10+3)+2*2*4*60 || whole > 50*(2+3)+brief/(briefLooks-1) {
+				t.Errorf("%d looks at all that there is, %d whether it has ended", whole, brief)
+			}
+			stop()
+			w.check()
+		})
+	}
 }
