@@ -97,6 +97,29 @@ var otherCases = []testCase{
 		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{{Execution: "p", Run: run, First: 3, Rows: rows("r"), Children: []backend.NewExecution{unknown}}}}, 0, backend.ErrNoProgram)
 		expect(f, "journal", len(f.journal(run)), 3)
 	}},
+	{"many turns of a batch have children", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "p", "q", "r", "z")
+		begin := func(parent string, run backend.RunKey, ids ...string) backend.Turn {
+			t := backend.Turn{Execution: parent, Run: run, Rows: rows("r")}
+			for i, id := range ids {
+				t.Children = append(t.Children, child(id, parent, run, fmt.Sprint(i+1)))
+			}
+			return t
+		}
+		unknown := begin("r", runs[2], "e")
+		unknown.Children[0].Digest = "nothing"
+		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{begin("p", runs[0], "a"), unknown, begin("q", runs[1], "b")}}, 1, backend.ErrNoProgram)
+		expect(f, "after a batch that was refused", len(f.claim(s)), 0)
+		f.commit(backend.Batch{Session: s, Turns: []backend.Turn{
+			begin("p", runs[0], "b", "z"), {Execution: "z", Run: runs[3], Rows: rows("r")}, begin("q", runs[1], "b", "a"), begin("r", runs[2], "c"),
+		}})
+		expect(f, "told", f.answers(s), []string{"p notice taken 2 ", "q notice taken 1 "})
+		expect(f, "children", ids(f.claim(s)), []string{"b", "a", "c"})
+		for i, want := range []int{1, 1, 1, 1} {
+			expect(f, fmt.Sprint("journal ", i), len(f.journal(runs[i])), want)
+		}
+	}},
 	{"orders are answered", func(f *fixture) {
 		s, other := f.session(), f.session()
 		run := f.born(s, "x")[0]

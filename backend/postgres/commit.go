@@ -103,6 +103,9 @@ func (c *committer) commit(apart bool) error {
 	}
 	c.lock()
 	c.together()
+	if err := c.bear(); err != nil {
+		return err
+	}
 	if !whole {
 		if err := c.flush(); err != nil {
 			return err
@@ -149,7 +152,7 @@ func (c *committer) sort(apart bool) {
 	late := false // a turn with tasks comes last: those of later turns must come behind, for tasks of one instant go by their keys
 	for i := range c.b.Turns {
 		t := &c.b.Turns[i]
-		if apart || !t.Ordinary() || seen[t.Execution] || late && len(t.Tasks) > 0 {
+		if apart || !joins(t) || seen[t.Execution] || late && len(t.Tasks) > 0 {
 			c.rest = append(c.rest, i)
 			late = late || len(t.Tasks) > 0
 		} else {
@@ -157,6 +160,16 @@ func (c *committer) sort(apart bool) {
 		}
 		seen[t.Execution] = true
 	}
+}
+
+// joins reports whether a turn may share statements: it is ordinary, but for children that it begins while it goes on.
+func joins(t *backend.Turn) bool {
+	if len(t.Children) == 0 || t.Then != backend.Hold {
+		return t.Ordinary()
+	}
+	childless := *t
+	childless.Children = nil
+	return childless.Ordinary()
 }
 
 // lock queues locks on all execution rows that the batch is known to change or

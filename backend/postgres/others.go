@@ -11,7 +11,7 @@ import (
 // others carries out what a turn asks of other executions. What it finds out
 // goes into the turn's own inbox.
 func (c *committer) others(key int64, t *backend.Turn) error {
-	if err := c.children(key, t); err != nil {
+	if err := c.children(t); err != nil {
 		return err
 	}
 	for i := range t.Orders {
@@ -64,33 +64,56 @@ func (c *committer) withdraw(t *backend.Turn) {
 	c.add("UPDATE task SET withdrawn = true WHERE "+these+" AND owner + 0 <> 0", int64(t.Run), steps, attempts)
 }
 
-// children creates the children of a turn. One that is there already is no news.
-func (c *committer) children(key int64, t *backend.Turn) error {
-	if len(t.Children) == 0 {
-		return nil
+// bear creates the children of the group's turns.
+func (c *committer) bear() error {
+	var list []*backend.Turn
+	for _, i := range c.group {
+		if t := &c.b.Turns[i]; len(t.Children) > 0 {
+			list = append(list, t)
+		}
 	}
+	err := c.children(list...)
+	if errors.Is(err, backend.ErrNoProgram) { // whose, is to be said
+		return errApart
+	}
+	return err
+}
+
+// children creates the children of turns. One that is there already is no news.
+func (c *committer) children(of ...*backend.Turn) error {
+	var all []backend.NewExecution
 	var digests []string
-	for i := range t.Children {
-		digests = append(digests, t.Children[i].Digest)
+	var parents []*backend.Turn
+	for _, t := range of {
+		for i := range t.Children {
+			all, parents, digests = append(all, t.Children[i]), append(parents, t), append(digests, t.Children[i].Digest)
+		}
+	}
+	if len(all) == 0 {
+		return nil
 	}
 	if ok, err := exist(c.tx, digests); err != nil {
 		return err
 	} else if !ok {
 		return backend.ErrNoProgram
 	}
-	created, err := insert(c.tx, c.b.Session, t.Children, false)
+	created, err := insert(c.tx, c.b.Session, all, false)
 	if err != nil {
 		return err
 	}
 	for i, made := range created {
-		n, x := &t.Children[i], made.Existing
+		n, x, parent := &all[i], made.Existing, parents[i]
 		if n.Replaces != "" {
 			c.add("DELETE FROM dead_letter WHERE execution = (SELECT key FROM request WHERE id = $1::text)", clean(n.Replaces))
 		}
 		if x == nil || x.Parent == clean(n.Parent) && x.ParentRun == n.ParentRun && x.ParentStep == clean(n.ParentStep) {
 			continue
 		}
-		c.notice(key, t.Run, n.ParentStep, backend.Taken)
+		var key int64
+		if _, err := c.first([]any{&key}, "SELECT key FROM request WHERE id = $1::text", clean(parent.Execution)); err != nil {
+			return err
+		}
+		c.notice(key, parent.Run, n.ParentStep, backend.Taken)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/senpuki/senpuki/backend/servertest"
 )
 
-// What the turns of a batch publish, and their dead letters, are written by one statement each: rows that one statement of a
+// What the turns of a batch publish, their children and their dead letters are written by few statements: rows that one statement of a
 // transaction has written have the same cmin.
 func TestTurnsThatPublishTogether(t *testing.T) {
 	t.Parallel()
@@ -43,6 +43,8 @@ func TestTurnsThatPublishTogether(t *testing.T) {
 		}
 		if i%2 == 1 {
 			turn.Then, turn.State, turn.Failure = backend.Finish, backend.Failed, []byte("{}")
+		} else {
+			turn.Children = []backend.NewExecution{{ID: fmt.Sprint("kid", i), Digest: "d", Edition: 1, Queue: "q", Parent: turn.Execution, ParentRun: c.Run, ParentStep: "1"}}
 		}
 		b.Turns = append(b.Turns, turn)
 	}
@@ -52,6 +54,7 @@ func TestTurnsThatPublishTogether(t *testing.T) {
 	for what, sql := range map[string]string{
 		"what they publish": "SELECT count(DISTINCT x.cmin::text), string_agg(id || '=' || published, ' ' ORDER BY key) FROM request JOIN execution AS x USING (key) WHERE published IS NOT NULL AND owner <> 0",
 		"dead letters":      "SELECT count(DISTINCT d.cmin::text), string_agg(r.id || '=' || step, ' ' ORDER BY d.id) FROM dead_letter AS d JOIN request AS r ON r.key = d.execution",
+		"children":          "SELECT count(DISTINCT request.cmin::text || execution.cmin::text), string_agg(id, ' ' ORDER BY key) FROM request JOIN execution USING (key) WHERE parent <> ''",
 		"of those that end": "SELECT count(DISTINCT x.cmin::text), string_agg(id || '=' || coalesce(published, ''), ' ' ORDER BY key) FROM request JOIN execution AS x USING (key) WHERE finished IS NOT NULL",
 	} {
 		var statements int
@@ -61,6 +64,7 @@ func TestTurnsThatPublishTogether(t *testing.T) {
 		}
 		want := map[string]string{
 			"what they publish": "x0=0 x2=2",
+			"children":          "kid0 kid2 kid4",
 			"dead letters":      "x2=2 x2=b x3=3 x3=b x4=4 x4=b x5=5 x5=b",
 			"of those that end": "x1=1 x3=3 x5=",
 		}[what]
