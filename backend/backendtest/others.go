@@ -116,7 +116,12 @@ var otherCases = []testCase{
 		}})
 		expect(f, "told", f.answers(s), []string{"p notice taken 2 ", "q notice taken 1 "})
 		expect(f, "children", ids(f.claim(s)), []string{"b", "a", "c"})
-		for i, want := range []int{1, 1, 1, 1} {
+		first, second := begin("p", runs[0], "d"), begin("q", runs[1], "d")
+		first.First, second.First = 1, 1
+		first.Orders = []backend.Order{{Message: signal("z", "m")}}
+		f.commit(backend.Batch{Session: s, Turns: []backend.Turn{first, second}})
+		expect(f, "told of one that the first has begun", f.answers(s)[2:], []string{"z signal m  m", "q notice taken 1 "})
+		for i, want := range []int{2, 2, 1, 1} {
 			expect(f, fmt.Sprint("journal ", i), len(f.journal(runs[i])), want)
 		}
 	}},

@@ -149,12 +149,14 @@ func (c *committer) sort(apart bool) {
 			seen[t.Watches[j].Execution] = true
 		}
 	}
-	late := false // a turn with tasks comes last: those of later turns must come behind, for tasks of one instant go by their keys
+	// A turn with tasks, or with children, comes last: those of later turns must come behind, for tasks of one instant go by their
+	// keys, and a child's id is whose who asks first.
+	late, born := false, false
 	for i := range c.b.Turns {
 		t := &c.b.Turns[i]
-		if apart || !joins(t) || seen[t.Execution] || late && len(t.Tasks) > 0 {
+		if apart || !joins(t) || seen[t.Execution] || late && len(t.Tasks) > 0 || born && len(t.Children) > 0 {
 			c.rest = append(c.rest, i)
-			late = late || len(t.Tasks) > 0
+			late, born = late || len(t.Tasks) > 0, born || len(t.Children) > 0
 		} else {
 			c.group = append(c.group, i)
 		}
