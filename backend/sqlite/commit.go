@@ -25,10 +25,10 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, err
 		}
 		return s.commit(c, &b, &reply, apart)
 	}
-	err := s.write(ctx, try)
+	err := s.writeUnlooked(ctx, lookInterval, try)
 	if errors.Is(err, errApart) {
 		apart = true
-		err = s.write(ctx, try)
+		err = s.writeUnlooked(ctx, lookInterval, try)
 	}
 	if err != nil {
 		return backend.Reply{}, err

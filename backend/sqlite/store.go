@@ -23,9 +23,10 @@ const readers = 4
 
 // Store is a SQLite file.
 type Store struct {
-	path  string
-	files []beside
-	turn  *turnstile
+	path   string
+	files  []beside
+	looked time.Time // when they were all there; owned by who has the writer's turn
+	turn   *turnstile
 
 	// Guarded by the turnstile.
 	writer *conn
@@ -96,6 +97,11 @@ func (s *Store) Close() error {
 
 // write runs fn in a transaction at the writer's turn.
 func (s *Store) write(ctx context.Context, fn func(c *conn, at time.Time) error) error {
+	return s.writeUnlooked(ctx, 0, fn)
+}
+
+// writeUnlooked is write without a look at the database's files when there was one less than a time ago.
+func (s *Store) writeUnlooked(ctx context.Context, within time.Duration, fn func(c *conn, at time.Time) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -110,8 +116,11 @@ func (s *Store) write(ctx context.Context, fn func(c *conn, at time.Time) error)
 	if s.closed.Load() {
 		return errShut
 	}
-	if err := s.there(); err != nil {
-		return err
+	if at := time.Now(); at.Sub(s.looked) >= within {
+		if err := s.there(); err != nil {
+			return err
+		}
+		s.looked = at
 	}
 	err := transact(s.writer, func() error {
 		s.log.grow()
