@@ -133,7 +133,7 @@ type looked struct {
 }
 
 // endStates are the states in which an execution has ended.
-var endStates = []backend.State{backend.Completed, backend.Failed, backend.Cancelled, backend.TimedOut}
+var endStates = slices.DeleteFunc(backend.States(), func(s backend.State) bool { return !s.Terminal() })
 
 // lookAt looks for those who wait for executions that run elsewhere.
 func (e *Engine) lookAt(ctx context.Context, looks []look) ([]looked, error) {

@@ -250,8 +250,8 @@ func runRandom(t *testing.T, script string, o Options) ending {
 	return end
 }
 
-func TestRandomScripts(t *testing.T) {
-	t.Parallel()
+// ofSeeds runs a test for each seed that is asked for.
+func ofSeeds(t *testing.T, run func(t *testing.T, seed uint64)) {
 	first := *randomSeed
 	if first == 0 {
 		first = rand.Uint64N(1 << 40)
@@ -259,19 +259,26 @@ func TestRandomScripts(t *testing.T) {
 	for seed := first; seed < first+uint64(*randomN); seed++ {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
-			for _, way := range slices.Sorted(maps.Keys(ways)) {
-				w := ways[way]
-				script := randomScript(seed, !w.anew)
-				t.Run(way, func(t *testing.T) {
-					var want ending
-					synctest.Test(t, func(t *testing.T) { want = runRandom(t, script, Options{}) })
-					synctest.Test(t, func(t *testing.T) {
-						if d := differ(w.run(t, rand.New(rand.NewPCG(seed, 9)), script), want, !w.dies); d != "" {
-							t.Errorf("%s\nagain: -random.seed=%d -random.n=1\n%s", d, seed, script)
-						}
-					})
-				})
-			}
+			run(t, seed)
 		})
 	}
+}
+
+func TestRandomScripts(t *testing.T) {
+	t.Parallel()
+	ofSeeds(t, func(t *testing.T, seed uint64) {
+		for _, way := range slices.Sorted(maps.Keys(ways)) {
+			w := ways[way]
+			script := randomScript(seed, !w.anew)
+			t.Run(way, func(t *testing.T) {
+				var want ending
+				synctest.Test(t, func(t *testing.T) { want = runRandom(t, script, Options{}) })
+				synctest.Test(t, func(t *testing.T) {
+					if d := differ(w.run(t, rand.New(rand.NewPCG(seed, 9)), script), want, !w.dies); d != "" {
+						t.Errorf("%s\nagain: -random.seed=%d -random.n=1\n%s", d, seed, script)
+					}
+				})
+			})
+		}
+	})
 }

@@ -31,16 +31,9 @@ def main(seed):
 
 func TestRandomSuspects(t *testing.T) {
 	t.Parallel()
-	first := *randomSeed
-	if first == 0 {
-		first = rand.Uint64N(1 << 40)
-	}
-	for seed := first; seed < first+uint64(*randomN); seed++ {
-		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { randomSuspects(t, rand.New(rand.NewPCG(seed, 7))) })
-		})
-	}
+	ofSeeds(t, func(t *testing.T, seed uint64) {
+		synctest.Test(t, func(t *testing.T) { randomSuspects(t, rand.New(rand.NewPCG(seed, 7))) })
+	})
 }
 
 func randomSuspects(t *testing.T, r *rand.Rand) {

@@ -3,7 +3,6 @@
 package postgres
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -164,10 +163,7 @@ func exist(t *tx, digests []string) (bool, error) {
 		distinct[d] = true
 	}
 	n, err := t.count(`SELECT 1 FROM program WHERE digest = ANY($1::text[]) ORDER BY digest FOR KEY SHARE`, cleanAll(digests))
-	if err != nil {
-		return false, fmt.Errorf("look for programs: %w", err)
-	}
-	return n == int64(len(distinct)), nil
+	return n == int64(len(distinct)), err
 }
 
 // demand queues the check that the programs of new executions are stored, ahead

@@ -11,8 +11,8 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
-// lookInterval is how often at most commits look, of which there are thousands a second. What one has written that came in
-// between is folded in by the look that follows, as what was written before.
+// lookInterval is how often at most commits look, of which there are thousands a second. What those in between have written to a log
+// without a name is folded in by the look that follows, as what was written before.
 const lookInterval = 10 * time.Millisecond
 
 // beside is the database's file, or one of those that SQLite has beside it while it is open.

@@ -17,6 +17,22 @@ func opensSession(t *testing.T, s *sqlite.Store) error {
 	return err
 }
 
+// openWithout opens a database, begins a session and removes a file beside it.
+func openWithout(t *testing.T, path, name string) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := opensSession(t, s); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path + name); err != nil {
+		t.Skip("an open file cannot be removed here:", err)
+	}
+	return s
+}
+
 func sessionsOf(t *testing.T, path string) int {
 	t.Helper()
 	s, err := sqlite.Open(context.Background(), path)
@@ -43,16 +59,7 @@ func TestFilesBesideRemovedWhileOpen(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"-wal", "-shm"} {
 		path := file(t)
-		s, err := sqlite.Open(t.Context(), path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := opensSession(t, s); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Remove(path + name); err != nil {
-			t.Skip("an open file cannot be removed here:", err)
-		}
+		s := openWithout(t, path, name)
 		for range 2 {
 			if err := opensSession(t, s); !errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), path+name+" was removed") {
 				t.Errorf("without its %s: %v", name, err)
@@ -84,16 +91,7 @@ func TestFilesBesideRemovedWhileOpen(t *testing.T) {
 func TestLogOfOthersStays(t *testing.T) {
 	t.Parallel()
 	path := file(t)
-	s, err := sqlite.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := opensSession(t, s); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(path + "-wal"); err != nil {
-		t.Skip("an open file cannot be removed here:", err)
-	}
+	s := openWithout(t, path, "-wal")
 	if err := os.WriteFile(path+"-wal", []byte("somebody else's"), 0o600); err != nil {
 		t.Fatal(err)
 	}
