@@ -15,20 +15,21 @@ import (
 var errApart = errors.New("a batch did not land together")
 
 // Commit writes a batch.
-func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
-	var reply backend.Reply
+func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Reply, err error) {
 	apart := false
-	try := func(c *conn, at time.Time) error {
-		reply = backend.Reply{Now: at}
-		if done, err := s.commitOne(c, &b, &reply); done || err != nil {
+	try := func() error {
+		if done, err := s.commitOne(&b, &reply); done || err != nil {
 			return err
 		}
-		return s.commit(c, &b, &reply, apart)
+		return s.transact(func(c *conn, at time.Time) error {
+			reply = backend.Reply{Now: at}
+			return s.commit(c, &b, &reply, apart)
+		})
 	}
-	err := s.writeUnlooked(ctx, lookInterval, try)
+	err = s.writing(ctx, lookInterval, try)
 	if errors.Is(err, errApart) {
 		apart = true
-		err = s.writeUnlooked(ctx, lookInterval, try)
+		err = s.writing(ctx, lookInterval, try)
 	}
 	if err != nil {
 		return backend.Reply{}, err
@@ -37,16 +38,18 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, err
 }
 
 // commitOne lands a batch that is one plain turn of an execution that is known to be the session's, with one
-// statement, which is its fence, too. It reports false when it has changed nothing.
-func (s *Store) commitOne(c *conn, b *backend.Batch, reply *backend.Reply) (bool, error) {
+// statement, which is its fence and its transaction, too. It reports false when it has changed nothing. When the log
+// is to grow, which takes a transaction, it leaves the batch alone.
+func (s *Store) commitOne(b *backend.Batch, reply *backend.Reply) (bool, error) {
 	if !b.OnlyTurns() || len(b.Turns) != 1 {
 		return false, nil
 	}
 	t := &b.Turns[0]
-	if !plain(t) || !s.known.follows(t) || !s.known.held(b.Session, t) {
+	if !plain(t) || !s.known.follows(t) || !s.known.held(b.Session, t) || s.log.due() > 0 {
 		return false, nil
 	}
-	n, err := c.exec(`INSERT OR FAIL INTO journal (run, row, session, data)
+	at := now()
+	n, err := s.writer.exec(`INSERT OR FAIL INTO journal (run, row, session, data)
 		SELECT ?, ?, ?3, ? WHERE EXISTS (SELECT 1 FROM session WHERE id = ?3)`, t.Run, t.First, b.Session, t.Rows[0])
 	if err != nil || n == 0 {
 		if duplicate(err) {
@@ -55,7 +58,7 @@ func (s *Store) commitOne(c *conn, b *backend.Batch, reply *backend.Reply) (bool
 		return false, err
 	}
 	s.known.wrote(t.Run, t.First)
-	reply.Turns = make([]backend.TurnReply, 1)
+	*reply = backend.Reply{Now: at, Turns: make([]backend.TurnReply, 1)}
 	return true, nil
 }
 

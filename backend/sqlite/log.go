@@ -26,38 +26,51 @@ type logFile struct {
 
 var zeros [logStep]byte
 
-// grow is called in a transaction that has written nothing yet. At the writer's turn alone, after a commit, another program
-// that knows nothing of the turnstile, a shell or a replicator, may be writing just there, and zeros would take the place of what it commits.
-func (l *logFile) grow() {
+// due returns how long the log is when the last commit has made it longer, and 0 when there is nothing to do.
+func (l *logFile) due() int64 {
 	if l.done {
-		return
+		return 0
 	}
+	size, err := l.length()
+	l.done = err != nil || size >= logPages*frame
+	if l.done {
+		return 0
+	}
+	if l.size > 0 && size > l.size { // how long it is says nothing at first: a program that writes once leaves it alone
+		return size
+	}
+	l.size = size
+	return 0
+}
+
+func (l *logFile) length() (int64, error) {
 	if l.file == nil {
 		file, err := os.OpenFile(l.path, os.O_WRONLY, 0)
 		if err != nil {
-			l.done = true
-			return
+			return 0, err
 		}
 		l.file = file
 	}
-	first := l.size == 0 // how long it is says nothing yet: a program that writes once leaves it alone
 	info, err := l.file.Stat()
 	if err != nil {
-		l.done = true
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// grow is called in a transaction that has written nothing yet. At the writer's turn alone, after a commit, another program
+// that knows nothing of the turnstile, a shell or a replicator, may be writing just there, and zeros would take the place of what it commits.
+func (l *logFile) grow() {
+	size := l.due()
+	if size == 0 {
 		return
 	}
-	size := info.Size()
-	grown := size > l.size && !first
-	l.size = size
 	more := min(size, logStep, logPages*frame-size)
-	if l.done = more <= 0; l.done || !grown {
-		return
-	}
 	if _, err := l.file.WriteAt(zeros[:more], size); err != nil { // a full disk is for commits to find out about
 		l.done = true
 		return
 	}
-	l.size += more
+	l.size = size + more
 }
 
 func (l *logFile) close() error {

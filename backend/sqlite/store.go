@@ -97,11 +97,11 @@ func (s *Store) Close() error {
 
 // write runs fn in a transaction at the writer's turn.
 func (s *Store) write(ctx context.Context, fn func(c *conn, at time.Time) error) error {
-	return s.writeUnlooked(ctx, 0, fn)
+	return s.writing(ctx, 0, func() error { return s.transact(fn) })
 }
 
-// writeUnlooked is write without a look at the database's files when there was one less than a time ago.
-func (s *Store) writeUnlooked(ctx context.Context, within time.Duration, fn func(c *conn, at time.Time) error) error {
+// writing runs fn at the writer's turn, after a look at the database's files when there was none within that time.
+func (s *Store) writing(ctx context.Context, within time.Duration, fn func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -122,14 +122,19 @@ func (s *Store) writeUnlooked(ctx context.Context, within time.Duration, fn func
 		}
 		s.looked = at
 	}
-	err := transact(s.writer, func() error {
-		s.log.grow()
-		return fn(s.writer, now())
-	})
+	err := fn()
 	if err != nil {
 		clear(s.known) // what it had learned may have been rolled back
 	}
 	return translate(err)
+}
+
+// transact runs fn in a transaction of the writer's.
+func (s *Store) transact(fn func(c *conn, at time.Time) error) error {
+	return transact(s.writer, func() error {
+		s.log.grow()
+		return fn(s.writer, now())
+	})
 }
 
 // transact runs fn between BEGIN IMMEDIATE and COMMIT.
