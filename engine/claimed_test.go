@@ -150,3 +150,60 @@ def busy():
 		w.check()
 	})
 }
+
+// hourLooks is a store that takes an hour to say what is due next, has expired, or was left by sessions that are gone.
+type hourLooks struct{ backend.Store }
+
+func (s hourLooks) NextDue(ctx context.Context, queues []string) (time.Time, error) {
+	time.Sleep(time.Hour)
+	return s.Store.NextDue(ctx, queues)
+}
+
+func (s hourLooks) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
+	if r.Expired {
+		time.Sleep(time.Hour)
+	}
+	return s.Store.Claim(ctx, r)
+}
+
+func (s hourLooks) Revoke(ctx context.Context, id backend.SessionID) error {
+	if id == 0 {
+		time.Sleep(time.Hour)
+	}
+	return s.Store.Revoke(ctx, id)
+}
+
+// What a dead process was at goes on before a new worker looks for all else.
+func TestTakingOverComesFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		client, err := New(w.store, w.reg, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.deploy(client, "def main():\n    return 1\n")
+		me := self()
+		if me.Boot == "" || me.Started == "" {
+			t.Skip("whether a process is dead is not known here")
+		}
+		me.Started += "0" // another one had this number
+		dead, _, err := w.store.Open(t.Context(), me)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := w.dispatch(client, Input{}, DispatchOptions{})
+		if c, err := w.store.Claim(t.Context(), backend.ClaimRequest{Session: dead, IDs: []string{id}, Editions: editions, Limit: 1}); err != nil || len(c) != 1 {
+			t.Fatal(len(c), err)
+		}
+		begun := time.Now()
+		_, stop := w.engineOn(hourLooks{w.store}, Options{})
+		want(t, w.finish(client, id), `1`)
+		if took := time.Since(begun); took > time.Minute {
+			t.Errorf("it went on after %v", took)
+		}
+		time.Sleep(4 * time.Hour)
+		stop()
+		w.check()
+	})
+}

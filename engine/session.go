@@ -272,8 +272,9 @@ func (w *worker) call(ctx context.Context) (*roll, error) {
 
 // neighbours revokes sessions whose process is dead, or whose counter has stood
 // still for a session's life while we could write all along: a database that takes no
-// writes silences everybody. It returns whether work may have become free.
-func (w *worker) neighbours(ctx context.Context) (freed bool, err error) {
+// writes silences everybody. It returns whether work may have become free. The first time that is all; after
+// that it looks for what others have left half-way, too.
+func (w *worker) neighbours(ctx context.Context, first bool) (freed bool, err error) {
 	roll, err := w.call(ctx)
 	if err != nil {
 		w.watched = nil // our access was interrupted: nobody is revoked for that
@@ -316,7 +317,7 @@ func (w *worker) neighbours(ctx context.Context) (freed bool, err error) {
 		}
 	}
 	w.watched = seen
-	if now.Sub(w.reclaimed) < reclaimEvery {
+	if first || now.Sub(w.reclaimed) < reclaimEvery {
 		return false, nil
 	}
 	if err := w.store.Revoke(ctx, 0); err != nil {

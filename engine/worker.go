@@ -218,13 +218,14 @@ func (w *worker) run(ctx context.Context) bool {
 	return stopped
 }
 
-// loop looks for work, messages and dead neighbours.
+// loop looks for work, messages and dead neighbours. The first time it takes over what a dead process of this machine was at, and
+// claims: all else can wait until that goes on.
 func (w *worker) loop(ctx context.Context) bool {
 	poll := time.NewTimer(0)
 	defer poll.Stop()
 	var met, looked, swept, polled time.Time // polled: when all was last looked for, whatever the reason
 	more := false                            // there may be more to claim
-	for {
+	for first := true; ; first = false {
 		var err error
 		ticked, freed := false, false
 		select {
@@ -243,14 +244,16 @@ func (w *worker) loop(ctx context.Context) bool {
 			ticked = true
 		}
 		if ticked || time.Since(met) >= w.options.SessionLife/5 {
-			met = time.Now()
-			freed, err = w.neighbours(w.ctx)
+			if !first {
+				met = time.Now()
+			}
+			freed, err = w.neighbours(w.ctx, first)
 			w.report("neighbours", err)
 		}
 		// Who hears wake-ups need not look for what has expired at each tick: a heartbeat tells.
 		idle := ticked && w.engine.wakeups.reliable()
 		told := w.expired.Swap(false) || w.overdue && w.slots.room(maxInLine) > 0
-		if told || !idle && time.Since(looked) >= w.options.SessionLife/5 {
+		if !first && (told || !idle && time.Since(looked) >= w.options.SessionLife/5) {
 			looked = time.Now()
 			w.report("expired", w.claimExpired(told))
 		}
@@ -262,9 +265,9 @@ func (w *worker) loop(ctx context.Context) bool {
 			continue
 		}
 		due, asked := w.dues.passed(w.clock), w.around.Swap(false)
-		all := due || asked || freed || time.Since(polled) >= w.pollInterval()
+		all := !first && (due || asked || freed || time.Since(polled) >= w.pollInterval())
 		w.report("reconcile", w.reconcile())
-		news := w.engine.mailed.Swap(false) || all
+		news := w.engine.mailed.Swap(false) || all || first
 		if news {
 			w.report("receive", w.receive())
 		}
@@ -274,7 +277,7 @@ func (w *worker) loop(ctx context.Context) bool {
 			polled = time.Now()
 		}
 		next := time.Duration(0)
-		if more = w.claimAll(news, due); !more {
+		if more = w.claimAll(news, due) || first; !more {
 			next = w.nextLook(polled)
 		}
 		poll.Reset(next)
@@ -459,6 +462,12 @@ func (w *worker) gone(x *execution) {
 // receive hands the messages in the inboxes of what is held to its addressees.
 func (w *worker) receive() error {
 	pass := w.pass.Add(1)
+	w.mu.Lock()
+	none := len(w.held) == 0
+	w.mu.Unlock()
+	if none {
+		return nil
+	}
 	messages, err := w.store.Receive(w.ctx, w.session)
 	if err != nil {
 		return err

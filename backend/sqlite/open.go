@@ -77,12 +77,17 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 		return nil, err
 	}
 	// Nothing is written, not even a lock file, beside a file that is not ours.
-	ready := false
+	reader, ready := (*conn)(nil), false
 	if at, err := os.Stat(path); err == nil && at.Size() > 0 {
-		if ready, err = inspect(path); err != nil {
+		if reader, ready, err = inspect(path); err != nil {
 			return nil, err
 		}
 	}
+	defer func() {
+		if err != nil && reader != nil {
+			err = errors.Join(err, reader.close())
+		}
+	}()
 	turn, err := newTurnstile(path)
 	if err != nil {
 		return nil, err
@@ -115,7 +120,11 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 	if err := writable(writer); err != nil {
 		return nil, errors.Join(err, writer.close())
 	}
-	return newStore(path, synchronous, turn, writer), nil
+	s := newStore(path, synchronous, turn, writer)
+	if reader != nil {
+		s.readers.idle = append(s.readers.idle, reader)
+	}
+	return s, nil
 }
 
 // writable refuses a file that can be read and not written now, not at the first commit. The statement has nothing to
@@ -132,20 +141,24 @@ func writable(c *conn) error {
 }
 
 // inspect refuses a file that is not a database of ours, or a newer one. Ready says of one of ours that it need not be changed to be used.
-func inspect(path string) (ready bool, err error) {
-	c, err := connect(path, "query_only=1")
-	if err != nil {
-		return false, err
+// The connection that has looked is kept: the last one that is closed folds the log into the database and removes it.
+func inspect(path string) (c *conn, ready bool, err error) {
+	if c, err = connectReader(path); err != nil {
+		return nil, false, err
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
+	defer func() {
+		if err != nil {
+			c, err = nil, errors.Join(err, c.close())
+		}
+	}()
 	id, err := identify(c)
 	if err != nil {
-		return false, err
+		return c, false, err
 	}
 	migrate, err := judge(id)
 	if err != nil {
-		return false, err
+		return c, false, err
 	}
 	mode, err := c.first(context.Background(), "PRAGMA journal_mode") // that of a backup is another
-	return !migrate && err == nil && word(mode[0]) == "wal", err
+	return c, !migrate && err == nil && word(mode[0]) == "wal", err
 }

@@ -19,9 +19,12 @@ import (
 func plansOf(t *testing.T, s *Store) map[string]string {
 	t.Helper()
 	conns := []*conn{s.writer}
-	for range readers {
-		c := <-s.idle
-		defer func() { s.idle <- c }()
+	for range maxReaders {
+		c, err := s.readers.take(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.readers.put(c)
 		if c != nil {
 			conns = append(conns, c)
 		}

@@ -18,9 +18,6 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
-// readers is how many reads may run at once.
-const readers = 4
-
 // Store is a SQLite file.
 type Store struct {
 	path   string
@@ -37,9 +34,9 @@ type Store struct {
 	group  []int
 	rest   []int
 
-	idle   chan *conn // a nil one is yet to be opened
-	closed atomic.Bool
-	wrote  atomic.Bool // or was about to
+	readers *readers
+	closed  atomic.Bool
+	wrote   atomic.Bool // or was about to
 
 	watching sync.Mutex
 	watch    *conn // for Version alone: data_version is a connection's own view
@@ -47,14 +44,11 @@ type Store struct {
 
 func newStore(path, synchronous string, turn *turnstile, writer *conn) *Store {
 	s := &Store{path: path, turn: turn, writer: writer,
-		known: make(known), idle: make(chan *conn, readers), log: logFile{path: path + "-wal", done: synchronous != "full"}}
+		known: make(known), readers: newReaders(), log: logFile{path: path + "-wal", done: synchronous != "full"}}
 	for _, name := range []string{"", "-shm", "-wal"} {
 		if at, err := os.Stat(path + name); err == nil { // without it nothing is compared
 			s.files = append(s.files, beside{path + name, at})
 		}
-	}
-	for range readers {
-		s.idle <- nil
 	}
 	return s
 }
@@ -64,12 +58,7 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	var errs []error
-	for range readers {
-		if c := <-s.idle; c != nil {
-			errs = append(errs, c.close())
-		}
-	}
+	errs := []error{s.readers.close()}
 	s.watching.Lock()
 	defer s.watching.Unlock()
 	if s.watch != nil {
@@ -161,29 +150,25 @@ func (s *Store) read(ctx context.Context, fn func(c *conn) error) error {
 	if s.closed.Load() {
 		return errShut
 	}
-	var c *conn
-	select {
-	case c = <-s.idle:
-	case <-ctx.Done():
-		return ctx.Err()
+	c, err := s.readers.take(ctx)
+	if err != nil {
+		return err
 	}
-	defer func() { s.idle <- c }()
+	defer func() { s.readers.put(c) }()
 	switch {
 	case s.closed.Load():
 		return errShut
 	case c == nil:
-		opened, err := connect(s.path, "query_only=1", "temp_store=memory")
-		if err != nil {
+		if c, err = connectReader(s.path); err != nil {
 			return translate(err)
 		}
-		c = opened
 	}
 	return translate(fn(c))
 }
 
 // Pool is the use of the connections that read; writers queue at the turnstile.
 func (s *Store) Pool() backend.Pool {
-	return backend.Pool{Max: readers, InUse: readers - len(s.idle)}
+	return backend.Pool{Max: maxReaders, InUse: s.readers.inUse()}
 }
 
 // Version changes whenever any connection has changed the database.
