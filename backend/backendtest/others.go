@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -243,5 +244,58 @@ var otherCases = []testCase{
 		f.commit(b)
 		expect(f, "told", f.answers(s), []string{"p outcome completed 2 7"})
 		expect(f, "child", f.execution("c").Parent, "p")
+	}},
+	{"turns of a batch that follow from each other", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "a", "b", "c", "d", "e")
+		reserve := func(n int, id string, first int64, hash string) backend.Turn {
+			return backend.Turn{Execution: id, Run: runs[n], First: first, Rows: rows("r"), Reserve: []backend.Reservation{{Step: hash, Hash: hash, Activity: "add", Key: hash}}}
+		}
+		settle := func(n int, id string, first int64, hash, result string, expires time.Time) backend.Turn {
+			r := backend.MemoResult{Step: hash, Hash: hash, Expires: expires}
+			if result != "" {
+				r.Result = []byte(result)
+			}
+			return backend.Turn{Execution: id, Run: runs[n], First: first, Rows: rows("r"), Memos: []backend.MemoResult{r}}
+		}
+		leave := reserve(3, "d", 3, "x")
+		leave.Then = backend.Release
+		reply := f.commit(backend.Batch{Session: s, Turns: []backend.Turn{
+			reserve(0, "a", 0, "x"), reserve(1, "b", 0, "x"), settle(0, "a", 1, "x", "5", time.Time{}), reserve(2, "c", 0, "x"), // b waits for a, c comes late
+			reserve(0, "a", 2, "y"), settle(0, "a", 3, "y", "6", past(1)), reserve(1, "b", 1, "y"), // has expired
+			reserve(2, "c", 1, "z"), reserve(3, "d", 0, "z"), settle(2, "c", 2, "z", "", time.Time{}), // is passed on
+			settle(3, "d", 1, "z", "7", time.Time{}), settle(3, "d", 2, "x", "8", time.Time{}), // the second is not its own
+			leave,
+			{Execution: "e", Run: runs[4], Then: backend.Continue, Next: &backend.NextRun{Digest: ask("").Digest, Edition: 1, Rows: rows("s", "t")}},
+		}})
+		told := f.answers(s)
+		slices.Sort(told)
+		expect(f, "told", told, []string{
+			"a notice reserved x ", "a notice reserved y ", "b notice hit x 5", "b notice reserved y ", "c notice hit x 5", "c notice reserved z ",
+			"d notice hit x 5", "d notice reserved z ",
+		})
+		expect(f, "one that is told something is not let go", reply.Turns[12].Kept, true)
+		expect(f, "journal", len(f.journal(runs[3])), 4)
+		now := reply.Turns[13].Run
+		expect(f, "the next run", fmt.Sprint(f.execution("e").Run == now, f.journal(now), f.journal(runs[4])), fmt.Sprintf("true [%d:s %d:t] []", s, s))
+		memos, err := f.Memos(f.ctx, backend.MemoFilter{})
+		f.must(err)
+		var list []string
+		for _, m := range memos {
+			list = append(list, fmt.Sprintf("%s %s %s %d", m.Hash, m.Execution, m.Result, m.Waiting))
+		}
+		slices.Sort(list)
+		expect(f, "memos", list, []string{"x a 5 0", "y b  0", "z d 7 0"})
+
+		end := backend.Turn{Execution: "b", Run: runs[1], First: 2, Rows: rows("r"), Then: backend.Finish, State: backend.Completed, Result: []byte("1")}
+		late := reserve(1, "b", 3, "w")
+		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{reserve(2, "c", 3, "y"), end, late}}, 2, backend.ErrNotOwner)
+		expect(f, "nothing landed", len(f.journal(runs[2])), 3)
+		f.commit(backend.Batch{Session: s, Turns: []backend.Turn{reserve(2, "c", 3, "y"), end}}) // what it had reserved is the other's
+		expect(f, "passed on by an end", slices.Contains(f.answers(s), "c notice reserved y "), true)
+		lost := reserve(0, "a", 4, "v")
+		lost.Taken = []int64{1 << 40}
+		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{reserve(2, "c", 4, "v"), lost}}, 1, backend.ErrNotOwner)
+		expect(f, "nothing landed", len(f.journal(runs[2])), 4)
 	}},
 }

@@ -50,14 +50,18 @@ func (s *Store) mayLand(b *backend.Batch) error {
 	if fenced && s.sessions[b.Session] == nil {
 		return backend.ErrFenced
 	}
+	earlier := make(map[backend.RunKey]int64) // rows of turns before, which have not landed yet
+	over := make(map[backend.RunKey]bool)     // runs that they end
 	for i := range b.Turns {
 		t := &b.Turns[i]
 		x := s.executions[t.Execution]
 		switch {
-		case x == nil, x.Owner != b.Session, x.Run != t.Run, x.State.Terminal(),
-			len(t.Rows) > 0 && t.First != int64(len(s.runs[t.Run].rows)):
+		case x == nil, x.Owner != b.Session, x.Run != t.Run, x.State.Terminal(), over[t.Run],
+			len(t.Rows) > 0 && t.First != int64(len(s.runs[t.Run].rows))+earlier[t.Run]:
 			return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}
 		}
+		earlier[t.Run] += int64(len(t.Rows))
+		over[t.Run] = t.Then == backend.Finish || t.Then == backend.Continue
 		for _, id := range t.Taken {
 			if !slices.ContainsFunc(x.inbox, func(m backend.Message) bool { return m.ID == id }) {
 				return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}

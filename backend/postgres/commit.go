@@ -41,11 +41,11 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 	apart := false
 	for {
 		err = s.transact(ctx, session, func(t *tx) error {
-			c := &committer{Store: s, tx: t, b: &b}
+			c := &committer{Store: s, tx: t, b: &b, apart: apart}
 			if !apart {
 				c.lone = ends
 			}
-			if err := c.commit(apart); err != nil {
+			if err := c.commit(); err != nil {
 				if !apart && duplicate(err) { // a row or a log line that is there already
 					return errApart
 				}
@@ -83,19 +83,21 @@ type committer struct {
 	rest  []int // turns that land one by one
 	lone  []lone
 	alone map[int]bool // turns in lone
+	apart bool         // each turn is to say for itself whether it lands
+	ahead ahead
 }
 
 // commit writes the batch and commits. Together, everything may be one flush.
-func (c *committer) commit(apart bool) error {
+func (c *committer) commit() error {
 	c.reply = backend.Reply{Turns: make([]backend.TurnReply, len(c.b.Turns))}
-	c.sort(apart)
+	c.sort()
 	if len(c.lone) > 0 {
 		c.alone = make(map[int]bool, len(c.lone))
 		for i := range c.lone {
 			c.alone[c.lone[i].turn] = true
 		}
 	}
-	whole := !apart && len(c.rest) == 0
+	whole := !c.apart && len(c.rest) == 0
 	c.demand()
 	created, err := insert(c.tx, c.b.Session, c.b.Create, whole)
 	if err != nil {
@@ -107,12 +109,13 @@ func (c *committer) commit(apart bool) error {
 		return err
 	}
 	if !whole {
+		c.lookAhead()
 		if err := c.flush(); err != nil {
 			return err
 		}
 		for _, i := range c.rest {
-			if c.reply.Turns[i], err = c.turn(&c.b.Turns[i]); err != nil {
-				return failed(i, err)
+			if err := c.turn(&c.b.Turns[i], &c.reply.Turns[i]); err != nil {
+				return c.failed(i, err)
 			}
 		}
 	}
@@ -127,18 +130,21 @@ func (c *committer) commit(apart bool) error {
 	return nil
 }
 
-// failed names the turn that may not land; faults are passed on.
-func failed(i int, err error) error {
-	if err == backend.ErrNotOwner || err == backend.ErrNoProgram { //nolint:errorlint // this package's own
-		return &backend.TurnError{Index: i, Err: err}
+// failed names the turn that may not land; faults are passed on. What was queued by turns before it may fail, too, unless each was sent by itself.
+func (c *committer) failed(i int, err error) error {
+	if err != backend.ErrNotOwner && err != backend.ErrNoProgram { //nolint:errorlint // this package's own
+		return err
 	}
-	return err
+	if !c.apart {
+		return errApart
+	}
+	return &backend.TurnError{Index: i, Err: err}
 }
 
 // sort tells the turns that can share statements from those that cannot. Turns
 // of one execution land in their order: the second and later ones come last. So does a turn of
 // an execution that another one of the batch sends to or watches: whether that comes before the end must not depend on this.
-func (c *committer) sort(apart bool) {
+func (c *committer) sort() {
 	seen := make(map[string]bool, len(c.b.Turns))
 	for i := range c.b.Turns {
 		t := &c.b.Turns[i]
@@ -154,7 +160,7 @@ func (c *committer) sort(apart bool) {
 	late, born := false, false
 	for i := range c.b.Turns {
 		t := &c.b.Turns[i]
-		if apart || !joins(t) || seen[t.Execution] || late && len(t.Tasks) > 0 || born && len(t.Children) > 0 {
+		if c.apart || !joins(t) || seen[t.Execution] || late && len(t.Tasks) > 0 || born && len(t.Children) > 0 {
 			c.rest = append(c.rest, i)
 			late, born = late || len(t.Tasks) > 0, born || len(t.Children) > 0
 		} else {

@@ -74,11 +74,10 @@ func (t *tx) refill(id string) {
 		SELECT execution, kind, name, run, step, attempt, sent, payload FROM messages ORDER BY id`, id)
 }
 
-// post queues a message for one execution, which is locked and has not ended. It does not wake it.
-func (t *tx) post(key int64, m *backend.Message) {
+// notice queues a finding for the inbox of an execution that is locked and has not ended. It does not wake it.
+func (t *tx) notice(key int64, run backend.RunKey, step, name string) {
 	t.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-		VALUES ($1::bigint, $2::text, $3::text, $4::bigint, $5::text, $6::int, now(), $7::bytea)`,
-		key, string(m.Kind), clean(m.Name), int64(m.Run), clean(m.Step), small(m.Attempt), m.Payload)
+		VALUES ($1::bigint, 'notice', $2::text, $3::bigint, $4::text, 0, now(), NULL)`, key, name, int64(run), clean(step))
 }
 
 // outcomes is how tasks that are gone become messages and wake their executions.

@@ -11,36 +11,43 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
-// reserve asks for a memo on behalf of a step. The memo's row is the lock under
+// reserve asks for a memo on behalf of a step of an execution that is locked and runs. The memo's row is the lock under
 // which one attaches to it and settles it.
 func (c *committer) reserve(key int64, t *backend.Turn, r *backend.Reservation) error {
-	hash := clean(r.Hash)
+	hash, step := clean(r.Hash), clean(r.Step)
 	for {
-		var result []byte
-		var up bool
-		found, err := c.first([]any{&result, &up}, "SELECT result, coalesce(expires <= now(), false) FROM memo WHERE hash = $1::text FOR UPDATE", hash)
+		m, err := c.memo(hash)
 		switch {
 		case err != nil:
 			return err
-		case found && result != nil && !up:
-			_, err := c.answer(waiter{key, int64(t.Run), r.Step}, backend.Hit, result)
-			return err
-		case found && result == nil:
-			c.add("INSERT INTO memo_waiter (hash, execution, run, step) VALUES ($1::text, $2::bigint, $3::bigint, $4::text)", hash, key, int64(t.Run), clean(r.Step))
+		case m != nil && m.settled && !m.up:
+			c.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+				SELECT $2::bigint, 'notice', $3::text, $4::bigint, $5::text, 0, now(), result FROM memo WHERE hash = $1::text`,
+				hash, key, backend.Hit, int64(t.Run), step)
 			return nil
-		case found:
+		case m != nil && !m.settled:
+			c.add("INSERT INTO memo_waiter (hash, execution, run, step) VALUES ($1::text, $2::bigint, $3::bigint, $4::text)", hash, key, int64(t.Run), step)
+			return nil
+		case m != nil:
 			c.add("DELETE FROM memo WHERE hash = $1::text", hash)
 		}
-		n, err := c.count(`INSERT INTO memo (hash, activity, called, execution, run, step, created)
-			VALUES ($1::text, $2::text, $3::text, $4::bigint, $5::bigint, $6::text, now()) ON CONFLICT DO NOTHING`,
-			hash, clean(r.Activity), clean(r.Key), key, int64(t.Run), clean(r.Step))
-		if err != nil {
-			return err
+		var n int64
+		s := c.add(`WITH made AS (INSERT INTO memo (hash, activity, called, execution, run, step, created)
+				VALUES ($1::text, $2::text, $3::text, $4::bigint, $5::bigint, $6::text, now()) ON CONFLICT DO NOTHING RETURNING 1)
+			SELECT count(*), 1 / (CASE WHEN $7::bool OR EXISTS (SELECT 1 FROM made) THEN 1 ELSE 0 END) FROM made`,
+			hash, clean(r.Activity), clean(r.Key), key, int64(t.Run), step, c.apart)
+		s.guard, s.row = errApart, func(rows pgx.Rows) error { return rows.Scan(&n, nil) }
+		if c.apart {
+			if err := c.flush(); err != nil {
+				return err
+			}
+			if n == 0 { // somebody was faster
+				continue
+			}
 		}
-		if n > 0 { // else somebody was faster
-			_, err := c.answer(waiter{key, int64(t.Run), r.Step}, backend.Reserved, nil)
-			return err
-		}
+		c.becomes(hash, &memo{execution: key, run: int64(t.Run), step: step})
+		c.notice(key, t.Run, r.Step, backend.Reserved)
+		return nil
 	}
 }
 
@@ -50,16 +57,15 @@ type waiter struct {
 	step     string
 }
 
-// answer puts a notice about a memo into the inbox of one that still waits for
-// it in that run, and reports whether it does.
-func (t *tx) answer(w waiter, name string, payload []byte) (bool, error) {
+// grant tells one that still waits in that run that its step is to compute the memo, and reports whether it does.
+func (t *tx) grant(w waiter) (bool, error) {
 	var one int
 	found, err := t.first([]any{&one}, `SELECT 1 FROM execution WHERE key = $1::bigint AND run = $2::bigint AND state IN ('pending', 'running')
 		FOR NO KEY UPDATE`, w.key, w.run)
 	if err != nil || !found {
 		return false, err
 	}
-	t.post(w.key, &backend.Message{Kind: backend.Notice, Name: name, Run: backend.RunKey(w.run), Step: w.step, Payload: payload})
+	t.notice(w.key, backend.RunKey(w.run), w.step, backend.Reserved)
 	return true, t.exec("UPDATE execution SET due = now() WHERE key = $1::bigint AND owner = 0 AND (due IS NULL OR due > now())", w.key)
 }
 
@@ -67,16 +73,15 @@ func (t *tx) answer(w waiter, name string, payload []byte) (bool, error) {
 // else the first who waits takes over.
 func (c *committer) conclude(key int64, t *backend.Turn, r *backend.MemoResult) error {
 	hash := clean(r.Hash)
-	var holder, run int64
-	var step string
-	found, err := c.first([]any{&holder, &run, &step}, "SELECT execution, run, step FROM memo WHERE hash = $1::text AND result IS NULL FOR UPDATE", hash)
-	if err != nil || !found {
+	m, err := c.memo(hash)
+	if err != nil || m == nil || m.settled {
 		return err
 	}
-	if holder != key || backend.RunKey(run) != t.Run || step != clean(r.Step) {
+	if m.execution != key || backend.RunKey(m.run) != t.Run || m.step != clean(r.Step) {
 		c.add("DELETE FROM memo_waiter WHERE hash = $1::text AND run = $2::bigint AND step = $3::text", hash, int64(t.Run), clean(r.Step))
 		return nil
 	}
+	c.becomes(hash, nil)
 	if r.Result == nil {
 		return c.pass(hash)
 	}
@@ -84,13 +89,14 @@ func (c *committer) conclude(key int64, t *backend.Turn, r *backend.MemoResult) 
 	// In key order: others lock executions in that order, too.
 	c.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(SELECT execution FROM memo_waiter WHERE hash = $1::text))
 		ORDER BY key FOR NO KEY UPDATE) AS held`, hash)
-	return c.exec(`WITH gone AS (DELETE FROM memo_waiter WHERE hash = $1::text RETURNING key, execution, run, step),
+	c.add(`WITH gone AS (DELETE FROM memo_waiter WHERE hash = $1::text RETURNING key, execution, run, step),
 		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-			SELECT gone.execution, 'notice', $2::text, gone.run, gone.step, 0, now(), $3::bytea FROM gone
+			SELECT gone.execution, 'notice', $2::text, gone.run, gone.step, 0, now(), (SELECT result FROM memo WHERE hash = $1::text) FROM gone
 			CROSS JOIN LATERAL (SELECT run, state FROM execution WHERE execution.key = gone.execution OFFSET 0) AS x
 			WHERE x.run = gone.run AND x.state IN ('pending', 'running') ORDER BY gone.key RETURNING execution)
 		UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now())`,
-		hash, backend.Hit, r.Result)
+		hash, backend.Hit)
+	return nil
 }
 
 // pass gives a reservation, whose row is locked, to the first who waits, or frees the key.
@@ -105,7 +111,7 @@ func (t *tx) pass(hash string) error {
 		if !found {
 			return t.exec("DELETE FROM memo WHERE hash = $1::text", hash)
 		}
-		ok, err := t.answer(w, backend.Reserved, nil)
+		ok, err := t.grant(w)
 		if err != nil {
 			return err
 		}
@@ -117,11 +123,15 @@ func (t *tx) pass(hash string) error {
 
 // over removes what a run that has ended leaves behind: its tasks, and what it
 // had reserved or waited for.
-func (t *tx) over(run backend.RunKey) error {
-	t.add("DELETE FROM task WHERE run = $1::bigint", int64(run))
-	t.add("DELETE FROM memo_waiter WHERE run = $1::bigint", int64(run))
+func (c *committer) over(run backend.RunKey) error {
+	c.add("DELETE FROM task WHERE run = $1::bigint", int64(run))
+	c.add("DELETE FROM memo_waiter WHERE run = $1::bigint", int64(run))
+	if !c.apart { // a reservation is passed on step by step
+		c.add("SELECT 1 / (CASE WHEN EXISTS (SELECT 1 FROM memo WHERE run = $1::bigint AND result IS NULL) THEN 0 ELSE 1 END)", int64(run)).guard = errApart
+		return nil
+	}
 	var held []string
-	if err := t.each(func(r pgx.Rows) error {
+	if err := c.each(func(r pgx.Rows) error {
 		var hash string
 		err := r.Scan(&hash)
 		held = append(held, hash)
@@ -130,7 +140,7 @@ func (t *tx) over(run backend.RunKey) error {
 		return err
 	}
 	for _, hash := range held {
-		if err := t.pass(hash); err != nil {
+		if err := c.pass(hash); err != nil {
 			return err
 		}
 	}

@@ -15,14 +15,10 @@ func (c *committer) others(key int64, t *backend.Turn) error {
 		return err
 	}
 	for i := range t.Orders {
-		if err := c.order(key, t, &t.Orders[i]); err != nil {
-			return err
-		}
+		c.order(key, t, &t.Orders[i])
 	}
 	for i := range t.Watches {
-		if err := c.watch(key, t.Run, &t.Watches[i]); err != nil {
-			return err
-		}
+		c.watch(key, t.Run, &t.Watches[i])
 	}
 	var k tasks
 	k.add(t)
@@ -41,7 +37,7 @@ func (c *committer) others(key int64, t *backend.Turn) error {
 	var dead letters
 	dead.add(t)
 	dead.put(c.tx)
-	return c.flush()
+	return nil
 }
 
 // withdraw queues the withdrawal of tasks. Only who holds the lock of their execution makes them ownerless, so one that is claimed
@@ -118,60 +114,36 @@ func (c *committer) children(of ...*backend.Turn) error {
 	return nil
 }
 
-// order sends a message, and answers what became of it.
-func (c *committer) order(key int64, t *backend.Turn, o *backend.Order) error {
-	var found error
-	put(c.tx, []backend.Message{o.Message}, func(_ int, err error) { found = err })
-	if err := c.flush(); err != nil || o.Answer == "" {
-		return err
+// order queues a message, and an answer that says what became of it.
+func (c *committer) order(key int64, t *backend.Turn, o *backend.Order) {
+	put(c.tx, []backend.Message{o.Message}, func(int, error) {})
+	if o.Answer == "" {
+		return
 	}
-	name := backend.Delivered
-	switch {
-	case errors.Is(found, backend.ErrNotFound):
-		name = backend.NotFound
-	case errors.Is(found, backend.ErrClosed):
-		name = backend.Closed
-	}
-	c.notice(key, t.Run, o.Answer, name)
-	return nil
+	c.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+		SELECT $1::bigint, 'notice', CASE WHEN x.state IS NULL THEN $5::text WHEN x.state IN ('pending', 'running') THEN $6::text ELSE $7::text END,
+			$2::bigint, $3::text, 0, now(), NULL
+		FROM (SELECT (SELECT state FROM execution WHERE key = (SELECT key FROM request WHERE id = $4::text)) AS state) AS x`,
+		key, int64(t.Run), clean(o.Answer), clean(o.Execution), backend.NotFound, backend.Delivered, backend.Closed)
 }
 
-// notice queues a finding for the inbox of the execution whose turn lands; it
-// is owned, so that nothing more is to be done.
-func (c *committer) notice(key int64, run backend.RunKey, step, name string) {
-	c.post(key, &backend.Message{Kind: backend.Notice, Name: name, Run: run, Step: step})
-}
-
-// watch registers for the end of an execution, or tells of it at once; or it ends that. The lock
+// watch queues that an execution is watched for its end, or tells of it at once; or it ends that. The lock
 // decides between this and that end: who has it second sees what the first did.
-func (c *committer) watch(key int64, run backend.RunKey, w *backend.Watch) error {
+func (c *committer) watch(key int64, run backend.RunKey, w *backend.Watch) {
 	if w.Over {
 		c.add(`DELETE FROM watch WHERE target = (SELECT key FROM request WHERE id = $1::text) AND watcher = $2::bigint AND run = $3::bigint AND step = $4::text`,
 			clean(w.Execution), key, int64(run), clean(w.Step))
-		return nil
+		return
 	}
-	var target int64
-	var state backend.State
-	var result []byte
-	var failure *string
-	found, err := c.first([]any{&target, (*string)(&state), &result, &failure},
-		"SELECT key, state, result, failure FROM execution WHERE key = (SELECT key FROM request WHERE id = $1::text) FOR NO KEY UPDATE", clean(w.Execution))
-	switch {
-	case err != nil:
-		return err
-	case !found:
-		c.notice(key, run, w.Step, backend.NotFound)
-	case state.Terminal():
-		payload := bytes(failure)
-		if state == backend.Completed {
-			payload = result
-		}
-		c.post(key, &backend.Message{Kind: backend.Outcome, Name: string(state), Run: run, Step: w.Step, Payload: payload})
-	default:
-		c.add("INSERT INTO watch (target, watcher, run, step) VALUES ($1::bigint, $2::bigint, $3::bigint, $4::text) ON CONFLICT DO NOTHING",
-			target, key, int64(run), clean(w.Step))
-	}
-	return nil
+	c.add(`WITH x AS MATERIALIZED (SELECT key, state, result, failure FROM execution
+				WHERE key = (SELECT key FROM request WHERE id = $1::text) FOR NO KEY UPDATE),
+			watched AS (INSERT INTO watch (target, watcher, run, step)
+				SELECT key, $2::bigint, $3::bigint, $4::text FROM x WHERE state IN ('pending', 'running') ON CONFLICT DO NOTHING),
+			missed AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+				SELECT $2::bigint, 'notice', $5::text, $3::bigint, $4::text, 0, now(), NULL WHERE NOT EXISTS (SELECT 1 FROM x))
+		INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+		SELECT $2::bigint, 'outcome', state, $3::bigint, $4::text, 0, now(), CASE WHEN state = 'completed' THEN result ELSE convert_to(failure, 'UTF8') END
+		FROM x WHERE state NOT IN ('pending', 'running')`, clean(w.Execution), key, int64(run), clean(w.Step), backend.NotFound)
 }
 
 // end ends an execution and tells who waits for that.
@@ -190,27 +162,26 @@ func (c *committer) end(key int64, t *backend.Turn) error {
 }
 
 // next begins the run that follows a turn's own. The old run's journal goes, its log lines stay.
-func (c *committer) next(key int64, t *backend.Turn) (backend.RunKey, error) {
-	ok, err := exist(c.tx, []string{t.Next.Digest})
-	if err != nil {
-		return 0, err
+func (c *committer) next(key int64, t *backend.Turn, r *backend.TurnReply) error {
+	if err := c.stored(t.Next.Digest); err != nil {
+		return err
 	}
-	if !ok {
-		return 0, backend.ErrNoProgram
-	}
-	var run int64
-	if _, err := c.first([]any{&run}, `INSERT INTO run (key, execution, number, created)
-		SELECT nextval('run_key'), key, run_number + 1, now() FROM execution WHERE key = $1::bigint RETURNING key`, key); err != nil {
-		return 0, err
-	}
-	c.add("UPDATE execution SET run = $2::bigint, run_number = run_number + 1, edition = $3::int WHERE key = $1::bigint", key, run, small(t.Next.Edition))
+	c.add(`WITH made AS (INSERT INTO run (key, execution, number, created)
+			SELECT nextval('run_key'), key, run_number + 1, now() FROM execution WHERE key = $1::bigint RETURNING key)
+		UPDATE execution SET run = (SELECT key FROM made), run_number = run_number + 1, edition = $2::int WHERE key = $1::bigint RETURNING run`,
+		key, small(t.Next.Edition)).row = scan((*int64)(&r.Run))
 	c.add("UPDATE request SET digest = $2::text WHERE key = $1::bigint AND digest <> $2::text", key, t.Next.Digest)
 	c.add("DELETE FROM journal WHERE run = $1::bigint", int64(t.Run))
 	if t.Next.DropLetters {
 		c.add("DELETE FROM dead_letter WHERE execution = $1::bigint AND run = $2::bigint", key, int64(t.Run))
 	}
 	if err := c.over(t.Run); err != nil {
-		return 0, err
+		return err
 	}
-	return backend.RunKey(run), c.extend(&backend.Turn{Run: backend.RunKey(run), Rows: t.Next.Rows})
+	if len(t.Next.Rows) > 0 {
+		c.add(`INSERT INTO journal (run, row, session, data)
+			SELECT (SELECT run FROM execution WHERE key = $1::bigint), n - 1, $2::bigint, data FROM unnest($3::bytea[]) WITH ORDINALITY AS t (data, n)`,
+			key, int64(c.b.Session), t.Next.Rows)
+	}
+	return nil
 }
