@@ -18,6 +18,15 @@ type ahead struct {
 	programs  map[string]bool    // those that are stored
 }
 
+// noted is what turns write together at the end, though they land one by one, or before somebody looks at it.
+type noted struct {
+	runs, numbers []int64 // journal rows
+	data          [][]byte
+	takers, taken []int64 // messages
+	over          []int64 // runs that have ended
+	journals      []int64 // those of them whose journals go
+}
+
 // locked is how an execution stands that is locked.
 type locked struct {
 	key, owner, run int64
@@ -32,6 +41,7 @@ type memo struct {
 	step           string
 	settled        bool // else it is reserved for that step
 	up             bool // the result has expired
+	awaited        bool // somebody waits for it
 }
 
 // lookAhead queues the look.
@@ -96,11 +106,12 @@ func (c *committer) readMemos(hashes []string, into map[string]*memo) {
 	for _, hash := range hashes {
 		into[hash] = nil
 	}
-	c.add(`SELECT hash, execution, run, step, result IS NOT NULL, coalesce(expires <= now(), false) FROM memo
+	c.add(`SELECT hash, execution, run, step, result IS NOT NULL, coalesce(expires <= now(), false),
+			EXISTS (SELECT 1 FROM memo_waiter WHERE memo_waiter.hash = memo.hash) FROM memo
 		WHERE hash = ANY($1::text[]) ORDER BY hash FOR UPDATE`, hashes).row = func(r pgx.Rows) error {
 		var hash string
 		m := new(memo)
-		err := r.Scan(&hash, &m.execution, &m.run, &m.step, &m.settled, &m.up)
+		err := r.Scan(&hash, &m.execution, &m.run, &m.step, &m.settled, &m.up, &m.awaited)
 		into[hash] = m
 		return err
 	}
@@ -111,6 +122,7 @@ func (c *committer) standing(id string) (*locked, error) {
 	if x, ok := c.ahead.standings[id]; ok {
 		return x, nil
 	}
+	c.write() // its journal may be longer by that
 	found := make(map[string]*locked)
 	c.readStandings([]string{id}, found)
 	err := c.flush()

@@ -85,6 +85,7 @@ type committer struct {
 	alone map[int]bool // turns in lone
 	apart bool         // each turn is to say for itself whether it lands
 	ahead ahead
+	noted noted
 }
 
 // commit writes the batch and commits. Together, everything may be one flush.
@@ -118,6 +119,8 @@ func (c *committer) commit() error {
 				return c.failed(i, err)
 			}
 		}
+		c.write()
+		c.clear()
 	}
 	c.send()
 	c.settle()

@@ -27,6 +27,7 @@ func (c *committer) reserve(key int64, t *backend.Turn, r *backend.Reservation) 
 			return nil
 		case m != nil && !m.settled:
 			c.add("INSERT INTO memo_waiter (hash, execution, run, step) VALUES ($1::text, $2::bigint, $3::bigint, $4::text)", hash, key, int64(t.Run), step)
+			m.awaited = true
 			return nil
 		case m != nil:
 			c.add("DELETE FROM memo WHERE hash = $1::text", hash)
@@ -86,6 +87,9 @@ func (c *committer) conclude(key int64, t *backend.Turn, r *backend.MemoResult) 
 		return c.pass(hash)
 	}
 	c.add("UPDATE memo SET result = $2::bytea, expires = $3::timestamptz WHERE hash = $1::text", hash, r.Result, stamp(r.Expires))
+	if !m.awaited {
+		return nil
+	}
 	// In key order: others lock executions in that order, too.
 	c.add(`SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(SELECT execution FROM memo_waiter WHERE hash = $1::text))
 		ORDER BY key FOR NO KEY UPDATE) AS held`, hash)
@@ -124,12 +128,11 @@ func (t *tx) pass(hash string) error {
 // over removes what a run that has ended leaves behind: its tasks, and what it
 // had reserved or waited for.
 func (c *committer) over(run backend.RunKey) error {
-	c.add("DELETE FROM task WHERE run = $1::bigint", int64(run))
-	c.add("DELETE FROM memo_waiter WHERE run = $1::bigint", int64(run))
-	if !c.apart { // a reservation is passed on step by step
-		c.add("SELECT 1 / (CASE WHEN EXISTS (SELECT 1 FROM memo WHERE run = $1::bigint AND result IS NULL) THEN 0 ELSE 1 END)", int64(run)).guard = errApart
+	c.noted.over = append(c.noted.over, int64(run))
+	if !c.apart {
 		return nil
 	}
+	c.clear()
 	var held []string
 	if err := c.each(func(r pgx.Rows) error {
 		var hash string
@@ -145,6 +148,26 @@ func (c *committer) over(run backend.RunKey) error {
 		}
 	}
 	return nil
+}
+
+// clear queues the removal of what runs that have ended leave behind. A reservation is passed on step by step, apart from others.
+func (c *committer) clear() {
+	n := &c.noted
+	if len(n.over) > 0 {
+		leaves(c.tx, n.over, c.apart)
+	}
+	if len(n.journals) > 0 {
+		c.add("DELETE FROM journal WHERE run = ANY($1::bigint[])", n.journals)
+	}
+	n.over, n.journals = nil, nil
+}
+
+// leaves queues the removal of the tasks of runs that have ended, and of what they waited for; it raises when one has reserved anything, unless it may.
+func leaves(t *tx, runs []int64, reserved bool) {
+	t.add(`WITH tasks AS (DELETE FROM task WHERE run = ANY($1::bigint[])),
+			waiters AS (DELETE FROM memo_waiter WHERE run = ANY($1::bigint[]))
+		SELECT 1 / (CASE WHEN NOT $2::bool AND EXISTS (SELECT 1 FROM memo WHERE run = ANY($1::bigint[]) AND result IS NULL) THEN 0 ELSE 1 END)`,
+		runs, reserved).guard = errApart
 }
 
 // Memos lists memos, newest first.

@@ -167,21 +167,15 @@ func (c *committer) next(key int64, t *backend.Turn, r *backend.TurnReply) error
 		return err
 	}
 	c.add(`WITH made AS (INSERT INTO run (key, execution, number, created)
-			SELECT nextval('run_key'), key, run_number + 1, now() FROM execution WHERE key = $1::bigint RETURNING key)
+			SELECT nextval('run_key'), key, run_number + 1, now() FROM execution WHERE key = $1::bigint RETURNING key),
+		first AS (INSERT INTO journal (run, row, session, data)
+			SELECT made.key, n - 1, $3::bigint, data FROM made, unnest($4::bytea[]) WITH ORDINALITY AS t (data, n))
 		UPDATE execution SET run = (SELECT key FROM made), run_number = run_number + 1, edition = $2::int WHERE key = $1::bigint RETURNING run`,
-		key, small(t.Next.Edition)).row = scan((*int64)(&r.Run))
+		key, small(t.Next.Edition), int64(c.b.Session), t.Next.Rows).row = scan((*int64)(&r.Run))
 	c.add("UPDATE request SET digest = $2::text WHERE key = $1::bigint AND digest <> $2::text", key, t.Next.Digest)
-	c.add("DELETE FROM journal WHERE run = $1::bigint", int64(t.Run))
 	if t.Next.DropLetters {
 		c.add("DELETE FROM dead_letter WHERE execution = $1::bigint AND run = $2::bigint", key, int64(t.Run))
 	}
-	if err := c.over(t.Run); err != nil {
-		return err
-	}
-	if len(t.Next.Rows) > 0 {
-		c.add(`INSERT INTO journal (run, row, session, data)
-			SELECT (SELECT run FROM execution WHERE key = $1::bigint), n - 1, $2::bigint, data FROM unnest($3::bytea[]) WITH ORDINALITY AS t (data, n)`,
-			key, int64(c.b.Session), t.Next.Rows)
-	}
-	return nil
+	c.noted.journals = append(c.noted.journals, int64(t.Run))
+	return c.over(t.Run)
 }

@@ -324,10 +324,7 @@ func (c *committer) finish() {
 	}
 	c.add(keysOf+`, `+endedBy("(SELECT list FROM keys)"), append([]any{int64(c.b.Session), ids}, ends.args()...)...).guard = errApart
 	tell(c.tx, ids, keep)
-	c.add(`WITH tasks AS (DELETE FROM task WHERE run = ANY($1::bigint[])),
-			waiters AS (DELETE FROM memo_waiter WHERE run = ANY($1::bigint[]))
-		SELECT 1 / (CASE WHEN EXISTS (SELECT 1 FROM memo WHERE run = ANY($1::bigint[]) AND result IS NULL) THEN 0 ELSE 1 END)`,
-		ends.runs).guard = errApart // a reservation is passed on step by step
+	leaves(c.tx, ends.runs, false)
 }
 
 // tell queues what follows when executions have ended: their inboxes are

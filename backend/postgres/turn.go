@@ -23,7 +23,6 @@ func (c *committer) turn(t *backend.Turn, r *backend.TurnReply) error {
 	if err := c.extend(x, t); err != nil {
 		return err
 	}
-	c.takeEach(x, t)
 	if t.Digest != "" {
 		if err := c.stored(t.Digest); err != nil {
 			return err
@@ -35,6 +34,9 @@ func (c *committer) turn(t *backend.Turn, r *backend.TurnReply) error {
 	}
 	if err := c.others(x.key, t); err != nil {
 		return err
+	}
+	if t.Then == backend.Release || t.Then == backend.Finish { // which look at the inbox
+		c.write()
 	}
 	if t.Then != backend.Hold {
 		delete(c.ahead.standings, clean(t.Execution))
@@ -55,34 +57,46 @@ func (c *committer) turn(t *backend.Turn, r *backend.TurnReply) error {
 	return err
 }
 
-// refused is what it means that a statement of a turn divides by zero.
-func (c *committer) refused() error {
-	if c.apart {
-		return backend.ErrNotOwner
-	}
-	return errApart
-}
-
-// extend queues a turn's journal rows.
+// extend notes a turn's journal rows and the messages that it takes for write; apart from others they are sent at once.
 func (c *committer) extend(x *locked, t *backend.Turn) error {
-	if len(t.Rows) == 0 {
-		return nil
-	}
-	if t.First != x.next {
+	if len(t.Rows) > 0 && t.First != x.next {
 		return backend.ErrNotOwner
 	}
 	x.next += int64(len(t.Rows))
-	c.add(`INSERT INTO journal (run, row, session, data)
-		SELECT $1::bigint, $2::bigint + n - 1, $3::bigint, data FROM unnest($4::bytea[]) WITH ORDINALITY AS t (data, n)`,
-		int64(t.Run), t.First, int64(c.b.Session), t.Rows)
+	for n, data := range t.Rows {
+		c.noted.runs, c.noted.numbers, c.noted.data = append(c.noted.runs, int64(t.Run)), append(c.noted.numbers, t.First+int64(n)), append(c.noted.data, data)
+	}
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(t.Taken))) {
+		c.noted.takers, c.noted.taken = append(c.noted.takers, x.key), append(c.noted.taken, id)
+	}
+	if !c.apart {
+		return nil
+	}
+	c.write()
 	return c.unique()
+}
+
+// write queues what extend has noted.
+func (c *committer) write() {
+	n := &c.noted
+	if len(n.data) > 0 {
+		c.add("INSERT INTO journal (run, row, session, data) "+sureRows, int64(c.b.Session), n.runs, n.numbers, n.data)
+	}
+	if len(n.taken) > 0 {
+		guard := errApart
+		if c.apart {
+			guard = backend.ErrNotOwner
+		}
+		c.add(`WITH taken AS (DELETE FROM inbox WHERE ctid = ANY(ARRAY(
+				SELECT i.place FROM unnest($1::bigint[], $2::bigint[]) AS t (execution, id)
+				CROSS JOIN LATERAL (SELECT ctid AS place FROM inbox WHERE inbox.execution = t.execution AND inbox.id = t.id OFFSET 0) AS i)) RETURNING 1)
+			SELECT 1 / (CASE WHEN (SELECT count(*) FROM taken) = $3::bigint THEN 1 ELSE 0 END)`, n.takers, n.taken, int64(len(n.taken))).guard = guard
+	}
+	n.runs, n.numbers, n.data, n.takers, n.taken = nil, nil, nil, nil, nil
 }
 
 // unique says of what is queued, apart from others, that it is there already: another connection of this session was faster.
 func (c *committer) unique() error {
-	if !c.apart {
-		return nil
-	}
 	err := c.flush()
 	if duplicate(err) {
 		return backend.ErrNotOwner
@@ -90,30 +104,17 @@ func (c *committer) unique() error {
 	return err
 }
 
-// takeEach queues the removal of the messages that a turn takes.
-func (c *committer) takeEach(x *locked, t *backend.Turn) {
-	if len(t.Taken) == 0 {
-		return
-	}
-	ids := slices.Compact(slices.Sorted(slices.Values(t.Taken)))
-	c.add(`WITH taken AS (DELETE FROM inbox WHERE execution = $1::bigint AND id = ANY($2::bigint[]) RETURNING 1)
-		SELECT 1 / (CASE WHEN (SELECT count(*) FROM taken) = $3::bigint THEN 1 ELSE 0 END)`, x.key, ids, int64(len(ids))).guard = c.refused()
-}
-
 // describe queues what a turn says about its execution: log lines, what it
 // published, and whether it is stuck.
 func (c *committer) describe(x *locked, t *backend.Turn) error {
 	if len(t.Logs) > 0 {
-		if c.apart {
-			if err := c.flush(); err != nil {
-				return err
-			}
-		}
 		var l lines
 		l.add(t)
 		l.put(c.tx)
-		if err := c.unique(); err != nil {
-			return err
+		if c.apart {
+			if err := c.unique(); err != nil {
+				return err
+			}
 		}
 	}
 	if t.Published != nil {
