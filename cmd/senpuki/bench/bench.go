@@ -76,7 +76,7 @@ var workloads = []workload{
 	{name: "sleepers", run: func(ctx context.Context, c Config) (Result, error) {
 		return sleepers(ctx, c, or(c.Executions, 100_000))
 	}, alone: true},
-	{name: "recovery", run: recovery, lasting: true},
+	{name: "recovery", run: recovery, batch: 256, share: byLength, lasting: true},
 	{name: "remote", run: remote, lasting: true, extra: true},
 	{name: "backlog", run: backlog, extra: true},
 	{name: "workers", run: workers, lasting: true, extra: true},
@@ -84,9 +84,12 @@ var workloads = []workload{
 	{name: "aged", run: aged, extra: true},
 }
 
-// byTime compares milliseconds with rows a second, byCount a count a second.
+// byTime compares milliseconds with rows a second, byCount a count a second, byLength the milliseconds that all of N take.
 func byTime(r Result, rowsPerSecond float64) float64  { return 1000 / r.Value / rowsPerSecond }
 func byCount(r Result, rowsPerSecond float64) float64 { return r.Value / rowsPerSecond }
+func byLength(r Result, rowsPerSecond float64) float64 {
+	return float64(r.N) * byTime(r, rowsPerSecond)
+}
 
 // WorkloadError says why a workload cannot be measured.
 type WorkloadError struct {

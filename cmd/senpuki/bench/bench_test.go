@@ -91,7 +91,7 @@ func TestAll(t *testing.T) {
 			r.Backend != "sqlite" {
 			t.Errorf("%+v", r)
 		}
-		hasShare := !strings.HasPrefix(r.Workload, "limit/") && r.Workload != "recovery" && r.Workload != "sleepers"
+		hasShare := !strings.HasPrefix(r.Workload, "limit/") && r.Workload != "sleepers"
 		if hasShare != (r.ShareOfLimit != nil) {
 			t.Errorf("%s: share %v", r.Workload, r.ShareOfLimit)
 		}

@@ -15,18 +15,18 @@ func TestCompare(t *testing.T) {
 	t.Parallel()
 	records := []Record{
 		{Workload: "throughput", Backend: "sqlite", ShareOfLimit: share(0.25), Band: 0.4},
-		{Workload: "recovery", Backend: "sqlite", Value: share(40), Unit: "ms", Band: 0.5},
+		{Workload: "sleepers", Backend: "sqlite", Value: share(40), Unit: "bytes/execution", Band: 0.5},
 	}
 	for _, test := range []struct {
 		name    string
 		results []Result
 		says    []string
 	}{
-		{"as recorded", []Result{{Workload: "throughput", Backend: "sqlite", ShareOfLimit: share(0.25)}, {Workload: "recovery", Backend: "sqlite", Value: 40}}, nil},
-		{"better", []Result{{Workload: "throughput", Backend: "sqlite", ShareOfLimit: share(0.9)}, {Workload: "recovery", Backend: "sqlite", Value: 4}}, nil},
-		{"inside the band", []Result{{Workload: "throughput", Backend: "sqlite", ShareOfLimit: share(0.16)}, {Workload: "recovery", Backend: "sqlite", Value: 59}}, nil},
-		{"outside", []Result{{Workload: "throughput", Backend: "sqlite", ShareOfLimit: share(0.14)}, {Workload: "recovery", Backend: "sqlite", Value: 61, Unit: "ms"}},
-			[]string{"throughput: 14 % of limit, recorded are 25 % and at least 15 %", "recovery: 61.0 ms, recorded are 40.0 and at most 60.0"}},
+		{"as recorded", []Result{{Workload: "throughput", Backend: "sqlite", ShareOfLimit: share(0.25)}, {Workload: "sleepers", Backend: "sqlite", Value: 40}}, nil},
+		{"better", []Result{{Workload: "throughput", Backend: "sqlite", ShareOfLimit: share(0.9)}, {Workload: "sleepers", Backend: "sqlite", Value: 4}}, nil},
+		{"inside the band", []Result{{Workload: "throughput", Backend: "sqlite", ShareOfLimit: share(0.16)}, {Workload: "sleepers", Backend: "sqlite", Value: 59}}, nil},
+		{"outside", []Result{{Workload: "throughput", Backend: "sqlite", ShareOfLimit: share(0.14)}, {Workload: "sleepers", Backend: "sqlite", Value: 61, Unit: "bytes/execution"}},
+			[]string{"throughput: 14 % of limit, recorded are 25 % and at least 15 %", "sleepers: 61.0 bytes/execution, recorded are 40.0 and at most 60.0"}},
 		{"another backend", []Result{{Workload: "throughput", Backend: "memory", ShareOfLimit: share(0.01)}}, []string{"no result has a record"}},
 		{"nothing", nil, []string{"no result has a record"}},
 	} {
