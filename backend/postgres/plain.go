@@ -4,8 +4,11 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -14,7 +17,10 @@ import (
 // the rows. It fails as a whole when the session is gone or a row may not land.
 var plainMany, plainOne = plainStatement(manyRows), plainStatement(oneRow)
 
-// plainSure is the same for rows of which nothing has to be looked up.
+// plainSure is the same for rows of which nothing has to be looked up, and sureOne for one such: it returns no row when the
+// session is gone. The less a plan has to open, the less each execution of it costs.
+const sureOne = `INSERT INTO journal (run, row, session, data) SELECT $2::bigint, $3::bigint, id, $4::bytea FROM session WHERE id = $1::bigint FOR KEY SHARE
+	RETURNING now()`
 const plainSure = "WITH fence AS (SELECT 1 FROM session WHERE id = $1::bigint FOR KEY SHARE), landed AS (INSERT INTO journal (run, row, session, data) " + sureRows + `
 		WHERE EXISTS (SELECT 1 FROM fence) RETURNING 1)
 	SELECT now(), 1 / (CASE WHEN (SELECT count(*) FROM landed) = $5::bigint THEN 1 ELSE 0 END)`
@@ -67,7 +73,9 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 	var one int64
 	session, n := int64(b.Session), int64(len(r.ids))
 	switch {
-	case n > 1 && !r.doubtful:
+	case n == 1 && !r.doubtful:
+		err = conn.QueryRow(ctx, sureOne, session, r.runs[0], r.numbers[0], r.data[0]).Scan(&at)
+	case !r.doubtful:
 		err = conn.QueryRow(ctx, plainSure, session, r.runs, r.numbers, r.data, n).Scan(&at, &one)
 	case n == 1:
 		err = conn.QueryRow(ctx, plainOne, session, r.ids[0], r.runs[0], r.numbers[0], r.data[0], r.held[0], r.follows[0], n).Scan(&at, &one)
@@ -77,7 +85,7 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 	switch {
 	case err == nil:
 		return backend.Reply{Turns: make([]backend.TurnReply, len(b.Turns)), Now: at.UTC()}, true, nil
-	case code(err) == divisionByZero, duplicate(err), again(err):
+	case code(err) == divisionByZero, errors.Is(err, pgx.ErrNoRows), duplicate(err), again(err):
 		return reply, false, nil
 	}
 	return reply, false, err
