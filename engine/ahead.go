@@ -12,9 +12,12 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
-// maxAhead is how many pure steps may have begun whose rows have not landed,
-// and how many turns a resumed execution lands before it runs ahead at all.
-const maxAhead = 64
+// minAhead is how many pure steps may have begun whose rows have not landed, and how many turns a resumed execution lands before
+// it runs ahead at all. While rows do land, and the script has to wait for nothing else, it is twice as many, up to maxAhead.
+const (
+	minAhead = 64
+	maxAhead = 512
+)
 
 // outrun is a turn that the script did not wait for.
 type outrun struct {
@@ -24,12 +27,13 @@ type outrun struct {
 
 // mayRunAhead reports whether the turn under way need not have landed for what comes next.
 func (x *execution) mayRunAhead() bool {
+	x.outpaced = false
 	g := x.gather()
 	under := g.pure + len(g.starting)
 	if x.outrun != nil {
 		under += x.outrun.pure
 	}
-	if len(g.starting)+x.attempts.Len() == 0 || under > maxAhead || x.resumed && x.turns < maxAhead {
+	if len(g.starting)+x.attempts.Len() == 0 || x.resumed && x.turns < minAhead {
 		return false
 	}
 	if x.w.options.ReplayAlways || x.birth != nil || x.upgrading != nil || x.cancelled != nil || x.w.stopping.Load() || x.full() || !g.plain() {
@@ -48,7 +52,8 @@ func (x *execution) mayRunAhead() bool {
 			return false
 		}
 	}
-	return true
+	x.outpaced = under > max(minAhead, x.reach)
+	return !x.outpaced
 }
 
 // plain reports whether a turn has nothing but entries, log lines and what is shown.
@@ -86,6 +91,9 @@ func (x *execution) arrived(r wrote) error {
 		return x.refusedTurn(&f.Turn, r.err)
 	}
 	x.turns++
+	if x.outpaced {
+		x.outpaced, x.reach = false, min(2*max(minAhead, x.reach), maxAhead)
+	}
 	x.landedAt = micro(r.now)
 	x.rec.Stuck = nil
 	if f.Published != nil {

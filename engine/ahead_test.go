@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -149,6 +150,45 @@ func (s *slowCommits) Commit(ctx context.Context, b backend.Batch) (backend.Repl
 	s.n.Add(1)
 	time.Sleep(time.Millisecond)
 	return s.Store.Commit(ctx, b)
+}
+
+// overtaken notes how many calls begin while a commit is under way.
+type overtaken struct {
+	backend.Store
+	calls atomic.Int64
+	most  []int64
+}
+
+func (s *overtaken) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	before := s.calls.Load()
+	time.Sleep(time.Millisecond)
+	s.most = append(s.most, s.calls.Load()-before)
+	return s.Store.Commit(ctx, b)
+}
+
+// A script that always outpaces the database runs twice as far ahead with each commit that it waits for, but not without end.
+func TestHowFarAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := &overtaken{Store: w.store}
+		w.register("guess", func(n int64) (int64, error) { s.calls.Add(1); return n + 1, nil })
+		e, stop := w.engineOn(s, Options{})
+		w.deploy(e, `
+guess = activity("guess", pure = True)
+def main():
+    v = 0
+    for i in range(20000):
+        v = guess(v)
+    return v
+`)
+		want(t, w.finish(e, w.dispatch(e, Input{}, DispatchOptions{})), `20000`)
+		stop()
+		if first, most := slices.Max(s.most[:3]), slices.Max(s.most); first > minAhead+1 || most <= 2*minAhead || most > maxAhead || len(s.most) > 100 {
+			t.Errorf("calls while commits were under way: %d", s.most)
+		}
+		w.check()
+	})
 }
 
 // A script that fails its turn while it has run ahead keeps what is over of it.

@@ -72,6 +72,8 @@ type execution struct {
 	reborn    map[string]string // ids of children that were begun again -> of the newest
 	gathered  *gathered         // the turn under way; nil: nothing
 	outrun    *outrun           // the turn before, when the script did not wait for it; nil: none
+	reach     int               // how many steps may have begun whose rows have not landed, if more than minAhead
+	outpaced  bool              // there are that many
 	final     *gathered         // the turn with which the execution has ended; nil: it has not
 	nextRow   int64
 	turns     int              // landed since the execution was claimed

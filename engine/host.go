@@ -400,6 +400,11 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 		case !x.dirty():
 		case x.mayRunAhead():
 			x.runAhead()
+		case x.outpaced && x.outrun != nil:
+			if err := x.caughtUp(); err != nil {
+				return starlark.Delivery{}, err
+			}
+			continue
 		default:
 			if err := x.seal(); err != nil {
 				return starlark.Delivery{}, err
