@@ -188,13 +188,6 @@ func (s *Store) Deploy(ctx context.Context, programs []backend.Program, deployme
 }
 
 func deploy(t *tx, d backend.Deployment) (backend.Deployment, error) {
-	ok, err := exist(t, []string{d.Digest})
-	if err != nil {
-		return d, err
-	}
-	if !ok {
-		return d, backend.ErrNoProgram
-	}
 	var newest backend.Deployment
 	d.Version, d.At = 1, t.at.UTC()
 	if err := t.each(func(r pgx.Rows) (err error) {
@@ -204,10 +197,17 @@ func deploy(t *tx, d backend.Deployment) (backend.Deployment, error) {
 		return d, err
 	}
 	if newest.Version > 0 {
-		if newest.Digest == d.Digest {
+		if newest.Digest == d.Digest { // whose program it keeps: to lock that would be something to write
 			return newest, nil
 		}
 		d.Version = newest.Version + 1
+	}
+	ok, err := exist(t, []string{d.Digest})
+	if err != nil {
+		return d, err
+	}
+	if !ok {
+		return d, backend.ErrNoProgram
 	}
 	t.add("INSERT INTO workflow (name, version, digest, by, note, at) VALUES ($1, $2, $3, $4, $5, now())",
 		clean(d.Workflow), small(d.Version), d.Digest, clean(d.By), clean(d.Note))
