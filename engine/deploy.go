@@ -95,6 +95,9 @@ func (p Program) Check(all Activities) error {
 	return nil
 }
 
+// maxSource is how many bytes a file of a program may have: it is kept with each version.
+const maxSource = 16 << 20
+
 // readSource reads a file of the workspace or of the standard library.
 func readSource(fsys fs.FS, name string) (string, error) {
 	if strings.HasPrefix(name, "@") {
@@ -105,8 +108,13 @@ func readSource(fsys fs.FS, name string) (string, error) {
 		return text, err
 	}
 	info, err := fs.Stat(fsys, name)
-	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
-		return "", errors.New("it is no regular file") // a pipe would be waited for
+	if err == nil && !info.IsDir() {
+		switch {
+		case !info.Mode().IsRegular():
+			return "", errors.New("it is no regular file") // a pipe would be waited for
+		case info.Size() > maxSource:
+			return "", fmt.Errorf("it has %d MB; a script has up to %d (let an activity read what is data)", info.Size()>>20, maxSource>>20)
+		}
 	}
 	b, err := fs.ReadFile(fsys, name)
 	if errors.Is(err, fs.ErrNotExist) {

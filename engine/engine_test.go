@@ -397,16 +397,20 @@ func TestDeployOfAFileWithoutAName(t *testing.T) {
 	}
 }
 
-// A pipe would be waited for until somebody writes to it.
-func TestLoadRefusesWhatIsNoFile(t *testing.T) {
+// A pipe would be waited for until somebody writes to it, and what is far too large is read into memory, and kept with each version.
+func TestLoadRefusesWhatIsNoScript(t *testing.T) {
 	t.Parallel()
 	fsys := fstest.MapFS{
 		"pipe.star": {Mode: fs.ModeNamedPipe},
+		"data.json": {Data: make([]byte, maxSource+1<<20)},
+		"load.star": {Data: []byte("load(\"data.json\", \"x\")\n")},
 		"main.star": {Data: []byte("load(\"pipe.star\", \"x\")\n")},
 	}
 	for entry, want := range map[string]string{
 		"pipe.star": "pipe.star: cannot be read: it is no regular file",
 		"main.star": "main.star:1:6: cannot load pipe.star: it is no regular file",
+		"data.json": "data.json: cannot be read: it has 17 MB; a script has up to 16 (let an activity read what is data)",
+		"load.star": "load.star:1:6: cannot load data.json: it has 17 MB; a script has up to 16 (let an activity read what is data)",
 	} {
 		if _, err := Load(t.Context(), fsys, entry); err == nil || err.Error() != want {
 			t.Errorf("%s: %v", entry, err)
