@@ -330,22 +330,22 @@ func (m *model) turns(session int) (plans []plan) {
 		if x.Owner != reference.sessions[session] && !m.chance(1) || m.chance(30) {
 			continue
 		}
-		p := plan{Turn: backend.Turn{Execution: id}}
-		m.must(reference.Journal(m.ctx, x.Run, 0, func(backend.Row) error { p.First++; return nil }))
-		if m.chance(2) {
-			p.First += int64(m.rand.IntN(3) - 1)
-		}
-		for i := range m.rand.IntN(4) {
-			p.Rows = append(p.Rows, []byte(fmt.Sprint(m.op, "/", i)))
-		}
-		for _, msg := range inbox {
-			if msg.Execution == id && m.known(ident(&msg)) && m.chance(60) {
-				p.taken = append(p.taken, ident(&msg))
+		var first, lines int64
+		m.must(reference.Journal(m.ctx, x.Run, 0, func(backend.Row) error { first++; return nil }))
+		logged, err := reference.Logs(m.ctx, x.Run, 0, 0)
+		m.must(err)
+		lines = int64(len(logged))
+		for again := true; again && len(plans) < 6; again = m.chance(20) { // now and then one more of the same
+			p := m.turn(id, first, lines, inbox)
+			first, lines = first+int64(len(p.Rows)), lines+int64(len(p.Logs))
+			if !m.chance(3) {
+				inbox = slices.DeleteFunc(inbox, func(msg backend.Message) bool { return slices.Contains(p.taken, ident(&msg)) })
+			}
+			if plans = append(plans, p); p.Then != backend.Hold && !m.chance(10) {
+				break
 			}
 		}
-		m.asking(&p)
-		m.ending(&p, x.Run)
-		if plans = append(plans, p); len(plans) == 4 {
+		if len(plans) >= 4 {
 			break
 		}
 	}
@@ -359,6 +359,25 @@ func (m *model) turns(session int) (plans []plan) {
 	return plans
 }
 
+// turn plans one of an execution whose journal has a number of rows, and its run a number of log lines.
+func (m *model) turn(id string, first, lines int64, inbox []backend.Message) plan {
+	p := plan{Turn: backend.Turn{Execution: id, First: first}}
+	if m.chance(2) {
+		p.First += int64(m.rand.IntN(3) - 1)
+	}
+	for i := range m.rand.IntN(4) {
+		p.Rows = append(p.Rows, []byte(fmt.Sprint(m.op, "/", i)))
+	}
+	for _, msg := range inbox {
+		if msg.Execution == id && m.known(ident(&msg)) && m.chance(60) {
+			p.taken = append(p.taken, ident(&msg))
+		}
+	}
+	m.asking(&p)
+	m.ending(&p, lines)
+	return p
+}
+
 // known reports whether both sides have shown the message.
 func (m *model) known(name string) bool {
 	_, a := m.sides[0].ids[name]
@@ -366,7 +385,7 @@ func (m *model) known(name string) bool {
 	return a && b
 }
 
-func (m *model) ending(p *plan, run backend.RunKey) {
+func (m *model) ending(p *plan, lines int64) {
 	if m.chance(20) {
 		p.Published = []byte(fmt.Sprint(m.op))
 	}
@@ -377,9 +396,7 @@ func (m *model) ending(p *plan, run backend.RunKey) {
 		p.Digest = pick(m, append([]string{"missing"}, m.digests...))
 	}
 	if m.chance(20) {
-		lines, err := m.sides[0].Logs(m.ctx, run, 0, 0)
-		m.must(err)
-		p.Logs = []backend.LogLine{{Ordinal: int64(len(lines)), At: past(m.op), Level: "print", Message: fmt.Sprint(m.op)}}
+		p.Logs = []backend.LogLine{{Ordinal: lines, At: past(m.op), Level: "print", Message: fmt.Sprint(m.op)}}
 	}
 	switch n := m.rand.IntN(100); {
 	case n < 30:

@@ -26,7 +26,7 @@ func (m *model) asking(p *plan) {
 	if len(p.Rows) == 0 {
 		return
 	}
-	step := func(what string) string { return fmt.Sprint(what, m.op, p.Execution) }
+	step := func(what string) string { return fmt.Sprint(what, m.op, p.Execution, "/", p.First) }
 	if m.chance(20) {
 		n := m.newExecution()
 		n.Claim, n.Parent, n.ParentStep, n.Depth = false, p.Execution, step("c"), 1

@@ -298,4 +298,45 @@ var otherCases = []testCase{
 		f.refused(backend.Batch{Session: s, Turns: []backend.Turn{reserve(2, "c", 4, "v"), lost}}, 1, backend.ErrNotOwner)
 		expect(f, "nothing landed", len(f.journal(runs[2])), 4)
 	}},
+	{"what a turn gives up, a later one of its batch may not write", func(f *fixture) {
+		s := f.session()
+		for _, many := range []int{0} {
+			id := func(name string) string { return fmt.Sprint(name, many) }
+			var others []string
+			for n := range many {
+				others = append(others, id(fmt.Sprint("other", n)))
+			}
+			runs := f.born(s, append([]string{id("a"), id("b")}, others...)...)
+			f.turn(s, backend.Turn{Execution: id("a"), Run: runs[0], Rows: rows("r")})
+			f.must(f.send(signal(id("b"), "m")))
+			beside := func(turns ...backend.Turn) backend.Batch {
+				b := backend.Batch{Session: s, Turns: turns}
+				for n, other := range others {
+					b.Turns = append(b.Turns, backend.Turn{Execution: other, Run: runs[2+n], Rows: rows("r")})
+				}
+				return b
+			}
+			plain := backend.Turn{Execution: id("a"), Run: runs[0], First: 1, Rows: rows("r")}
+			for _, gone := range []backend.Turn{
+				{Then: backend.Release},
+				{Then: backend.Finish, State: backend.Completed},
+				{Then: backend.Continue, Next: &backend.NextRun{Digest: digest, Edition: 1}},
+			} {
+				gone.Execution, gone.Run = id("a"), runs[0]
+				f.refused(beside(gone, plain), 1, backend.ErrNotOwner)
+				expect(f, "journal", len(f.journal(runs[0])), 1)
+				expect(f, "owner", f.execution(id("a")).Owner, s)
+			}
+			waiting, err := f.Inbox(f.ctx, id("b"))
+			f.must(err)
+			take := backend.Turn{Execution: id("b"), Run: runs[1], Taken: numbers(waiting)}
+			f.refused(beside(take, take), 1, backend.ErrNotOwner)
+			log := backend.Turn{Execution: id("b"), Run: runs[1], Logs: []backend.LogLine{{Level: "print"}}}
+			f.refused(beside(log, log), 1, backend.ErrNotOwner)
+			kept := backend.Turn{Execution: id("b"), Run: runs[1], Then: backend.Release}
+			next := backend.Turn{Execution: id("b"), Run: runs[1], Rows: rows("r"), Taken: numbers(waiting)}
+			expect(f, "kept", f.commit(beside(kept, next)).Turns[0].Kept, true)
+			expect(f, "journal", len(f.journal(runs[1])), 1)
+		}
+	}},
 }

@@ -4,6 +4,7 @@ package memory
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/senpuki/senpuki/backend"
@@ -52,6 +53,9 @@ func (s *Store) mayLand(b *backend.Batch) error {
 	}
 	earlier := make(map[backend.RunKey]int64) // rows of turns before, which have not landed yet
 	over := make(map[backend.RunKey]bool)     // runs that they end
+	released := make(map[backend.RunKey]bool) // runs of executions that they release, unless there is a message
+	taken := make(map[int64]bool)             // messages that they take
+	lines := make(map[line]bool)              // their log lines
 	for i := range b.Turns {
 		t := &b.Turns[i]
 		x := s.executions[t.Execution]
@@ -59,19 +63,24 @@ func (s *Store) mayLand(b *backend.Batch) error {
 		case x == nil, x.Owner != b.Session, x.Run != t.Run, x.State.Terminal(), over[t.Run],
 			len(t.Rows) > 0 && t.First != int64(len(s.runs[t.Run].rows))+earlier[t.Run]:
 			return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}
+		case released[t.Run] && s.after(b, i)[t.Execution].Owner != b.Session:
+			return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}
 		}
 		earlier[t.Run] += int64(len(t.Rows))
 		over[t.Run] = t.Then == backend.Finish || t.Then == backend.Continue
-		for _, id := range t.Taken {
-			if !slices.ContainsFunc(x.inbox, func(m backend.Message) bool { return m.ID == id }) {
+		released[t.Run] = released[t.Run] || t.Then == backend.Release
+		for n, id := range t.Taken {
+			if taken[id] && !slices.Contains(t.Taken[:n], id) || !slices.ContainsFunc(x.inbox, func(m backend.Message) bool { return m.ID == id }) {
 				return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}
 			}
+			taken[id] = true
 		}
-		for n, l := range t.Logs {
-			same := func(other backend.LogLine) bool { return other.Ordinal == l.Ordinal }
-			if slices.ContainsFunc(s.runs[t.Run].logs, same) || slices.ContainsFunc(t.Logs[:n], same) {
+		for _, l := range t.Logs {
+			one := line{t.Run, l.Ordinal}
+			if lines[one] || slices.ContainsFunc(s.runs[t.Run].logs, func(other backend.LogLine) bool { return other.Ordinal == l.Ordinal }) {
 				return &backend.TurnError{Index: i, Err: backend.ErrNotOwner}
 			}
+			lines[one] = true
 		}
 		for n := range t.Children {
 			if _, ok := s.programs[t.Children[n].Digest]; !ok {
@@ -93,4 +102,44 @@ func (s *Store) mayLand(b *backend.Batch) error {
 		}
 	}
 	return nil
+}
+
+// line is a log line's key.
+type line struct {
+	run     backend.RunKey
+	ordinal int64
+}
+
+// after is how executions stand after the first turns of a batch, which land in a copy of the store.
+func (s *Store) after(b *backend.Batch, turns int) map[string]*execution {
+	c := NewAt(s.clock)
+	c.programs, c.sessions, c.dead = s.programs, s.sessions, maps.Clone(s.dead)
+	for id, x := range s.executions {
+		x := *x
+		x.inbox, x.watchers = slices.Clone(x.inbox), slices.Clone(x.watchers)
+		c.executions[id] = &x
+	}
+	for key, r := range s.runs {
+		r := *r
+		r.rows, r.logs = slices.Clip(r.rows), slices.Clip(r.logs)
+		c.runs[key] = &r
+	}
+	for key, k := range s.tasks {
+		k := *k
+		c.tasks[key] = &k
+	}
+	for hash, m := range s.memos {
+		m := *m
+		m.waiters = slices.Clone(m.waiters)
+		c.memos[hash] = &m
+	}
+	c.lastRun, c.lastTask, c.lastMessage = s.lastRun, s.lastTask, s.lastMessage
+	at := s.now()
+	for i := range b.Create {
+		c.create(b.Session, &b.Create[i], at)
+	}
+	for i := range turns {
+		c.land(b.Session, &b.Turns[i], at)
+	}
+	return c.executions
 }
