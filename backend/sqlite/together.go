@@ -34,9 +34,14 @@ func (s *Store) upTo(n int) []int {
 
 func (s *Store) landGrouped(c *conn, b *backend.Batch, reply *backend.Reply) error {
 	held, group, rest := s.held[:0], s.group[:0], s.rest[:0]
+	var late map[backend.RunKey]bool // runs of turns in rest: what comes after these comes behind them
 	for i := range b.Turns {
 		switch t := &b.Turns[i]; {
-		case !single(t) || t.Then == backend.Release || !s.known.follows(t):
+		case !single(t) || t.Then == backend.Release || !s.known.follows(t) || late[t.Run]:
+			if late == nil {
+				late = make(map[backend.RunKey]bool)
+			}
+			late[t.Run] = true
 			rest = append(rest, i)
 		case s.known.held(b.Session, t):
 			held = append(held, i)
