@@ -185,3 +185,44 @@ func (c *crosser) again() (err error) {
 	c.session, _, err = c.Open(c.Context(), backend.Session{})
 	return err
 }
+
+// What a turn is told about the one it sends to is what became of its message, also when that one is begun meanwhile.
+func TestSendingToOneThatIsJustBegun(t *testing.T) {
+	t.Parallel()
+	url := servertest.Postgres(t)
+	s, other := open(t, url), open(t, url)
+	session, turns := held(t, s, "x")
+	stranger, _ := connect(t, url)
+	// Whoever has looked for an addressee stops before the message is stored.
+	administer(t, stranger, `CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(hashtext(current_schema())); RETURN NULL; END $$;
+		CREATE TRIGGER wait BEFORE INSERT ON inbox FOR EACH STATEMENT EXECUTE FUNCTION wait();
+		SELECT pg_advisory_lock(hashtext(current_schema()))`)
+	turns[0].Orders = []backend.Order{{Message: backend.Message{Execution: "y", Kind: backend.Signal, Name: "m"}, Answer: "1"}}
+	done := make(chan error, 1)
+	go func() {
+		_, err := s.Commit(t.Context(), backend.Batch{Session: session, Turns: turns})
+		done <- err
+	}()
+	for waits := false; !waits; {
+		if err := stranger.QueryRow(t.Context(), `SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND mode = 'ShareLock'
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND objid = (hashtext(current_schema())::bigint & 4294967295)::oid)`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := other.Commit(t.Context(), backend.Batch{Create: []backend.NewExecution{{ID: "y", Digest: "d", Edition: 1, Queue: "q"}}}); err != nil {
+		t.Fatal(err)
+	}
+	administer(t, stranger, "SELECT pg_advisory_unlock(hashtext(current_schema()))")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	told, err := s.Inbox(t.Context(), "x")
+	if err != nil || len(told) != 1 {
+		t.Fatal(told, err)
+	}
+	there, err := s.Inbox(t.Context(), "y")
+	if err != nil || (told[0].Name == backend.Delivered) != (len(there) == 1) {
+		t.Errorf("it was told %q, and %d messages are there; %v", told[0].Name, len(there), err)
+	}
+	sound(t, s)
+}

@@ -17,31 +17,51 @@ func (c *committer) send() {
 	put(c.tx, c.b.Send, func(i int, found error) { c.reply.Sent[i] = found })
 }
 
-// put queues messages for any executions, which it locks, and wakes them. found
-// is told what each of them met, nil when it is in the inbox.
-func put(t *tx, messages []backend.Message, found func(i int, err error)) {
-	var ids, kinds, names, steps []string
-	var runs []int64
-	var attempts []int32
-	var payloads [][]byte
-	for i := range messages {
-		m := &messages[i]
-		ids, kinds, names = append(ids, clean(m.Execution)), append(kinds, string(m.Kind)), append(names, clean(m.Name))
-		runs, steps, attempts = append(runs, int64(m.Run)), append(steps, clean(m.Step)), append(attempts, small(m.Attempt))
-		payloads = append(payloads, m.Payload)
-	}
-	if len(messages) > 1 { // in key order
-		t.add("SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) ORDER BY key FOR NO KEY UPDATE) AS held", ids)
-	}
-	// What has come since is locked here. The rows are read as they are under the lock.
-	t.add(`WITH message AS MATERIALIZED (
+// mail is messages that are to be stored, column by column.
+type mail struct {
+	ids, kinds, names, steps []string
+	runs                     []int64
+	attempts                 []int32
+	payloads                 [][]byte
+}
+
+func (l *mail) add(m *backend.Message) {
+	l.ids, l.kinds, l.names = append(l.ids, clean(m.Execution)), append(l.kinds, string(m.Kind)), append(l.names, clean(m.Name))
+	l.runs, l.steps, l.attempts = append(l.runs, int64(m.Run)), append(l.steps, clean(m.Step)), append(l.attempts, small(m.Attempt))
+	l.payloads = append(l.payloads, m.Payload)
+}
+
+// args are the arguments $1 to $7 of addressed.
+func (l *mail) args() []any {
+	return []any{l.ids, l.kinds, l.names, l.runs, l.steps, l.attempts, l.payloads}
+}
+
+const (
+	// addressed locks those that messages are for. The rows are read as they are under the lock.
+	addressed = `WITH message AS MATERIALIZED (
 			SELECT m.*, x.key, x.state FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::int[], $7::bytea[])
 				WITH ORDINALITY AS m (id, kind, name, run, step, attempt, payload, n)
 			LEFT JOIN LATERAL (SELECT key, state FROM execution WHERE execution.key = (SELECT request.key FROM request WHERE request.id = m.id) FOR NO KEY UPDATE) AS x ON true),
-		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-			SELECT key, kind, name, run, step, attempt, now(), payload FROM message WHERE state IN ('pending', 'running') ORDER BY n)
-		SELECT n, coalesce(state, '') FROM message`,
-		ids, kinds, names, runs, steps, attempts, payloads).row = func(r pgx.Rows) error {
+		`
+	// delivered stores the messages of those that have not ended.
+	delivered = `INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+			SELECT key, kind, name, run, step, attempt, now(), payload FROM message WHERE state IN ('pending', 'running') ORDER BY n`
+	// woken makes the addressees of messages due.
+	woken = `UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND owner = 0 AND state IN ('pending', 'running') AND (due IS NULL OR due > now())`
+)
+
+// put queues messages for any executions, which it locks, and wakes them. found
+// is told what each of them met, nil when it is in the inbox.
+func put(t *tx, messages []backend.Message, found func(i int, err error)) {
+	var l mail
+	for i := range messages {
+		l.add(&messages[i])
+	}
+	if len(messages) > 1 { // in key order
+		t.add("SELECT count(*) FROM (SELECT 1 FROM execution WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) ORDER BY key FOR NO KEY UPDATE) AS held", l.ids)
+	}
+	// What has come since is locked here.
+	t.add(addressed+"stored AS ("+delivered+") SELECT n, coalesce(state, '') FROM message", l.args()...).row = func(r pgx.Rows) error {
 		var n int
 		var state backend.State
 		if err := r.Scan(&n, (*string)(&state)); err != nil {
@@ -57,7 +77,7 @@ func put(t *tx, messages []backend.Message, found func(i int, err error)) {
 		}
 		return nil
 	}
-	t.add(`UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND owner = 0 AND state IN ('pending', 'running') AND (due IS NULL OR due > now())`, ids)
+	t.add(woken, l.ids)
 }
 
 // leftover is how signals that were in inboxes, and are messages now, are kept for runs that go on, of executions whose keys are an

@@ -114,17 +114,15 @@ func (c *committer) children(of ...*backend.Turn) error {
 	return nil
 }
 
-// order queues a message, and an answer that says what became of it.
+// order queues a message, and an answer that says what became of it: one statement, for between two the addressee may come to be.
 func (c *committer) order(key int64, t *backend.Turn, o *backend.Order) {
-	put(c.tx, []backend.Message{o.Message}, func(int, error) {})
-	if o.Answer == "" {
-		return
-	}
-	c.add(`INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
-		SELECT $1::bigint, 'notice', CASE WHEN x.state IS NULL THEN $5::text WHEN x.state IN ('pending', 'running') THEN $6::text ELSE $7::text END,
-			$2::bigint, $3::text, 0, now(), NULL
-		FROM (SELECT (SELECT state FROM execution WHERE key = (SELECT key FROM request WHERE id = $4::text)) AS state) AS x`,
-		key, int64(t.Run), clean(o.Answer), clean(o.Execution), backend.NotFound, backend.Delivered, backend.Closed)
+	var l mail
+	l.add(&o.Message)
+	c.add(addressed+`answered AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
+			SELECT $8::bigint, 'notice', CASE WHEN state IS NULL THEN $11::text WHEN state IN ('pending', 'running') THEN $12::text ELSE $13::text END,
+				$9::bigint, $10::text, 0, now(), NULL FROM message WHERE $10::text <> '')
+		`+delivered, append(l.args(), key, int64(t.Run), clean(o.Answer), backend.NotFound, backend.Delivered, backend.Closed)...)
+	c.add(woken, l.ids)
 }
 
 // watch queues that an execution is watched for its end, or tells of it at once; or it ends that. The lock
