@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/senpuki/senpuki/backend"
 	"github.com/senpuki/senpuki/backend/servertest"
@@ -209,7 +210,8 @@ func TestSendingToOneThatIsJustBegun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := other.Commit(t.Context(), backend.Batch{Create: []backend.NewExecution{{ID: "y", Digest: "d", Edition: 1, Queue: "q"}}}); err != nil {
+	later := time.Now().Add(time.Hour).Truncate(time.Second)
+	if _, err := other.Commit(t.Context(), backend.Batch{Create: []backend.NewExecution{{ID: "y", Digest: "d", Edition: 1, Queue: "q", Due: later}}}); err != nil {
 		t.Fatal(err)
 	}
 	administer(t, stranger, "SELECT pg_advisory_unlock(hashtext(current_schema()))")
@@ -223,6 +225,9 @@ func TestSendingToOneThatIsJustBegun(t *testing.T) {
 	there, err := s.Inbox(t.Context(), "y")
 	if err != nil || (told[0].Name == backend.Delivered) != (len(there) == 1) {
 		t.Errorf("it was told %q, and %d messages are there; %v", told[0].Name, len(there), err)
+	}
+	if x, err := s.Execution(t.Context(), "y"); err != nil || len(there) == 0 && !x.Due.Equal(later) {
+		t.Errorf("it is due at %v, not at %v; %v", x.Due, later, err)
 	}
 	sound(t, s)
 }

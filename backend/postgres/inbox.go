@@ -46,8 +46,9 @@ const (
 	// delivered stores the messages of those that have not ended.
 	delivered = `INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
 			SELECT key, kind, name, run, step, attempt, now(), payload FROM message WHERE state IN ('pending', 'running') ORDER BY n`
-	// woken makes the addressees of messages due.
-	woken = `UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND owner = 0 AND state IN ('pending', 'running') AND (due IS NULL OR due > now())`
+	// woken makes the addressees of messages due; not one that came to be behind the look for it, and has none.
+	woken = `UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT key FROM request WHERE id = ANY($1::text[]))) AND owner = 0 AND state IN ('pending', 'running') AND (due IS NULL OR due > now())
+			AND (SELECT count(*) FROM (SELECT 1 FROM inbox WHERE inbox.execution = execution.key LIMIT 1) AS message) > 0`
 )
 
 // put queues messages for any executions, which it locks, and wakes them. found
