@@ -61,14 +61,21 @@ func (r *readers) put(c *conn) {
 
 func (r *readers) inUse() int { return maxReaders - len(r.free) }
 
-// close waits for all reads and closes the connections. None is taken any more.
+// close waits for all reads and closes the connections. Who comes for one all the same, because the store was open when he looked, is
+// given none, and sees then that it is closed.
 func (r *readers) close() error {
 	for range maxReaders {
 		<-r.free
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var errs []error
 	for _, c := range r.idle {
 		errs = append(errs, c.close())
+	}
+	r.idle = nil
+	for range maxReaders {
+		r.free <- struct{}{}
 	}
 	return errors.Join(errs...)
 }

@@ -3,10 +3,12 @@
 package sqlite
 
 import (
+	"context"
 	"io"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -28,6 +30,27 @@ func TestOneReaderIsUsedAgain(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Who looked at an open store and comes for a connection when it is closed does not wait for ever.
+func TestReadersAreFreeWhenClosed(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "x.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	late, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for range maxReaders + 1 {
+		c, err := s.readers.take(late)
+		if c != nil || err != nil {
+			t.Fatal(c, err)
+		}
+		s.readers.put(c)
 	}
 }
 
