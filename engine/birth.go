@@ -75,8 +75,13 @@ func (w *worker) bear(x *execution, b *birth, row []byte) bool {
 		if b.stored() {
 			w.held[n.ID] = x
 		}
+		early := w.early
+		w.early = false
 		w.mu.Unlock()
 		w.decided(b)
+		if early {
+			w.look()
+		}
 	}})
 	return true
 }

@@ -241,3 +241,43 @@ func TestNothingBeginsWhenTheWorkerHasEnded(t *testing.T) {
 		w.check()
 	})
 }
+
+// slowBirths is a store whose reply comes a second after an execution that begins here is there.
+type slowBirths struct{ backend.Store }
+
+func (s slowBirths) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	r, err := s.Store.Commit(ctx, b)
+	if len(b.Create) > 0 && b.Create[0].Claim {
+		time.Sleep(time.Second)
+	}
+	return r, err
+}
+
+// What comes for an execution that is stored, before its worker knows that it is, does not wait for a poll.
+func TestAMessageForOneThatIsJustBeingStored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := &wire{}
+		e, stop := w.engineOn(slowBirths{w.store}, Options{Notifier: n, PollInterval: time.Minute})
+		client, err := New(w.store, w.reg, Options{Notifier: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.deploy(client, "def main():\n    return wait_signal(\"go\")\n")
+		time.Sleep(time.Hour)
+		begun := time.Now()
+		id := "x"
+		go w.dispatch(e, Input{}, DispatchOptions{ID: id})
+		time.Sleep(time.Second / 2)
+		if err := client.Signal(t.Context(), id, "go", []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+		want(t, w.finish(client, id), `1`)
+		if took := time.Since(begun); took > 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		stop()
+		w.check()
+	})
+}

@@ -56,11 +56,12 @@ type worker struct {
 		next   string    // id from which on to look, when there were too many
 	}
 
-	mu       sync.Mutex // guards held, again, creating, tasks and ended
+	mu       sync.Mutex // guards held, again, creating, early, tasks and ended
 	held     map[string]*execution
 	most     int                        // entries that held has had
 	again    map[string]backend.Claimed // claimed while their former selves are leaving
 	creating map[string]int             // executions on their way into the store that it gives to this session
+	early    bool                       // there were messages for one of those
 	tasks    map[int64]*runningTask     // of other executions
 	ended    bool                       // nothing is begun any more: run waits for what was
 	wg       sync.WaitGroup             // executions and loops
@@ -459,11 +460,12 @@ func (w *worker) gone(x *execution) {
 	}
 }
 
-// receive hands the messages in the inboxes of what is held to its addressees.
+// receive hands the messages in the inboxes of what is held to its addressees. Those for an execution of which it is not known yet that
+// it is stored are looked for again when it is.
 func (w *worker) receive() error {
 	pass := w.pass.Add(1)
 	w.mu.Lock()
-	none := len(w.held) == 0
+	none := len(w.held)+len(w.creating) == 0
 	w.mu.Unlock()
 	if none {
 		return nil
@@ -481,6 +483,7 @@ func (w *worker) receive() error {
 	to := make([]*execution, len(messages))
 	for i := range messages {
 		to[i] = byID[messages[i].Execution]
+		w.early = w.early || to[i] == nil && w.creating[messages[i].Execution] > 0
 	}
 	w.mu.Unlock()
 	for i, x := range to {
