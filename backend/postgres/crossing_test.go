@@ -102,7 +102,11 @@ func (c *crosser) round() error {
 	}
 	for _, t := range c.owned {
 		if c.rand.IntN(2) == 0 {
-			b.Turns = append(b.Turns, c.turn(t, inbox))
+			turn := c.turn(t, inbox)
+			b.Turns = append(b.Turns, turn)
+			if turn.Then == backend.Hold && c.rand.IntN(3) == 0 { // and one more of the same
+				b.Turns = append(b.Turns, c.turn(&backend.Turn{Execution: t.Execution, Run: t.Run, First: t.First + int64(len(turn.Rows))}, nil))
+			}
 		}
 	}
 	reply, err := c.Commit(c.Context(), b)
