@@ -93,7 +93,11 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 		return nil, err
 	}
 	defer func() {
-		if err != nil {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil: // its turn, which nobody wants any more, comes when another process leaves
+			go func() { _ = turn.close() }()
+		default:
 			err = errors.Join(err, turn.close())
 		}
 	}()
