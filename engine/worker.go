@@ -253,8 +253,8 @@ func (w *worker) loop(ctx context.Context) bool {
 		}
 		// Who hears wake-ups need not look for what has expired at each tick: a heartbeat tells.
 		idle := ticked && w.engine.wakeups.reliable()
-		told := w.expired.Swap(false) || w.overdue && w.slots.room(maxInLine) > 0
-		if !first && (told || !idle && time.Since(looked) >= w.options.SessionLife/5) {
+		told := !first && w.expired.Swap(false) || w.overdue && w.slots.room(maxInLine) > 0
+		if told || !first && !idle && time.Since(looked) >= w.options.SessionLife/5 {
 			looked = time.Now()
 			w.report("expired", w.claimExpired(told))
 		}
