@@ -268,7 +268,11 @@ func TestAMessageForOneThatIsJustBeingStored(t *testing.T) {
 		time.Sleep(time.Hour)
 		begun := time.Now()
 		id := "x"
-		go w.dispatch(e, Input{}, DispatchOptions{ID: id})
+		born := make(chan error, 1)
+		go func() {
+			_, err := e.Dispatch(t.Context(), "test", Input{}, DispatchOptions{ID: id})
+			born <- err
+		}()
 		time.Sleep(time.Second / 2)
 		if err := client.Signal(t.Context(), id, "go", []byte("1")); err != nil {
 			t.Fatal(err)
@@ -276,6 +280,9 @@ func TestAMessageForOneThatIsJustBeingStored(t *testing.T) {
 		want(t, w.finish(client, id), `1`)
 		if took := time.Since(begun); took > 2*time.Second {
 			t.Errorf("it took %v", took)
+		}
+		if err := <-born; err != nil {
+			t.Error(err)
 		}
 		stop()
 		w.check()
