@@ -79,6 +79,9 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 	// Nothing is written, not even a lock file, beside a file that is not ours.
 	reader, ready := (*conn)(nil), false
 	if at, err := os.Stat(path); err == nil && at.Size() > 0 {
+		if err := refuseStrangeLog(path); err != nil {
+			return nil, err
+		}
 		if reader, ready, err = inspect(path); err != nil {
 			return nil, err
 		}
@@ -129,6 +132,29 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 		s.readers.idle = append(s.readers.idle, reader)
 	}
 	return s, nil
+}
+
+// refuseStrangeLog refuses a file with a log beside it that is not its own: a backup that was copied over a database whose
+// processes were killed. SQLite would write that log over it. A file says in its header whether it has a log, and a backup has none.
+func refuseStrangeLog(path string) error {
+	logged := func() bool {
+		at, err := os.Stat(path + "-wal")
+		return err == nil && at.Size() > 0
+	}
+	if !logged() { // looked at first: the header says so before there is a log
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // SQLite says why
+	}
+	defer func() { _ = f.Close() }()
+	var header [20]byte // https://www.sqlite.org/fileformat2.html#file_format_version_numbers
+	if _, err := f.ReadAt(header[:], 0); err != nil || header[18] != 1 || header[19] != 1 || !logged() {
+		return nil
+	}
+	return fmt.Errorf("%w: %s-wal is not its log but that of the file that was here before it (stop every process that has it open, then remove the -wal and the -shm)",
+		backend.ErrDamaged, path)
 }
 
 // writable refuses a file that can be read and not written now, not at the first commit. The statement has nothing to
