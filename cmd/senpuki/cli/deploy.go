@@ -119,6 +119,9 @@ func (a *app) toDeploy(ctx context.Context, paths []string, name string) ([]load
 			return nil, usage("%s and %s belong to different workspaces; put a %s into the directory above both, or deploy them one by one",
 				first.shown(first.entry), s.shown(s.entry), workspaceFile)
 		}
+		if s.err == nil && len(s.program.Compiled.Functions()) == 0 { // nobody could run it: an editor was cut off, say
+			return nil, usage("%w", &starlark.NoFunctionError{File: s.shown(s.entry), Function: "main"})
+		}
 	}
 	return files, nil
 }
