@@ -36,6 +36,10 @@ func (x *execution) mayRunAhead() bool {
 	if len(g.starting)+x.attempts.Len() == 0 || x.resumed && x.turns < minAhead {
 		return false
 	}
+	if under > max(minAhead, x.reach) {
+		x.outpaced = x.outrun != nil
+		return false
+	}
 	if x.w.options.ReplayAlways || x.birth != nil || x.upgrading != nil || x.cancelled != nil || x.w.stopping.Load() || x.full() || !g.plain() {
 		return false
 	}
@@ -52,8 +56,7 @@ func (x *execution) mayRunAhead() bool {
 			return false
 		}
 	}
-	x.outpaced = under > max(minAhead, x.reach)
-	return !x.outpaced
+	return true
 }
 
 // plain reports whether a turn has nothing but entries, log lines and what is shown.

@@ -73,7 +73,7 @@ type execution struct {
 	gathered  *gathered         // the turn under way; nil: nothing
 	outrun    *outrun           // the turn before, when the script did not wait for it; nil: none
 	reach     int               // how many steps may have begun whose rows have not landed, if more than minAhead
-	outpaced  bool              // there are that many
+	outpaced  bool              // there are that many, some of them in the turn that is on its way
 	final     *gathered         // the turn with which the execution has ended; nil: it has not
 	nextRow   int64
 	turns     int              // landed since the execution was claimed

@@ -400,7 +400,7 @@ func (x *execution) Wait() (starlark.Delivery, error) {
 		case !x.dirty():
 		case x.mayRunAhead():
 			x.runAhead()
-		case x.outpaced && x.outrun != nil:
+		case x.outpaced: // what is on its way lands first, and that may be all it takes
 			if err := x.caughtUp(); err != nil {
 				return starlark.Delivery{}, err
 			}

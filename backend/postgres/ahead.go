@@ -18,15 +18,6 @@ type ahead struct {
 	programs  map[string]bool    // those that are stored
 }
 
-// noted is what turns write together at the end, though they land one by one, or before somebody looks at it.
-type noted struct {
-	runs, numbers []int64 // journal rows
-	data          [][]byte
-	takers, taken []int64 // messages
-	over          []int64 // runs that have ended
-	journals      []int64 // those of them whose journals go
-}
-
 // locked is how an execution stands that is locked.
 type locked struct {
 	key, owner, run int64

@@ -158,27 +158,20 @@ func insert(t *tx, session backend.SessionID, list []backend.NewExecution, whole
 // exist reports whether all programs are stored, and keeps them from being
 // collected while the transaction lasts.
 func exist(t *tx, digests []string) (bool, error) {
-	distinct := make(map[string]bool)
-	for _, d := range digests {
-		distinct[d] = true
-	}
-	n, err := t.count(`SELECT 1 FROM program WHERE digest = ANY($1::text[]) ORDER BY digest FOR KEY SHARE`, cleanAll(digests))
-	return n == int64(len(distinct)), err
+	digests = distinct(cleanAll(digests))
+	n, err := t.count(`SELECT 1 FROM program WHERE digest = ANY($1::text[]) ORDER BY digest FOR KEY SHARE`, digests)
+	return n == int64(len(digests)), err
 }
 
 // demand queues the check that the programs of new executions are stored, ahead
 // of the fence: a batch that can never land says so even when its session is gone.
 // It keeps the programs from being collected while the transaction lasts.
 func (c *committer) demand() {
-	seen := make(map[string]bool)
 	var digests []string
 	for i := range c.b.Create {
-		if d := clean(c.b.Create[i].Digest); !seen[d] {
-			seen[d] = true
-			digests = append(digests, d)
-		}
+		digests = append(digests, clean(c.b.Create[i].Digest))
 	}
-	if len(digests) > 0 {
+	if digests = distinct(digests); len(digests) > 0 {
 		c.pending = slices.Insert(c.pending, len(c.pending)-1, step{guard: backend.ErrNoProgram, args: []any{digests, int64(len(digests))}, sql: `SELECT 1 / (CASE WHEN (SELECT count(*) FROM (
 				SELECT 1 FROM program WHERE digest = ANY($1::text[]) ORDER BY digest FOR KEY SHARE) AS p) = $2::bigint THEN 1 ELSE 0 END)`})
 	}

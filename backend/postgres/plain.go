@@ -17,13 +17,15 @@ import (
 // the rows. It fails as a whole when the session is gone or a row may not land.
 var plainMany, plainOne = plainStatement(manyRows), plainStatement(oneRow)
 
-// plainSure is the same for rows of which nothing has to be looked up, and sureOne for one such: it returns no row when the
-// session is gone. The less a plan has to open, the less each execution of it costs.
-const sureOne = `INSERT INTO journal (run, row, session, data) SELECT $2::bigint, $3::bigint, id, $4::bytea FROM session WHERE id = $1::bigint FOR KEY SHARE
-	RETURNING now()`
-const plainSure = "WITH fence AS (SELECT 1 FROM session WHERE id = $1::bigint FOR KEY SHARE), landed AS (INSERT INTO journal (run, row, session, data) " + sureRows + `
-		WHERE EXISTS (SELECT 1 FROM fence) RETURNING 1)
-	SELECT now(), 1 / (CASE WHEN (SELECT count(*) FROM landed) = $5::bigint THEN 1 ELSE 0 END)`
+// The same for rows of which nothing has to be looked up: the less a plan has to open, the less each execution of it costs.
+const (
+	sureMany = "WITH fence AS (SELECT 1 FROM session WHERE id = $1::bigint FOR KEY SHARE), landed AS (INSERT INTO journal (run, row, session, data) " + sureRows + `
+			WHERE EXISTS (SELECT 1 FROM fence) RETURNING 1)
+		SELECT now(), 1 / (CASE WHEN (SELECT count(*) FROM landed) = $5::bigint THEN 1 ELSE 0 END)`
+	// sureOne returns no row when the session is gone.
+	sureOne = `INSERT INTO journal (run, row, session, data) SELECT $2::bigint, $3::bigint, id, $4::bytea FROM session WHERE id = $1::bigint FOR KEY SHARE
+		RETURNING now()`
+)
 
 func plainStatement(source string) string {
 	return "WITH fence AS (SELECT 1 FROM session WHERE id = $1::bigint FOR KEY SHARE), landed AS (" +
@@ -76,7 +78,7 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 	case n == 1 && !r.doubtful:
 		err = conn.QueryRow(ctx, sureOne, session, r.runs[0], r.numbers[0], r.data[0]).Scan(&at)
 	case !r.doubtful:
-		err = conn.QueryRow(ctx, plainSure, session, r.runs, r.numbers, r.data, n).Scan(&at, &one)
+		err = conn.QueryRow(ctx, sureMany, session, r.runs, r.numbers, r.data, n).Scan(&at, &one)
 	case n == 1:
 		err = conn.QueryRow(ctx, plainOne, session, r.ids[0], r.runs[0], r.numbers[0], r.data[0], r.held[0], r.follows[0], n).Scan(&at, &one)
 	default:

@@ -29,8 +29,8 @@
 // because no statement needs the answer of an earlier one, and because whatever
 // must not be raises in SQL, by dividing by zero: everything behind it in the
 // flush, COMMIT included, is then skipped by the server. Turns that reach into
-// other executions are landed one by one in the same transaction (turn.go); a
-// batch of which some part was refused is run again turn by turn, to say which. Children of turns that go on are created together, in
+// other executions are landed one by one in the same transaction (turn.go), after one look at all that they have to know (ahead.go); a
+// batch of which some part was refused is run again turn by turn, each sent by itself, to say which. Children of turns that go on are created together, in
 // a second flush: which of them are there already is to be known, and told.
 //
 // Most batches ask for less. Rows of executions that are known to be the session's, behind rows that are

@@ -57,6 +57,15 @@ func (c *committer) turn(t *backend.Turn, r *backend.TurnReply) error {
 	return err
 }
 
+// noted is what turns write together at the end, though they land one by one, or before somebody looks at it.
+type noted struct {
+	runs, numbers []int64 // journal rows
+	data          [][]byte
+	takers, taken []int64 // messages
+	over          []int64 // runs that have ended
+	journals      []int64 // those of them whose journals go
+}
+
 // extend notes a turn's journal rows and the messages that it takes for write; apart from others they are sent at once.
 func (c *committer) extend(x *locked, t *backend.Turn) error {
 	if len(t.Rows) > 0 && t.First != x.next {
