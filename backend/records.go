@@ -480,7 +480,7 @@ func (t *Turn) OnlyRows() bool {
 	return t.Ordinary() && len(t.Taken) == 0 && len(t.Logs) == 0 && len(t.Tasks) == 0 && len(t.Dead) == 0 && t.Published == nil
 }
 
-// Batch is one transaction. Session may be zero when there are no Turns and no
+// Batch is one transaction. Session may be zero when there are no Turns, no Claim and no
 // Claim among Create. The turns of one execution land in their order, those of
 // different ones in any: whether a message that one of them sends is there when another releases
 // its addressee is for the store to say. Either way the addressee comes to know of it.
@@ -489,13 +489,14 @@ type Batch struct {
 	Create  []NewExecution
 	Turns   []Turn
 	Send    []Message
-	Settle  []Settled // tasks that the session owns
-	Back    []int64   // keys of tasks that the session gives back unfinished
+	Settle  []Settled     // tasks that the session owns
+	Back    []int64       // keys of tasks that the session gives back unfinished
+	Claim   *ClaimRequest // what Session takes when all else has landed, by queues; nil: nothing
 }
 
 // OnlyTurns reports whether a batch has turns and nothing else.
 func (b *Batch) OnlyTurns() bool {
-	return len(b.Turns) > 0 && len(b.Create)+len(b.Send)+len(b.Settle)+len(b.Back) == 0
+	return len(b.Turns) > 0 && len(b.Create)+len(b.Send)+len(b.Settle)+len(b.Back) == 0 && b.Claim == nil
 }
 
 // Reply says what a batch found out, item by item. None of it undoes the batch.
@@ -504,6 +505,7 @@ type Reply struct {
 	Turns   []TurnReply // one per Batch.Turns
 	Sent    []error     // one per Batch.Send: nil, ErrNotFound or ErrClosed
 	Settled []bool      // one per Batch.Settle: false when the session did not own the task any more
+	Claimed []Claimed   // by Batch.Claim
 	Now     time.Time   // the transaction's time
 }
 
@@ -525,7 +527,7 @@ type TurnReply struct {
 // it takes those whose expiry has passed, whatever their queue and tags; otherwise due, ownerless executions
 // of the queues are taken, highest priority first, then oldest due, with Begun only those that are Running.
 type ClaimRequest struct {
-	Session  SessionID
+	Session  SessionID // of Store.Claim; that of a batch is the batch's
 	Queues   []string
 	Tags     []string // an execution is taken when all its tags are among these
 	Editions []int

@@ -103,7 +103,7 @@ func (w *worker) takeSome(r backend.ClaimRequest) (int, error) {
 	w.mu.Lock()
 	clear(w.doubts.released)
 	w.mu.Unlock()
-	claimed, err := w.store.Claim(w.ctx, r)
+	claimed, err := w.committer.claim(w.ctx, &r)
 	doubt(&w.doubts.executions, err)
 	for i := range claimed {
 		w.take(claimed[i], w.slots.claimed())

@@ -20,11 +20,12 @@ const (
 	maxBatchBytes = 8 << 20
 )
 
-// write is one item on its way into a batch: a turn or a new execution, or the end of a task.
+// write is one item on its way into a batch: a turn or a new execution, the end of a task, or a claim.
 type write struct {
 	turn   *backend.Turn
 	create *backend.NewExecution
 	settle *backend.Settled
+	claim  *backend.ClaimRequest
 	back   int64       // key of a task
 	done   func(wrote) // called once with what became of it; it must not block
 }
@@ -37,6 +38,7 @@ type wrote struct {
 	run     backend.RunKey // that a continued execution has now
 	now     time.Time
 	created backend.Created
+	claimed []backend.Claimed
 }
 
 func (w *write) size() int {
@@ -71,9 +73,10 @@ type committer struct {
 	lanes chan struct{} // as many as transactions may be in flight
 	news  chan struct{} // capacity 1: the queue is not empty
 
-	mu    sync.Mutex // guards all below
-	queue []*write
-	shut  bool // nothing is taken any more
+	mu     sync.Mutex // guards all below
+	queue  []*write
+	flying int  // transactions under way
+	shut   bool // nothing is taken any more
 }
 
 // start runs the committer's goroutines.
@@ -91,17 +94,23 @@ func (c *committer) start(wg *sync.WaitGroup) {
 // send hands a write to the committer. Once the session is lost it is answered at once.
 func (c *committer) send(w *write) {
 	c.mu.Lock()
-	if c.shut {
-		c.mu.Unlock()
-		w.done(wrote{err: backend.ErrFenced})
-		return
-	}
-	c.queue = append(c.queue, w)
-	first := len(c.queue) == 1
+	sent, news := c.push(w)
 	c.mu.Unlock()
-	if first {
+	switch {
+	case !sent:
+		w.done(wrote{err: backend.ErrFenced})
+	case news:
 		c.call()
 	}
+}
+
+// push queues a write, unless the session is lost; news: who gathers is to be told. The caller holds mu.
+func (c *committer) push(w *write) (sent, news bool) {
+	if c.shut {
+		return false, false
+	}
+	c.queue = append(c.queue, w)
+	return true, len(c.queue) == 1 || len(c.queue) == handful
 }
 
 // call wakes who gathers.
@@ -118,6 +127,10 @@ func (c *committer) submit(ctx context.Context, w *write) wrote {
 	done := make(chan wrote, 1)
 	w.done = func(r wrote) { done <- r }
 	c.send(w)
+	return c.await(ctx, w, done)
+}
+
+func (c *committer) await(ctx context.Context, w *write, done <-chan wrote) wrote {
 	select {
 	case r := <-done:
 		return r
@@ -155,6 +168,7 @@ func (c *committer) run() {
 		gathered := c.gather(&b)
 		if gathered {
 			c.commit(&b, b.writes, false)
+			c.over()
 		}
 		<-c.lanes
 		if !gathered {
@@ -174,30 +188,6 @@ func (b *batch) answer() {
 	b.answers = b.answers[:0]
 }
 
-// gather waits until something is to be written and takes all that fits into a transaction; false when the session is over.
-func (c *committer) gather(b *batch) bool {
-	for {
-		c.mu.Lock()
-		n := fit(min(len(c.queue), maxBatch), func(i int) int { return c.queue[i].size() })
-		b.writes = append(b.writes[:0], c.queue[:n]...)
-		left := copy(c.queue, c.queue[n:])
-		clear(c.queue[left:])
-		c.queue = c.queue[:left]
-		c.mu.Unlock()
-		if left > 0 {
-			c.call()
-		}
-		if n > 0 {
-			return true
-		}
-		select {
-		case <-c.news:
-		case <-c.ctx.Done():
-			return false
-		}
-	}
-}
-
 // refuseAll answers what waits, and all that comes from now on.
 func (c *committer) refuseAll() {
 	c.mu.Lock()
@@ -213,6 +203,11 @@ func (c *committer) refuseAll() {
 // commit writes a batch and notes the answers. A turn that may not land does not cost the others
 // their commit: then each is written by itself. Tried: an earlier try may have landed.
 func (c *committer) commit(b *batch, writes []*write, tried bool) {
+	if len(writes) == 1 && writes[0].claim != nil { // mostly this only reads
+		claimed, err := c.store.Claim(c.ctx, *writes[0].claim)
+		b.answers = append(b.answers, answer{writes[0], wrote{err: err, claimed: claimed}})
+		return
+	}
 	reply, again, err := c.land(b, writes, tried)
 	if len(writes) > 1 && (unlandable(err) || errors.Is(err, backend.ErrNoProgram)) {
 		for i := range writes {
@@ -221,6 +216,10 @@ func (c *committer) commit(b *batch, writes []*write, tried bool) {
 		return
 	}
 	if err != nil && !errors.Is(err, backend.ErrFenced) && !unlandable(err) {
+		if rest := unclaimed(writes, err); len(rest) < len(writes) { // what it may have got, who claims finds out
+			c.commit(b, rest, true)
+			return
+		}
 		// The database fails: who dispatches is told, turns are tried for ever, and by halves: all at once may be too much for it.
 		switch writes = c.refuse(writes, err); len(writes) {
 		case 0:
@@ -248,6 +247,8 @@ func (c *committer) commit(b *batch, writes []*write, tried bool) {
 			case w.settle != nil:
 				r.kept = reply.Settled[settles]
 				settles++
+			case w.claim != nil:
+				r.claimed = reply.Claimed
 			}
 		}
 		b.answers = append(b.answers, answer{w, r})
@@ -295,6 +296,8 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (reply backen
 			b.Create = append(b.Create, *w.create)
 		case w.settle != nil:
 			b.Settle = append(b.Settle, *w.settle)
+		case w.claim != nil:
+			b.Claim = w.claim
 		default:
 			b.Back = append(b.Back, w.back)
 		}
@@ -344,6 +347,10 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (reply backen
 			c.retrying.Add(1)
 		}
 		c.onError(err)
+		c.unclaim(err)
+		if b.Claim != nil {
+			return reply, again, err
+		}
 		if len(b.Create) > 0 && (errors.Is(err, backend.ErrFull) || time.Since(begun) > patience) {
 			return reply, again, err
 		}

@@ -13,6 +13,9 @@
 //	commit: one row: what was delivered, then what was asked for, and which attempts may begin
 //	then    those attempts start; each outcome is posted to the mailbox and is the next turn's delivery
 //
+// A transaction costs a database much the same whatever is in it. So a few turns wait a moment for the one that is under way, and a claim for
+// the slots that become free one by one goes with the turns of others (gather.go).
+//
 // A worker that is free begins what is dispatched in its process at once. The script runs before
 // anything is stored, up to its first wait, and the execution lands with the row
 // of that turn, in one commit. Until then nothing begins and nobody is told: when the id turns out to be taken, the script is

@@ -182,6 +182,65 @@ var claimCases = []testCase{
 		f.want(err, backend.ErrFenced)
 		expect(f, "owner", f.execution("x").Owner, backend.SessionID(0))
 	}},
+	{"a claim with a batch takes what there is when all else has landed", func(f *fixture) {
+		s := f.session()
+		runs := f.born(s, "ends", "goes", "stays")
+		low := ask("low")
+		low.Priority = -1
+		later := ask("later")
+		later.Due = far(1)
+		f.create(low, later)
+		fresh := ask("fresh")
+		reply, err := f.Commit(f.ctx, backend.Batch{Session: s, Create: []backend.NewExecution{fresh},
+			Turns: []backend.Turn{
+				{Execution: "ends", Run: runs[0], First: 0, Rows: [][]byte{[]byte("e")}, Then: backend.Finish, State: backend.Completed},
+				{Execution: "goes", Run: runs[1], Then: backend.Release, Due: past(1)},
+				{Execution: "stays", Run: runs[2], First: 0, Rows: [][]byte{[]byte("s")}},
+			},
+			Send:  []backend.Message{{Execution: "goes", Kind: backend.Signal, Name: "hello"}},
+			Claim: &backend.ClaimRequest{Queues: []string{"default"}, Editions: []int{1}, Limit: 9},
+		})
+		f.must(err)
+		expect(f, "claimed", ids(reply.Claimed), []string{"goes", "fresh", "low"})
+		goes, made := reply.Claimed[0], reply.Claimed[1]
+		expect(f, "owner", []backend.SessionID{goes.Owner, made.Owner, f.execution("goes").Owner, f.execution("low").Owner}, []backend.SessionID{s, s, s, s})
+		expect(f, "run", []backend.RunKey{goes.Run, made.Run}, []backend.RunKey{runs[1], reply.Created[0].Run})
+		expect(f, "fresh", []bool{goes.Fresh, made.Fresh}, []bool{false, true})
+		expect(f, "messages", len(goes.Inbox), 1)
+		expect(f, "later", f.execution("later").Owner, backend.SessionID(0))
+		// They are the session's as any other: rows land.
+		f.turn(s, backend.Turn{Execution: "fresh", Run: made.Run, First: 0, Rows: [][]byte{[]byte("f")}})
+		f.turn(s, backend.Turn{Execution: "goes", Run: goes.Run, First: 0, Rows: [][]byte{[]byte("g")}, Taken: []int64{goes.Inbox[0].ID}, Then: backend.Finish, State: backend.Completed})
+	}},
+	{"a claim with a batch takes no more than it may, and what others hold it leaves", func(f *fixture) {
+		s, other := f.session(), f.session()
+		run := f.born(s, "x")[0]
+		f.born(other, "theirs")
+		f.create(ask("a"), ask("b"), ask("c"))
+		for i, limit := range []int{0, 2, 9} {
+			reply, err := f.Commit(f.ctx, backend.Batch{Session: s,
+				Turns: []backend.Turn{{Execution: "x", Run: run, First: int64(i), Rows: [][]byte{[]byte("r")}}},
+				Claim: &backend.ClaimRequest{Queues: []string{"default"}, Editions: []int{1}, Limit: limit}})
+			f.must(err)
+			expect(f, fmt.Sprint("with a limit of ", limit), ids(reply.Claimed), [][]string{nil, {"a", "b"}, {"c"}}[i])
+		}
+		expect(f, "theirs", f.execution("theirs").Owner, other)
+	}},
+	{"a batch that may not land claims nothing", func(f *fixture) {
+		s := f.session()
+		run := f.born(s, "x")[0]
+		f.create(ask("waits"))
+		b := backend.Batch{Session: s, Claim: &backend.ClaimRequest{Queues: []string{"default"}, Editions: []int{1}, Limit: 9},
+			Turns: []backend.Turn{{Execution: "x", Run: run, First: 7, Rows: [][]byte{[]byte("r")}}}}
+		_, err := f.Commit(f.ctx, b)
+		f.want(err, backend.ErrNotOwner)
+		expect(f, "owner", f.execution("waits").Owner, backend.SessionID(0))
+		f.must(f.Revoke(f.ctx, s))
+		b.Turns = nil
+		_, err = f.Commit(f.ctx, b)
+		f.want(err, backend.ErrFenced)
+		expect(f, "owner", f.execution("waits").Owner, backend.SessionID(0))
+	}},
 	{"the ended are never claimed", func(f *fixture) {
 		s := f.session()
 		run := f.born(s, "x")[0]

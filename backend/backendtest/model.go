@@ -180,13 +180,19 @@ func (m *model) deployOne() {
 }
 
 func (m *model) claimSome(session int) {
-	r := backend.ClaimRequest{Queues: []string{"q1", "q2"}[:1+m.rand.IntN(2)], Editions: []int{1, 2}[:1+m.rand.IntN(2)], Limit: 1 << 20}
-	r.Tags = []string{"t1", "t2"}[:m.rand.IntN(3)]
-	r.Begun = m.chance(20)
+	r := m.byQueue()
 	if m.chance(30) {
 		r.IDs = []string{pick(m, m.executions), pick(m, m.executions), "missing"}
 	}
 	m.claim("claim", session, r)
+}
+
+// byQueue asks for all that there is in some queues.
+func (m *model) byQueue() backend.ClaimRequest {
+	r := backend.ClaimRequest{Queues: []string{"q1", "q2"}[:1+m.rand.IntN(2)], Editions: []int{1, 2}[:1+m.rand.IntN(2)], Limit: 1 << 20}
+	r.Tags = []string{"t1", "t2"}[:m.rand.IntN(3)]
+	r.Begun = m.chance(20)
+	return r
 }
 
 // claim claims on both sides.
@@ -195,14 +201,17 @@ func (m *model) claim(what string, session int, r backend.ClaimRequest) {
 		r := r
 		r.Session = s.sessions[session]
 		claimed, err := s.Claim(m.ctx, r)
-		// Due times of the store's own making may tie on one side only.
-		slices.SortFunc(claimed, func(a, b backend.Claimed) int { return cmp.Compare(a.ID, b.ID) })
-		out := named(err)
-		for _, c := range claimed {
-			out += fmt.Sprintf("\n%s fresh=%v inbox=%s", s.show(c.Execution), c.Fresh, s.showMessages(c.Inbox))
-		}
-		return out
+		return named(err) + s.showClaimed(claimed)
 	})
+}
+
+func (s *side) showClaimed(claimed []backend.Claimed) (out string) {
+	// Due times of the store's own making may tie on one side only.
+	slices.SortFunc(claimed, func(a, b backend.Claimed) int { return cmp.Compare(a.ID, b.ID) })
+	for _, c := range claimed {
+		out += fmt.Sprintf("\n%s fresh=%v inbox=%s", s.show(c.Execution), c.Fresh, s.showMessages(c.Inbox))
+	}
+	return out
 }
 
 func (m *model) receive(session int) {
@@ -226,8 +235,13 @@ func (m *model) batch(session int) {
 			Kind: backend.Signal, Name: fmt.Sprint("m", m.messages), Attempt: m.rand.IntN(3), Payload: []byte(fmt.Sprint(m.op))})
 	}
 	settled, back := m.ending1(session)
+	var claim *backend.ClaimRequest
+	if m.chance(20) {
+		r := m.byQueue()
+		claim = &r
+	}
 	m.both("commit", func(s *side) string {
-		b := backend.Batch{Session: s.sessions[session], Create: creates, Send: sends}
+		b := backend.Batch{Session: s.sessions[session], Create: creates, Send: sends, Claim: claim}
 		for _, d := range settled {
 			b.Settle = append(b.Settle, backend.Settled{Key: s.tasks[d.step], Name: d.name, Payload: []byte(d.step)})
 		}
@@ -256,7 +270,7 @@ func (m *model) batch(session int) {
 				}
 			}
 		}
-		out += fmt.Sprint("\nsettled ", reply.Settled)
+		out += s.showClaimed(reply.Claimed) + fmt.Sprint("\nsettled ", reply.Settled)
 		for _, err := range reply.Sent {
 			out += "\nsent " + named(err)
 		}

@@ -18,17 +18,19 @@ func (s *Store) Claim(_ context.Context, r backend.ClaimRequest) ([]backend.Clai
 	if s.sessions[r.Session] == nil {
 		return nil, backend.ErrFenced
 	}
-	at := s.now()
+	return s.claim(&r, s.now()), nil
+}
+
+func (s *Store) claim(r *backend.ClaimRequest, at time.Time) (claimed []backend.Claimed) {
 	var found []*execution
 	for _, x := range s.executions {
-		if x.Owner == 0 && !x.State.Terminal() && slices.Contains(r.Editions, x.Edition) && fits(x, &r, at) {
+		if x.Owner == 0 && !x.State.Terminal() && slices.Contains(r.Editions, x.Edition) && fits(x, r, at) {
 			found = append(found, x)
 		}
 	}
 	slices.SortFunc(found, func(a, b *execution) int {
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.Due.Compare(b.Due), cmp.Compare(a.Run, b.Run))
 	})
-	var claimed []backend.Claimed
 	for _, x := range found[:min(len(found), max(r.Limit, 0))] {
 		fresh := x.State == backend.Pending
 		if x.State = backend.Running; x.Started.IsZero() {
@@ -37,7 +39,7 @@ func (s *Store) Claim(_ context.Context, r backend.ClaimRequest) ([]backend.Clai
 		x.Owner, x.Due = r.Session, time.Time{}
 		claimed = append(claimed, backend.Claimed{Execution: x.view(), Fresh: fresh, Inbox: copied(x.inbox)})
 	}
-	return claimed, nil
+	return claimed
 }
 
 // fits reports whether a request may claim x.

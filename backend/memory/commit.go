@@ -36,12 +36,17 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, err
 	for _, key := range b.Back {
 		s.giveBack(b.Session, key, reply.Now)
 	}
+	if b.Claim != nil {
+		r := *b.Claim
+		r.Session = b.Session
+		reply.Claimed = s.claim(&r, reply.Now)
+	}
 	return reply, nil
 }
 
 // mayLand checks everything before anything is changed.
 func (s *Store) mayLand(b *backend.Batch) error {
-	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0
+	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0 || b.Claim != nil
 	for i := range b.Create {
 		if _, ok := s.programs[b.Create[i].Digest]; !ok {
 			return backend.ErrNoProgram

@@ -27,7 +27,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 		}
 	}
 	session := backend.SessionID(0)
-	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0
+	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0 || b.Claim != nil
 	for i := range b.Create {
 		fenced = fenced || b.Create[i].Claim
 	}
@@ -39,6 +39,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 	ends := s.known.ends(&b)
 	s.known.leaving(b.Turns)
 	apart := false
+	var claimed []int64
 	for {
 		err = s.transact(ctx, session, func(t *tx) error {
 			c := &committer{Store: s, tx: t, b: &b, apart: apart}
@@ -51,7 +52,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 				}
 				return err
 			}
-			reply = c.reply
+			reply, claimed = c.reply, c.claimed
 			return nil
 		})
 		switch {
@@ -70,6 +71,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 	}
 	s.known.created(b.Session, b.Create, reply.Created)
 	s.known.landed(b.Turns)
+	s.known.claimed(reply.Claimed, claimed)
 	return reply, nil
 }
 
@@ -77,15 +79,16 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 type committer struct {
 	*Store
 	*tx
-	b     *backend.Batch
-	reply backend.Reply
-	group []int // turns that land together
-	rest  []int // turns that land one by one
-	lone  []lone
-	alone map[int]bool // turns in lone
-	apart bool         // each turn is to say for itself whether it lands
-	ahead ahead
-	noted noted
+	b       *backend.Batch
+	reply   backend.Reply
+	group   []int // turns that land together
+	rest    []int // turns that land one by one
+	lone    []lone
+	alone   map[int]bool // turns in lone
+	apart   bool         // each turn is to say for itself whether it lands
+	ahead   ahead
+	noted   noted
+	claimed []int64 // keys of reply.Claimed
 }
 
 // commit writes the batch and commits. Together, everything may be one flush.
@@ -125,12 +128,26 @@ func (c *committer) commit() error {
 	c.send()
 	c.settle()
 	c.back()
-	c.tx.commit()
-	if err := c.flush(); err != nil {
+	if err := c.claim(); err != nil {
 		return err
 	}
 	c.reply.Created, c.reply.Now = created, c.at.UTC()
 	return nil
+}
+
+// claim takes what the batch asks for, which costs a look before it is known, and commits.
+func (c *committer) claim() (err error) {
+	if r := c.b.Claim; r != nil && r.Limit > 0 {
+		if c.claimed, err = candidates(c.tx, r); err != nil {
+			return err
+		}
+		if len(c.claimed) > 0 {
+			c.reply.Claimed, err = claim(c.tx, c.claimed, c.b.Session)
+			return err
+		}
+	}
+	c.tx.commit()
+	return c.flush()
 }
 
 // failed names the turn that may not land; faults are passed on. What was queued by turns before it may fail, too, unless each was sent by itself.
@@ -290,5 +307,5 @@ func (c *committer) back() {
 }
 
 // Commits is how many transactions of one process are worth having in flight: while the server
-// writes one to its disk, the other is read and planned.
+// writes one to its disk, or its answer is on a slow line, the other is read and planned.
 func (s *Store) Commits() int { return 2 }

@@ -37,7 +37,8 @@
 // known to be there, are three arrays and no look-up; where a batch has nothing else, the fence and the rows
 // are one statement, which is the transaction (plain.go). Executions that end, have no parent and are known by key
 // end in two statements (ends.go); when somebody turns out to watch one, the batch is run again the longer way. Two commits of a process
-// may be in flight (Commits): their turns are of different executions, and of rows that both lock one waits for the other.
+// may be in flight (Commits): their turns are of different executions, and of rows that both lock one waits for the other. A claim that
+// goes with a batch is a look before COMMIT, which takes only what nobody has locked, and so waits for nobody (claim.go).
 //
 // # Who waits for whom
 //

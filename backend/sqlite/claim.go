@@ -44,22 +44,29 @@ func (s *Store) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Cl
 		if err := fence(c, r.Session); err != nil {
 			return err
 		}
-		found, err := candidates(c, &r, at)
-		if err != nil {
-			return err
-		}
-		claimed, err = claim(c, found, r.Session, at)
-		for i := range claimed {
-			if x := &claimed[i]; x.Stuck == nil && x.Damage == "" {
-				s.known.owns(x.Run, r.Session, x.ID)
-			}
-		}
+		var err error
+		claimed, err = s.claim(c, &r, r.Session, at)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return claimed, nil
+}
+
+// claim gives what a request may take to a session that stands.
+func (s *Store) claim(c *conn, r *backend.ClaimRequest, session backend.SessionID, at time.Time) ([]backend.Claimed, error) {
+	found, err := candidates(c, r, at)
+	if err != nil {
+		return nil, err
+	}
+	claimed, err := claim(c, found, session, at)
+	for i := range claimed {
+		if x := &claimed[i]; x.Stuck == nil && x.Damage == "" {
+			s.known.owns(x.Run, session, x.ID)
+		}
+	}
+	return claimed, err
 }
 
 // anyDue reports whether there is anything that a request may take.

@@ -63,7 +63,7 @@ func (s *Store) commitOne(b *backend.Batch, reply *backend.Reply) (bool, error) 
 }
 
 func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply, apart bool) error {
-	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0
+	fenced := len(b.Turns) > 0 || len(b.Settle) > 0 || len(b.Back) > 0 || b.Claim != nil
 	for i := range b.Create {
 		fenced = fenced || b.Create[i].Claim
 	}
@@ -110,7 +110,12 @@ func (s *Store) commit(c *conn, b *backend.Batch, reply *backend.Reply, apart bo
 		}
 		reply.Settled = append(reply.Settled, ok)
 	}
-	return giveBack(c, b.Session, b.Back, reply.Now)
+	if err := giveBack(c, b.Session, b.Back, reply.Now); err != nil || b.Claim == nil {
+		return err
+	}
+	claimed, err := s.claim(c, b.Claim, b.Session, reply.Now)
+	reply.Claimed = claimed
+	return err
 }
 
 // fence fails when the session's row is gone.

@@ -1,0 +1,249 @@
+// When transactions begin, and claims that go with them.
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/senpuki/senpuki/backend"
+	"github.com/senpuki/senpuki/backend/backendtest"
+)
+
+// busyStore is a store whose commits take a while, so that claims go with them.
+type busyStore struct {
+	backend.Store
+	takes time.Duration
+	lanes int
+	ride  func(n int) (how backendtest.Fault, fails bool) // asked of the n-th claim with a batch that gives something; nil: none fails
+
+	mu      sync.Mutex // guards all below
+	rides   int
+	batches []int // how many turns each had
+	most    int   // of commits at once
+	now     int
+}
+
+func (s *busyStore) Commits() int { return s.lanes }
+
+func (s *busyStore) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	s.mu.Lock()
+	s.batches = append(s.batches, len(b.Turns))
+	s.now++
+	s.most = max(s.most, s.now)
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.now--
+		s.mu.Unlock()
+	}()
+	time.Sleep(s.takes)
+	if b.Claim == nil {
+		return s.Store.Commit(ctx, b)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ride != nil {
+		if how, fails := s.ride(s.rides + 1); fails && how == backendtest.NothingWritten {
+			s.rides++
+			return backend.Reply{}, backendtest.ErrInjected
+		}
+	}
+	reply, err := s.Store.Commit(ctx, b)
+	if len(reply.Claimed) > 0 {
+		if s.rides++; s.ride != nil {
+			if _, fails := s.ride(s.rides); fails {
+				return backend.Reply{}, backendtest.ErrInjected
+			}
+		}
+	}
+	return reply, err
+}
+
+func (s *busyStore) ridden() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rides
+}
+
+const backlogScript = `
+add, nap = activity("add"), activity("nap")
+def main(n):
+    nap(3 * (n % 5))
+    return add(n, 1)
+`
+
+// backlog dispatches n executions of backlogScript by a client without a worker.
+func (w *world) backlog(n int) (client *Engine, ids []string) {
+	w.t.Helper()
+	client, err := New(w.store, w.reg, Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.deploy(client, backlogScript)
+	jobs := make([]Job, n)
+	for i := range jobs {
+		jobs[i].Input = Input{Args: []any{i}}
+	}
+	if ids, err = client.DispatchAll(context.Background(), "test", jobs); err != nil {
+		w.t.Fatal(err)
+	}
+	return client, ids
+}
+
+// worked waits for a backlog and checks what came of it.
+func (w *world) worked(e *Engine, ids []string) {
+	w.t.Helper()
+	for i, id := range ids {
+		if r := w.finish(e, id); string(r.Value) != strconv.Itoa(i+1) {
+			w.t.Errorf("%s: %s %+v", id, r.Value, r.Failure)
+		}
+		checkHistory(w.t, e, id)
+	}
+}
+
+// As slots become free one by one, claims are no transactions of their own, nothing is claimed that has no slot, and whatever becomes of
+// the batch that carries one nothing is left undone or done twice.
+func TestClaimsGoWithBatches(t *testing.T) {
+	t.Parallel()
+	for _, lanes := range []int{1, 2} {
+		for _, always := range []bool{false, true} {
+			for name, ride := range map[string]func(n int) (backendtest.Fault, bool){
+				"well": nil,
+				"lost": func(n int) (backendtest.Fault, bool) { return backendtest.NothingWritten, n%3 == 1 },
+				"told": func(n int) (backendtest.Fault, bool) { return backendtest.ReplyLost, n%3 == 1 },
+			} {
+				t.Run(fmt.Sprint(name, lanes, always), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						w := newWorld(t)
+						store := &busyStore{Store: w.store, takes: 5 * time.Millisecond, lanes: lanes, ride: ride}
+						_, ids := w.backlog(60)
+						e, stop := w.engineOn(store, Options{ReplayAlways: always, MaxConcurrency: 4})
+						first := e.current().session
+						w.worked(e, ids)
+						sameSession(t, e, first)
+						if n := w.called("add"); n != len(ids) {
+							t.Errorf("%d steps for %d executions", n, len(ids))
+						}
+						if n := store.ridden(); n < len(ids)/6 {
+							t.Errorf("%d claims went with batches", n)
+						}
+						stop()
+						w.check()
+					})
+				})
+			}
+		}
+	}
+}
+
+// The process dies at each batch that carries a claim, before it and after it.
+func TestCrashAtEveryClaimWithABatch(t *testing.T) {
+	t.Parallel()
+	for _, how := range []backendtest.Fault{backendtest.NothingWritten, backendtest.ReplyLost} {
+		for at := 1; at <= 8; at++ {
+			t.Run(fmt.Sprint(how, " ", at), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					dead := make(chan struct{})
+					store := &busyStore{Store: w.store, takes: 5 * time.Millisecond, lanes: 1}
+					die := sync.OnceFunc(func() { close(dead) })
+					store.ride = func(n int) (backendtest.Fault, bool) {
+						if n >= at {
+							die()
+						}
+						return how, n >= at
+					}
+					client, ids := w.backlog(60)
+					e, stop := w.engineOn(store, Options{MaxConcurrency: 4})
+					select {
+					case <-dead:
+					case <-time.After(time.Minute):
+						t.Fatal("too few claims went with batches")
+					}
+					e.Kill()
+					stop()
+					_, stop = w.engine(Options{MaxConcurrency: 4})
+					w.worked(client, ids)
+					stop()
+					w.check()
+				})
+			})
+		}
+	}
+}
+
+// breaking is a store whose commits fail while it is told so.
+type breaking struct {
+	busyStore
+	fails chan struct{} // closed: they do
+}
+
+func (f *breaking) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	select {
+	case <-f.fails:
+		time.Sleep(f.takes)
+		return backend.Reply{}, backend.ErrTransient
+	default:
+		return f.busyStore.Commit(ctx, b)
+	}
+}
+
+// A claim does not wait for a batch that fails: the loop, which waits for it, has to see that the worker is to stop.
+func TestAWorkerWhoseCommitsFailStops(t *testing.T) {
+	t.Parallel()
+	for after := range 12 {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			store := &breaking{busyStore: busyStore{Store: w.store, takes: 5 * time.Millisecond, lanes: 1}, fails: make(chan struct{})}
+			_, ids := w.backlog(60)
+			_, stop := w.engineOn(store, Options{MaxConcurrency: 4, DrainTimeout: time.Second})
+			time.Sleep(50*time.Millisecond + time.Duration(after)*time.Millisecond)
+			close(store.fails)
+			time.Sleep(10 * time.Second)
+			begun := time.Now()
+			stop()
+			if took := time.Since(begun); took > 10*time.Second {
+				t.Errorf("stopped after %v", took)
+			}
+			e, stop := w.engine(Options{})
+			w.worked(e, ids)
+			stop()
+			w.check()
+		})
+	}
+}
+
+// A handful of writes waits for the transaction under way, for a moment: many do not, nor do few when it takes long.
+func TestFewWritesWaitForATransactionUnderWay(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		takes time.Duration
+		n     int // executions at once
+		most  int // transactions at once
+	}{
+		{lull / 2, 3, 1},
+		{10 * lull, 3, 2},
+		{lull / 2, 40, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			store := &busyStore{Store: w.store, takes: c.takes, lanes: 2}
+			_, ids := w.backlog(10 * c.n)
+			e, stop := w.engineOn(store, Options{MaxConcurrency: c.n})
+			w.worked(e, ids)
+			stop()
+			if store.most != c.most {
+				t.Errorf("%d executions, commits of %v: %d at once, want %d", c.n, c.takes, store.most, c.most)
+			}
+			w.check()
+		})
+	}
+}
