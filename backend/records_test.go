@@ -62,6 +62,8 @@ func TestBatchOfOnlyTurns(t *testing.T) {
 			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		case reflect.Int64:
 			v.SetInt(1)
+		case reflect.Pointer:
+			v.Set(reflect.New(v.Type().Elem()))
 		default:
 			t.Fatalf("set field %s, a %s", field.Name, v.Kind())
 		}
