@@ -14,6 +14,7 @@ type Hint struct {
 	Queues     []string  `json:"queues,omitempty"`     // have new executions or tasks; see AnyQueue
 	Due        time.Time `json:"due,omitzero"`         // when, if some of them are due later
 	Executions []string  `json:"executions,omitempty"` // have new messages; "*" stands for some
+	Owned      bool      `json:"owned,omitempty"`      // all of Executions are somebody's: to others that is nothing new
 	Ended      []string  `json:"ended,omitempty"`      // executions that have ended
 	Recall     bool      `json:"recall,omitempty"`     // tasks that run are to end
 	Lost       bool      `json:"-"`                    // never sent: no hints come in for now; see Notifier
@@ -44,7 +45,7 @@ func (h Hint) Encode(limit int) []string {
 
 // split leaves half of the longest list with h and returns the other half; false when no list has two names.
 func (h *Hint) split() (rest Hint, ok bool) {
-	rest = Hint{From: h.From, Due: h.Due}
+	rest = Hint{From: h.From, Due: h.Due, Owned: h.Owned}
 	list, other := &h.Queues, &rest.Queues
 	if len(h.Executions) > len(*list) {
 		list, other = &h.Executions, &rest.Executions
@@ -77,6 +78,9 @@ func (h *Hint) Merge(o Hint) {
 	}
 	if !o.Due.IsZero() && (h.Due.IsZero() || o.Due.Before(h.Due)) {
 		h.Due = o.Due
+	}
+	if len(o.Executions) > 0 {
+		h.Owned = o.Owned && (h.Owned || len(h.Executions) == 0)
 	}
 	add(&h.Queues, o.Queues)
 	add(&h.Executions, o.Executions)

@@ -102,12 +102,16 @@ func (w *worker) takeSome(r backend.ClaimRequest) (int, error) {
 	r.Session, r.Editions = w.session, editions
 	w.mu.Lock()
 	clear(w.doubts.released)
+	w.claiming = true
 	w.mu.Unlock()
 	claimed, err := w.committer.claim(w.ctx, &r)
 	doubt(&w.doubts.executions, err)
 	for i := range claimed {
 		w.take(claimed[i], w.slots.claimed())
 	}
+	w.mu.Lock()
+	w.claiming = false
+	w.mu.Unlock()
 	return len(claimed), err
 }
 

@@ -315,14 +315,14 @@ func (e *Engine) End(ctx context.Context, id, reason string) error {
 const atOnce = "now"
 
 func (e *Engine) send(ctx context.Context, m backend.Message) error {
-	refused, err := e.sends.do(ctx, m)
+	sent, err := e.sends.do(ctx, m)
 	if err != nil {
 		return err
 	}
 	e.Look()
-	e.tellNow(ctx, backend.Hint{Executions: []string{m.Execution}})
-	if refused != nil {
-		return fmt.Errorf("execution %s: %w", m.Execution, refused)
+	e.tellNow(ctx, backend.Hint{Executions: []string{m.Execution}, Owned: !sent.woken})
+	if sent.refused != nil {
+		return fmt.Errorf("execution %s: %w", m.Execution, sent.refused)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type write struct {
 	turn   *backend.Turn
 	create *backend.NewExecution
 	settle *backend.Settled
+	of     string // the execution whose task that is, "*" when its end concerns others, too
 	claim  *backend.ClaimRequest
 	back   int64       // key of a task
 	done   func(wrote) // called once with what became of it; it must not block
@@ -39,6 +40,7 @@ type wrote struct {
 	now     time.Time
 	created backend.Created
 	claimed []backend.Claimed
+	woken   bool // something in the batch has made an execution due that nobody owns
 }
 
 func (w *write) size() int {
@@ -235,7 +237,7 @@ func (c *committer) commit(b *batch, writes []*write, tried bool) {
 	}
 	turns, creates, settles := 0, 0, 0
 	for _, w := range writes {
-		r := wrote{err: err, again: again, now: reply.Now}
+		r := wrote{err: err, again: again, now: reply.Now, woken: reply.Woken}
 		if err == nil {
 			switch {
 			case w.turn != nil:
@@ -336,7 +338,7 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (reply backen
 		switch {
 		case landed, answered(err):
 			if over = true; landed {
-				c.announce(&b)
+				c.announce(&b, &reply, writes)
 			}
 			return reply, again, err
 		case c.ctx.Err() != nil:
@@ -425,7 +427,7 @@ func (c *committer) landed(b *backend.Batch) (backend.Reply, bool, error) {
 
 // rebuild makes the reply of a batch that has landed.
 func (c *committer) rebuild(b *backend.Batch) (backend.Reply, bool, error) {
-	reply := backend.Reply{Now: c.now()}
+	reply := backend.Reply{Now: c.now(), Woken: true} // who knows
 	for i := range b.Turns {
 		r := backend.TurnReply{}
 		if then := b.Turns[i].Then; then == backend.Release || then == backend.Continue {

@@ -53,7 +53,7 @@ type Engine struct {
 	wakeups   wakeups
 	looks     merger[look, looked]
 	makes     merger[backend.NewExecution, madeOne]
-	sends     merger[backend.Message, error]
+	sends     merger[backend.Message, sent]
 	news      merger[string, newest]
 	mailed    atomic.Bool // the worker is to look at its inboxes and for tasks; see look
 	heavy     sync.Map    // of what a large value was warned: see weigh

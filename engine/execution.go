@@ -411,7 +411,8 @@ func (x *execution) end(value []byte, failure *starlark.Failure) error {
 // ended lands the last turn and tells of the end.
 func (x *execution) ended(t *backend.Turn) error {
 	g := x.gathered
-	if err := x.land(t); err != nil {
+	r, err := x.landing(t)
+	if err != nil {
 		return err
 	}
 	x.final = g
@@ -422,7 +423,7 @@ func (x *execution) ended(t *backend.Turn) error {
 	}
 	x.w.engine.disown(x.rec.ID)
 	if x.rec.Parent != "" {
-		x.w.engine.tell(backend.Hint{Executions: []string{x.rec.Parent}})
+		x.w.engine.tell(backend.Hint{Executions: []string{x.rec.Parent}, Owned: !r.woken})
 	}
 	x.w.options.Metrics.ended(t.State)
 	x.traceRun(ev.Failure)

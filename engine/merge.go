@@ -206,8 +206,18 @@ func (e *Engine) makeAll(ctx context.Context, list []backend.NewExecution) ([]ma
 	return made, nil
 }
 
+// sent is what became of a message.
+type sent struct {
+	refused error
+	woken   bool // it, or another one, has made an execution due that nobody owns
+}
+
 // sendAll sends messages.
-func (e *Engine) sendAll(ctx context.Context, list []backend.Message) ([]error, error) {
+func (e *Engine) sendAll(ctx context.Context, list []backend.Message) ([]sent, error) {
 	reply, err := e.store.Commit(ctx, backend.Batch{Send: list})
-	return reply.Sent, err
+	all := make([]sent, len(reply.Sent))
+	for i, refused := range reply.Sent {
+		all[i] = sent{refused, reply.Woken}
+	}
+	return all, err
 }

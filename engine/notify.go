@@ -257,7 +257,9 @@ func (e *Engine) heard(h *backend.Hint) {
 	if w != nil && (h.Recall || h.Anything()) {
 		w.recall()
 	}
-	if w != nil && w.concerned(h) {
+	switch {
+	case w == nil:
+	case w.concerned(h):
 		w.expect(h.Due)
 		if h.Anything() || slices.Contains(h.Queues, backend.AnyQueue) {
 			w.lookAround()
@@ -265,13 +267,22 @@ func (e *Engine) heard(h *backend.Hint) {
 		}
 		w.newWork()
 		w.look()
+	case h.Owned && w.mayHold(h.Executions):
+		w.look()
 	}
 }
 
-// concerned reports whether a hint is a reason to look at the database.
+// mayHold reports whether some of these executions may be this worker's: what it is claiming now nobody knows yet.
+func (w *worker) mayHold(ids []string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.claiming || slices.ContainsFunc(ids, func(id string) bool { return w.held[id] != nil || w.creating[id] > 0 })
+}
+
+// concerned reports whether a hint is a reason to look for work.
 func (w *worker) concerned(h *backend.Hint) bool {
 	switch {
-	case h.Anything(), len(h.Executions) > 0: // who has no owner is anybody's
+	case h.Anything(), len(h.Executions) > 0 && !h.Owned: // who has no owner is anybody's
 		return true
 	case slices.ContainsFunc(h.Queues, func(q string) bool { return q == backend.AnyQueue || contains(w.options.Queues, q) }):
 		return !w.options.Hold
@@ -292,7 +303,7 @@ func (e *Engine) changedAll() {
 }
 
 // announce tells other processes what a batch that has landed means to them.
-func (c *committer) announce(b *backend.Batch) {
+func (c *committer) announce(b *backend.Batch, reply *backend.Reply, writes []*write) {
 	if c.tell == nil {
 		return
 	}
@@ -311,7 +322,7 @@ func (c *committer) announce(b *backend.Batch) {
 			h.Merge(backend.Hint{Queues: []string{t.Tasks[j].Queue}})
 		}
 		for j := 0; j < len(t.Orders) && len(h.Executions) <= maxHint; j++ { // more are too many to be named
-			h.Merge(backend.Hint{Executions: []string{t.Orders[j].Execution}})
+			h.Merge(backend.Hint{Executions: []string{t.Orders[j].Execution}, Owned: !reply.Woken})
 		}
 		h.Recall = h.Recall || len(t.Withdraw) > 0
 		if t.Then == backend.Release && c.leaving.Load() && !t.Due.IsZero() { // others are to know, for we shall not look
@@ -324,8 +335,10 @@ func (c *committer) announce(b *backend.Batch) {
 			h.Ended = append(h.Ended, t.Execution)
 		}
 	}
-	if len(b.Settle) > 0 {
-		h.Merge(backend.Hint{Executions: []string{"*"}})
+	for _, w := range writes {
+		if w.settle != nil && len(h.Executions) <= maxHint {
+			h.Merge(backend.Hint{Executions: []string{w.of}, Owned: !reply.Woken && w.of != "*"})
+		}
 	}
 	c.tell(h)
 }

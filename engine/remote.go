@@ -264,7 +264,11 @@ func (w *worker) runTask(k *backend.Task) {
 		if failure != nil {
 			d.Name, d.Payload = backend.TaskFailed, encodeFailure(failure)
 		}
-		r := w.committer.submit(context.Background(), &write{settle: &d})
+		of := k.Execution
+		if k.Limit != nil { // there is room for another one, which anybody may begin
+			of = "*"
+		}
+		r := w.committer.submit(context.Background(), &write{settle: &d, of: of})
 		if r.err == nil && !r.kept {
 			w.log.Info("outcome of a task refused: it was given up", "execution", k.Execution, "step", k.Step, "activity", k.Activity)
 		}

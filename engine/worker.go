@@ -56,12 +56,13 @@ type worker struct {
 		next   string    // id from which on to look, when there were too many
 	}
 
-	mu       sync.Mutex // guards held, again, creating, early, tasks and ended
+	mu       sync.Mutex // guards held, again, creating, early, claiming, tasks and ended
 	held     map[string]*execution
 	most     int                        // entries that held has had
 	again    map[string]backend.Claimed // claimed while their former selves are leaving
 	creating map[string]int             // executions on their way into the store that it gives to this session
 	early    bool                       // there were messages for one of those
+	claiming bool                       // a claim is under way
 	tasks    map[int64]*runningTask     // of other executions
 	ended    bool                       // nothing is begun any more: run waits for what was
 	wg       sync.WaitGroup             // executions and loops

@@ -9,6 +9,65 @@ import (
 )
 
 var inboxCases = []testCase{
+	{"whether somebody was woken", func(f *fixture) {
+		s, other := f.session(), f.session()
+		run := f.born(s, "x")[0]
+		asleep := ask("asleep")
+		asleep.Due = far(1)
+		send := func(what string, b backend.Batch, want bool) {
+			f.Helper()
+			b.Session = s
+			expect(f, what, f.commit(b).Woken, want)
+		}
+		to := func(id string) backend.Batch {
+			return backend.Batch{Send: []backend.Message{{Execution: id, Kind: backend.Signal, Name: "m"}}}
+		}
+		order := func(first int64, id string) backend.Batch {
+			return backend.Batch{Turns: []backend.Turn{{Execution: "x", Run: run, First: first, Rows: rows("r"),
+				Orders: []backend.Order{{Message: backend.Message{Execution: id, Kind: backend.Signal, Name: "m"}, Answer: "a"}}}}}
+		}
+		f.create(asleep)
+		send("to one with an owner", to("x"), false)
+		send("to nobody", to("missing"), false)
+		send("to one that sleeps", to("asleep"), true)
+		send("to one that is due", to("asleep"), false)
+		asleep.ID = "asleep too"
+		f.create(asleep)
+		send("an order to one with an owner", order(0, "x"), false)
+		send("an order to one that sleeps", order(1, "asleep too"), true)
+
+		// What becomes of tasks.
+		task := func(step string) backend.Task {
+			return backend.Task{Step: step, Attempt: 1, Queue: "default", Activity: "a", Due: past(1), Input: []byte("{}")}
+		}
+		f.turn(s, backend.Turn{Execution: "x", Run: run, First: 2, Rows: rows("t"), Tasks: []backend.Task{task("t1"), task("t2"), task("t3")}})
+		got, err := f.ClaimTasks(f.ctx, backend.TaskRequest{Session: other, Queues: []string{"default"}, Activities: []string{"a"}, Limit: 9})
+		f.must(err)
+		settle := func(i int) backend.Batch {
+			return backend.Batch{Session: other, Settle: []backend.Settled{{Key: got.Tasks[i].Key, Name: backend.TaskDone}}}
+		}
+		expect(f, "settled for an owner", f.commit(settle(0)).Woken, false)
+		messages, err := f.Inbox(f.ctx, "x")
+		f.must(err)
+		f.turn(s, backend.Turn{Execution: "x", Run: run, Taken: numbers(messages), Then: backend.Release})
+		expect(f, "settled for one that sleeps", f.commit(settle(1)).Woken, true)
+		expect(f, "settled for one that is due", f.commit(settle(2)).Woken, false)
+
+		// What becomes of a child.
+		run = f.claim(s, "x")[0].Run
+		child := ask("child")
+		child.Parent, child.ParentRun, child.ParentStep, child.Claim = "x", run, "c", true
+		for _, woken := range []bool{false, true} {
+			made := f.commit(backend.Batch{Session: other, Create: []backend.NewExecution{child}}).Created[0]
+			if messages, err = f.Inbox(f.ctx, "x"); woken {
+				f.must(err)
+				f.turn(s, backend.Turn{Execution: "x", Run: run, Taken: numbers(messages), Then: backend.Release})
+			}
+			reply := f.commit(backend.Batch{Session: other, Turns: []backend.Turn{{Execution: child.ID, Run: made.Run, Then: backend.Finish, State: backend.Completed}}})
+			expect(f, "the end of a child", reply.Woken, woken)
+			child.ID, child.ParentStep = "child2", "d"
+		}
+	}},
 	{"anybody may look into one", func(f *fixture) {
 		s := f.session()
 		f.born(s, "x", "y")

@@ -21,7 +21,7 @@ func (s *Store) send(m *backend.Message, at time.Time) error {
 	c.ID, c.Sent, c.Payload = s.lastMessage, at, clone(m.Payload)
 	x.inbox = append(x.inbox, c)
 	if x.Owner == 0 && (x.Due.IsZero() || x.Due.After(at)) {
-		x.Due = at
+		x.Due, s.woken = at, true
 	}
 	return nil
 }

@@ -131,7 +131,7 @@ func (c *committer) commit() error {
 	if err := c.claim(); err != nil {
 		return err
 	}
-	c.reply.Created, c.reply.Now = created, c.at.UTC()
+	c.reply.Created, c.reply.Now, c.reply.Woken = created, c.at.UTC(), c.woken > 0
 	return nil
 }
 
@@ -284,12 +284,14 @@ func (c *committer) settle() {
 			RETURNING array_position($1::bigint[], key) AS n, execution, run, step, attempt),
 		gone AS (SELECT n, ($2::text[])[n] AS name, ($3::bytea[])[n] AS payload, execution, run, step, attempt FROM deleted),
 		`+outcomes+`
-		SELECT n FROM gone`, keys, names, payloads, int64(c.b.Session)).row = func(r pgx.Rows) error {
+		SELECT n, (SELECT count(*) FROM woken) FROM gone`, keys, names, payloads, int64(c.b.Session)).row = func(r pgx.Rows) error {
 		var n int
-		err := r.Scan(&n)
+		var woken int64
+		err := r.Scan(&n, &woken)
 		if err == nil {
 			c.reply.Settled[n-1] = true
 		}
+		c.woken += woken
 		return err
 	}
 }
@@ -302,7 +304,7 @@ func (c *committer) back() {
 	c.add(`WITH gone AS (DELETE FROM task WHERE key = ANY($1::bigint[]) AND owner + 0 = $2::bigint AND $2::bigint <> 0 AND withdrawn
 			RETURNING key AS n, $3::text AS name, NULL::bytea AS payload, execution, run, step, attempt),
 		`+outcomes+`
-		SELECT count(*) FROM gone`, c.b.Back, int64(c.b.Session), backend.TaskWithdrawn)
+		SELECT 1 FROM woken`, c.b.Back, int64(c.b.Session), backend.TaskWithdrawn).wakes = &c.woken
 	c.add("UPDATE task SET owner = 0, due = now(), began = NULL WHERE key = ANY($1::bigint[]) AND owner + 0 = $2::bigint AND $2::bigint <> 0", c.b.Back, int64(c.b.Session))
 }
 

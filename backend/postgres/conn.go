@@ -29,6 +29,7 @@ type step struct {
 	guard error                // what a division by zero in it means
 	row   func(pgx.Rows) error // called for every row of the answer
 	n     *int64               // set to how many rows it returned or changed
+	wakes *int64               // grows by how many rows it changed
 }
 
 // tx is a transaction on one connection. The first statements wait for the
@@ -38,6 +39,7 @@ type tx struct {
 	conn    *pgxpool.Conn
 	pending []step
 	told    bool      // a row was handed on: what read it is not to be run again
+	woken   int64     // how many executions that nobody owns were made due by messages
 	broken  bool      // the connection is gone
 	silence *hush     // of a reader who is not answered for long; nil where nobody counts
 	at      time.Time // of the transaction, by the database's clock; known after the first flush
@@ -92,6 +94,9 @@ func (s *step) read(answers pgx.BatchResults, silence *hush) (told bool, err err
 		}
 		if s.n != nil {
 			*s.n = rows.CommandTag().RowsAffected()
+		}
+		if s.wakes != nil {
+			*s.wakes += rows.CommandTag().RowsAffected()
 		}
 	}
 	if s.guard != nil && code(err) == divisionByZero {

@@ -78,7 +78,7 @@ func put(t *tx, messages []backend.Message, found func(i int, err error)) {
 		}
 		return nil
 	}
-	t.add(woken, l.ids)
+	t.add(woken, l.ids).wakes = &t.woken
 }
 
 // leftover is how signals that were in inboxes, and are messages now, are kept for runs that go on, of executions whose keys are an
@@ -106,4 +106,4 @@ const outcomes = `stored AS (INSERT INTO inbox (execution, kind, name, run, step
 			SELECT gone.execution, 'outcome', gone.name, gone.run, gone.step, gone.attempt, now(), gone.payload FROM gone
 			CROSS JOIN LATERAL (SELECT state FROM execution WHERE execution.key = gone.execution OFFSET 0) AS x
 			WHERE x.state IN ('pending', 'running') ORDER BY gone.n RETURNING execution),
-		woken AS (UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now()))`
+		woken AS (UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now()) RETURNING 1)`

@@ -122,7 +122,7 @@ func (c *committer) order(key int64, t *backend.Turn, o *backend.Order) {
 			SELECT $8::bigint, 'notice', CASE WHEN state IS NULL THEN $11::text WHEN state IN ('pending', 'running') THEN $12::text ELSE $13::text END,
 				$9::bigint, $10::text, 0, now(), NULL FROM message WHERE $10::text <> '')
 		`+delivered, append(l.args(), key, int64(t.Run), clean(o.Answer), backend.NotFound, backend.Delivered, backend.Closed)...)
-	c.add(woken, l.ids)
+	c.add(woken, l.ids).wakes = &c.woken
 }
 
 // watch queues that an execution is watched for its end, or tells of it at once; or it ends that. The lock

@@ -347,5 +347,5 @@ func tell(t *tx, ids, keep []string) {
 			SELECT told.key, 'outcome', told.state, told.run, told.step, 0, now(), told.payload FROM told
 			CROSS JOIN LATERAL (SELECT state FROM execution WHERE execution.key = told.key OFFSET 0) AS x
 			WHERE x.state IN ('pending', 'running') ORDER BY told.n RETURNING execution)
-		UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now())`, ids)
+		UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now())`, ids).wakes = &t.woken
 }

@@ -22,8 +22,10 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 			return err
 		}
 		return s.transact(func(c *conn, at time.Time) error {
-			reply = backend.Reply{Now: at}
-			return s.commit(c, &b, &reply, apart)
+			reply, c.woken = backend.Reply{Now: at}, false
+			err := s.commit(c, &b, &reply, apart)
+			reply.Woken = c.woken
+			return err
 		})
 	}
 	err = s.writing(ctx, lookInterval, try)

@@ -43,6 +43,7 @@ func post(c *conn, to addressee, m *backend.Message, at time.Time) error {
 	if to.owner != 0 || !to.due.IsZero() && !to.due.After(at) {
 		return nil
 	}
+	c.woken = true
 	_, err := c.exec("UPDATE execution SET due = ? WHERE key = ?", at, to.key)
 	return err
 }
