@@ -17,6 +17,8 @@ type Hint struct {
 	Owned      bool      `json:"owned,omitempty"`      // all of Executions are somebody's: to others that is nothing new
 	Ended      []string  `json:"ended,omitempty"`      // executions that have ended
 	Recall     bool      `json:"recall,omitempty"`     // tasks that run are to end
+	Awaits     bool      `json:"awaits,omitempty"`     // the sender waits for ends; nobody need tell of any while nobody does
+	Asks       bool      `json:"asks,omitempty"`       // who waits for ends is to say so
 	Lost       bool      `json:"-"`                    // never sent: no hints come in for now; see Notifier
 	Why        error     `json:"-"`                    // with Lost: for what reason, when that is known
 }
@@ -26,7 +28,7 @@ const AnyQueue = "*"
 
 // Anything reports whether h says nothing in particular.
 func (h *Hint) Anything() bool {
-	return len(h.Queues)+len(h.Executions)+len(h.Ended) == 0 && !h.Recall && !h.Lost
+	return len(h.Queues)+len(h.Executions)+len(h.Ended) == 0 && !h.Recall && !h.Awaits && !h.Asks && !h.Lost
 }
 
 // Encode returns h as JSON texts of at most limit bytes each: several when it names more than one of them can hold, the
@@ -85,7 +87,7 @@ func (h *Hint) Merge(o Hint) {
 	add(&h.Queues, o.Queues)
 	add(&h.Executions, o.Executions)
 	h.Ended = append(h.Ended, o.Ended...) // an execution ends once; looking for each among thousands would take long
-	h.Recall = h.Recall || o.Recall
+	h.Recall, h.Awaits, h.Asks = h.Recall || o.Recall, h.Awaits || o.Awaits, h.Asks || o.Asks
 }
 
 // Notifier carries hints between processes. A store may be one.

@@ -109,6 +109,7 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 		changed := e.subscribe(id)
 		pause := time.Second
 		if !e.holds(id) {
+			fresh := e.await()
 			seen, err := e.looks.do(ctx, look{id, n%briefLooks != 0})
 			n++
 			if err == nil {
@@ -130,6 +131,9 @@ func (e *Engine) Wait(ctx context.Context, id string) (Execution, error) {
 			pause = delay
 			if delay == longest { // all who wait look at the same moments, so that it is few looks
 				pause -= time.Since(e.born) % delay
+			}
+			if fresh {
+				pause = min(pause, awaitsLook)
 			}
 		}
 		limit := time.NewTimer(pause)

@@ -133,6 +133,12 @@
 // is in the database and could be claimed. So neither a fan-out nor a backlog keeps out anything else. Without a slot the
 // loop claims what has begun only, for a timer, a signal or a cancel needs none.
 //
+// # Wake-ups
+//
+// A hint after a commit tells other processes what it means to them (notify.go), and wakes those whom it concerns only. New work is for all who
+// serve its queue. A message for an execution that somebody owns is for him, and for all when it has made due what
+// nobody owns, which the store says. An end is told while somebody waits for any: who does says so every few seconds, and who begins to listen asks (awaited.go).
+//
 // # Seen from outside
 //
 // Four options let others look on, each free when nobody does: an Observer is told of events, a

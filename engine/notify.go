@@ -19,8 +19,9 @@ import (
 type wakeups struct {
 	notifier backend.Notifier // nil: there are none
 	from     string
-	hears    atomic.Bool // hints come in; see reliable
-	deaf     atomic.Bool // the last one could not be sent
+	hears    atomic.Bool               // hints come in; see reliable
+	deaf     atomic.Bool               // the last one could not be sent
+	awaited  atomic.Pointer[time.Time] // until when others are taken to wait for ends
 
 	mu        sync.Mutex // guards all below
 	pending   *backend.Hint
@@ -28,7 +29,8 @@ type wakeups struct {
 	sent      chan struct{} // closed when what gathers, or what is on its way, has been sent; nil: nothing is
 	sending   bool
 	listeners int
-	stop      func() // ends listening and waits for it
+	stop      func()    // ends listening and waits for it
+	awaits    time.Time // when it was last told that somebody here waits for ends
 }
 
 // reliable reports whether hints come in, so that polls may be rare. Who cannot send any does not count on those of
@@ -76,6 +78,9 @@ func (e *Engine) flush(ctx context.Context) {
 // tell sends a hint, soon and together with others.
 func (e *Engine) tell(h backend.Hint) {
 	w := &e.wakeups
+	if until := w.awaited.Load(); until == nil || time.Now().After(*until) {
+		h.Ended = nil
+	}
 	if w.notifier == nil || h.Anything() {
 		return
 	}
@@ -171,10 +176,13 @@ func (e *Engine) hearing(ctx context.Context) {
 			e.unheard()
 			return
 		}
+		e.wakeups.hears.Store(true)
 		if h.Anything() { // so it begins, each time
 			q.set(nil)
+			if h.From == "" && e.current() != nil {
+				e.askWhoAwaits()
+			}
 		}
-		e.wakeups.hears.Store(true)
 		if h.From == "" || h.From != e.wakeups.from {
 			e.heard(&h)
 		}
@@ -253,6 +261,12 @@ func (e *Engine) heard(h *backend.Hint) {
 	w := e.current()
 	if h.Anything() {
 		e.changedAll()
+	}
+	if h.Awaits {
+		e.wakeups.expectAwaited(awaitsFor)
+	}
+	if h.Asks && e.isWaiting() {
+		e.tell(backend.Hint{Awaits: true})
 	}
 	if w != nil && (h.Recall || h.Anything()) {
 		w.recall()

@@ -441,6 +441,7 @@ func TestWhatGathersBehindAHintIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		e.wakeups.expectAwaited(time.Hour)
 		e.tell(backend.Hint{Ended: []string{"first"}})
 		synctest.Wait()
 		for i := range 10 * maxEnded {
