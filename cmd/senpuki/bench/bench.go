@@ -28,6 +28,7 @@ type Config struct {
 	Raw     func(ctx context.Context, batch int) (Raw, error)   // its raw driver, to write so many rows a transaction; nil: none
 	Open    func(ctx context.Context) (backend.Store, error)    // opens the database
 	Child   func(ctx context.Context, args ...string) *exec.Cmd // this program's bench command on the same database
+	Beside  func() (Beside, error)                              // makes another database beside it; nil: there is none
 	Report  func(Result) error                                  // is told each result as it is known
 
 	Profile string // directory for profiles of each workload; "": none are made
@@ -39,6 +40,12 @@ type Config struct {
 
 	// Sizes; zero means the default of the workload.
 	Steps, Executions, Activities, Samples, Aged int
+}
+
+// Beside is an empty database of the same kind, on the same disk or server.
+type Beside struct {
+	Open func(ctx context.Context) (backend.Store, error)
+	Drop func(ctx context.Context) error
 }
 
 // Counters are what a server counts: transactions, and versions of rows that it has made dead.
@@ -81,7 +88,7 @@ var workloads = []workload{
 	{name: "backlog", run: backlog, extra: true},
 	{name: "workers", run: workers, lasting: true, extra: true},
 	{name: "wakeup", run: wakeup, lasting: true, extra: true},
-	{name: "aged", run: aged, extra: true},
+	{name: "aged", run: aged, lasting: true, extra: true},
 }
 
 // byTime compares milliseconds with rows a second, byCount a count a second, byLength the milliseconds that all of N take.

@@ -26,8 +26,12 @@ func TestWorkloadsOfTheirOwn(t *testing.T) {
 		t.Errorf("%+v", backlog)
 	}
 	c.Aged = 300
-	if r := collect(t, "aged", c)[0]; r.Value <= 0 || r.N != 300 || r.Detail["after"].(float64) <= 0 {
-		t.Errorf("%+v", r)
+	dropped := 0
+	c.Beside = func() (Beside, error) {
+		return Beside{Open: onDisk(filepath.Join(t.TempDir(), "empty.db")).Open, Drop: func(context.Context) error { dropped++; return nil }}, nil
+	}
+	if r := collect(t, "aged", c)[0]; r.Value <= 0 || r.N != 300 || len(r.Detail["empty"].([]float64)) != 3 || len(r.Detail["aged"].([]float64)) != 3 || dropped != 1 {
+		t.Errorf("%+v, dropped %d times", r, dropped)
 	}
 	c.Executions = 20
 	r := collect(t, "workers", c)[0]

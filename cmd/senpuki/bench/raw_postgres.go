@@ -52,6 +52,16 @@ func RawPostgres(ctx context.Context, raw string) (Raw, error) {
 	return r, nil
 }
 
+// DropPostgres removes a schema from the database that a URL names.
+func DropPostgres(ctx context.Context, raw, schema string) error {
+	conn, _, err := postgres.Connect(ctx, raw)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+pgx.Identifier{schema}.Sanitize()+" CASCADE")
+	return errors.Join(err, conn.Close(ctx))
+}
+
 // Write sends every row's own bytes, as a journal has to.
 func (r *rawPostgres) Write(ctx context.Context, runs, rows []int64, data [][]byte) error {
 	_, err := r.conn.Exec(ctx, r.write, runs, rows, data)

@@ -173,10 +173,35 @@ func (a *app) benchConfig() (bench.Config, error) {
 		c.Raw = func(ctx context.Context, batch int) (bench.Raw, error) {
 			return bench.RawSQLite(ctx, filepath.Dir(path), synchronous, batch)
 		}
+		c.Beside = func() (bench.Beside, error) {
+			dir, err := os.MkdirTemp(filepath.Dir(path), ".senpuki-beside-*")
+			empty := *a
+			empty.db = strings.TrimSuffix(a.db, rest) + filepath.Join(dir, "bench.db") + strings.TrimPrefix(rest, path)
+			return bench.Beside{
+				Open: func(ctx context.Context) (backend.Store, error) { return empty.openStore(ctx, false) },
+				Drop: func(context.Context) error { return os.RemoveAll(dir) },
+			}, err
+		}
 	case "postgres", "postgresql":
 		c.Backend, c.Lasts = "postgres", true
 		c.Raw = func(ctx context.Context, _ int) (bench.Raw, error) { return bench.RawPostgres(ctx, a.db) }
 		c.Counters = func(ctx context.Context) (bench.Counters, error) { return bench.PostgresCounters(ctx, a.db) }
+		c.Beside = func() (bench.Beside, error) {
+			u, err := url.Parse(a.db)
+			if err != nil {
+				return bench.Beside{}, err
+			}
+			schema := fmt.Sprintf("senpuki_beside_%d", os.Getpid())
+			values := u.Query()
+			values.Set("schema", schema)
+			u.RawQuery = values.Encode()
+			empty := *a
+			empty.db = u.String()
+			return bench.Beside{
+				Open: func(ctx context.Context) (backend.Store, error) { return empty.openStore(ctx, false) },
+				Drop: func(ctx context.Context) error { return bench.DropPostgres(ctx, a.db, schema) },
+			}, nil
+		}
 	}
 	if a.redisURL() != "" {
 		c.Notifier = func() (backend.Notifier, error) { return redis.Open(a.redisURL(), a.databaseName()) }
