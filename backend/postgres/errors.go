@@ -28,6 +28,9 @@ const (
 	readOnly        = "25006"
 )
 
+// pooled is the advice to those whom a pooler lets down.
+const pooled = " (a pooler stands before the database: add ?pooler=transaction to the URL)"
+
 // code is the SQLSTATE of an error, or "".
 func code(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
@@ -97,10 +100,10 @@ func meaning(e *pgconn.PgError) (sentinel error, advice string) {
 		return backend.ErrRefused, " (the role lacks a privilege: to make its schema it needs GRANT CREATE ON DATABASE; in one that exists GRANT USAGE ON SCHEMA, and rights on its tables and sequences)"
 	case "08P01":
 		if strings.Contains(e.Message, "startup parameter") {
-			return nil, " (a pooler stands before the database: add ?pooler=transaction to the URL)"
+			return nil, pooled
 		}
 	case "26000", "42P05":
-		return nil, " (a pooler stands before the database: add ?pooler=transaction to the URL)"
+		return nil, pooled
 	case "42P01", "3F000", "42703", "42883": // no such table, schema, column or function
 		return backend.ErrRefused, " (was the schema removed, or made by another release? 'senpuki db migrate' brings it up to date)"
 	case readOnly: // a standby, or default_transaction_read_only

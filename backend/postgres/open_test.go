@@ -187,6 +187,14 @@ func TestNotOurs(t *testing.T) {
 	exec("DROP DATABASE " + latin + " WITH (FORCE)")
 }
 
+// Behind a pooler that keeps the schema's name to itself, and was not announced, statements would find whichever schema the role has.
+func TestPoolerNotAnnounced(t *testing.T) {
+	t.Parallel()
+	base := servertest.Pooler(t)
+	refused(t, with(base, "pooler", "none"), nil, "pooler=transaction")
+	backendtest.Works(t, open(t, base))
+}
+
 // A role that may not make tables works on a schema that is up to date.
 func TestModestRole(t *testing.T) {
 	t.Parallel()

@@ -112,12 +112,15 @@ func (s *Store) prepare(ctx, migration context.Context, connected func()) (phase
 	}
 	defer conn.Release()
 	connected()
-	var encoding string
-	if err := conn.QueryRow(ctx, "SELECT current_setting('server_encoding')").Scan(&encoding); err != nil {
+	var encoding, path string
+	if err := conn.QueryRow(ctx, "SELECT current_setting('server_encoding'), current_setting('search_path')").Scan(&encoding, &path); err != nil {
 		return "ask for the encoding", err
 	}
 	if encoding != "UTF8" {
 		return "connect", fmt.Errorf("the database's encoding is %s; make one with UTF8", encoding)
+	}
+	if !s.pooler && path != s.schema { // it would write to whichever schema the role finds first
+		return "connect", errors.New("the server has not been told which schema is meant" + pooled)
 	}
 	return "migrate", s.migrate(ctx, migration, conn.Conn())
 }

@@ -14,7 +14,7 @@ import (
 // KindPooler is PgBouncer.
 const KindPooler Kind = "pgbouncer"
 
-// Pooler is [Postgres] through a pooler that keeps nothing between transactions.
+// Pooler is [Postgres] through a pooler that keeps nothing between transactions, and tells the server nothing that a URL has it set.
 func Pooler(t testing.TB) string {
 	t.Helper()
 	one(t, KindPostgres)
@@ -38,5 +38,6 @@ auth_type = any
 pool_mode = transaction
 max_client_conn = 500
 default_pool_size = 10
+ignore_startup_parameters = search_path, idle_in_transaction_session_timeout, plan_cache_mode, enable_seqscan, enable_hashjoin, enable_mergejoin, cpu_tuple_cost, cpu_index_tuple_cost, max_parallel_workers_per_gather, jit, default_transaction_isolation
 `, behind.port, s.port), 0o644)
 }
