@@ -92,6 +92,10 @@ func meaning(e *pgconn.PgError) (sentinel error, advice string) {
 	switch e.Code {
 	case "53100":
 		return backend.ErrFull, ""
+	case "XX000": // an internal error, untranslated, of whoever connects to a server that has no room for its cache
+		if strings.Contains(e.Message, "could not write init file") {
+			return backend.ErrFull, ""
+		}
 	case "3D000":
 		return nil, " (make the database with createdb, or name another one in the URL)"
 	case "28P01", "28000":

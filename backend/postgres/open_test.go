@@ -145,6 +145,13 @@ func TestServerRefuses(t *testing.T) {
 	}
 }
 
+// A server whose disk is full lets nobody in when it has to write down what its catalogue looks like.
+func TestServerFull(t *testing.T) {
+	t.Parallel()
+	at, _ := answering(t, "XX000", "could not write init file", false)
+	refused(t, at, backend.ErrFull, "connect", "could not write init file")
+}
+
 // A server without TLS is asked twice; only its second answer says what is wrong, unless TLS was insisted on.
 func TestServerWithoutTLS(t *testing.T) {
 	t.Parallel()
