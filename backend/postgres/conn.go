@@ -206,13 +206,21 @@ func leave(conn *pgxpool.Conn, err error) {
 	conn.Release()
 }
 
+// unanswered is err, in our words when the time of a transaction that had begun was up.
+func unanswered(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errSilent
+	}
+	return err
+}
+
 func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *tx) error) (err error) {
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { leave(conn, err) }()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), begun)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.silence)
 	defer cancel()
 	t := &tx{ctx: ctx, conn: conn}
 	t.add("BEGIN ISOLATION LEVEL READ COMMITTED")
@@ -246,7 +254,7 @@ func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *
 	}
 	t.at = t.at.UTC()
 	if err == nil || conn.Conn().IsClosed() || conn.Conn().PgConn().TxStatus() == 'I' {
-		return err
+		return unanswered(err)
 	}
 	_, undone := conn.Exec(ctx, "ROLLBACK")
 	return errors.Join(err, undone)

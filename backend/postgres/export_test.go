@@ -51,7 +51,7 @@ func (s *Store) Break(ctx context.Context) {
 	}
 }
 
-// Hurry makes heartbeats and readers lose patience with a connection after a moment.
+// Hurry makes heartbeats, readers and those who write lose patience with a connection after a moment.
 func (s *Store) Hurry(late, silence time.Duration) { s.late, s.silence = late, silence }
 
 // Warm makes the pool have at least n connections that are idle.

@@ -5,6 +5,7 @@ package postgres_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -146,6 +147,39 @@ func TestTimeouts(t *testing.T) {
 		}
 		sound(t, s)
 	}
+}
+
+// A commit that waits for too long behind somebody's lock says that no answer has come, and may be repeated.
+func TestCommitBehindALock(t *testing.T) {
+	t.Parallel()
+	url := servertest.Postgres(t)
+	s := open(t, url)
+	stranger, schema := connect(t, url)
+	session, turns := held(t, s, "plain", "whole")
+	turns[1].Then, turns[1].State = backend.Finish, backend.Completed
+	for _, turn := range turns {
+		tx, err := stranger.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), "LOCK TABLE "+schema+".journal"); err != nil {
+			t.Fatal(err)
+		}
+		b := backend.Batch{Session: session, Turns: []backend.Turn{turn}}
+		s.Hurry(time.Minute, 50*time.Millisecond)
+		_, err = s.Commit(t.Context(), b)
+		if !errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), "no answer") || strings.Contains(err.Error(), "context") {
+			t.Errorf("%s: error is %v", turn.Execution, err)
+		}
+		s.Hurry(time.Minute, time.Minute)
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Commit(t.Context(), b); err != nil && !errors.Is(err, backend.ErrConflict) && !errors.Is(err, backend.ErrNotOwner) { // it may have landed
+			t.Errorf("%s: afterwards: %v", turn.Execution, err)
+		}
+	}
+	sound(t, s)
 }
 
 // A client that stopped in the middle of a transaction does not keep its

@@ -65,7 +65,7 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 	if err := s.stands(b.Session, &tx{ctx: ctx, conn: conn}); err != nil {
 		return reply, false, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), begun)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.silence)
 	defer cancel()
 	var r rows
 	for i := range b.Turns {
@@ -90,5 +90,5 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 	case code(err) == divisionByZero, errors.Is(err, pgx.ErrNoRows), duplicate(err), again(err):
 		return reply, false, nil
 	}
-	return reply, false, err
+	return reply, false, unanswered(err)
 }

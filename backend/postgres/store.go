@@ -125,7 +125,7 @@ type Store struct {
 	pool     *pgxpool.Pool
 	spare    *pgxpool.Pool // keeps no connection: for a heartbeat that is not answered on one of pool's
 	late     time.Duration // after which that is so
-	silence  time.Duration // after which a reader gives up
+	silence  time.Duration // after which a reader gives up, and who writes
 	schema   string
 	pooler   bool     // a pooler in transaction mode stands before the server
 	settings string   // the statement that makes a transaction ours, behind a pooler
