@@ -104,7 +104,7 @@ func (w *worker) takeSome(r backend.ClaimRequest) (int, error) {
 	clear(w.doubts.released)
 	w.claiming = true
 	w.mu.Unlock()
-	claimed, err := w.committer.claim(w.ctx, &r)
+	claimed, err := w.committer.claim(w.claims, &r)
 	doubt(&w.doubts.executions, err)
 	for i := range claimed {
 		w.take(claimed[i], w.slots.claimed())

@@ -247,3 +247,55 @@ func TestFewWritesWaitForATransactionUnderWay(t *testing.T) {
 		})
 	}
 }
+
+// stuckStore is a store whose commits, from some point on, get no turn until their context ends, as behind another process that is suspended.
+type stuckStore struct {
+	busyStore
+	stuck chan struct{} // closed: they do not
+}
+
+func (s *stuckStore) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	select {
+	case <-s.stuck:
+		<-ctx.Done()
+		return backend.Reply{}, ctx.Err()
+	default:
+		return s.busyStore.Commit(ctx, b)
+	}
+}
+
+// A worker stops in time although a transaction is under way that does not end, whether a claim waits for it or goes with it.
+func TestAWorkerWhoseCommitsHangStops(t *testing.T) {
+	t.Parallel()
+	for _, lanes := range []int{1, 2} {
+		for after := range 12 {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				store := &stuckStore{busyStore: busyStore{Store: w.store, takes: 5 * time.Millisecond, lanes: lanes}, stuck: make(chan struct{})}
+				_, ids := w.backlog(3)
+				e, stop := w.engineOn(store, Options{MaxConcurrency: 4, DrainTimeout: time.Second})
+				time.Sleep(time.Duration(after) * time.Millisecond)
+				close(store.stuck)
+				time.Sleep(time.Second)
+				e.current().hint()
+				time.Sleep(time.Second)
+				begun := time.Now()
+				ended := make(chan struct{})
+				go func() { stop(); close(ended) }()
+				select {
+				case <-ended:
+				case <-time.After(10 * time.Minute):
+					e.Kill()
+					<-ended
+				}
+				if took := time.Since(begun); took > 10*time.Second {
+					t.Errorf("%d at once, %d: stopped after %v", lanes, after, took)
+				}
+				e, stop = w.engine(Options{})
+				w.worked(e, ids)
+				stop()
+				w.check()
+			})
+		}
+	}
+}

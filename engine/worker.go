@@ -35,6 +35,8 @@ type worker struct {
 
 	ctx      context.Context // ends when the session is lost, the engine is killed, or the worker has drained
 	cancel   context.CancelFunc
+	claims   context.Context // of the loop's claims: ends with ctx, or some time after the worker is to stop
+	giveUp   context.CancelFunc
 	attempts context.Context // of the attempts: ends with ctx, or when a graceful stop is cut
 	cutAll   context.CancelFunc
 	stopping atomic.Bool // nothing new is claimed or begun
@@ -96,6 +98,7 @@ func newWorker(life context.Context, e *Engine, id backend.SessionID, me backend
 	w.doubts.released = make(map[string]bool)
 	w.ctx, w.cancel = context.WithCancel(life)
 	w.attempts, w.cutAll = context.WithCancel(w.ctx)
+	w.claims, w.giveUp = context.WithCancel(w.ctx)
 	context.AfterFunc(w.attempts, w.bodies.cancelAll)
 	context.AfterFunc(w.ctx, w.pokeAll)
 	w.slots.free = e.options.MaxConcurrency
@@ -205,6 +208,8 @@ func (w *worker) run(ctx context.Context) bool {
 	if !w.options.Hold {
 		w.wg.Go(w.retain)
 	}
+	// A claim may wait for a transaction that hangs. What comes of it when nobody waits any more is free when the session ends.
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, w.giveUp) })()
 	stopped := w.loop(ctx)
 	if stopped {
 		w.drain()
