@@ -78,6 +78,7 @@ type committer struct {
 	mu     sync.Mutex // guards all below
 	queue  []*write
 	flying int  // transactions under way
+	alone  bool // no claim goes with a batch
 	shut   bool // nothing is taken any more
 }
 
@@ -349,7 +350,7 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (reply backen
 			c.retrying.Add(1)
 		}
 		c.onError(err)
-		c.unclaim(err)
+		c.unclaim(b.Claim != nil)
 		if b.Claim != nil {
 			return reply, again, err
 		}

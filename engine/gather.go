@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -66,32 +67,43 @@ func (c *committer) over() {
 	}
 }
 
+// errAlone tells who claims that no batch has taken the claim, and none will soon.
+var errAlone = errors.New("a batch has failed for which a claim waited")
+
 // claim asks for executions: with the next batch when a transaction is under way and few are asked for, for it is one less then. While
-// the database fails nobody knows when that will be.
-func (c *committer) claim(ctx context.Context, r *backend.ClaimRequest) ([]backend.Claimed, error) {
+// the database fails nobody knows when that will be; and after a batch that had a claim failed, which may be to blame, claims
+// are made by themselves until one is answered. Went says that it went with a batch.
+func (c *committer) claim(ctx context.Context, r *backend.ClaimRequest) (claimed []backend.Claimed, went bool, err error) {
 	done := make(chan wrote, 1)
 	w := &write{claim: r, done: func(r wrote) { done <- r }}
 	c.mu.Lock()
-	rides, news := c.flying > 0 && c.retrying.Load() == 0 && r.IDs == nil && !r.Expired && r.Limit <= maxRiders, false
+	rides, news := c.flying > 0 && !c.alone && c.retrying.Load() == 0 && r.IDs == nil && !r.Expired && r.Limit <= maxRiders, false
 	if rides {
 		rides, news = c.push(w)
 	}
 	c.mu.Unlock()
-	if !rides {
-		return c.store.Claim(ctx, *r)
-	}
 	if news {
 		c.call()
 	}
-	answer := c.await(ctx, w, done)
-	return answer.claimed, answer.err
+	if rides {
+		if answer := c.await(ctx, w, done); answer.err != errAlone { //nolint:errorlint // this file's own
+			return answer.claimed, true, answer.err
+		}
+	}
+	if claimed, err = c.store.Claim(ctx, *r); err == nil {
+		c.mu.Lock()
+		c.alone = false
+		c.mu.Unlock()
+	}
+	return claimed, false, err
 }
 
-// unclaim answers a claim that waits for a batch with err, which one that is under way has met.
-func (c *committer) unclaim(err error) {
+// unclaim sends a claim back that waits for a batch, for one has failed; had says that it carried another.
+func (c *committer) unclaim(had bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.queue = unclaimed(c.queue, err)
+	c.alone = c.alone || had
+	c.queue = unclaimed(c.queue, errAlone)
 }
 
 // unclaimed answers the claim among writes with err and returns the others.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -298,4 +299,86 @@ func TestAWorkerWhoseCommitsHangStops(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What waits in a queue does not wait for the next poll when a batch fails with which a claim went, or for which one waited.
+func TestAClaimOutlivesABatchThatFails(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		rides bool // the claim goes with the batch
+		how   backendtest.Fault
+		times int
+	}{
+		{"lost", true, backendtest.NothingWritten, 1},
+		{"told", true, backendtest.ReplyLost, 1},
+		{"lost each time", true, backendtest.NothingWritten, 1000},
+		{"told each time", true, backendtest.ReplyLost, 1000},
+		{"waits", false, backendtest.NothingWritten, 1},
+	} {
+		for after := range 10 {
+			t.Run(fmt.Sprint(c.name, after), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					store := &faltering{busyStore: busyStore{Store: w.store, takes: 50 * time.Millisecond, lanes: 1}}
+					if c.rides {
+						store.ride = func(n int) (backendtest.Fault, bool) {
+							from := int(store.from.Load())
+							return c.how, from > 0 && n >= from && n < from+c.times
+						}
+					}
+					e, stop := w.engineOn(store, Options{PollInterval: time.Minute, MaxConcurrency: 8})
+					client, err := New(w.store, w.reg, Options{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					w.deploy(client, `
+add, nap = activity("add"), activity("nap")
+def main(n):
+    for i in range(n):
+        nap(17)
+    return add(n, 1)
+`)
+					var long [4]string
+					for i := range long { // some commit is under way at any time
+						long[i] = w.dispatch(e, Input{Args: []any{100}}, DispatchOptions{})
+						time.Sleep(20 * time.Millisecond)
+					}
+					first := e.current().session
+					time.Sleep(time.Second + time.Duration(7*after)*time.Millisecond)
+					store.from.Store(int32(store.ridden() + 1))
+					for range 5 {
+						begun := time.Now()
+						id := w.dispatch(client, Input{Args: []any{0}}, DispatchOptions{})
+						e.current().newWork()
+						want(t, w.finish(client, id), "1")
+						if took := time.Since(begun); took > time.Second {
+							t.Errorf("took %v", took)
+						}
+					}
+					for _, id := range long {
+						want(t, w.finish(client, id), "101")
+					}
+					sameSession(t, e, first)
+					stop()
+					w.check()
+				})
+			})
+		}
+	}
+}
+
+// faltering is a busyStore of which claims with batches fail from one on that is told, or when it has no rule for these the next commit.
+type faltering struct {
+	busyStore
+	from atomic.Int32
+}
+
+func (f *faltering) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	reply, err := f.busyStore.Commit(ctx, b)
+	if err == nil && f.ride == nil && f.from.Swap(0) > 0 {
+		return backend.Reply{}, backend.ErrTransient
+	}
+	return reply, err
 }
