@@ -323,6 +323,9 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (reply backen
 		}
 		slow := false
 		if !landed && (err == nil || errors.Is(err, backend.ErrNotFound)) {
+			if tried {
+				c.hasten(&b)
+			}
 			started, before := c.metrics.clock(), time.Now()
 			reply, err = c.store.Commit(c.ctx, b)
 			slow = time.Since(before) > patience
@@ -366,6 +369,16 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (reply backen
 			return reply, again, backend.ErrFenced
 		}
 		delay = min(2*delay, time.Second)
+	}
+}
+
+// hasten makes what a batch that was tried before lets go due at once, where no row says that the earlier try has not landed: others may
+// have moved it on since and let it go, and when it is due then is not what its turn says. Who takes it finds out.
+func (c *committer) hasten(b *backend.Batch) {
+	for i := range b.Turns {
+		if t := &b.Turns[i]; t.Then == backend.Release && len(t.Rows) == 0 {
+			t.Due = c.now()
+		}
 	}
 }
 

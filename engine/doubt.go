@@ -179,13 +179,5 @@ func (w *worker) found(id string) {
 	w.hint()
 }
 
-// stays notes that a turn which was to let x go has left it with the session, because it had
-// messages. A claim that came between says nothing new.
-func (w *worker) stays(x *execution) {
-	w.mu.Lock()
-	x.going.Store(false)
-	again := w.again[x.rec.ID]
-	delete(w.again, x.rec.ID)
-	w.mu.Unlock()
-	x.deliverAll(again.Inbox)
-}
+// stays notes that a turn which was to let x go has left it with the session, because it had messages.
+func (w *worker) stays(x *execution) { x.going.Store(false) }

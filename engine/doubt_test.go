@@ -386,3 +386,56 @@ func TestAClaimIsHeardOfAfterTheEnd(t *testing.T) {
 		w.check()
 	})
 }
+
+// shy is a tongueTied whose claims find nothing while it is told so.
+type shy struct {
+	tongueTied
+	waits atomic.Bool
+}
+
+func (s *shy) Claim(ctx context.Context, r backend.ClaimRequest) ([]backend.Claimed, error) {
+	if s.waits.Load() {
+		return nil, nil
+	}
+	return s.tongueTied.Claim(ctx, r)
+}
+
+// The reply of a release is lost, another worker moves the execution on and lets it go, and the same session claims it again before
+// anybody asks what became of the release. A message keeps it then, and what that is an answer to its former self does not know; or it
+// is let go, and when it is due its former self does not know either.
+func TestALostReleaseOfWhatHasMovedOn(t *testing.T) {
+	t.Parallel()
+	for _, rest := range []string{`return activity("add", queue = "far")(n, 2)`, "sleep(\"5s\")\n    return n + 2"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			store := &shy{tongueTied: tongueTied{Store: w.store}}
+			o := Options{ReleaseAfter: time.Second, SessionLife: 5 * time.Minute}
+			e, stop := w.engineOn(store, o)
+			first := e.current().session
+			w.deploy(e, "def main():\n    n = wait_signal(\"go\")\n    "+rest+"\n")
+			id := w.dispatch(e, Input{}, DispatchOptions{})
+			time.Sleep(2 * time.Second)
+			if !store.lost.Load() {
+				t.Fatal("nothing was lost")
+			}
+			store.waits.Store(true)
+			other, stopOther := w.engine(o)
+			if err := other.Signal(t.Context(), id, "go", []byte("1")); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(4 * time.Second)
+			stopOther()
+			store.waits.Store(false)
+			_, stopFar := w.engine(Options{Queues: []string{"far"}, SessionLife: o.SessionLife})
+			want(t, w.finish(e, id), "3")
+			time.Sleep(time.Minute)
+			sameSession(t, e, first)
+			if n := e.Held(); n != 0 {
+				t.Errorf("%d held after the end", n)
+			}
+			stop()
+			stopFar()
+			w.check()
+		})
+	}
+}

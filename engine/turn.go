@@ -236,8 +236,9 @@ func (x *execution) submit(t *backend.Turn, quiet bool) (wrote, error) {
 	if r.err != nil {
 		return r, x.refusedTurn(t, r.err)
 	}
-	if releases && r.again {
-		x.releasedTwice = true
+	if releases && r.again { // between the tries another worker may have had it, and what this one knows be old; see gone
+		x.releasedTwice, r.kept = true, false
+		x.w.dues.add(x.w.clock.now() + lateness)
 	}
 	if leaves && r.kept {
 		x.w.stays(x)

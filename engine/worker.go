@@ -436,12 +436,10 @@ func (w *worker) gone(x *execution) {
 	} else if w.held[x.rec.ID] == x {
 		delete(w.held, x.rec.ID)
 	}
-	if x.releasedTwice {
+	if x.releasedTwice { // whose it is now, the database tells
 		w.doubts.released[x.rec.ID] = true
-		if back { // whose it is now, the database tells
-			doubted = true
-			w.doubts.executions.Store(true)
-		}
+		doubted = true
+		w.doubts.executions.Store(true)
 	}
 	empty := len(w.held) == 0
 	if w.most = max(w.most, len(w.held)); empty && w.most > 1000 {
