@@ -193,7 +193,7 @@ func (e *Engine) holds(id string) bool {
 func (e *Engine) subscribe(id string) chan *backend.Execution {
 	ch := make(chan *backend.Execution, 1)
 	e.mu.Lock()
-	e.waiters[id] = append(e.waiters[id], ch)
+	e.waiters[id] = append(e.waiters[id], waiter{ch, e.waits.Add(1)})
 	e.mu.Unlock()
 	return ch
 }
@@ -202,8 +202,8 @@ func (e *Engine) unsubscribe(id string, ch chan *backend.Execution) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	list := e.waiters[id]
-	for i, c := range list {
-		if c == ch {
+	for i := range list {
+		if list[i].told == ch {
 			list = append(list[:i:i], list[i+1:]...)
 			break
 		}

@@ -55,21 +55,22 @@ type Engine struct {
 	makes     merger[backend.NewExecution, madeOne]
 	sends     merger[backend.Message, sent]
 	news      merger[string, newest]
-	mailed    atomic.Bool // the worker is to look at its inboxes and for tasks; see look
-	heavy     sync.Map    // of what a large value was warned: see weigh
-	watched   atomic.Bool // an execution of this process has watched another one's end
-	elsewhere elsewhere   // how activities are registered in other processes
+	mailed    atomic.Bool  // the worker is to look at its inboxes and for tasks; see look
+	heavy     sync.Map     // of what a large value was warned: see weigh
+	waits     atomic.Int64 // how many have begun to wait for an execution
+	watched   atomic.Bool  // an execution of this process has watched another one's end
+	elsewhere elsewhere    // how activities are registered in other processes
 
 	mu       sync.Mutex // guards all below
 	worker   *worker    // nil when Run does not run
 	kill     func()     // ends the Run that runs; nil when none does
 	opened   bool
-	unopened error                                // why there is no session at the moment
-	adopted  map[string]bool                      // ids to be claimed whatever their queue; true: only when they are due
-	waiters  map[string][]chan *backend.Execution // told once when something became of an id
-	newest   map[string]newest                    // by workflow: what Dispatch found
-	deploys  int                                  // how often something was deployed here
-	reading  map[string]chan struct{}             // by digest: programs that are being read; closed when that is over
+	unopened error                    // why there is no session at the moment
+	adopted  map[string]bool          // ids to be claimed whatever their queue; true: only when they are due
+	waiters  map[string][]waiter      // told once when something became of an id
+	newest   map[string]newest        // by workflow: what Dispatch found
+	deploys  int                      // how often something was deployed here
+	reading  map[string]chan struct{} // by digest: programs that are being read; closed when that is over
 }
 
 // New returns an engine on a store. A nil registry is for processes that only
@@ -86,7 +87,7 @@ func New(store backend.Store, registry *activities.Registry, o Options) (*Engine
 		store: store, registry: registry, options: o, clock: newClock(), born: time.Now(), cache: starlark.NewCache(1000),
 		ready:     make(chan struct{}),
 		elsewhere: elsewhere{looking: make(chan struct{}, 1)},
-		adopted:   make(map[string]bool), waiters: make(map[string][]chan *backend.Execution), newest: make(map[string]newest),
+		adopted:   make(map[string]bool), waiters: make(map[string][]waiter), newest: make(map[string]newest),
 		reading: make(map[string]chan struct{}),
 	}
 	e.looks.most, e.looks.call = maxLooks, e.lookAt
@@ -268,12 +269,23 @@ func (e *Engine) wanted() (now, due []string) {
 	return now, due
 }
 
-// changed wakes who waits for an execution; ended makes its record, nil unless it has ended.
-func (e *Engine) changed(id string, ended func() *backend.Execution) {
+// waiter waits for an execution.
+type waiter struct {
+	told  chan *backend.Execution // capacity 1
+	since int64                   // a number that grows with each who begins to wait
+}
+
+// changed wakes who waits for an execution; ended makes its record, nil unless it has ended, for those who began to wait before it did. Who came
+// later may wait for a run that was begun since, and looks.
+func (e *Engine) changed(id string, before int64, ended func() *backend.Execution) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, ch := range e.waiters[id] {
-		ch <- ended()
+	for _, one := range e.waiters[id] {
+		if one.since > before {
+			one.told <- nil
+		} else {
+			one.told <- ended()
+		}
 	}
 	delete(e.waiters, id)
 }

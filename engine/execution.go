@@ -36,6 +36,7 @@ type execution struct {
 	wants, granted int // guarded by slots.mu
 
 	evict  atomic.Bool // asked to be released when it waits
+	endsAt int64       // who has begun to wait by then waits for this end; see Engine.changed
 	going  atomic.Bool // a turn that lets it go is on its way, or has landed
 	up     atomic.Bool // its turn is on its way; see flight
 	nudged atomic.Bool // something came for the script meanwhile
@@ -411,6 +412,7 @@ func (x *execution) end(value []byte, failure *starlark.Failure) error {
 // ended lands the last turn and tells of the end.
 func (x *execution) ended(t *backend.Turn) error {
 	g := x.gathered
+	x.endsAt = x.w.engine.waits.Load()
 	r, err := x.landing(t)
 	if err != nil {
 		return err

@@ -256,7 +256,7 @@ func (e *Engine) unheard() {
 // heard acts on a hint: it wakes those who wait for an execution, and the worker when it is concerned.
 func (e *Engine) heard(h *backend.Hint) {
 	for _, id := range h.Ended {
-		e.changed(id, func() *backend.Execution { return nil })
+		e.changed(id, 0, nil)
 	}
 	w := e.current()
 	if h.Anything() {
@@ -309,8 +309,8 @@ func (e *Engine) changedAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for id, list := range e.waiters {
-		for _, ch := range list {
-			ch <- nil
+		for _, one := range list {
+			one.told <- nil
 		}
 		delete(e.waiters, id)
 	}

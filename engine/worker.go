@@ -452,7 +452,7 @@ func (w *worker) gone(x *execution) {
 	if x.final == nil {
 		w.engine.rests(x.rec.ID)
 	}
-	w.engine.changed(x.rec.ID, x.asEnded)
+	w.engine.changed(x.rec.ID, x.endsAt, x.asEnded)
 	if x.final != nil {
 		x.final.recycle()
 	}
