@@ -4,6 +4,8 @@ package engine
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -112,5 +114,76 @@ func TestALaterWorkerTellsWhoWaits(t *testing.T) {
 			stop()
 			w.check()
 		})
+	}
+}
+
+// A program that waits for something itself hears hints before its worker begins, and nobody is asked then.
+func TestAWorkerOfAProgramThatListensAsks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		n := &tapped{}
+		client, err := New(w.store, w.reg, Options{Notifier: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.deploy(client, napScript)
+		id := w.dispatch(client, Input{Args: []any{4_500}}, DispatchOptions{})
+		ended := make(chan time.Time, 1)
+		go func() {
+			w.finish(client, id)
+			ended <- time.Now()
+		}()
+		time.Sleep(3 * time.Second) // it has said that it waits
+		e, err := New(w.store, w.reg, Options{Notifier: n, PollInterval: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.listen()()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		go func() { over <- e.Run(ctx) }()
+		at := <-ended
+		x, err := e.State(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if late := at.Sub(x.Finished); late > awaitsLook {
+			t.Errorf("the end was known %v late", late)
+		}
+		cancel()
+		<-over
+		w.check()
+	})
+}
+
+// Ends of tasks name whom they concern, while these are few.
+func TestWhoseTasksHaveEnded(t *testing.T) {
+	t.Parallel()
+	of := func(n int, ids ...string) (list []*write) {
+		for i := range n {
+			list = append(list, &write{settle: &backend.Settled{}, of: ids[i%len(ids)]}, &write{turn: &backend.Turn{}})
+		}
+		return list
+	}
+	many := make([]string, maxSettled+1)
+	for i := range many {
+		many[i] = strconv.Itoa(i)
+	}
+	for _, c := range []struct {
+		writes []*write
+		woken  bool
+		want   backend.Hint
+	}{
+		{of(500, "a", "b"), false, backend.Hint{Executions: []string{"a", "b"}, Owned: true}},
+		{of(500, "a", "b"), true, backend.Hint{Executions: []string{"*"}}},
+		{of(2, "a", "*"), false, backend.Hint{Executions: []string{"*"}}},
+		{of(maxSettled, many...), false, backend.Hint{Executions: many[:maxSettled], Owned: true}},
+		{of(maxSettled+1, many...), false, backend.Hint{Executions: []string{"*"}}},
+	} {
+		if got := settled(c.writes, c.woken); !slices.Equal(got.Executions, c.want.Executions) || got.Owned != c.want.Owned {
+			t.Errorf("%+v, want %+v", got, c.want)
+		}
 	}
 }

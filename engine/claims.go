@@ -175,11 +175,7 @@ func (w *worker) take(c backend.Claimed, slot bool) {
 	if slot {
 		w.slots.give(1)
 	}
-	switch {
-	case leaves:
-	case held: // it was kept when its release, whose reply was lost, was tried again
-		old.deliverAll(c.Inbox)
-	default: // whose it is now, the database tells
+	if !leaves { // whose it is now, the database tells
 		w.doubts.executions.Store(true)
 		w.hint()
 	}

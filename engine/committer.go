@@ -337,7 +337,7 @@ func (c *committer) land(room *batch, writes []*write, tried bool) (reply backen
 				}
 			}
 			tried = true
-			c.metrics.commit(len(writes), started, !landed && !answered(err))
+			c.metrics.commit(len(b.Turns)+len(b.Create)+len(b.Settle)+len(b.Back), started, !landed && !answered(err))
 		}
 		switch {
 		case landed, answered(err):

@@ -86,7 +86,7 @@ func (c *committer) claim(ctx context.Context, r *backend.ClaimRequest) (claimed
 		c.call()
 	}
 	if rides {
-		if answer := c.await(ctx, w, done); answer.err != errAlone { //nolint:errorlint // this file's own
+		if answer := c.await(ctx, w, done); !errors.Is(answer.err, errAlone) {
 			return answer.claimed, true, answer.err
 		}
 	}

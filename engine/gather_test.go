@@ -23,18 +23,16 @@ type busyStore struct {
 	lanes int
 	ride  func(n int) (how backendtest.Fault, fails bool) // asked of the n-th claim with a batch that gives something; nil: none fails
 
-	mu      sync.Mutex // guards all below
-	rides   int
-	batches []int // how many turns each had
-	most    int   // of commits at once
-	now     int
+	mu    sync.Mutex // guards all below
+	rides int
+	most  int // commits at once
+	now   int
 }
 
 func (s *busyStore) Commits() int { return s.lanes }
 
 func (s *busyStore) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
 	s.mu.Lock()
-	s.batches = append(s.batches, len(b.Turns))
 	s.now++
 	s.most = max(s.most, s.now)
 	s.mu.Unlock()

@@ -349,10 +349,24 @@ func (c *committer) announce(b *backend.Batch, reply *backend.Reply, writes []*w
 			h.Ended = append(h.Ended, t.Execution)
 		}
 	}
+	h.Merge(settled(writes, reply.Woken))
+	c.tell(h)
+}
+
+// maxSettled is how many executions are named when tasks of theirs have ended; of more, in one transaction, each worker has some, most likely.
+const maxSettled = 16
+
+// settled is what the ends of tasks mean to others.
+func settled(writes []*write, woken bool) backend.Hint {
+	var of []string
 	for _, w := range writes {
-		if w.settle != nil && len(h.Executions) <= maxHint {
-			h.Merge(backend.Hint{Executions: []string{w.of}, Owned: !reply.Woken && w.of != "*"})
+		switch {
+		case w.settle == nil || slices.Contains(of, w.of):
+		case woken || w.of == "*" || len(of) == maxSettled:
+			return backend.Hint{Executions: []string{"*"}}
+		default:
+			of = append(of, w.of)
 		}
 	}
-	c.tell(h)
+	return backend.Hint{Executions: of, Owned: true}
 }

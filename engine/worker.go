@@ -205,6 +205,9 @@ func (w *worker) run(ctx context.Context) bool {
 	}
 	w.committer.start(&w.wg)
 	defer w.engine.listen()()
+	if w.engine.wakeups.hears.Load() { // for those who wait here; who waits elsewhere was not asked then
+		w.engine.askWhoAwaits()
+	}
 	if !w.options.Hold {
 		w.wg.Go(w.retain)
 	}
