@@ -1,4 +1,4 @@
-// Who waits for ends: as long as nobody does, no process is woken for any.
+// Who waits for ends: as long as nobody does, few processes are woken for any.
 
 package engine
 
@@ -14,6 +14,8 @@ const (
 	awaitsAgain = 10 * time.Second
 	// asksFor is for how long a worker that has asked who waits tells of all ends.
 	asksFor = 2 * time.Second
+	// triesAgain is after how long without a hint an end is told though nobody waits for it: who cannot send any finds out by trying.
+	triesAgain = asksFor
 	// awaitsLook is when who has just said that he waits looks again: what ended before that was heard is not told.
 	awaitsLook = 50 * time.Millisecond
 )
@@ -21,9 +23,17 @@ const (
 // expectAwaited takes others to wait for ends for so long.
 func (w *wakeups) expectAwaited(d time.Duration) {
 	until := time.Now().Add(d)
-	if old := w.awaited.Load(); old == nil || old.Before(until) {
-		w.awaited.Store(&until)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.awaited.Before(until) {
+		w.awaited = until
 	}
+}
+
+// tellsEnds reports whether the end of an execution is told. The caller holds mu.
+func (w *wakeups) tellsEnds() bool {
+	now := time.Now()
+	return !now.After(w.awaited) || now.Sub(w.tried) >= triesAgain
 }
 
 // askWhoAwaits asks who waits for ends, when hints begin to come in: those who said so before were not heard.

@@ -19,9 +19,8 @@ import (
 type wakeups struct {
 	notifier backend.Notifier // nil: there are none
 	from     string
-	hears    atomic.Bool               // hints come in; see reliable
-	deaf     atomic.Bool               // the last one could not be sent
-	awaited  atomic.Pointer[time.Time] // until when others are taken to wait for ends
+	hears    atomic.Bool // hints come in; see reliable
+	deaf     atomic.Bool // the last one could not be sent
 
 	mu        sync.Mutex // guards all below
 	pending   *backend.Hint
@@ -30,7 +29,9 @@ type wakeups struct {
 	sending   bool
 	listeners int
 	stop      func()    // ends listening and waits for it
+	awaited   time.Time // until when others are taken to wait for ends; see tellsEnds
 	awaits    time.Time // when it was last told that somebody here waits for ends
+	tried     time.Time // when there was last something to send
 }
 
 // reliable reports whether hints come in, so that polls may be rare. Who cannot send any does not count on those of
@@ -78,15 +79,18 @@ func (e *Engine) flush(ctx context.Context) {
 // tell sends a hint, soon and together with others.
 func (e *Engine) tell(h backend.Hint) {
 	w := &e.wakeups
-	if until := w.awaited.Load(); until == nil || time.Now().After(*until) {
-		h.Ended = nil
-	}
-	if w.notifier == nil || h.Anything() {
+	if w.notifier == nil {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.pending == nil {
+	if len(h.Ended) > 0 && !w.tellsEnds() {
+		h.Ended = nil
+	}
+	if h.Anything() {
+		return
+	}
+	if w.tried = time.Now(); w.pending == nil {
 		w.pending, w.sent = &backend.Hint{From: w.from}, make(chan struct{})
 	}
 	if !w.many { // else a server that hangs would cost each commit a look at all that have gathered
