@@ -96,13 +96,13 @@ def main(n, bytes = 0):
 `)
 		store := &askedTasks{Store: w.store}
 		_, stopFar := w.engineOn(store, Options{Queues: []string{"far"}, MaxConcurrency: 2000})
-		for _, c := range []struct{ n, bytes int }{{1500, 0}, {100, 0}, {150, 200_000}} { // it begins with few again, and keeps to that where they are large
+		for _, c := range []struct{ n, bytes int }{{1500, 0}, {100, 0}, {130, 140_000}} { // it begins with few again, and keeps to that where they are large
 			n := c.n
 			store.limits, store.looks = nil, 0
 			if r := w.finish(e, w.dispatch(e, Input{Args: []any{n, c.bytes}}, DispatchOptions{})); string(r.Value) != strconv.Itoa(n) {
 				t.Errorf("%s of %d: %+v", r.Value, n, r.Failure)
 			}
-			want := map[int][]int{1500: {64, 128, 256, 512, 512, 512}, 100: {64, 128}, 150: {64, 64, 64}}[n]
+			want := map[int][]int{1500: {64, 128, 256, 512, 512, 512}, 100: {64, 128}, 130: {64, 64, 64}}[n]
 			if !slices.Equal(store.limits, want) || store.looks > 1 {
 				t.Errorf("%d tasks in claims of up to %d, and %d looks", n, store.limits, store.looks)
 			}

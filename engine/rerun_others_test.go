@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -193,9 +194,9 @@ def main():
 func TestCrashOfARerunWithChildren(t *testing.T) {
 	t.Parallel()
 	dieEverywhere(t, 7, func(t *testing.T, w *world) (check func()) {
-		calls := 0
+		var calls atomic.Int64 // one that dies is not waited for
 		w.register("wobbly", func() error {
-			if calls++; calls == 1 {
+			if calls.Add(1) == 1 {
 				return activities.Fail("Broken", "not now", activities.NotRetryable())
 			}
 			return nil

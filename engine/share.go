@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"bytes"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 
 // sharing is what a worker knows of others, and of tasks that wait for it.
 type sharing struct {
+	met    []backend.Session             // who was there at the last look; owned by the loop
 	offers atomic.Pointer[[]SessionInfo] // of other live workers
 	behind atomic.Int64                  // highest priority of a task that waits and that could run here
 	missed atomic.Bool                   // tasks may wait for which there was no slot
@@ -56,8 +58,12 @@ func (w *worker) others(sessions []backend.Session) (offers []SessionInfo) {
 	return offers
 }
 
-// meet notes who else is there. Attempts that wait for a slot may go to a newcomer.
+// meet notes who else is there, if that or what they tell of themselves has changed. Attempts that wait for a slot may go to a newcomer.
 func (w *worker) meet(sessions []backend.Session) {
+	if slices.EqualFunc(sessions, w.sharing.met, func(a, b backend.Session) bool { return a.ID == b.ID && bytes.Equal(a.Info, b.Info) }) {
+		return
+	}
+	w.sharing.met = sessions
 	offers := w.others(sessions)
 	old := w.sharing.offers.Swap(&offers)
 	if len(offers) > 0 && (old == nil || len(*old) < len(offers)) {
