@@ -25,7 +25,7 @@ func TestWorkloadsOfTheirOwn(t *testing.T) {
 	if r := backlog[0]; len(backlog) != 1 || r.Value <= 0 || r.N != 300 {
 		t.Errorf("%+v", backlog)
 	}
-	c.Aged = 300
+	c.Executions, c.Aged = 100, 300
 	dropped := 0
 	c.Beside = func() (Beside, error) {
 		return Beside{Open: onDisk(filepath.Join(t.TempDir(), "empty.db")).Open, Drop: func(context.Context) error { dropped++; return nil }}, nil
