@@ -204,11 +204,16 @@ func (s *loadedScript) workflow() bool {
 }
 
 func loadScript(ctx context.Context, path string) (loadedScript, error) {
+	return loadNoting(ctx, path, fileSet{})
+}
+
+// loadNoting is loadScript that notes the files that are read, or looked for.
+func loadNoting(ctx context.Context, path string, noted fileSet) (loadedScript, error) {
 	s, err := findScript(path)
 	if err != nil {
 		return loadedScript{}, err
 	}
-	p, err := s.read(ctx)
+	p, err := s.readNoting(ctx, noted)
 	return loadedScript{s, p, err}, nil
 }
 

@@ -54,7 +54,7 @@ execution; with other code or input it is refused.`,
 	executionFlags(c, &f)
 	f.log.register(c.Flags())
 	a.addSteps(c.Flags())
-	c.Flags().BoolVar(&f.watch, "watch", false, "run it again whenever a script or JSON file beside it is saved")
+	c.Flags().BoolVar(&f.watch, "watch", false, "run it again whenever a script or JSON file beside it, or one that it loads, is saved")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "say nothing about progress")
 	return c
 }
@@ -70,7 +70,12 @@ func (a *app) execWatching(ctx context.Context, file string, f execFlags, inputG
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	again := func() {
+	again := func() fileSet {
+		read := fileSet{}
+		read.note(file) // it may be a link to another workspace, which is switched
+		if s, err := findScript(file); err == nil {
+			_, _ = s.readNoting(ctx, read) // exec says what is wrong with it
+		}
 		if err := a.exec(ctx, file, f, inputGiven); err != nil {
 			if _, tell := status(err); tell {
 				fmt.Fprintf(a.err, "senpuki: %s\n", spoken(err))
@@ -78,9 +83,10 @@ func (a *app) execWatching(ctx context.Context, file string, f execFlags, inputG
 		}
 		if a.out.failed() != nil { // nobody would see the next results either
 			stop()
-			return
+			return read
 		}
 		fmt.Fprintf(a.err, "watching %s; save it to run it again\n", s.shown(s.entry))
+		return read
 	}
 	watchFiles(ctx, s.root, again)
 	return nil

@@ -114,7 +114,12 @@ func (s script) load(ctx context.Context, there engine.Activities) (engine.Progr
 
 // read reads a script, and does not judge its calls.
 func (s script) read(ctx context.Context) (engine.Program, error) {
-	p, err := engine.Load(ctx, workspaceFS(s.root), s.entry)
+	return s.readNoting(ctx, fileSet{})
+}
+
+// readNoting is read that notes the files that are read, or looked for.
+func (s script) readNoting(ctx context.Context, noted fileSet) (engine.Program, error) {
+	p, err := engine.Load(ctx, notingFS{workspaceFS(s.root), noted}, s.entry)
 	if s.name != "" {
 		p.Workflow = s.name
 	}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // What takes the place of a watched directory, or of what is in it, is seen, and so is what changes there later.
@@ -80,7 +83,10 @@ func TestWatchFilesSeesReplacements(t *testing.T) {
 				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
 				var told atomic.Int32
-				go lookAtFiles(ctx, dir+c.watch, nil, nil, func() { told.Add(1) })
+				go lookAtFiles(ctx, dir+c.watch, nil, nil, func() fileSet {
+					told.Add(1)
+					return nil
+				})
 				want := int32(1) // at once
 				for _, s := range append([]step{{"begun", func(string) {}}}, c.steps...) {
 					s.do(dir)
@@ -92,5 +98,119 @@ func TestWatchFilesSeesReplacements(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What a script loads is watched wherever it lies: above the directory, or beside the file that a link leads to. Also what is missing, or broken.
+func TestWatchFilesSeesWhatIsLoaded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(dir+path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const lib, main = "def n():\n    return 1\n", "\ndef main():\n    return n()\n"
+	write("/ws/senpuki.toml", "")
+	write("/ws/lib/l.star", lib)
+	write("/ws/lib/unused.star", lib)
+	write("/ws/flows/above.star", `load("//lib/l.star", "n")`+main)
+	write("/away/linked.star", `load("./beside.star", "n")`+main)
+	write("/away/beside.star", lib)
+	if err := os.Symlink("../../away/linked.star", dir+"/ws/flows/linked.star"); err != nil {
+		t.Skip("no links here:", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		var told, broken atomic.Int32
+		go lookAtFiles(ctx, dir+"/ws/flows", nil, nil, func() fileSet {
+			told.Add(1)
+			broken.Store(0)
+			read := fileSet{}
+			for _, name := range []string{"above", "linked"} {
+				s, err := loadNoting(ctx, dir+"/ws/flows/"+name+".star", read)
+				if err != nil || s.err != nil {
+					broken.Add(1)
+				}
+			}
+			return read
+		})
+		for _, step := range []struct {
+			name         string
+			do           func()
+			told, broken int32
+		}{
+			{"begun", func() {}, 1, 0},
+			{"above", func() { write("/ws/lib/l.star", lib+"# 2") }, 2, 0},
+			{"beside", func() { write("/away/beside.star", lib+"# 2") }, 3, 0},
+			{"unused", func() { write("/ws/lib/unused.star", lib+"# 2") }, 3, 0},
+			{"broken", func() { write("/ws/lib/l.star", "n") }, 4, 1},
+			{"removed", func() { os.Remove(dir + "/ws/lib/l.star") }, 5, 1},
+			{"there again", func() { write("/ws/lib/l.star", lib) }, 6, 0},
+			{"another one", func() { write("/ws/flows/above.star", `load("//lib/unused.star", "n")`+main) }, 7, 0},
+			{"the one before", func() { write("/ws/lib/l.star", lib+"# 3") }, 7, 0},
+		} {
+			step.do()
+			time.Sleep(10 * time.Second)
+			if told, broken := told.Load(), broken.Load(); told != step.told || broken != step.broken {
+				t.Fatalf("%s: told %d times, not %d, and %d are broken, not %d", step.name, told, step.told, broken, step.broken)
+			}
+		}
+	})
+}
+
+// The system is asked to tell of the directories where what a link leads to may change, and where what was read may.
+func TestWatchedDirectories(t *testing.T) {
+	t.Parallel()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{"flows", "linked", "read", "read-linked"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{"linked/a.star", "read-linked/b.star"} {
+		if err := os.WriteFile(filepath.Join(dir, f), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{"flows/a.star": "../linked/a.star", "read/b.star": "../read-linked/b.star"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Skip("no links here:", err)
+		}
+	}
+	_, dirs := filesBelow(filepath.Join(dir, "flows"))
+	read := fileSet{}
+	read.note(filepath.Join(dir, "read", "b.star"))
+	read.again(dirs)
+	for _, d := range []string{"flows", "linked", "read", "read-linked"} {
+		if !dirs[filepath.Join(dir, d)] {
+			t.Errorf("nothing is told of %s", d)
+		}
+	}
+}
+
+func TestMayMatter(t *testing.T) {
+	t.Parallel()
+	for name, ops := range map[string][]fsnotify.Op{
+		"a.star":                    {fsnotify.Write, fsnotify.Create, fsnotify.Rename, fsnotify.Remove},
+		"a.json":                    {fsnotify.Write, fsnotify.Create, fsnotify.Rename, fsnotify.Remove},
+		"lib":                       {fsnotify.Create, fsnotify.Rename, fsnotify.Remove},
+		"..data":                    {fsnotify.Create, fsnotify.Rename, fsnotify.Remove},
+		"..2026_11_23_08_00_00.123": {fsnotify.Create, fsnotify.Rename, fsnotify.Remove},
+		"senpuki.db":                {}, "senpuki.db-wal": {}, ".a.star.swp": {},
+	} {
+		for _, op := range []fsnotify.Op{fsnotify.Write, fsnotify.Create, fsnotify.Rename, fsnotify.Remove} {
+			if got, want := mayMatter(fsnotify.Event{Name: filepath.Join("dir", name), Op: op}), slices.Contains(ops, op); got != want {
+				t.Errorf("%v of %s matters: %v", op, name, got)
+			}
+		}
 	}
 }

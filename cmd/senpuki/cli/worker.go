@@ -194,15 +194,16 @@ func (a *app) work(ctx context.Context, eng *engine.Engine, f workerFlags, say s
 // redeploy deploys the workflows of a directory, now and when they change. A
 // broken save is reported and leaves what is deployed in force.
 func (a *app) redeploy(ctx context.Context, eng *engine.Engine, dir string, say sayFunc) {
-	deploy := func() {
+	deploy := func() fileSet {
+		read := fileSet{}
 		files, err := scriptsIn(dir)
 		if err != nil {
 			say(fmt.Sprintf("watch: %v", err))
-			return
+			return read
 		}
 		found := false
 		for _, file := range files { // one by one: a broken file, or one that is gone, does not hold up the others
-			s, err := loadScript(ctx, file)
+			s, err := loadNoting(ctx, file, read)
 			if err != nil {
 				found = true
 				say(fmt.Sprintf("watch: %v", err))
@@ -238,6 +239,7 @@ func (a *app) redeploy(ctx context.Context, eng *engine.Engine, dir string, say 
 		if !found {
 			say(fmt.Sprintf("watch: %v", noWorkflow(dir)))
 		}
+		return read
 	}
 	a.watched = make(map[string]string)
 	watchFiles(ctx, dir, deploy)

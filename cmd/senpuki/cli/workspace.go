@@ -53,6 +53,28 @@ func (w workspaceFS) at(op, name string, do func(root *os.Root, real string) err
 	return do(root, real)
 }
 
+// notingFS notes the files of a workspace that are asked for, as they stood before they were read.
+type notingFS struct {
+	workspaceFS
+	noted fileSet
+}
+
+// Open implements fs.FS.
+func (n notingFS) Open(name string) (fs.File, error) {
+	n.note(name)
+	return n.workspaceFS.Open(name)
+}
+
+// Stat implements fs.StatFS.
+func (n notingFS) Stat(name string) (fs.FileInfo, error) {
+	n.note(name)
+	return n.workspaceFS.Stat(name)
+}
+
+func (n notingFS) note(name string) {
+	n.noted.note(filepath.Join(string(n.workspaceFS), filepath.FromSlash(name)))
+}
+
 // below follows the links of a path. What they lead to is relative to a directory when it lies below it, whatever links lead to that, else absolute.
 func below(dir, path string) (real string, inside bool, err error) {
 	if !filepath.IsAbs(path) { // not filepath.Abs, for which a/.. is nothing also where a is a link
