@@ -40,8 +40,10 @@ type statement interface {
 }
 
 // connect opens a connection and runs pragmas on it.
-func connect(path string, pragmas ...string) (*conn, error) {
-	d, err := (&sqlite.Driver{}).Open(uri(path))
+func connect(path string, pragmas ...string) (*conn, error) { return connectURI(uri(path), pragmas...) }
+
+func connectURI(uri string, pragmas ...string) (*conn, error) {
+	d, err := (&sqlite.Driver{}).Open(uri)
 	if err != nil {
 		return nil, err
 	}

@@ -144,17 +144,35 @@ func refuseStrangeLog(path string) error {
 	if !logged() { // looked at first: the header says so before there is a log
 		return nil
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil // SQLite says why
-	}
-	defer func() { _ = f.Close() }()
-	var header [20]byte // https://www.sqlite.org/fileformat2.html#file_format_version_numbers
-	if _, err := f.ReadAt(header[:], 0); err != nil || header[18] != 1 || header[19] != 1 || !logged() {
-		return nil
+	if v, err := headerVersion(path); err != nil || v != 1 || !logged() {
+		return nil // SQLite says why it cannot be read
 	}
 	return fmt.Errorf("%w: %s-wal is not its log but that of the file that was here before it (stop every process that has it open, then remove the -wal and the -shm)",
 		backend.ErrDamaged, path)
+}
+
+// headerVersion is what a file says of its log: 2 when it has one while it is open, 1 when it has none:
+// https://www.sqlite.org/fileformat2.html#file_format_version_numbers
+//
+// SQLite reads it: a process that opens a file by itself and closes it loses the locks that its stores have on it, and then another program
+// takes their log away. The connection is told that nothing changes, so that it leaves the log alone; in these two bytes nothing does.
+func headerVersion(path string) (int, error) {
+	c, err := connectURI(uri(path)+"?immutable=1", "query_only=1")
+	if err != nil {
+		return 0, err
+	}
+	v, err := c.first(nonstop, "SELECT data FROM sqlite_dbpage WHERE pgno = 1")
+	if err = errors.Join(err, c.close()); err != nil {
+		return 0, err
+	}
+	if len(v) == 0 {
+		return 0, nil
+	}
+	page := bytes(v[0])
+	if len(page) < 20 || page[18] != page[19] {
+		return 0, nil
+	}
+	return int(page[18]), nil
 }
 
 // writable refuses a file that can be read and not written now, not at the first commit. The statement has nothing to
