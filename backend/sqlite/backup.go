@@ -41,7 +41,7 @@ func (s *Store) Backup(_ context.Context, path string) (err error) {
 }
 
 func (s *Store) copyInto(path string) (err error) {
-	c, err := connect(s.path)
+	c, err := s.another()
 	if err != nil {
 		return translate(err)
 	}

@@ -65,12 +65,25 @@ func parse(s string) (path, synchronous string, err error) {
 	return path, synchronous, err
 }
 
-func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
+// errReplaced: another file is in the place of the one that was looked at.
+var errReplaced = fmt.Errorf("%w: the file is replaced again and again while it is opened", backend.ErrTransient)
+
+func open(ctx context.Context, path, synchronous string) (s *Store, err error) {
+	for range 10 { // a turn can be long in coming, and what was found out before is of another file then
+		if s, err = openOnce(ctx, path, synchronous); !errors.Is(err, errReplaced) {
+			break
+		}
+	}
+	return s, err
+}
+
+func openOnce(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 	dir := filepath.Dir(path)
 	if _, err := os.Stat(dir); err != nil {
 		return nil, err
 	}
-	if at, err := os.Stat(path); err == nil && !at.Mode().IsRegular() {
+	at, missing := os.Stat(path)
+	if missing == nil && !at.Mode().IsRegular() {
 		return nil, fmt.Errorf("%w: %s is not a regular file", backend.ErrNotDatabase, path)
 	}
 	if err := refuseNetwork(dir); err != nil {
@@ -78,7 +91,7 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 	}
 	// Nothing is written, not even a lock file, beside a file that is not ours.
 	reader, ready := (*conn)(nil), false
-	if at, err := os.Stat(path); err == nil && at.Size() > 0 {
+	if missing == nil && at.Size() > 0 {
 		if err := refuseStrangeLog(path); err != nil {
 			return nil, err
 		}
@@ -86,8 +99,8 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 			return nil, err
 		}
 	}
-	defer func() {
-		if err != nil && reader != nil {
+	defer func() { // of a file that was replaced it stays open: SQLite removes the log by its name, which is that of the other file's
+		if err != nil && reader != nil && !errors.Is(err, errReplaced) {
 			err = errors.Join(err, reader.close())
 		}
 	}()
@@ -116,6 +129,10 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 	if entered {
 		defer turn.leave()
 	}
+	file := beside{path, at}
+	if missing == nil && !file.there() {
+		return nil, errReplaced
+	}
 	writer, err := connect(path, "journal_mode=WAL", "synchronous="+synchronous, "cache_size=-65536", "temp_store=memory",
 		fmt.Sprintf("wal_autocheckpoint=%d", logPages))
 	if err != nil {
@@ -128,6 +145,9 @@ func open(ctx context.Context, path, synchronous string) (_ *Store, err error) {
 		return nil, errors.Join(err, writer.close())
 	}
 	s := newStore(path, synchronous, turn, writer)
+	if missing == nil && !file.there() { // which of the two the writer has is not known, and it stays open as the reader does
+		return nil, errReplaced
+	}
 	if reader != nil {
 		s.readers.idle = append(s.readers.idle, reader)
 	}

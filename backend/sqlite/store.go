@@ -159,11 +159,34 @@ func (s *Store) read(ctx context.Context, fn func(c *conn) error) error {
 	case s.closed.Load():
 		return errShut
 	case c == nil:
-		if c, err = connectReader(s.path); err != nil {
+		if c, err = s.another("query_only=1", "temp_store=memory"); err != nil {
 			return translate(err)
 		}
 	}
 	return translate(fn(c))
+}
+
+// another opens one more connection to the file that the others have.
+func (s *Store) another(pragmas ...string) (*conn, error) {
+	if err := s.replaced(); err != nil { // SQLite would make an empty file where there is none
+		return nil, err
+	}
+	c, err := connect(s.path, pragmas...)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.replaced(); err != nil {
+		return nil, errors.Join(err, c.close()) // it has read nothing yet, and so closing it removes no log
+	}
+	return c, nil
+}
+
+// replaced fails when the file is not the one that was opened.
+func (s *Store) replaced() error {
+	if len(s.files) > 0 && !s.files[0].there() {
+		return s.files[0].gone("")
+	}
+	return nil
 }
 
 // Pool is the use of the connections that read; writers queue at the turnstile.
@@ -179,7 +202,7 @@ func (s *Store) Version(context.Context) (int64, error) {
 		return 0, errShut
 	}
 	if s.watch == nil {
-		c, err := connect(s.path, "query_only=1")
+		c, err := s.another("query_only=1")
 		if err != nil {
 			return 0, translate(err)
 		}

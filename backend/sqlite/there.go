@@ -43,9 +43,14 @@ func (s *Store) there() error {
 				lost = fmt.Sprintf(" (what was committed is not all in the database yet: %v)", err)
 			}
 		}
-		return fmt.Errorf("%w: %s was removed or replaced while it was open, and nothing more is written%s: stop every process that has it open, and start them again", backend.ErrTransient, f.path, lost)
+		return f.gone(", and nothing more is written" + lost)
 	}
 	return nil
+}
+
+// gone says that f is not there, and what comes of it.
+func (f *beside) gone(so string) error {
+	return fmt.Errorf("%w: %s was removed or replaced while it was open%s: stop every process that has it open, and start them again", backend.ErrTransient, f.path, so)
 }
 
 // unlogged reports whether f, which is not there, is the log, and nobody has begun another one: then all that was committed is in ours.
