@@ -3,6 +3,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,13 +42,13 @@ func (s *Store) Backup(_ context.Context, path string) (err error) {
 }
 
 func (s *Store) copyInto(path string) (err error) {
-	c, err := s.another()
+	c, now, err := s.current(nil)
 	if err != nil {
-		return translate(err)
+		return err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
 	_, err = c.exec("VACUUM INTO ?", path)
-	return translate(err)
+	return cmp.Or(s.onlooker.still(now), translate(err))
 }
 
 var _ backend.Backuper = (*Store)(nil)

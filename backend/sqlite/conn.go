@@ -30,7 +30,8 @@ type conn struct {
 	driver driver.Conn
 	kept   map[string]statement
 	args   []driver.NamedValue
-	woken  bool // a message has made an execution due that nobody owns; set by post, for who asks
+	round  int64 // of the stand in which it was opened
+	woken  bool  // a message has made an execution due that nobody owns; set by post, for who asks
 }
 
 type statement interface {

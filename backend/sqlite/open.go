@@ -78,20 +78,16 @@ func open(ctx context.Context, path, synchronous string) (s *Store, err error) {
 }
 
 func openOnce(ctx context.Context, path, synchronous string) (_ *Store, err error) {
-	dir := filepath.Dir(path)
-	if _, err := os.Stat(dir); err != nil {
+	if err := refuseStrange(path); err != nil {
 		return nil, err
 	}
 	at, missing := os.Stat(path)
-	if missing == nil && !at.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is not a regular file", backend.ErrNotDatabase, path)
-	}
-	if err := refuseNetwork(dir); err != nil {
-		return nil, err
-	}
 	// Nothing is written, not even a lock file, beside a file that is not ours.
 	reader, ready := (*conn)(nil), false
 	if missing == nil && at.Size() > 0 {
+		if err := unwritable(path); err != nil {
+			return nil, err
+		}
 		if err := refuseStrangeLog(path); err != nil {
 			return nil, err
 		}
@@ -152,6 +148,18 @@ func openOnce(ctx context.Context, path, synchronous string) (_ *Store, err erro
 		s.readers.idle = append(s.readers.idle, reader)
 	}
 	return s, nil
+}
+
+// refuseStrange refuses what is no file, and where locks cannot be trusted.
+func refuseStrange(path string) error {
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); err != nil {
+		return err
+	}
+	if at, err := os.Stat(path); err == nil && !at.Mode().IsRegular() {
+		return fmt.Errorf("%w: %s is not a regular file", backend.ErrNotDatabase, path)
+	}
+	return refuseNetwork(dir)
 }
 
 // refuseStrangeLog refuses a file with a log beside it that is not its own: a backup that was copied over a database whose

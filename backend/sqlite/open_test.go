@@ -161,7 +161,7 @@ func TestReadOnlyFile(t *testing.T) {
 	if err := os.Chmod(path, 0o400); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, path, backend.ErrTransient, path, "readonly")
+	refused(t, path, backend.ErrRefused, path, "may not write it")
 }
 
 func TestNewerSchema(t *testing.T) {

@@ -5,6 +5,9 @@
 // transaction per call, so that SQLITE_BUSY never happens between processes of
 // ours. Readers have connections of their own and, thanks to the write-ahead
 // log, never wait for writers nor keep them waiting.
+//
+// A store from OpenToLook may have readers alone (look.go), where the file may
+// not be written.
 package sqlite
 
 import (
@@ -33,6 +36,8 @@ type Store struct {
 	held   []int // and of land
 	group  []int
 	rest   []int
+
+	onlooker *onlooker // of a store that only looks, which has neither a turn nor a writer; else nil
 
 	readers *readers
 	closed  atomic.Bool
@@ -64,6 +69,9 @@ func (s *Store) Close() error {
 	if s.watch != nil {
 		errs = append(errs, s.watch.close())
 	}
+	if s.onlooker != nil {
+		return errors.Join(errs...)
+	}
 	// The writer goes last: it folds the log into the database. Who has only looked does not wait for those who write.
 	entered, err := true, error(nil)
 	if s.wrote.Load() {
@@ -93,6 +101,9 @@ func (s *Store) write(ctx context.Context, fn func(c *conn, at time.Time) error)
 func (s *Store) writing(ctx context.Context, within time.Duration, fn func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if s.onlooker != nil {
+		return s.onlooker.refuse()
 	}
 	s.wrote.Store(true) // before the look at closed: Close looks the other way round
 	if s.closed.Load() {
@@ -155,15 +166,30 @@ func (s *Store) read(ctx context.Context, fn func(c *conn) error) error {
 		return err
 	}
 	defer func() { s.readers.put(c) }()
-	switch {
-	case s.closed.Load():
+	if s.closed.Load() {
 		return errShut
-	case c == nil:
-		if c, err = s.another("query_only=1", "temp_store=memory"); err != nil {
-			return translate(err)
-		}
 	}
-	return translate(fn(c))
+	c, now, err := s.current(c, "query_only=1", "temp_store=memory")
+	if err != nil {
+		return err
+	}
+	err = fn(c)
+	if changed := s.onlooker.still(now); changed != nil {
+		return changed
+	}
+	return translate(err)
+}
+
+// current is a connection to the files as they stand: c, when it is one, else another one.
+func (s *Store) current(c *conn, pragmas ...string) (*conn, stand, error) {
+	if s.onlooker != nil {
+		return s.onlooker.current(c, pragmas...)
+	}
+	if c != nil {
+		return c, stand{}, nil
+	}
+	c, err := s.another(pragmas...)
+	return c, stand{}, translate(err)
 }
 
 // another opens one more connection to the file that the others have.
@@ -201,18 +227,15 @@ func (s *Store) Version(context.Context) (int64, error) {
 	if s.closed.Load() {
 		return 0, errShut
 	}
-	if s.watch == nil {
-		c, err := s.another("query_only=1")
-		if err != nil {
-			return 0, translate(err)
-		}
-		s.watch = c
+	watch, now, err := s.current(s.watch, "query_only=1")
+	if s.watch = watch; err != nil {
+		return 0, err
 	}
 	v, err := s.watch.first(nonstop, "PRAGMA data_version") // with a context that can end the driver would start a goroutine
 	if err != nil {
 		return 0, translate(err)
 	}
-	return number(v[0]), nil
+	return now.round<<32 + number(v[0]), nil
 }
 
 // nonstop is the context inside a transaction: what has begun is not called off.

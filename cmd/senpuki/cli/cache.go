@@ -26,7 +26,7 @@ func (a *app) cacheCommand() *cobra.Command {
 	clearing := &cobra.Command{
 		Use: "clear", Short: "Forget shared results, so that the next calls run", Example: "  senpuki cache clear --activity quote", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.view(c.Context(), func(_ *engine.Engine, store backend.Store) error {
+			return a.change(c.Context(), func(_ *engine.Engine, store backend.Store) error {
 				n, err := store.ClearMemos(c.Context(), clearActivity)
 				if err != nil {
 					return err

@@ -37,7 +37,7 @@ Cancelling one that has ended changes nothing and says how it ended.`,
 }
 
 func (a *app) cancel(ctx context.Context, prefix, reason string, now bool) error {
-	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
+	return a.change(ctx, func(eng *engine.Engine, store backend.Store) error {
 		x, err := resolve(ctx, eng, prefix)
 		if err != nil {
 			return err

@@ -202,7 +202,7 @@ func (a *app) letters(ctx context.Context, ids []string, all bool, do func(*engi
 	if all == (len(ids) > 0) {
 		return usage("name one dead letter, or --all")
 	}
-	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
+	return a.change(ctx, func(eng *engine.Engine, store backend.Store) error {
 		var list []engine.Letter
 		var err error
 		if all {

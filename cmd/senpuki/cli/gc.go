@@ -44,7 +44,7 @@ func (a *app) gc(ctx context.Context, older string, dry bool) error {
 		return err
 	}
 	age = max(age, 1) // none would mean that they are kept
-	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
+	return a.viewOrChange(dry)(ctx, func(eng *engine.Engine, _ backend.Store) error {
 		got, err := eng.Collect(ctx, engine.Retention{Completed: age, Failed: age}, dry)
 		if err != nil {
 			return err

@@ -56,7 +56,7 @@ func (a *app) rerun(ctx context.Context, prefix string, f rerunFlags) error {
 		}
 		o.Code = &p
 	}
-	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
+	return a.change(ctx, func(eng *engine.Engine, _ backend.Store) error {
 		x, err := resolve(ctx, eng, prefix)
 		if err != nil {
 			return err

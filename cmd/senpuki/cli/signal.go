@@ -61,7 +61,7 @@ func (a *app) signal(ctx context.Context, prefix, name, payload string) error {
 	if err := checkJSON(raw); err != nil {
 		return usage("the payload is not JSON: %w", err)
 	}
-	return a.view(ctx, func(eng *engine.Engine, _ backend.Store) error {
+	return a.change(ctx, func(eng *engine.Engine, _ backend.Store) error {
 		x, err := resolve(ctx, eng, prefix)
 		if err != nil {
 			return err

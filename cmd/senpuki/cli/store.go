@@ -73,8 +73,13 @@ var errNoDatabase = errors.New("there is no database")
 // keyValues matches the other way to name a PostgreSQL database, which is no URL, and would be taken for the name of a file.
 var keyValues = regexp.MustCompile(`(?i)(^|\s)(host|hostaddr|port|dbname|user|password|passfile|service|sslmode)\s*=`)
 
-// openStore opens the database. Commands that only look ask for one that exists.
+// openStore opens the database to write it. Those who have no use for an empty one ask for one that exists.
 func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error) {
+	return a.openWith(ctx, exists, sqlite.Open)
+}
+
+// openWith is openStore by that way to open a file.
+func (a *app) openWith(ctx context.Context, exists bool, open func(context.Context, string) (*sqlite.Store, error)) (backend.Store, error) {
 	db := a.database()
 	if err := a.openRedis(); err != nil {
 		return nil, err
@@ -105,7 +110,7 @@ func (a *app) openStore(ctx context.Context, exists bool) (backend.Store, error)
 				return nil, fmt.Errorf("%w %s; 'senpuki exec' makes one, --db names another", errNoDatabase, file)
 			}
 		}
-		store, err := sqlite.Open(ctx, rest)
+		store, err := open(ctx, rest)
 		if err != nil {
 			return nil, err // it names the file
 		}
@@ -207,26 +212,34 @@ func (a *app) newEngine(store backend.Store, registry *activities.Registry, o en
 	return engine.New(store, registry, o)
 }
 
-// viewer opens a database that exists, for commands that only look.
-func (a *app) viewer(ctx context.Context) (*engine.Engine, backend.Store, error) {
-	store, err := a.openStore(ctx, true)
-	if err != nil {
-		return nil, nil, err
-	}
-	eng, err := a.newEngine(store, a.registry, engine.Options{Hold: true})
-	if err != nil {
-		return nil, nil, errors.Join(err, store.Close())
-	}
-	return eng, store, nil
+// view runs a command that only looks at a database that exists. Who may read it may look.
+func (a *app) view(ctx context.Context, do func(eng *engine.Engine, store backend.Store) error) error {
+	return a.with(ctx, sqlite.OpenToLook, do)
 }
 
-// view runs a command that only looks.
-func (a *app) view(ctx context.Context, do func(eng *engine.Engine, store backend.Store) error) (err error) {
-	eng, store, err := a.viewer(ctx)
+// change runs a command that writes to a database that exists.
+func (a *app) change(ctx context.Context, do func(eng *engine.Engine, store backend.Store) error) error {
+	return a.with(ctx, sqlite.Open, do)
+}
+
+// viewOrChange is view for those who write nothing this time.
+func (a *app) viewOrChange(looks bool) func(context.Context, func(*engine.Engine, backend.Store) error) error {
+	if looks {
+		return a.view
+	}
+	return a.change
+}
+
+func (a *app) with(ctx context.Context, open func(context.Context, string) (*sqlite.Store, error), do func(*engine.Engine, backend.Store) error) (err error) {
+	store, err := a.openWith(ctx, true, open)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	eng, err := a.newEngine(store, a.registry, engine.Options{Hold: true})
+	if err != nil {
+		return err
+	}
 	return do(eng, store)
 }
 

@@ -56,7 +56,7 @@ type upgradeReport struct {
 }
 
 func (a *app) upgrade(ctx context.Context, names []string, to string, dry bool) error {
-	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
+	return a.viewOrChange(dry)(ctx, func(eng *engine.Engine, store backend.Store) error {
 		report := upgradeReport{DryRun: dry, Verdicts: []engine.Verdict{}}
 		seen := make(map[string]bool) // an id may stand beside its workflow
 		for _, name := range names {

@@ -212,7 +212,7 @@ func (a *app) workflowShow(ctx context.Context, workflow string, source bool) er
 }
 
 func (a *app) workflowRollback(ctx context.Context, workflow string, to int) error {
-	return a.view(ctx, func(eng *engine.Engine, store backend.Store) error {
+	return a.change(ctx, func(eng *engine.Engine, store backend.Store) error {
 		found, err := store.Deployments(ctx, workflow)
 		if err != nil {
 			return err
