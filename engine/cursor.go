@@ -560,7 +560,7 @@ func (x *execution) crashed(st *step) {
 	if st.crashes > st.maxCrashes {
 		failure = &activities.Failure{
 			Kind:    activities.KindCrashLoop,
-			Message: fmt.Sprintf("the process died under %d attempts of %s", st.crashes, st.cmd.Name),
+			Message: fmt.Sprintf("the process died under %s of %s", counted(st.crashes, "attempt", "attempts"), st.cmd.Name),
 			NoRetry: true,
 		}
 	}

@@ -204,7 +204,8 @@ add = activity("add")
 def main():
     f = spawn(poison)
     n = add(1, 2)
-    return [n, f.attempt().error.kind]
+    e = f.attempt().error
+    return [n, e.kind, e.message]
 `
 		for range 3 {
 			var stop func()
@@ -216,7 +217,7 @@ def main():
 			stop()
 		}
 		e, stop := w.engine(Options{})
-		want(t, w.finish(e, "x"), `[3,"CrashLoop"]`)
+		want(t, w.finish(e, "x"), `[3,"CrashLoop","the process died under 3 attempts of poison"]`)
 		stop()
 		if n := w.called("add"); n > 2 {
 			t.Errorf("the neighbour ran %d times", n)

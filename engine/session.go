@@ -107,11 +107,19 @@ func workersOf(sessions []backend.Session) (list []Worker) {
 
 // Summary is how busy the session is, in a few words.
 func (i SessionInfo) Summary() string {
-	text := fmt.Sprintf("%d of %d activities, %d executions", i.Running, i.Concurrency, i.Held)
+	text := fmt.Sprintf("%d of %s, %s", i.Running, counted(i.Concurrency, "activity", "activities"), counted(i.Held, "execution", "executions"))
 	if i.Stuck > 0 {
 		text += fmt.Sprintf(", %d stuck", i.Stuck)
 	}
 	return text
+}
+
+// counted is "1 execution" or "2 executions".
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
 }
 
 // Activity is what runs now, by activity: "charge 3, fetch 12".

@@ -33,3 +33,17 @@ func TestWorkersThatCannotBeRead(t *testing.T) {
 		}
 	}
 }
+
+func TestCountsOfOneAreNoPlurals(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ got, want string }{
+		{SessionInfo{Concurrency: 1, Running: 1, Held: 1}.Summary(), "1 of 1 activity, 1 execution"},
+		{SessionInfo{Concurrency: 256, Held: 2, Stuck: 1}.Summary(), "0 of 256 activities, 2 executions, 1 stuck"},
+		{(&IncompatibleError{Workflow: "order", Fit: 1, Part: []Verdict{{ID: "a", Reason: "no"}}}).Error(),
+			"the new code of workflow order fits 1 running execution and not 1 other: a: no"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%q, want %q", c.got, c.want)
+		}
+	}
+}

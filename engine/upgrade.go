@@ -170,7 +170,8 @@ type IncompatibleError struct {
 }
 
 func (e *IncompatibleError) Error() string {
-	text := fmt.Sprintf("the new code of workflow %s fits %d running executions and not %d others: %s", e.Workflow, e.Fit, len(e.Part), e.Part[0].ID)
+	text := fmt.Sprintf("the new code of workflow %s fits %s and not %s: %s", e.Workflow,
+		counted(e.Fit, "running execution", "running executions"), counted(len(e.Part), "other", "others"), e.Part[0].ID)
 	if len(e.Part) > 1 {
 		text += fmt.Sprintf(" and %d more", len(e.Part)-1)
 	}

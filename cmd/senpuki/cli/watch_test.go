@@ -213,3 +213,14 @@ func BenchmarkWatchText(b *testing.B) {
 		_ = m.text(m.now.at)
 	}
 }
+
+func TestWatchCountsOneActivity(t *testing.T) {
+	t.Parallel()
+	for running, want := range map[int64]string{0: "workers  1, 0 activities run", 1: "workers  1, 1 activity runs", 2: "workers  1, 2 activities run"} {
+		m := &watchModel{}
+		m.now.workers = []engine.SessionInfo{{Running: running}}
+		if got := m.workerLine(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -125,11 +125,19 @@ func (m *watchModel) workerLine() string {
 		names = append(names, fmt.Sprintf("%s %d", name, n))
 	}
 	slices.Sort(names)
-	text := fmt.Sprintf("workers  %d, %d activities run", workers, busy)
+	text := fmt.Sprintf("workers  %d, %s", workers, busyText(busy))
 	if len(names) > 0 {
 		text += ": " + strings.Join(names, ", ")
 	}
 	return text
+}
+
+// busyText is "1 activity runs" or "2 activities run".
+func busyText(n int64) string {
+	if n == 1 {
+		return "1 activity runs"
+	}
+	return count(int(n), "activity") + " run"
 }
 
 func (m *watchModel) letterLine(now time.Time) string {

@@ -205,7 +205,7 @@ func (a *app) workflowShow(ctx context.Context, workflow string, source bool) er
 			}
 		}
 		for _, f := range src.Files {
-			fmt.Fprintf(a.out, "%-10s %s, %d bytes\n", "file", f.Path, len(f.Text))
+			fmt.Fprintf(a.out, "%-10s %s, %s\n", "file", f.Path, count(len(f.Text), "byte"))
 		}
 		return nil
 	})
