@@ -28,7 +28,7 @@ Cancelling one that has ended changes nothing and says how it ended.`,
 		Example: `  senpuki cancel order-17 --reason "ordered twice"
   senpuki cancel 0190ab --now`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(unfinishedStates...),
 		RunE:              func(c *cobra.Command, args []string) error { return a.cancel(c.Context(), args[0], reason, now) },
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why; the message of the error that the script sees")

@@ -79,25 +79,37 @@ func only(first completer) completer {
 	}
 }
 
-// completeIDs completes the one argument with execution ids.
-func (a *app) completeIDs(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return only(a.ids)(c, args, word)
-}
+// The states of executions with which some commands can do something.
+var (
+	unfinishedStates = []backend.State{backend.Pending, backend.Running}
+	retryStates      = []backend.State{backend.Failed, backend.Cancelled, backend.TimedOut}
+	endedStates      = append([]backend.State{backend.Completed}, retryStates...)
+)
+
+// completeIDs completes the one argument with the ids of executions in some states, of all when none is named.
+func (a *app) completeIDs(states ...backend.State) completer { return only(a.idsIn(states)) }
 
 // ids are the newest execution ids that begin with a word.
-func (a *app) ids(c *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	var out []cobra.Completion
-	err := a.lookUp(c, func(ctx context.Context, eng *engine.Engine, _ backend.Store) error {
-		found, err := eng.List(ctx, backend.Filter{IDPrefix: word, Limit: 50})
-		for _, x := range found {
-			out = append(out, cobra.CompletionWithDesc(x.ID, x.Workflow+", "+stateText(x)))
+func (a *app) ids(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.idsIn(nil)(c, args, word)
+}
+
+// idsIn are the ids of executions in some states only; nil is all.
+func (a *app) idsIn(states []backend.State) completer {
+	return func(c *cobra.Command, _ []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		var out []cobra.Completion
+		err := a.lookUp(c, func(ctx context.Context, eng *engine.Engine, _ backend.Store) error {
+			found, err := eng.List(ctx, backend.Filter{IDPrefix: word, States: states, Limit: 50})
+			for _, x := range found {
+				out = append(out, cobra.CompletionWithDesc(x.ID, x.Workflow+", "+stateText(x)))
+			}
+			return err
+		})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
 		}
-		return err
-	})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+		return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	}
-	return out, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
 // completeWorkflows completes the one argument with the names of deployed workflows.
@@ -120,10 +132,10 @@ func (a *app) workflowNames(c *cobra.Command, _ []string, word string) ([]cobra.
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeUpgrade completes any number of names of deployed workflows and execution ids.
+// completeUpgrade completes any number of names of deployed workflows and ids of executions that run on one.
 func (a *app) completeUpgrade(c *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	names, how := a.workflowNames(c, args, word)
-	ids, _ := a.ids(c, args, word)
+	ids, _ := a.idsIn(unfinishedStates)(c, args, word)
 	return append(names, ids...), how
 }
 

@@ -16,7 +16,7 @@ and print its id. A worker, or 'senpuki resume ID', drives it.`,
 		Example: `  senpuki fork order-17 --from 4
   senpuki fork order-17 --from 4 --id order-17b --code order.star`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(endedStates...),
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.from == "" {
 				return usage("--from STEP is missing; 'senpuki show %s' lists the steps", args[0])

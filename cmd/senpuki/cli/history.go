@@ -22,7 +22,7 @@ func (a *app) historyCommand() *cobra.Command {
   senpuki history order-17 --json
   senpuki history order-17 --export journals/order-17.json`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(),
 		RunE: func(c *cobra.Command, args []string) error {
 			if file != "" {
 				return a.export(c.Context(), args[0], file)

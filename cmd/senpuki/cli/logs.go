@@ -24,7 +24,7 @@ func (a *app) logsCommand() *cobra.Command {
 		Example: `  senpuki logs 0190ab
   senpuki logs order-17 --follow --json`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(),
 		RunE:              func(c *cobra.Command, args []string) error { return a.logs(c.Context(), args[0], follow) },
 	}
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the execution has ended")

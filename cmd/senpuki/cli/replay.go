@@ -30,7 +30,7 @@ under way there.`,
   senpuki replay order-17 --code order.star
   senpuki replay order-17 --until 4 --locals`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.replay(c.Context(), args[0], code, o)
 		},

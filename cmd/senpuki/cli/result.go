@@ -16,7 +16,7 @@ func (a *app) resultCommand() *cobra.Command {
 		Example: `  senpuki result 0190ab
   senpuki result order-17 | jq .total`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(endedStates...),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.view(c.Context(), func(eng *engine.Engine, store backend.Store) error {
 				x, err := resolve(c.Context(), eng, args[0])

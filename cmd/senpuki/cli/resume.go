@@ -22,7 +22,7 @@ What was recorded is not run again. One that has ended is left alone, and its re
 		Example: `  senpuki resume order-17
   senpuki resume 0190ab`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(unfinishedStates...),
 		RunE:              func(c *cobra.Command, args []string) error { return a.resume(c.Context(), args[0], quiet) },
 	}
 	a.addSteps(c.Flags())

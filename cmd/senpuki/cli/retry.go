@@ -33,7 +33,7 @@ A worker, or 'senpuki resume ID', drives it.`,
 		Example: `  senpuki retry order-17
   senpuki retry order-17 --from 4 --code order.star`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(retryStates...),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.rerun(c.Context(), args[0], f)
 		},

@@ -30,7 +30,7 @@ func (a *app) showCommand() *cobra.Command {
 		Example: `  senpuki show 0190ab
   senpuki show order-17 --json`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(),
 		RunE:              func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0], all) },
 	}
 	c.Flags().BoolVar(&all, "all", false, "every step, not only the last ones")

@@ -25,7 +25,7 @@ order in which they were sent. The payload is JSON, @file or - for standard inpu
 		Example: `  senpuki signal order-17 approval '{"by": "ada"}'
   senpuki signal 0190ab stop`,
 		Args:              cobra.RangeArgs(2, 3),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(unfinishedStates...),
 		RunE: func(c *cobra.Command, args []string) error {
 			payload := "null"
 			if len(args) == 3 {

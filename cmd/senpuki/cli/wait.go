@@ -26,7 +26,7 @@ as exec does. It runs nothing itself; 'senpuki resume' does.`,
 		Example: `  senpuki wait 0190ab
   senpuki wait order-17 --timeout 10m`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(unfinishedStates...),
 		RunE:              func(c *cobra.Command, args []string) error { return a.wait(c.Context(), args[0], timeout) },
 	}
 	c.Flags().StringVar(&timeout, "timeout", "", "give up after this long, such as 10m")

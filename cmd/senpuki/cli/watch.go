@@ -39,7 +39,7 @@ each change, with --json a document; watch ID then ends when the execution has.`
   senpuki watch order-17
   senpuki watch --json`,
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: a.completeIDs,
+		ValidArgsFunction: a.completeIDs(),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
