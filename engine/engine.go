@@ -183,7 +183,7 @@ func (e *Engine) open(ctx, life context.Context) (*worker, error) {
 		if err == nil {
 			e.clock.set(now, before)
 			w := newWorker(life, e, id, me)
-			w.beaten.Store(&before)
+			w.acknowledged(before)
 			w.compare()
 			e.options.Logger.Info("session opened", "session", id, "queues", e.options.Queues, "tags", e.options.Tags, "concurrency", e.options.MaxConcurrency)
 			e.mu.Lock()

@@ -15,7 +15,7 @@ type Health struct {
 	Session  backend.SessionID // zero: none stands
 	Stopping bool              // a graceful stop is under way
 	Fault    error             // the database failed at the last try, or takes no writes; nil when it answered
-	Beat     time.Duration     // since the newest heartbeat that was acknowledged
+	Beat     time.Duration     // since the newest acknowledgement of a heartbeat came
 
 	Concurrency int   // how many attempts may run at once
 	FreeSlots   int   // how many more may begin
@@ -42,7 +42,7 @@ func (e *Engine) Health() Health {
 	if w.faulty.Load() {
 		h.Fault = w.lastFault()
 	}
-	if at := w.beaten.Load(); at != nil {
+	if at := w.heard.Load(); at != nil {
 		h.Beat = time.Since(*at)
 	}
 	h.Bodies, h.Strays, _ = w.bodies.look(0)

@@ -199,7 +199,7 @@ func (w *worker) heartbeat() {
 		switch {
 		case err == nil:
 			w.clock.set(found.At, before)
-			w.beaten.Store(&before)
+			w.acknowledged(before)
 			if found.Expired {
 				w.expired.Store(true)
 				w.hint()
@@ -226,6 +226,13 @@ func (w *worker) heartbeat() {
 		default:
 		}
 	}
+}
+
+// acknowledged notes that the database has just acknowledged what was sent at a point in time: a heartbeat, or the session itself.
+func (w *worker) acknowledged(sent time.Time) {
+	now := time.Now()
+	w.beaten.Store(&sent)
+	w.heard.Store(&now)
 }
 
 // beat sends one heartbeat. Once it has taken as long as a session lives nothing is to be had of its answer any more.

@@ -116,3 +116,39 @@ func TestAHeartbeatIsNotWaitedForForEver(t *testing.T) {
 		w.check()
 	})
 }
+
+// lateBeats is a store that keeps heartbeats waiting until free is closed.
+type lateBeats struct {
+	backend.Store
+	free chan struct{}
+}
+
+func (s lateBeats) Beat(ctx context.Context, id backend.SessionID, info []byte) (backend.Beaten, error) {
+	select {
+	case <-s.free:
+	case <-ctx.Done():
+		return backend.Beaten{}, fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())
+	}
+	return s.Store.Beat(ctx, id, info)
+}
+
+// The database is heard when its answer comes, however long ago it was asked.
+func TestALateAnswerToAHeartbeatIsNews(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := lateBeats{w.store, make(chan struct{})}
+		e, stop := w.engineOn(store, Options{})
+		time.Sleep(23 * time.Second) // the first heartbeat was given up; the second was sent nine seconds ago
+		if h := e.Health(); h.Beat < 23*time.Second {
+			t.Errorf("before the answer it stands thus: %+v", h)
+		}
+		close(store.free)
+		synctest.Wait()
+		if h := e.Health(); h.Fault != nil || h.Beat != 0 {
+			t.Errorf("after the answer it stands thus: %+v", h)
+		}
+		stop()
+		w.check()
+	})
+}

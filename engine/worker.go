@@ -83,7 +83,8 @@ type worker struct {
 	last      atomic.Pointer[error]
 	lost      atomic.Bool // the session is given up
 	doubts    doubts
-	beaten    atomic.Pointer[time.Time] // when the newest heartbeat was acknowledged
+	beaten    atomic.Pointer[time.Time] // when the newest heartbeat was sent that was acknowledged
+	heard     atomic.Pointer[time.Time] // when that acknowledgement came
 	roll      atomic.Pointer[roll]      // which sessions it has found, until somebody looks
 }
 

@@ -119,6 +119,9 @@ func (a *app) endHere(ctx context.Context, store backend.Store, x engine.Executi
 		}
 		leave(nil)
 		looking.Wait()
+		if err == nil && x.State.Terminal() {
+			d.faults.settled()
+		}
 	}
 	if errors.Is(err, errSignal) {
 		err = &exitError{exitInterrupted, err}

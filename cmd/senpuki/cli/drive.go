@@ -163,6 +163,9 @@ func await(ctx context.Context, eng *engine.Engine, id string, tries int, stuck 
 	for {
 		select {
 		case e := <-ended:
+			if e.err == nil { // it may have come before the next look
+				away.is(nil)
+			}
 			return e.x, e.err
 		case <-stuck:
 		case <-look.C:
@@ -218,6 +221,9 @@ func (a *app) run(ctx context.Context, store backend.Store, quiet bool, begin fu
 	if err != nil {
 		d.progress.finish("")
 		return err
+	}
+	if x.State.Terminal() {
+		d.faults.settled()
 	}
 	d.progress.finish(summary(x))
 	return a.outcome(ctx, store, x)

@@ -31,8 +31,10 @@ type faults struct {
 	stop chan struct{}
 	done chan struct{} // closed when the watching has ended
 
-	mu  sync.Mutex // guards why
-	why string     // what was told; "" while all is well
+	once sync.Once // the watching is ended
+
+	mu    sync.Mutex // guards fault
+	fault error      // what was told of; nil while all is well
 }
 
 func watchFaults(eng *engine.Engine, tell func(line string)) *faults {
@@ -54,11 +56,11 @@ func (f *faults) watch(eng *engine.Engine) {
 		fault := faultOf(eng.Health())
 		switch told := f.told(); {
 		case fault != nil && before && told == "":
+			f.set(fault)
 			why, next := faultText(fault)
-			f.set(why)
 			f.tell(why + "; " + next)
 		case fault == nil && told != "":
-			f.set("")
+			f.set(nil)
 			f.tell(answersAgain)
 		}
 		before = fault != nil
@@ -132,17 +134,31 @@ func faultText(err error) (why, next string) {
 func (f *faults) told() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.why
+	if f.fault == nil {
+		return ""
+	}
+	why, _ := faultText(f.fault)
+	return why
 }
 
-func (f *faults) set(why string) {
+func (f *faults) set(fault error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.why = why
+	f.fault = fault
 }
 
-// close ends the watching; it is called once.
+// settled ends the watching because an end was recorded: a database that was said not to answer, or to have no room, has taken
+// that, and nobody looks at the engine's health any more. It says nothing of what the database refuses.
+func (f *faults) settled() {
+	f.close()
+	if f.fault != nil && !errors.Is(f.fault, backend.ErrRefused) && !errors.Is(f.fault, backend.ErrDamaged) {
+		f.set(nil)
+		f.tell(answersAgain)
+	}
+}
+
+// close ends the watching. It may be called again, in vain.
 func (f *faults) close() {
-	close(f.stop)
+	f.once.Do(func() { close(f.stop) })
 	<-f.done
 }

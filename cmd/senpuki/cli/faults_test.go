@@ -250,3 +250,122 @@ func TestWhoWaitsOutlastsAnOutage(t *testing.T) {
 		d.close()
 	})
 }
+
+// heldStore answers no write while it is held, and then all that have waited.
+type heldStore struct {
+	backend.Store
+	free atomic.Pointer[chan struct{}]
+}
+
+func (s *heldStore) hold() func() {
+	free := make(chan struct{})
+	s.free.Store(&free)
+	return func() { s.free.Store(nil); close(free) }
+}
+
+func (s *heldStore) wait(ctx context.Context) error {
+	free := s.free.Load()
+	if free == nil {
+		return nil
+	}
+	select {
+	case <-*free:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", backend.ErrTransient, ctx.Err())
+	}
+}
+
+func (s *heldStore) Commit(ctx context.Context, b backend.Batch) (backend.Reply, error) {
+	if err := s.wait(ctx); err != nil {
+		return backend.Reply{}, err
+	}
+	return s.Store.Commit(ctx, b)
+}
+
+func (s *heldStore) Beat(ctx context.Context, id backend.SessionID, info []byte) (backend.Beaten, error) {
+	if err := s.wait(ctx); err != nil {
+		return backend.Beaten{}, err
+	}
+	return s.Store.Beat(ctx, id, info)
+}
+
+// Who was told that the database does not answer hears that it does before an end that it has waited with, and when none is near.
+func TestAnEndSaysThatTheDatabaseAnswers(t *testing.T) {
+	t.Parallel()
+	signal.Stop(notified()) // as above
+	for _, script := range []string{"def main():\n    sleep(5)\n", "def main():\n    sleep(5)\n    sleep(60)\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, told := t.Context(), &notes{}
+			store := &heldStore{Store: memory.New()}
+			a := &app{registry: activities.NewRegistry(), out: &output{to: &notes{}}, err: told, env: func(string) string { return "" }}
+			ran := make(chan error, 1)
+			go func() {
+				ran <- a.run(ctx, store, false, func(d *driver) (string, error) {
+					if _, err := d.engine.Deploy(ctx, fstest.MapFS{"f.star": &fstest.MapFile{Data: []byte(script)}}, "f.star"); err != nil {
+						return "", err
+					}
+					return d.engine.Dispatch(ctx, "f", engine.Input{}, engine.DispatchOptions{ID: "x", Here: true})
+				})
+			}()
+			time.Sleep(time.Second)
+			free := store.hold()
+			time.Sleep(30 * time.Second)
+			free()
+			if err := <-ran; err != nil {
+				t.Error(err)
+			}
+			_, after, found := strings.Cut(told.String(), "the database does not answer: nothing has come from it for 8s; going on as soon as it does\n")
+			again, end, both := strings.Cut(after, "the database answers again\n")
+			if !found || !both || strings.Contains(again, "completed") || !strings.Contains(end, "x completed") || strings.Contains(end, "again") {
+				t.Errorf("told %s", told)
+			}
+			if two := strings.Contains(script, "60"); two && strings.Contains(again, "step 2") {
+				t.Errorf("told late: %s", told)
+			}
+		})
+	}
+}
+
+// The end of what is waited for is an answer, too.
+func TestWhoWaitsHearsThatTheDatabaseAnswers(t *testing.T) {
+	t.Parallel()
+	signal.Stop(notified()) // as above
+	synctest.Test(t, func(t *testing.T) {
+		ctx, told := t.Context(), &notes{}
+		store := &awayStore{Store: memory.New()}
+		a := &app{registry: activities.NewRegistry(), out: &output{to: &notes{}}, err: told, env: func(string) string { return "" }}
+		d, err := a.newDriver(ctx, store.Store, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.close()
+		if _, err := d.engine.Deploy(ctx, fstest.MapFS{"f.star": &fstest.MapFile{Data: []byte("def main():\n    sleep(10)\n")}}, "f.star"); err != nil {
+			t.Fatal(err)
+		}
+		id, err := d.engine.Dispatch(ctx, "f", engine.Input{}, engine.DispatchOptions{Here: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		looker, err := engine.New(store, nil, engine.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond) // await looks on the half second, the engine on the whole one
+		waited := make(chan error, 1)
+		go func() {
+			_, err := await(ctx, looker, id, 0, nil, a.outage())
+			waited <- err
+		}()
+		time.Sleep(4 * time.Second)
+		store.away.Store(true)
+		time.Sleep(17*time.Second + 100*time.Millisecond)
+		store.away.Store(false) // between a look of await, which was the last, and one of the engine
+		if err := <-waited; err != nil {
+			t.Error(err)
+		}
+		if text := told.String(); !strings.HasSuffix(text, "going on as soon as it does\nthe database answers again\n") {
+			t.Errorf("told %q", text)
+		}
+	})
+}
