@@ -21,8 +21,7 @@ import (
 // file.glob(pattern).
 //
 // file.read returns a text; a file that is not UTF-8 is refused with kind NotText. file.write replaces
-// a file whole, by rename, keeps the permissions of the one that was there, and
-// creates the directories above it; what is no regular file it leaves alone. Both fail with NotFound, PermissionDenied or FileError. file.glob returns a
+// a file whole, as [ReplaceFile] does. Both fail with NotFound, PermissionDenied or FileError. file.glob returns a
 // sorted list of files, empty when nothing matches: * ? [a-z] within a name, ** for any number of
 // directories. A pattern that ends in a slash lists directories instead, each with a slash.
 // Names that begin with a dot match only patterns that say the dot. Symbolic
@@ -96,56 +95,18 @@ func patient(ctx context.Context, name string) ([]byte, error) {
 	}
 }
 
-func writeFile(name, text string) error {
-	if err := replaceFile(name, text); err != nil {
+func writeFile(ctx context.Context, name, text string) error {
+	if why := noFile(name); why != "" {
+		return badArguments("file.write: %s", why)
+	}
+	err := ReplaceFile(ctx, name, func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	})
+	if err != nil {
 		return fileError(err)
 	}
 	return nil
-}
-
-func replaceFile(name, text string) (err error) {
-	if name == "" {
-		return badArguments("file.write: the path is empty")
-	}
-	if base := filepath.Base(name); os.IsPathSeparator(name[len(name)-1]) || base == "." || base == ".." {
-		return badArguments("file.write: %s names a directory, not a file", name)
-	}
-	// A symbolic link stays one; what it points at is replaced.
-	if target, err := filepath.EvalSymlinks(name); err == nil {
-		name = target
-	}
-	mode := fs.FileMode(0o644)
-	if info, err := os.Stat(name); err == nil {
-		if info.IsDir() {
-			return fmt.Errorf("%s is a directory", name)
-		}
-		if !info.Mode().IsRegular() { // a device or a pipe would be gone
-			return fmt.Errorf("%s is no regular file, which could be replaced", name)
-		}
-		mode = info.Mode().Perm()
-	}
-	dir := filepath.Dir(name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	// What is left of it by a crash says what it was to be, as far as a name has room for that.
-	base := filepath.Base(name)
-	f, err := os.CreateTemp(dir, "."+strings.ToValidUTF8(base[:min(len(base), 100)], "")+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.WriteString(text)
-	// The step's outcome is durable, so what it says must be too.
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }
 
 // fileError gives the errors of files kinds that scripts can match; what

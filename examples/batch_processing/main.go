@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,7 +61,7 @@ func downloadPhoto(ctx context.Context, name, dir string, seed int) (Photo, erro
 		return Photo{}, activities.Fail("ConnectionLost", fmt.Sprintf("attempt %d at %s was cut off", attempt, name))
 	}
 	p := Photo{Name: name, Path: filepath.Join(dir, name+".png"), File: name + ".png"}
-	return p, writePNG(p.Path, photograph(name))
+	return p, writePNG(ctx, p.Path, photograph(name))
 }
 
 // photograph is a picture of a sky above hills, another one for every name.
@@ -81,7 +82,7 @@ func photograph(name string) image.Image {
 }
 
 // makeThumbnail scales the picture at path so that its longer side has size pixels.
-func makeThumbnail(path string, size int) (Thumbnail, error) {
+func makeThumbnail(ctx context.Context, path string, size int) (Thumbnail, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Thumbnail{}, err
@@ -101,27 +102,12 @@ func makeThumbnail(path string, size int) (Thumbnail, error) {
 	}
 	file := strings.TrimSuffix(filepath.Base(path), ".png") + ".thumb.png"
 	t := Thumbnail{File: file, Width: small.Rect.Dx(), Height: small.Rect.Dy()}
-	return t, writePNG(filepath.Join(filepath.Dir(path), file), small)
+	return t, writePNG(ctx, filepath.Join(filepath.Dir(path), file), small)
 }
 
-// writePNG writes a picture whole or not at all: an attempt that is killed leaves no half of one.
-func writePNG(path string, img image.Image) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".download-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone when it has been renamed
-	if err := png.Encode(f, img); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+// writePNG writes a picture whole or not at all: an attempt that is killed leaves no half of one, and nothing that the next does not remove.
+func writePNG(ctx context.Context, path string, img image.Image) error {
+	return activities.ReplaceFile(ctx, path, func(w io.Writer) error { return png.Encode(w, img) })
 }
 
 func main() { cli.Main(registry()) }

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -59,23 +60,11 @@ func note(out, line string) error {
 }
 
 // write writes a file whole or not at all, and may do so again.
-func write(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+func write(ctx context.Context, path string, text []byte) error {
+	return activities.ReplaceFile(ctx, path, func(w io.Writer) error {
+		_, err := w.Write(text)
 		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".part-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone when it has been renamed
-	if _, err := f.Write(text); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	})
 }
 
 func main() { cli.Main(registry()) }

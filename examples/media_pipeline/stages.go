@@ -69,7 +69,7 @@ func encode(ctx context.Context, clip, out string, height, first, end int, pace 
 	if err := pace.work(ctx); err != nil {
 		return "", err
 	}
-	return name, write(filepath.Join(out, filepath.FromSlash(name)), c.scaled(height).encoded())
+	return name, write(ctx, filepath.Join(out, filepath.FromSlash(name)), c.scaled(height).encoded())
 }
 
 // labelScenes stands for a model that says what is to be seen; each label with its first frame.
@@ -139,7 +139,7 @@ func packageClip(ctx context.Context, out string, renditions map[string][]string
 			whole.Frames = append(whole.Frames, c.Frames...)
 		}
 		text := whole.encoded()
-		if err := write(filepath.Join(out, name+".y4m"), text); err != nil {
+		if err := write(ctx, filepath.Join(out, name+".y4m"), text); err != nil {
 			return nil, err
 		}
 		digests[name] = fmt.Sprintf("%x", sha256.Sum256(text))
@@ -153,5 +153,5 @@ func packageClip(ctx context.Context, out string, renditions map[string][]string
 	if err := e.Encode(map[string]any{"about": about, "sha256": digests}); err != nil {
 		return nil, err
 	}
-	return digests, write(filepath.Join(out, "manifest.json"), manifest.Bytes())
+	return digests, write(ctx, filepath.Join(out, "manifest.json"), manifest.Bytes())
 }
