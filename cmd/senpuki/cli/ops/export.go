@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -74,11 +75,45 @@ func newExporter(ctx context.Context, o TraceOptions) (sdk.SpanExporter, error) 
 	}
 	switch protocol {
 	case "", "http/protobuf":
+		if err := checkEndpoint(o.Env, false); err != nil {
+			return nil, err
+		}
 		return otlptracehttp.New(ctx)
 	case "grpc":
+		if err := checkEndpoint(o.Env, true); err != nil {
+			return nil, err
+		}
 		return otlptracegrpc.New(ctx)
 	}
 	return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL: there is no protocol %q; there are http/protobuf, grpc", protocol)
+}
+
+// checkEndpoint refuses an endpoint that the SDK would take for a URL without a host, or pass over: then no span arrives, and little is
+// said. For gRPC a host and port without a scheme are a target, over TLS.
+func checkEndpoint(env func(string) string, grpc bool) error {
+	name := "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+	text := strings.TrimSpace(env(name))
+	if text == "" {
+		name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+		if text = strings.TrimSpace(env(name)); text == "" {
+			return nil // the SDK has one of its own
+		}
+	}
+	u, err := url.Parse(text)
+	web := err == nil && (strings.EqualFold(u.Scheme, "http") || strings.EqualFold(u.Scheme, "https"))
+	switch {
+	case web && u.Host != "", grpc && err == nil && !web:
+		return nil
+	case strings.Contains(text, "://"):
+		return fmt.Errorf("%s is no http or https URL with a host; write http://HOST:PORT, or https with TLS", name)
+	}
+	text = text[strings.LastIndex(text, "@")+1:] // a password is nobody's business
+	const grpcPort, httpPort = ":4317", ":4318"
+	if host, is := strings.CutSuffix(text, grpcPort); is && !grpc {
+		return fmt.Errorf("%s: %s has no scheme, and its port is that of gRPC; write http://%s with OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or http://%s, or https with TLS",
+			name, text, text, host+httpPort)
+	}
+	return fmt.Errorf("%s: %s has no scheme; write http://%s, or https with TLS", name, text, text)
 }
 
 // newSampler is a sampler by its standard name. What a parent was sampled as is

@@ -192,3 +192,44 @@ func TestNewTracer(t *testing.T) {
 		}
 	}
 }
+
+// What the SDK would take no notice of is refused, with what to write.
+func TestEndpointsWithoutAScheme(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ protocol, endpoint, want string }{
+		{"", "http://localhost:4318", ""},
+		{"", "HTTPS://collector/otlp", ""},
+		{"", "localhost:4317", "localhost:4317 has no scheme, and its port is that of gRPC; write http://localhost:4317 with OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or http://localhost:4318, or https with TLS"},
+		{"http/protobuf", " collector.example:4318 ", "collector.example:4318 has no scheme; write http://collector.example:4318, or https with TLS"},
+		{"", "127.0.0.1:4318", "127.0.0.1:4318 has no scheme; write http://127.0.0.1:4318, or https with TLS"},
+		{"", "ada:geheim@collector:4318", "collector:4318 has no scheme; write http://collector:4318, or https with TLS"},
+		{"", "collector", "collector has no scheme; write http://collector, or https with TLS"},
+		{"", "grpc://ada:geheim@collector:4317", "write http://HOST:PORT, or https with TLS"},
+		{"", "http://", "is no http or https URL with a host"},
+		{"grpc", "http://localhost:4317", ""},
+		{"grpc", "localhost:4317", ""}, // a target of gRPC
+		{"grpc", "dns:///collector:4317", ""},
+		{"grpc", "127.0.0.1:4317", "127.0.0.1:4317 has no scheme; write http://127.0.0.1:4317, or https with TLS"},
+	} {
+		for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"} {
+			tracer, err := NewTracer(t.Context(), TraceOptions{
+				Env: env(map[string]string{name: c.endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": c.protocol}), Log: slog.New(slog.DiscardHandler),
+			})
+			got := ""
+			if err != nil {
+				got = err.Error()
+			} else {
+				_ = tracer.Shutdown(t.Context())
+			}
+			if strings.Contains(got, "geheim") || c.want == "" && got != "" || !strings.Contains(got, c.want) || c.want != "" && !strings.HasPrefix(got, name) {
+				t.Errorf("%s %s=%q: %q, want %q", c.protocol, name, c.endpoint, got, c.want)
+			}
+		}
+	}
+	vars := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4317", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://localhost:4318"}
+	tracer, err := NewTracer(t.Context(), TraceOptions{Env: env(vars), Log: slog.New(slog.DiscardHandler)})
+	if err != nil { // the second is the one that counts
+		t.Fatal(err)
+	}
+	_ = tracer.Shutdown(t.Context())
+}
