@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -142,7 +143,8 @@ func (s *screen) is(name, text string) {
 // write puts a file where the shell is.
 func (s *screen) write(name, text string) {
 	s.t.Helper()
-	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+	path := filepath.Join(s.dir, filepath.FromSlash(name))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -356,4 +358,36 @@ def main(n):
 			t.Errorf("%s | head: %s", command, text)
 		}
 	}
+}
+
+// What the source of a workflow says does not move the cursor of a terminal.
+func TestSourcesOnATerminal(t *testing.T) {
+	t.Parallel()
+	s := newScreen(t, 90, 24)
+	for version, text := range map[string]string{"1": "\x1b[2J\x1b[Hone", "2": "\u009b2J\x1b[31mtwo"} {
+		s.write(version+"/evil.star", "# "+text+"\ndef main():\n\treturn "+version+"\n")
+	}
+	s.types("clear; senpuki deploy 1; senpuki deploy 2 --note $(printf 'a\\033[2Jnote'); clear; echo begin; senpuki workflows show evil --source; senpuki workflows diff evil 1; echo end")
+	text := s.until(`^end$`, `^>$`)
+	const want = `begin
+#  2J [31mtwo
+def main():
+        return 2
+--- 1/evil.star
++++ 2/evil.star
+@@ -1,3 +1,3 @@
+-#  [2J [Hone
++#  2J [31mtwo
+ def main():
+-       return 1
++       return 2
+end
+>`
+	if text != want {
+		t.Errorf("the screen shows\n%s\nnot\n%s", text, want)
+	}
+	s.types("clear; echo begin; senpuki workflows show evil; echo end")
+	s.until(`^begin\nworkflow +evil\n`, `^note +a \[2Jnote$`, `^end$`)
+	s.types("clear; senpuki workflows rollback evil --to 1; clear; senpuki workflows show evil --source | cmp - 1/evil.star && echo same")
+	s.until(`^same$`)
 }

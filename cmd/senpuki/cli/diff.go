@@ -54,7 +54,7 @@ func (a *app) workflowDiffCommand() *cobra.Command {
 					return a.printDocument(doc)
 				}
 				for _, f := range doc.Files {
-					fmt.Fprint(a.out, f.Diff)
+					fmt.Fprint(a.out, a.script(f.Diff))
 				}
 				return nil
 			})

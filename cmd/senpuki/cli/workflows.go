@@ -190,25 +190,40 @@ func (a *app) workflowShow(ctx context.Context, workflow string, source bool) er
 			return a.printDocument(shownDeployment{deployment(d), src.Entry, src.Files})
 		}
 		if source {
-			for _, f := range src.Files {
-				if len(src.Files) > 1 {
-					fmt.Fprintf(a.out, "# ---- %s\n", f.Path)
-				}
-				fmt.Fprintln(a.out, strings.TrimSuffix(f.Text, "\n"))
-			}
+			a.printSources(src.Files)
 			return nil
 		}
 		fmt.Fprintf(a.out, "%-10s %s\n%-10s %d\n%-10s %s\n%-10s %s\n", "workflow", d.Workflow, "version", d.Version, "digest", d.Digest, "deployed", moment(d.At, time.Now()))
 		for _, f := range [][2]string{{"by", d.By}, {"note", d.Note}, {"entry", src.Entry}} {
 			if f[1] != "" {
-				fmt.Fprintf(a.out, "%-10s %s\n", f[0], f[1])
+				fmt.Fprintf(a.out, "%-10s %s\n", f[0], legible(f[1]))
 			}
 		}
 		for _, f := range src.Files {
-			fmt.Fprintf(a.out, "%-10s %s, %s\n", "file", f.Path, count(len(f.Text), "byte"))
+			fmt.Fprintf(a.out, "%-10s %s, %s\n", "file", lines(f.Path), count(len(f.Text), "byte"))
 		}
 		return nil
 	})
+}
+
+// printSources prints files: a single one byte by byte, of several each below its name and ended by a line break.
+func (a *app) printSources(files []starlark.File) {
+	for _, f := range files {
+		text := a.script(f.Text)
+		if len(files) > 1 {
+			fmt.Fprintf(a.out, "# ---- %s\n", a.script(f.Path))
+			text = strings.TrimSuffix(text, "\n") + "\n"
+		}
+		fmt.Fprint(a.out, text)
+	}
+}
+
+// script is a text of scripts as it is, but for a terminal without what that would obey.
+func (a *app) script(text string) string {
+	if _, tty := terminal(a.out); tty {
+		return lines(text)
+	}
+	return text
 }
 
 func (a *app) workflowRollback(ctx context.Context, workflow string, to int) error {
