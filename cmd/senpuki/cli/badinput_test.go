@@ -40,8 +40,8 @@ var wrongText = map[string][]string{
 	"list before": {}, "list parent": {}, "list queue": {}, "list since": {"yesterday", "-1h"}, "list state": {"done", "running,done"}, "list tag": {}, "list workflow": {},
 	"replay code": {"missing.star"}, "replay until": {""}, "retry code": {"missing.star"}, "retry from": {""}, "stats since": {"yesterday", "0s", ""},
 	"tasks list activity": {}, "tasks list execution": {}, "tasks list queue": {}, "test run": {"("}, "upgrade to": {"", "-1", "nonsense!"}, "wait timeout": {"soon", "-1s", "0s"},
-	"worker allow": {"nonsense"}, "worker listen": {"nonsense", ":port", "-1"}, "worker log-format": {"xml"}, "worker log-level": {"loud"}, "worker queue": {"", "has blank"},
-	"worker retention-completed": {"long", "-1d"}, "worker retention-failed": {"long"}, "worker tag": {"has blank"}, "worker watch": {"missing"},
+	"worker allow": {"nonsense"}, "worker listen": {"nonsense", ":port", "-1"}, "worker log-format": {"xml"}, "worker log-level": {"loud"}, "worker queue": {"", "has blank", `a"b`},
+	"worker retention-completed": {"long", "-1d"}, "worker retention-failed": {"long"}, "worker tag": {"has blank", `a"b`}, "worker watch": {"missing"},
 }
 
 // wrongNumbers are refused besides what is no number.

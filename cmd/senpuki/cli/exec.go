@@ -101,7 +101,7 @@ func executionFlags(c *cobra.Command, f *execFlags) {
 	flags.StringVar(&f.id, "id", "", "id of the execution (default: a new one)")
 	flags.StringVar(&f.expiry, "expiry", "", "end it as timed out after this long, such as 90m or 2d")
 	flags.StringVar(&f.queue, "queue", "", "queue it belongs to (default: default)")
-	flags.StringSliceVar(&f.tags, "tag", nil, "tag (repeatable)")
+	listVar(flags, &f.tags, "tag", "tag (repeatable)")
 }
 
 // check looks at what can be wrong without a script.

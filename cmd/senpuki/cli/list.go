@@ -42,9 +42,9 @@ func (a *app) listCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return a.list(c.Context(), f) },
 	}
 	flags := c.Flags()
-	flags.StringSliceVar(&f.states, "state", nil, "state: "+stateNames()+" (repeatable)")
+	listVar(flags, &f.states, "state", "state: "+stateNames()+" (repeatable)")
 	flags.StringVar(&f.workflow, "workflow", "", "workflow")
-	flags.StringSliceVar(&f.tags, "tag", nil, "tag; one only")
+	listVar(flags, &f.tags, "tag", "tag; one only")
 	flags.StringVar(&f.queue, "queue", "", "queue")
 	flags.StringVar(&f.parent, "parent", "", "id of the parent")
 	flags.StringVar(&f.since, "since", "", "created within this long, such as 2d")

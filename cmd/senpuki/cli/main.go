@@ -167,6 +167,9 @@ func groupCommand(use, short, example string, below ...*cobra.Command) *cobra.Co
 // flagError puts a value that a flag cannot take into words.
 func flagError(err error) error {
 	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if list, is := errors.AsType[*listError](err); ok && is {
+		return fmt.Errorf("--%s: %w", invalid.GetFlag().Name, list)
+	}
 	number, numeric := errors.AsType[*strconv.NumError](err)
 	if !ok || !numeric {
 		return err

@@ -50,15 +50,15 @@ Work is taken only when the worker has all its tags. Stock activities are offere
 		},
 	}
 	flags := c.Flags()
-	flags.StringSliceVar(&f.queues, "queue", nil, "queue to serve (repeatable; default: default)")
-	flags.StringSliceVar(&f.tags, "tag", nil, "tag that this worker has (repeatable)")
+	listVar(flags, &f.queues, "queue", "queue to serve (repeatable; default: default)")
+	listVar(flags, &f.tags, "tag", "tag that this worker has (repeatable)")
 	flags.IntVar(&f.concurrency, "concurrency", 0, "how many activities may run at once (default 256)")
 	flags.StringVar(&f.watch, "watch", "", "directory whose workflows are deployed, at once and when they change")
 	flags.StringVar(&f.listen, "listen", "", "address to serve health and metrics at, such as :9090 or 127.0.0.1:9090")
 	f.log.register(flags)
 	f.keep.register(flags)
 	a.addSteps(flags)
-	flags.StringSliceVar(&f.allow, "allow", nil, "stock activities to offer: "+strings.Join(activities.StockGroups(), ", "))
+	listVar(flags, &f.allow, "allow", "stock activities to offer: "+strings.Join(activities.StockGroups(), ", "))
 	return c
 }
 
