@@ -247,6 +247,7 @@ func TestProgressLines(t *testing.T) {
 	at := func(kind engine.EventKind, step, name string) engine.Event {
 		return engine.Event{Kind: kind, Step: step, Name: name, Attempt: 1}
 	}
+	p.Observe(at(engine.ExecutionStarted, "", "w"))
 	p.Observe(at(engine.StepAsked, "1", "charge"))
 	p.Observe(at(engine.AttemptStarted, "1", "charge"))
 	failed := at(engine.AttemptFailed, "1", "charge")

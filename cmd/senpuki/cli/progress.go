@@ -40,6 +40,7 @@ type progress struct {
 	told     time.Time // when a plain summary was last given
 	finished bool
 	ran      bool            // something happened here
+	begun    bool            // what is shown began here; else it had begun before, and not all of its steps were seen
 	lacking  map[string]bool // activities that this program does not have and their queues, which were said
 
 	over chan struct{} // closed by finish
@@ -171,6 +172,9 @@ func (p *progress) finish(last string) {
 	if !again && last != "" && !p.quiet {
 		if p.done+p.failed > 0 {
 			last += ", " + count(p.done+p.failed, "step")
+			if !p.begun { // the time is of all of it
+				last += " here"
+			}
 		}
 		p.add(last)
 	}
@@ -215,6 +219,9 @@ func (p *progress) Observe(ev engine.Event) {
 	p.ran = true
 	if p.id == "" {
 		p.id = ev.Execution
+	}
+	if ev.Kind == engine.ExecutionStarted && ev.Execution == p.id {
+		p.begun = true
 	}
 	if ev.Step != "" && ev.Execution != p.id {
 		ev.Step = ev.Execution + "/" + ev.Step
