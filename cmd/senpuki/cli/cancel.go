@@ -19,62 +19,65 @@ func (a *app) cancelCommand() *cobra.Command {
 	var reason string
 	var now bool
 	c := &cobra.Command{
-		Use:   "cancel ID [flags]",
-		Short: "Cancel an execution",
-		Long: `Cancel an execution: its script sees Cancelled at its next wait and may clean up.
+		Use:   "cancel ID... [flags]",
+		Short: "Cancel executions",
+		Long: `Cancel executions: a script sees Cancelled at its next wait and may clean up.
 With --now it is ended without running the script, which also ends one that is stuck: without it that ends when it is mended. A live process that holds it
 carries it out; --now does so here when there is none.
-Cancelling one that has ended changes nothing and says how it ended.`,
+Cancelling one that has ended changes nothing and says how it ended. One of several that cannot be cancelled keeps no other from it.`,
 		Example: `  senpuki cancel order-17 --reason "ordered twice"
-  senpuki cancel 0190ab --now`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeIDs(unfinishedStates...),
-		RunE:              func(c *cobra.Command, args []string) error { return a.cancel(c.Context(), args[0], reason, now) },
+  senpuki cancel 0190ab --now
+  senpuki list --workflow order --state pending --json | jq -r '.[].id' | xargs senpuki cancel`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.idsIn(unfinishedStates),
+		RunE: func(c *cobra.Command, ids []string) error {
+			return a.change(c.Context(), func(eng *engine.Engine, store backend.Store) error {
+				return each(c.Context(), ids, func(id string) error { return a.cancel(c.Context(), eng, store, id, reason, now) })
+			})
+		},
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why; the message of the error that the script sees")
 	c.Flags().BoolVar(&now, "now", false, "end it without running its script")
 	return c
 }
 
-func (a *app) cancel(ctx context.Context, prefix, reason string, now bool) error {
-	return a.change(ctx, func(eng *engine.Engine, store backend.Store) error {
-		x, err := resolve(ctx, eng, prefix)
-		if err != nil {
+func (a *app) cancel(ctx context.Context, eng *engine.Engine, store backend.Store, prefix, reason string, now bool) error {
+	x, err := resolve(ctx, eng, prefix)
+	if err != nil {
+		return err
+	}
+	if now {
+		err = eng.End(ctx, x.ID, reason)
+	} else {
+		err = eng.Cancel(ctx, x.ID, reason)
+	}
+	if err != nil && !errors.Is(err, backend.ErrClosed) {
+		return err
+	}
+	closed := err != nil
+	if x, err = eng.State(ctx, x.ID); err != nil {
+		return err
+	}
+	if now && !x.State.Terminal() {
+		if x, err = a.endHere(ctx, store, x); err != nil {
 			return err
 		}
-		if now {
-			err = eng.End(ctx, x.ID, reason)
-		} else {
-			err = eng.Cancel(ctx, x.ID, reason)
-		}
-		if err != nil && !errors.Is(err, backend.ErrClosed) {
-			return err
-		}
-		closed := err != nil
-		if x, err = eng.State(ctx, x.ID); err != nil {
-			return err
-		}
-		if now && !x.State.Terminal() {
-			if x, err = a.endHere(ctx, store, x); err != nil {
-				return err
-			}
-		}
-		switch {
-		case a.json:
-			return a.printDocument(x)
-		case closed:
-			fmt.Fprintf(a.err, "%s has ended already: it is %s\n", x.ID, x.State)
-		case now && x.State.Terminal():
-			fmt.Fprintf(a.err, "%s is %s\n", x.ID, x.State)
-		case !now && x.Stuck != nil && !x.State.Terminal():
-			fmt.Fprintf(a.err, "%s is asked to cancel; but it is stuck, and its script cannot see that before it is mended: to end it as it is, %s\n", x.ID, a.hint("cancel "+quote(x.ID)+" --now"))
-		case x.Owner == 0 && !x.State.Terminal():
-			fmt.Fprintf(a.err, "%s is asked to cancel; a worker or 'senpuki resume %s' carries it out\n", x.ID, x.ID)
-		default:
-			fmt.Fprintf(a.err, "%s is asked to cancel\n", x.ID)
-		}
-		return nil
-	})
+	}
+	switch {
+	case a.json:
+		return a.printDocument(x)
+	case closed:
+		fmt.Fprintf(a.err, "%s has ended already: it is %s\n", x.ID, x.State)
+	case now && x.State.Terminal():
+		fmt.Fprintf(a.err, "%s is %s\n", x.ID, x.State)
+	case !now && x.Stuck != nil && !x.State.Terminal():
+		fmt.Fprintf(a.err, "%s is asked to cancel; but it is stuck, and its script cannot see that before it is mended: to end it as it is, %s\n", x.ID, a.hint("cancel "+quote(x.ID)+" --now"))
+	case x.Owner == 0 && !x.State.Terminal():
+		fmt.Fprintf(a.err, "%s is asked to cancel; a worker or 'senpuki resume %s' carries it out\n", x.ID, x.ID)
+	default:
+		fmt.Fprintf(a.err, "%s is asked to cancel\n", x.ID)
+	}
+	return nil
 }
 
 // endHere carries out that an execution is ended. As resume does, it takes what nobody holds, or somebody dead, and leaves

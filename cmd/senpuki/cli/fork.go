@@ -24,7 +24,7 @@ and print its id. A worker, or 'senpuki resume ID', drives it.`,
 			if err := checkID(f.id); err != nil {
 				return err
 			}
-			return a.rerun(c.Context(), args[0], f)
+			return a.rerun(c.Context(), args, f)
 		},
 	}
 	c.Flags().StringVar(&f.from, "from", "", "step to be run again")

@@ -42,3 +42,17 @@ func resolve(ctx context.Context, eng *engine.Engine, prefix string) (engine.Exe
 	}
 	return engine.Execution{}, usage("%s is the beginning of several ids:%s", prefix, b.String())
 }
+
+// each does something with each of some ids, whatever becomes of the others, until ctx ends.
+func each(ctx context.Context, ids []string, do func(id string) error) error {
+	var failed error
+	for _, id := range ids {
+		if err := do(id); err != nil {
+			failed = errors.Join(failed, err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return failed
+}
