@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
 	"time"
 
 	"github.com/senpuki/senpuki/activities"
@@ -25,7 +27,7 @@ import (
 // moody is a store with a pool that neither answers readers nor opens sessions while it is told not to.
 type moody struct {
 	backend.Store
-	down atomic.Bool
+	down, mute atomic.Bool
 }
 
 var errDown = errors.New("no route to postgres://app:secret@db/x")
@@ -33,6 +35,10 @@ var errDown = errors.New("no route to postgres://app:secret@db/x")
 func (m *moody) Execution(ctx context.Context, id string) (backend.Execution, error) {
 	if m.down.Load() {
 		return backend.Execution{}, errDown
+	}
+	if m.mute.Load() {
+		<-ctx.Done()
+		return backend.Execution{}, fmt.Errorf("%w: timeout: %w", backend.ErrTransient, ctx.Err())
 	}
 	return m.Store.Execution(ctx, id)
 }
@@ -51,6 +57,31 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 	return w.Code, w.Body.String()
+}
+
+// A database that says nothing is said to say nothing, and nobody waits for it.
+func TestReadyzOfASilentDatabase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &moody{Store: memory.New()}
+		eng, err := engine.New(store, activities.NewRegistry(), engine.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- eng.Run(ctx) }()
+		<-eng.Ready()
+		store.mute.Store(true)
+		code, body := get(t, Handler(Source{Engine: eng, Store: store}), "/readyz")
+		if code != 503 || !strings.Contains(body, "the database has not answered for 2s") {
+			t.Errorf("status %d, %s", code, body)
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestHandler(t *testing.T) {

@@ -119,7 +119,11 @@ func ready(ctx context.Context, s Source) readiness {
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingPatience)
 	defer cancel()
-	if err := s.Engine.Ping(ctx); err != nil {
+	err := s.Engine.Ping(ctx)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return readiness{Reason: "database", Message: fmt.Sprintf("the database has not answered for %v", pingPatience)}
+	case err != nil:
 		return readiness{Reason: "database", Message: s.Mask(err.Error())}
 	}
 	return readiness{Ready: true}
