@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	// begun bounds a transaction that has begun: it is not called off with its
-	// caller's context, but a server that does not answer is given up.
+	// begun bounds a transaction that has begun (patience.go).
 	begun = 30 * time.Second
 	// tries is how often a transaction that lost a deadlock is run.
 	tries = 8
@@ -206,22 +205,14 @@ func leave(conn *pgxpool.Conn, err error) {
 	conn.Release()
 }
 
-// unanswered is err, in our words when the time of a transaction that had begun was up.
-func unanswered(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return errSilent
-	}
-	return err
-}
-
 func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *tx) error) (err error) {
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { leave(conn, err) }()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.silence)
-	defer cancel()
+	ctx, end := s.patient(ctx)
+	defer end()
 	t := &tx{ctx: ctx, conn: conn}
 	t.add("BEGIN ISOLATION LEVEL READ COMMITTED")
 	if s.pooler {
@@ -254,10 +245,10 @@ func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *
 	}
 	t.at = t.at.UTC()
 	if err == nil || conn.Conn().IsClosed() || conn.Conn().PgConn().TxStatus() == 'I' {
-		return unanswered(err)
+		return unanswered(ctx, err)
 	}
 	_, undone := conn.Exec(ctx, "ROLLBACK")
-	return errors.Join(err, undone)
+	return unanswered(ctx, errors.Join(err, undone))
 }
 
 // read runs fn with statements that see one moment each.

@@ -19,7 +19,7 @@ import (
 
 var (
 	errShut   = errors.New("store is closed")
-	errSilent = fmt.Errorf("%w: no answer has come for %v", backend.ErrTransient, begun)
+	errSilent = silentFor(begun)
 )
 
 const (

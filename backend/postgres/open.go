@@ -95,7 +95,7 @@ func OpenWith(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	if s.pool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), at.config); err == nil {
 		spare := at.config.Copy()
-		spare.MinConns, spare.MinIdleConns, spare.MaxConns = 0, 0, 2
+		spare.MinConns, spare.MinIdleConns, spare.MaxConns = 0, 0, 3
 		spare.AfterRelease = func(*pgx.Conn) bool { return false }
 		s.spare, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), spare)
 	}

@@ -65,8 +65,8 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 	if err := s.stands(b.Session, &tx{ctx: ctx, conn: conn}); err != nil {
 		return reply, false, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.silence)
-	defer cancel()
+	ctx, end := s.patient(ctx)
+	defer end()
 	var r rows
 	for i := range b.Turns {
 		r.add(&s.known, b.Session, &b.Turns[i])
@@ -90,5 +90,5 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 	case code(err) == divisionByZero, errors.Is(err, pgx.ErrNoRows), duplicate(err), again(err):
 		return reply, false, nil
 	}
-	return reply, false, unanswered(err)
+	return reply, false, unanswered(ctx, err)
 }

@@ -56,7 +56,8 @@ func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.Session
 
 // Beat advances a session's counter. It changes no key, so that it does not
 // wait for commits, which hold the row FOR KEY SHARE. A connection that says nothing may be slow, or one that the network has
-// forgotten: then it is asked on a new one as well, and the first answer counts.
+// forgotten: then it is asked on a new one as well, and the first answer counts. When none comes because the server waits for a
+// standby, that is what there is to say.
 func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (backend.Beaten, error) {
 	ctx, cancel := context.WithTimeout(ctx, begun)
 	defer cancel()
@@ -72,8 +73,14 @@ func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (ba
 	go ask(context.WithValue(ctx, unasked{}, true))
 	asked, second := 1, time.NewTimer(s.late)
 	defer second.Stop()
+	why := time.NewTimer(s.late * 3 / 2)
+	defer why.Stop()
 	for {
 		select {
+		case <-why.C:
+			if s.awaitsStandby(ctx, s.late/2) {
+				return backend.Beaten{}, errStandby
+			}
 		case <-second.C:
 			asked++
 			go ask(context.WithValue(ctx, anew{}, true))

@@ -16,9 +16,9 @@ import (
 const healthEvery = 300 * time.Millisecond
 
 const (
-	// silence is after how long without an acknowledged heartbeat a database is said not to answer: two are late by then.
-	// A server that hangs gives no error for much longer.
-	silence = 8 * time.Second
+	// silence is after how long without an acknowledged heartbeat a database is said not to answer: two are late by then, and
+	// one that waits for a standby has been found to. A server that hangs gives no error for much longer.
+	silence = 9 * time.Second
 	// closePatience is how long the end of a run that was cut waits for the database to be closed.
 	closePatience = 500 * time.Millisecond
 )

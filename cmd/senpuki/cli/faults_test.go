@@ -130,7 +130,7 @@ func TestSilentServerIsAFault(t *testing.T) {
 		want string
 	}{
 		{engine.Health{Session: 1, Beat: 4 * time.Second}, ""},
-		{engine.Health{Session: 1, Beat: 9 * time.Second}, "nothing has come from it for 9s"},
+		{engine.Health{Session: 1, Beat: 10 * time.Second}, "nothing has come from it for 10s"},
 		{engine.Health{Session: 1, Beat: 9 * time.Second, Fault: broken}, "broken"},
 		{engine.Health{Beat: 9 * time.Second}, ""}, // no session: it is not asked for anything
 	} {
