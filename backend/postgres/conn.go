@@ -188,21 +188,30 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		pool = s.spare
 	}
 	conn, err := pool.Acquire(ctx)
-	if err != nil && s.closed.Load() {
+	switch {
+	case err == nil:
+		s.taken.Add(1)
+	case s.closed.Load():
 		err = errShut
 	}
 	return conn, err
 }
 
-// leave puts a connection back, unless its server takes no writes: the next
+// release puts a connection back.
+func (s *Store) release(conn *pgxpool.Conn) {
+	conn.Release()
+	s.taken.Add(-1)
+}
+
+// leave is release, but for a connection whose server takes no writes: the next
 // connection may be to the one that does.
-func leave(conn *pgxpool.Conn, err error) {
+func (s *Store) leave(conn *pgxpool.Conn, err error) {
 	if code(err) == readOnly {
 		end, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = conn.Conn().Close(end) // nothing is open on it
 	}
-	conn.Release()
+	s.release(conn)
 }
 
 func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *tx) error) (err error) {
@@ -210,7 +219,7 @@ func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *
 	if err != nil {
 		return err
 	}
-	defer func() { leave(conn, err) }()
+	defer func() { s.leave(conn, err) }()
 	ctx, end := s.patient(ctx)
 	defer end()
 	t := &tx{ctx: ctx, conn: conn}
@@ -306,7 +315,7 @@ func (s *Store) viewOnce(t *tx, fn func(t *tx) error, first []string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
+	defer s.release(conn)
 	t.conn = conn
 	for _, sql := range first {
 		t.add(sql)

@@ -61,7 +61,7 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 	if err != nil {
 		return reply, false, err
 	}
-	defer func() { leave(conn, err) }()
+	defer func() { s.leave(conn, err) }()
 	if err := s.stands(b.Session, &tx{ctx: ctx, conn: conn}); err != nil {
 		return reply, false, err
 	}

@@ -157,6 +157,25 @@ func TestReadersLeaveForgottenConnections(t *testing.T) {
 	sound(t, s)
 }
 
+// Who closes the store does not wait for them either: each could take fifteen seconds to say farewell on.
+func TestCloseLeavesForgottenConnections(t *testing.T) {
+	t.Parallel()
+	at, wall := behind(t, servertest.Postgres(t))
+	s := open(t, at)
+	s.Hurry(time.Minute, 50*time.Millisecond)
+	if err := s.Warm(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	wall.forget()
+	if _, err := s.Receive(t.Context(), 1); !errors.Is(err, backend.ErrTransient) {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if err := s.Close(); err != nil || time.Since(begun) > 10*time.Second {
+		t.Errorf("closed after %v: %v", time.Since(begun), err)
+	}
+}
+
 // A schema that is made anew counts its sessions from one again: who had a number before has it no more.
 func TestASchemaMadeAnewKnowsNoOldSession(t *testing.T) {
 	t.Parallel()

@@ -131,6 +131,7 @@ type Store struct {
 	settings string   // the statement that makes a transaction ours, behind a pooler
 	secrets  []string // never in an error's words
 	closed   atomic.Bool
+	taken    atomic.Int64    // connections that are in use
 	life     context.Context // ends with Close
 	end      context.CancelFunc
 
@@ -141,14 +142,28 @@ type Store struct {
 	cipher cipher
 }
 
-// Close waits for what is under way and closes all connections.
+// Close waits for what is under way and closes all connections. For a server's farewell it does not wait long.
 func (s *Store) Close() error {
-	if !s.closed.Swap(true) {
-		s.end()
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.end()
+	closed := make(chan struct{})
+	go func() {
 		s.pool.Close()
 		s.spare.Close()
+		close(closed)
+	}()
+	for {
+		select {
+		case <-closed:
+			return nil
+		case <-time.After(pong):
+			if s.taken.Load() == 0 {
+				return nil // the driver ends the rest by itself
+			}
+		}
 	}
-	return nil
 }
 
 // Deploy stores programs and deployments.
