@@ -104,7 +104,7 @@ func (w *worker) takeSome(r backend.ClaimRequest) (int, error) {
 	clear(w.doubts.released)
 	w.claiming = true
 	w.mu.Unlock()
-	claimed, went, err := w.committer.claim(w.claims, &r)
+	claimed, went, err := w.committer.claim(w.asks, &r)
 	doubt(&w.doubts.executions, err)
 	if went && err != nil { // the batch has failed, for whatever reason: what waits is not to wait for the next look
 		w.hint()

@@ -427,7 +427,7 @@ func (w *worker) adoptStrays() error {
 	if ids, w.strays.next = ids[from:], ""; len(ids) > reconciled {
 		ids, w.strays.next = ids[:reconciled], ids[reconciled]
 	}
-	for x, err := range w.engine.each(w.ctx, backend.Filter{IDs: ids, Limit: reconciled}) {
+	for x, err := range w.engine.each(w.asks, backend.Filter{IDs: ids, Limit: reconciled}) {
 		switch {
 		case err != nil:
 			return err
@@ -436,7 +436,7 @@ func (w *worker) adoptStrays() error {
 		case x.Owner != 0 && x.Owner != w.session:
 			w.engine.mark(x.ID)
 			live := backend.Filter{Parent: x.ID, States: []backend.State{backend.Pending, backend.Running}, Limit: reconciled}
-			for child, err := range w.engine.each(w.ctx, live) {
+			for child, err := range w.engine.each(w.asks, live) {
 				if err != nil {
 					return err
 				}

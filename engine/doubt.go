@@ -89,7 +89,7 @@ func (w *worker) reconcileTasks() error {
 		running[key] = true
 	}
 	w.mu.Unlock()
-	owned, err := w.store.Tasks(w.ctx, backend.TaskFilter{Owner: w.session})
+	owned, err := w.store.Tasks(w.asks, backend.TaskFilter{Owner: w.session})
 	doubt(&w.doubts.tasks, err)
 	for i := range owned {
 		switch k := &owned[i]; {
@@ -111,7 +111,7 @@ const reconciled = 1000
 // reconcileExecutions drives the executions that the session owns and that are not held here.
 func (w *worker) reconcileExecutions() error {
 	w.doubts.executions.Store(false)
-	for owned, err := range w.engine.each(w.ctx, backend.Filter{Owner: w.session, Limit: reconciled}) {
+	for owned, err := range w.engine.each(w.asks, backend.Filter{Owner: w.session, Limit: reconciled}) {
 		if err == nil {
 			err = w.reconcileOne(owned.ID, nil)
 		}
@@ -142,7 +142,7 @@ func (w *worker) reconcileOne(id string, left *execution) error {
 	}
 	w.mu.Unlock()
 	if !known {
-		rec, err := w.store.Execution(w.ctx, id)
+		rec, err := w.store.Execution(w.asks, id)
 		if err == nil && rec.Owner == w.session {
 			w.log.Info("the reply of a claim was lost: execution found by its owner", "execution", id)
 			w.engine.mailed.Store(true) // for its inbox: the loop, which calls this, looks at once

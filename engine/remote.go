@@ -152,7 +152,7 @@ func (w *worker) sweepTasks() error {
 // requestTasks carries out one request for tasks, and looks after what it says of others.
 func (w *worker) requestTasks(r backend.TaskRequest) ([]backend.Task, error) {
 	w.sharing.swept = time.Now()
-	claimed, err := w.store.ClaimTasks(w.ctx, r)
+	claimed, err := w.store.ClaimTasks(w.asks, r)
 	if !claimed.GoesOn.IsZero() {
 		at := max(claimed.GoesOn.UnixMicro(), w.clock.now()) + lateness
 		if at != w.sharing.goesOn {

@@ -35,12 +35,13 @@ type worker struct {
 
 	ctx      context.Context // ends when the session is lost, the engine is killed, or the worker has drained
 	cancel   context.CancelFunc
-	claims   context.Context // of the loop's claims: ends with ctx, or some time after the worker is to stop
+	asks     context.Context // of what the loop asks for: ends with ctx, or some time after the worker is to stop
 	giveUp   context.CancelFunc
 	attempts context.Context // of the attempts: ends with ctx, or when a graceful stop is cut
 	cutAll   context.CancelFunc
-	stopping atomic.Bool // nothing new is claimed or begun
-	cut      atomic.Bool // what still runs is handed back
+	stopping atomic.Bool               // nothing new is claimed or begun
+	told     atomic.Pointer[time.Time] // when it was told to stop
+	cut      atomic.Bool               // what still runs is handed back
 
 	hints  chan struct{} // capacity 1: look for work and messages
 	bodies bodies        // of activities that run here
@@ -99,7 +100,7 @@ func newWorker(life context.Context, e *Engine, id backend.SessionID, me backend
 	w.doubts.released = make(map[string]bool)
 	w.ctx, w.cancel = context.WithCancel(life)
 	w.attempts, w.cutAll = context.WithCancel(w.ctx)
-	w.claims, w.giveUp = context.WithCancel(w.ctx)
+	w.asks, w.giveUp = context.WithCancel(w.ctx)
 	context.AfterFunc(w.attempts, w.bodies.cancelAll)
 	context.AfterFunc(w.ctx, w.pokeAll)
 	w.slots.free = e.options.MaxConcurrency
@@ -212,8 +213,12 @@ func (w *worker) run(ctx context.Context) bool {
 	if !w.options.Hold {
 		w.wg.Go(w.retain)
 	}
-	// A claim may wait for a transaction that hangs. What comes of it when nobody waits any more is free when the session ends.
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, w.giveUp) })()
+	// What the loop asks for may have no answer for long. What comes of a claim when nobody waits any more is free when the session ends.
+	defer context.AfterFunc(ctx, func() {
+		now := time.Now()
+		w.told.Store(&now)
+		time.AfterFunc(patience, w.giveUp)
+	})()
 	stopped := w.loop(ctx)
 	if stopped {
 		w.drain()
@@ -223,7 +228,7 @@ func (w *worker) run(ctx context.Context) bool {
 	w.ended = true
 	w.mu.Unlock()
 	w.wg.Wait()
-	if w.lost.Load() {
+	if !stopped && w.lost.Load() { // else it has been tried
 		w.revokeSelf()
 	}
 	return stopped
@@ -261,7 +266,7 @@ func (w *worker) loop(ctx context.Context) bool {
 			if !first {
 				met = time.Now()
 			}
-			freed, err = w.neighbours(w.ctx, first)
+			freed, err = w.neighbours(w.asks, first)
 			w.report("neighbours", err)
 		}
 		// Who hears wake-ups need not look for what has expired at each tick: a heartbeat tells.
@@ -283,7 +288,7 @@ func (w *worker) loop(ctx context.Context) bool {
 		w.report("reconcile", w.reconcile())
 		news := w.engine.mailed.Swap(false) || all || first
 		if news {
-			w.report("receive", w.receive())
+			w.report("receive", w.receive(w.asks))
 		}
 		if all { // first, so that nothing becomes due between the two
 			w.report("foresee", w.foresee())
@@ -318,7 +323,7 @@ func (w *worker) foresee() error {
 	if !w.engine.wakeups.reliable() || w.options.Hold || w.stopping.Load() {
 		return nil
 	}
-	at, err := w.store.NextDue(w.ctx, w.options.Queues)
+	at, err := w.store.NextDue(w.asks, w.options.Queues)
 	if err != nil || at.IsZero() {
 		return err
 	}
@@ -403,6 +408,7 @@ func (w *worker) report(call string, err error) {
 	switch {
 	case err == nil:
 		delete(w.broken, call)
+	case w.asks.Err() != nil && errors.Is(err, context.Canceled): // nobody has waited for it
 	case errors.Is(err, backend.ErrFenced):
 		w.lose()
 	default:
@@ -473,7 +479,7 @@ func (w *worker) gone(x *execution) {
 
 // receive hands the messages in the inboxes of what is held to its addressees. Those for an execution of which it is not known yet that
 // it is stored are looked for again when it is.
-func (w *worker) receive() error {
+func (w *worker) receive(ctx context.Context) error {
 	pass := w.pass.Add(1)
 	w.mu.Lock()
 	none := len(w.held)+len(w.creating) == 0
@@ -481,7 +487,7 @@ func (w *worker) receive() error {
 	if none {
 		return nil
 	}
-	messages, err := w.store.Receive(w.ctx, w.session)
+	messages, err := w.store.Receive(ctx, w.session)
 	if err != nil {
 		return err
 	}
@@ -526,21 +532,27 @@ func (w *worker) drain() {
 	w.stopping.Store(true)
 	w.engine.tell(anybodys) // what was let go here is for others to look for
 	w.pokeAll()
-	if w.drained(w.options.DrainTimeout) {
+	limit := w.options.DrainTimeout
+	if at := w.told.Load(); at != nil { // a database that does not answer may have held up the loop since
+		limit -= time.Since(*at)
+	}
+	if w.drained(limit) {
 		w.revokeSelf()
 		return
 	}
 	w.cut.Store(true)
 	w.cutAll()
 	w.pokeAll()
-	w.drained(2 * time.Second)
+	if !w.drained(2 * time.Second) {
+		w.cancel() // commits that have no answer are given up while the session ends
+	}
 	w.revokeSelf()
 }
 
 // drained waits until nothing is held.
 func (w *worker) drained(limit time.Duration) bool {
-	deadline := time.NewTimer(limit)
-	defer deadline.Stop()
+	ctx, cancel := context.WithTimeout(w.ctx, limit)
+	defer cancel()
 	for {
 		w.mu.Lock()
 		n := len(w.held) + len(w.tasks) + len(w.creating)
@@ -550,11 +562,11 @@ func (w *worker) drained(limit time.Duration) bool {
 		}
 		select {
 		case <-w.hints:
-			w.report("receive", w.receive())
-		case <-deadline.C:
-			return false
-		case <-w.ctx.Done():
-			return true
+			if err := w.receive(ctx); ctx.Err() == nil {
+				w.report("receive", err)
+			}
+		case <-ctx.Done():
+			return w.ctx.Err() != nil
 		}
 	}
 }
@@ -567,9 +579,13 @@ func (w *worker) pokeAll() {
 	}
 }
 
-// revokeSelf ends the session: what could not be released is free then.
+// revokeSelf ends the session: what could not be released is free then. A database that does not answer is not waited for for long.
 func (w *worker) revokeSelf() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	limit := 5 * time.Second
+	if w.faulty.Load() || w.ctx.Err() != nil {
+		limit = 2 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if err := w.store.Revoke(ctx, w.session); err != nil {
 		w.log.Warn("session not closed; another worker will notice", "error", err)
