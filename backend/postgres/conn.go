@@ -220,7 +220,7 @@ func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *
 		return err
 	}
 	defer func() { s.leave(conn, err) }()
-	ctx, end := s.patient(ctx)
+	ctx, end := s.patient(ctx, session)
 	defer end()
 	t := &tx{ctx: ctx, conn: conn}
 	t.add("BEGIN ISOLATION LEVEL READ COMMITTED")

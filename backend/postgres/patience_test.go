@@ -63,6 +63,12 @@ func TestCommitsThatWaitForAStandby(t *testing.T) {
 		if _, err := s.Beat(t.Context(), session, nil); !errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), "standby") {
 			t.Errorf("%q: a heartbeat: %v", pooler, err)
 		}
+		if _, _, err := s.Open(t.Context(), backend.Session{}); !errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), "standby") {
+			t.Errorf("%q: a session: %v", pooler, err)
+		}
+		if _, err := s.Deploy(t.Context(), []backend.Program{{Digest: "other"}}, nil); !errors.Is(err, backend.ErrTransient) || !strings.Contains(err.Error(), "standby") {
+			t.Errorf("%q: who has no session: %v", pooler, err)
+		}
 		ctx, leave := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		if _, err := s.Commit(ctx, backend.Batch{Session: session, Turns: turns[2:]}); !errors.Is(err, backend.ErrTransient) {
 			t.Errorf("%q: a commit whose caller has left: %v", pooler, err)

@@ -65,7 +65,7 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 	if err := s.stands(b.Session, &tx{ctx: ctx, conn: conn}); err != nil {
 		return reply, false, err
 	}
-	ctx, end := s.patient(ctx)
+	ctx, end := s.patient(ctx, b.Session)
 	defer end()
 	var r rows
 	for i := range b.Turns {

@@ -31,7 +31,7 @@ func (s *Store) Now(ctx context.Context) (at time.Time, err error) {
 // Open begins a session.
 func (s *Store) Open(ctx context.Context, n backend.Session) (id backend.SessionID, opened time.Time, err error) {
 	line := ""
-	err = s.transact(ctx, 0, func(t *tx) (err error) {
+	err = s.transact(context.WithValue(ctx, hasty{}, true), 0, func(t *tx) (err error) {
 		if line, err = lineOf(t.ctx, t.conn.Conn()); err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func (s *Store) Beat(ctx context.Context, id backend.SessionID, info []byte) (ba
 	go ask(context.WithValue(ctx, unasked{}, true))
 	asked, second := 1, time.NewTimer(s.late)
 	defer second.Stop()
-	why := time.NewTimer(s.late * 3 / 2)
+	why := time.NewTimer(knows(s.late))
 	defer why.Stop()
 	for {
 		select {
