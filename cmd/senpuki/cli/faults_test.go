@@ -315,7 +315,7 @@ func TestAnEndSaysThatTheDatabaseAnswers(t *testing.T) {
 			if err := <-ran; err != nil {
 				t.Error(err)
 			}
-			_, after, found := strings.Cut(told.String(), "the database does not answer: nothing has come from it for 8s; going on as soon as it does\n")
+			_, after, found := strings.Cut(told.String(), "the database does not answer: nothing has come from it for 10s; going on as soon as it does\n")
 			again, end, both := strings.Cut(after, "the database answers again\n")
 			if !found || !both || strings.Contains(again, "completed") || !strings.Contains(end, "x completed") || strings.Contains(end, "again") {
 				t.Errorf("told %s", told)
