@@ -506,6 +506,7 @@ type Reply struct {
 	Sent    []error     // one per Batch.Send: nil, ErrNotFound or ErrClosed
 	Settled []bool      // one per Batch.Settle: false when the session did not own the task any more
 	Claimed []Claimed   // by Batch.Claim
+	Told    []string    // executions that were told of an end: parents, and those who watched; some more than once
 	Woken   bool        // what was sent, asked for by Orders, settled, given back, or told of an end has made an execution due that nobody owns
 	Now     time.Time   // the transaction's time
 }

@@ -64,5 +64,5 @@ func (e *Engine) await() bool {
 func (e *Engine) isWaiting() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.waiters) > 0 || e.watched.Load()
+	return len(e.waiters) > 0
 }

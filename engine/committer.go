@@ -40,7 +40,7 @@ type wrote struct {
 	now     time.Time
 	created backend.Created
 	claimed []backend.Claimed
-	woken   bool // something in the batch has made an execution due that nobody owns
+	told    bool // an end in the batch was told to who waits for it
 }
 
 func (w *write) size() int {
@@ -238,7 +238,7 @@ func (c *committer) commit(b *batch, writes []*write, tried bool) {
 	}
 	turns, creates, settles := 0, 0, 0
 	for _, w := range writes {
-		r := wrote{err: err, again: again, now: reply.Now, woken: reply.Woken}
+		r := wrote{err: err, again: again, now: reply.Now, told: len(reply.Told) > 0}
 		if err == nil {
 			switch {
 			case w.turn != nil:
@@ -441,7 +441,7 @@ func (c *committer) landed(b *backend.Batch) (backend.Reply, bool, error) {
 
 // rebuild makes the reply of a batch that has landed.
 func (c *committer) rebuild(b *backend.Batch) (backend.Reply, bool, error) {
-	reply := backend.Reply{Now: c.now(), Woken: true} // who knows
+	reply := backend.Reply{Now: c.now(), Woken: true, Told: []string{"*"}} // who knows
 	for i := range b.Turns {
 		r := backend.TurnReply{}
 		if then := b.Turns[i].Then; then == backend.Release || then == backend.Continue {

@@ -424,8 +424,8 @@ func (x *execution) ended(t *backend.Turn) error {
 		x.w.log.Info("execution ended without a result", "execution", x.rec.ID, "workflow", x.rec.Workflow, "run", x.rec.RunNumber, "state", t.State, "failure", ev.Failure.Error())
 	}
 	x.w.engine.disown(x.rec.ID)
-	if x.rec.Parent != "" {
-		x.w.engine.tell(backend.Hint{Executions: []string{x.rec.Parent}, Owned: !r.woken})
+	if r.told {
+		x.w.look()
 	}
 	x.w.options.Metrics.ended(t.State)
 	x.traceRun(ev.Failure)

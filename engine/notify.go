@@ -353,6 +353,9 @@ func (c *committer) announce(b *backend.Batch, reply *backend.Reply, writes []*w
 			h.Ended = append(h.Ended, t.Execution)
 		}
 	}
+	for i := 0; i < len(reply.Told) && len(h.Executions) <= maxHint; i++ {
+		h.Merge(backend.Hint{Executions: reply.Told[i : i+1], Owned: !reply.Woken})
+	}
 	h.Merge(settled(writes, reply.Woken))
 	c.tell(h)
 }

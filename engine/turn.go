@@ -264,8 +264,7 @@ func (x *execution) told(t *backend.Turn) {
 			x.w.engine.adoptWith(x.rec.ID, t.Children[i].ID)
 		}
 	}
-	ends := t.Then == backend.Finish && (x.rec.Parent != "" || x.w.engine.watched.Load())
-	if len(t.Children)+len(t.Orders)+len(t.Watches)+len(t.Tasks)+len(t.Withdraw)+len(t.Reserve)+len(t.Memos) == 0 && !ends {
+	if len(t.Children)+len(t.Orders)+len(t.Watches)+len(t.Tasks)+len(t.Withdraw)+len(t.Reserve)+len(t.Memos) == 0 {
 		return
 	}
 	if len(t.Watches) > 0 {

@@ -259,9 +259,6 @@ func (w *worker) loop(ctx context.Context) bool {
 		case <-w.pulse: // neighbours are looked at however rarely there is something to do
 			ticked = true
 		}
-		if w.engine.watched.Load() {
-			w.engine.await()
-		}
 		if ticked || time.Since(met) >= w.options.SessionLife/5 {
 			if !first {
 				met = time.Now()

@@ -4,6 +4,7 @@ package backendtest
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -67,6 +68,43 @@ var inboxCases = []testCase{
 			expect(f, "the end of a child", reply.Woken, woken)
 			child.ID, child.ParentStep = "child2", "d"
 		}
+	}},
+	{"who was told of an end", func(f *fixture) {
+		s, other := f.session(), f.session()
+		run := f.born(s, "x", "y", "z", "over")
+		watch := func(i int, id string, targets ...string) {
+			t := backend.Turn{Execution: id, Run: run[i], First: 0, Rows: rows("w")}
+			for _, target := range targets {
+				t.Watches = append(t.Watches, backend.Watch{Execution: target, Step: "w" + target})
+			}
+			f.turn(s, t)
+		}
+		child := ask("c")
+		child.Parent, child.ParentRun, child.ParentStep, child.Claim = "x", run[0], "c", true
+		theirs := []backend.NewExecution{child, ask("a"), ask("b"), ask("d")}
+		for i := range theirs {
+			theirs[i].Claim = true
+		}
+		made := f.commit(backend.Batch{Session: other, Create: theirs}).Created
+		watch(0, "x", "a")
+		watch(1, "y", "a", "b")
+		watch(2, "z", "b", "c")
+		watch(3, "over", "d")
+		f.turn(s, backend.Turn{Execution: "over", Run: run[3], First: 1, Rows: rows("o"), Then: backend.Finish, State: backend.Completed})
+		f.turn(s, backend.Turn{Execution: "y", Run: run[1], First: 1, Rows: rows("y"), Then: backend.Release})
+		end := func(i int) backend.Turn {
+			return backend.Turn{Execution: theirs[i].ID, Run: made[i].Run, First: 0, Rows: rows("e"), Then: backend.Finish, State: backend.Completed}
+		}
+		told := func(what string, woken bool, want []string, turns ...backend.Turn) {
+			f.Helper()
+			reply := f.commit(backend.Batch{Session: other, Turns: turns})
+			slices.Sort(reply.Told)
+			expect(f, what, slices.Compact(reply.Told), want)
+			expect(f, what+", woken", reply.Woken, woken)
+		}
+		told("who has ended", false, nil, end(3))
+		told("the parent, and who watches", false, []string{"x", "z"}, end(0))
+		told("by several", true, []string{"x", "y", "z"}, end(1), end(2))
 	}},
 	{"anybody may look into one", func(f *fixture) {
 		s := f.session()

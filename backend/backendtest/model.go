@@ -270,7 +270,8 @@ func (m *model) batch(session int) {
 				}
 			}
 		}
-		out += s.showClaimed(reply.Claimed) + fmt.Sprint("\nsettled ", reply.Settled)
+		slices.Sort(reply.Told)
+		out += s.showClaimed(reply.Claimed) + fmt.Sprint("\nsettled ", reply.Settled, "\ntold ", slices.Compact(reply.Told))
 		for _, err := range reply.Sent {
 			out += "\nsent " + named(err)
 		}

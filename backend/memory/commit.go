@@ -21,7 +21,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, err
 		return backend.Reply{}, err
 	}
 	reply := backend.Reply{Now: s.now()}
-	s.woken = false
+	s.woken, s.told = false, nil
 	for i := range b.Create {
 		reply.Created = append(reply.Created, s.create(b.Session, &b.Create[i], reply.Now))
 	}
@@ -42,7 +42,7 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (backend.Reply, err
 		r.Session = b.Session
 		reply.Claimed = s.claim(&r, reply.Now)
 	}
-	reply.Woken = s.woken
+	reply.Woken, reply.Told = s.woken, s.told
 	return reply, nil
 }
 

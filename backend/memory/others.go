@@ -52,7 +52,7 @@ func (s *Store) others(session backend.SessionID, t *backend.Turn, at time.Time)
 		case other == nil:
 			s.notice(t, w.Step, backend.NotFound, at)
 		case other.State.Terminal():
-			s.tell(other, me, at)
+			_ = s.tell(other, me, at) // it is owned
 		default:
 			other.watchers = append(other.watchers, me)
 		}
@@ -60,10 +60,10 @@ func (s *Store) others(session backend.SessionID, t *backend.Turn, at time.Time)
 }
 
 // tell sends the end of x to who waits for it.
-func (s *Store) tell(x *execution, w watcher, at time.Time) {
+func (s *Store) tell(x *execution, w watcher, at time.Time) error {
 	m := backend.Message{Execution: w.execution, Kind: backend.Outcome, Run: w.run, Step: w.step, Name: string(x.State), Payload: x.Failure}
 	if x.State == backend.Completed {
 		m.Payload = x.Result
 	}
-	_ = s.send(&m, at)
+	return s.send(&m, at)
 }

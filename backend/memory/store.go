@@ -29,7 +29,8 @@ type Store struct {
 	lastRun     backend.RunKey
 	lastSession backend.SessionID
 	lastMessage int64
-	woken       bool // a message has made an execution due that nobody owns; for Commit
+	woken       bool     // a message has made an execution due that nobody owns; for Commit
+	told        []string // executions that were told of an end; for Commit
 }
 
 // begun is when a task with a rate began, and how long it counts for that.

@@ -73,10 +73,12 @@ func (s *Store) land(session backend.SessionID, t *backend.Turn, at time.Time) (
 		x.Owner, x.Due, x.Stuck = 0, time.Time{}, nil
 		x.inbox = slices.DeleteFunc(x.inbox, func(m backend.Message) bool { return !keeps(x.State, &m) })
 		if x.Parent != "" && x.ParentStep != "" {
-			s.tell(x, watcher{x.Parent, x.ParentRun, x.ParentStep}, at)
+			x.watchers = append(x.watchers, watcher{x.Parent, x.ParentRun, x.ParentStep})
 		}
 		for _, w := range x.watchers {
-			s.tell(x, w, at)
+			if s.tell(x, w, at) == nil {
+				s.told = append(s.told, w.execution)
+			}
 		}
 		x.watchers = nil
 	}

@@ -131,7 +131,7 @@ func (c *committer) commit() error {
 	if err := c.claim(); err != nil {
 		return err
 	}
-	c.reply.Created, c.reply.Now, c.reply.Woken = created, c.at.UTC(), c.woken > 0
+	c.reply.Created, c.reply.Now, c.reply.Woken, c.reply.Told = created, c.at.UTC(), c.woken > 0, c.reached
 	return nil
 }
 

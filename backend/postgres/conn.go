@@ -39,6 +39,7 @@ type tx struct {
 	pending []step
 	told    bool      // a row was handed on: what read it is not to be run again
 	woken   int64     // how many executions that nobody owns were made due by messages
+	reached []string  // executions that were told of an end
 	broken  bool      // the connection is gone
 	silence *hush     // of a reader who is not answered for long; nil where nobody counts
 	at      time.Time // of the transaction, by the database's clock; known after the first flush

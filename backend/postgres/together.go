@@ -346,6 +346,20 @@ func tell(t *tx, ids, keep []string) {
 		stored AS (INSERT INTO inbox (execution, kind, name, run, step, attempt, sent, payload)
 			SELECT told.key, 'outcome', told.state, told.run, told.step, 0, now(), told.payload FROM told
 			CROSS JOIN LATERAL (SELECT state FROM execution WHERE execution.key = told.key OFFSET 0) AS x
-			WHERE x.state IN ('pending', 'running') ORDER BY told.n RETURNING execution)
-		UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now())`, ids).wakes = &t.woken
+			WHERE x.state IN ('pending', 'running') ORDER BY told.n RETURNING execution),
+		woken AS (UPDATE execution SET due = now() WHERE key = ANY(ARRAY(SELECT execution FROM stored)) AND owner = 0 AND (due IS NULL OR due > now()) RETURNING 1)
+		SELECT NULL FROM woken UNION ALL
+		SELECT r.id FROM (SELECT DISTINCT execution FROM stored) AS s CROSS JOIN LATERAL (SELECT id FROM request WHERE request.key = s.execution OFFSET 0) AS r`,
+		ids).row = func(r pgx.Rows) error {
+		var id *string
+		err := r.Scan(&id)
+		switch {
+		case err != nil:
+		case id == nil:
+			t.woken++
+		default:
+			t.reached = append(t.reached, *id)
+		}
+		return err
+	}
 }

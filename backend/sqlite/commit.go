@@ -22,9 +22,9 @@ func (s *Store) Commit(ctx context.Context, b backend.Batch) (reply backend.Repl
 			return err
 		}
 		return s.transact(func(c *conn, at time.Time) error {
-			reply, c.woken = backend.Reply{Now: at}, false
+			reply, c.woken, c.told = backend.Reply{Now: at}, false, nil
 			err := s.commit(c, &b, &reply, apart)
-			reply.Woken = c.woken
+			reply.Woken, reply.Told = c.woken, c.told
 			return err
 		})
 	}

@@ -30,8 +30,9 @@ type conn struct {
 	driver driver.Conn
 	kept   map[string]statement
 	args   []driver.NamedValue
-	round  int64 // of the stand in which it was opened
-	woken  bool  // a message has made an execution due that nobody owns; set by post, for who asks
+	round  int64    // of the stand in which it was opened
+	woken  bool     // a message has made an execution due that nobody owns; set by post, for who asks
+	told   []string // executions that were told of an end; set by finish, likewise
 }
 
 type statement interface {

@@ -10,13 +10,14 @@ import (
 
 // addressee is an execution that a message is for, as it stands.
 type addressee struct {
+	id              string
 	key, owner, run int64
 	due             time.Time
 }
 
 // look returns the execution that a condition names; refused says why it takes no message.
 func look(c *conn, where string, arg any) (to addressee, refused, err error) {
-	v, err := c.first(nonstop, "SELECT key, state, owner, due, run FROM execution WHERE "+where, arg)
+	v, err := c.first(nonstop, "SELECT key, state, owner, due, run, id FROM execution WHERE "+where, arg)
 	switch {
 	case err != nil:
 		return to, nil, err
@@ -25,7 +26,7 @@ func look(c *conn, where string, arg any) (to addressee, refused, err error) {
 	case backend.State(word(v[1])).Terminal():
 		return to, backend.ErrClosed, nil
 	}
-	return addressee{key: number(v[0]), owner: number(v[2]), due: instant(v[3]), run: number(v[4])}, nil, nil
+	return addressee{id: word(v[5]), key: number(v[0]), owner: number(v[2]), due: instant(v[3]), run: number(v[4])}, nil, nil
 }
 
 // put puts a message into an inbox. An execution without an owner is to be made due as well; see post.
@@ -57,13 +58,13 @@ func send(c *conn, m *backend.Message, at time.Time) (refused, err error) {
 	return nil, post(c, to, m, at)
 }
 
-// tell sends a message to an execution, unless that has ended.
-func tell(c *conn, key int64, m *backend.Message, at time.Time) error {
+// tell sends a message to an execution, unless that has ended; then told is empty, else its id.
+func tell(c *conn, key int64, m *backend.Message, at time.Time) (told string, err error) {
 	to, refused, err := look(c, "key = ?", key)
 	if refused != nil || err != nil {
-		return err
+		return "", err
 	}
-	return post(c, to, m, at)
+	return to.id, post(c, to, m, at)
 }
 
 // empty empties the inbox of an execution that has ended; unless it completed, its signals are kept for a run that goes on.

@@ -100,7 +100,8 @@ func watch(c *conn, key int64, run backend.RunKey, w *backend.Watch, at time.Tim
 		return notice(c, key, run, w.Step, backend.NotFound, at)
 	}
 	if state := backend.State(word(v[1])); state.Terminal() {
-		return outcome(c, waiter{key, int64(run), w.Step}, state, ending(state, v[2], v[3]), at)
+		_, err := outcome(c, waiter{key, int64(run), w.Step}, state, ending(state, v[2], v[3]), at)
+		return err
 	}
 	_, err = c.exec("INSERT OR IGNORE INTO watch (target, watcher, run, step) VALUES (?, ?, ?, ?)", number(v[0]), key, run, w.Step)
 	return err
@@ -120,8 +121,8 @@ type waiter struct {
 	step     string
 }
 
-// outcome tells a waiter of an end.
-func outcome(c *conn, w waiter, state backend.State, payload []byte, at time.Time) error {
+// outcome tells a waiter of an end; told is empty when he has ended, too.
+func outcome(c *conn, w waiter, state backend.State, payload []byte, at time.Time) (told string, err error) {
 	return tell(c, w.key, &backend.Message{Kind: backend.Outcome, Name: string(state), Run: backend.RunKey(w.run), Step: w.step, Payload: payload}, at)
 }
 
@@ -159,8 +160,12 @@ func finish(c *conn, t *backend.Turn, at time.Time, quiet bool) (told bool, err 
 		payload = t.Result
 	}
 	for _, w := range waiters {
-		if err := outcome(c, w, t.State, payload, at); err != nil {
+		id, err := outcome(c, w, t.State, payload, at)
+		if err != nil {
 			return false, err
+		}
+		if id != "" {
+			c.told = append(c.told, id)
 		}
 	}
 	return len(waiters) > 0, nil

@@ -99,9 +99,10 @@ func settle(c *conn, session backend.SessionID, d *backend.Settled, at time.Time
 
 // taskOutcome turns a task that was deleted into an Outcome; v is its execution, run, step and attempt.
 func taskOutcome(c *conn, v []driver.Value, name string, payload []byte, at time.Time) error {
-	return tell(c, number(v[0]), &backend.Message{
+	_, err := tell(c, number(v[0]), &backend.Message{
 		Kind: backend.Outcome, Name: name, Run: backend.RunKey(number(v[1])), Step: word(v[2]), Attempt: int(number(v[3])), Payload: payload,
 	}, at)
+	return err
 }
 
 // giveBack makes tasks ownerless again, or ends them when they were withdrawn.
