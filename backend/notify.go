@@ -16,6 +16,7 @@ type Hint struct {
 	Executions []string  `json:"executions,omitempty"` // have new messages; "*" stands for some
 	Owned      bool      `json:"owned,omitempty"`      // all of Executions are somebody's: to others that is nothing new
 	Ended      []string  `json:"ended,omitempty"`      // executions that have ended
+	Named      bool      `json:"named,omitempty"`      // those that were told of Ended have been named as Executions; the release before did not
 	Recall     bool      `json:"recall,omitempty"`     // tasks that run are to end
 	Awaits     bool      `json:"awaits,omitempty"`     // the sender waits for ends; nobody need tell of any while nobody does
 	Asks       bool      `json:"asks,omitempty"`       // who waits for ends is to say so
@@ -47,7 +48,7 @@ func (h Hint) Encode(limit int) []string {
 
 // split leaves half of the longest list with h and returns the other half; false when no list has two names.
 func (h *Hint) split() (rest Hint, ok bool) {
-	rest = Hint{From: h.From, Due: h.Due, Owned: h.Owned}
+	rest = Hint{From: h.From, Due: h.Due, Owned: h.Owned, Named: h.Named}
 	list, other := &h.Queues, &rest.Queues
 	if len(h.Executions) > len(*list) {
 		list, other = &h.Executions, &rest.Executions
@@ -83,6 +84,9 @@ func (h *Hint) Merge(o Hint) {
 	}
 	if len(o.Executions) > 0 {
 		h.Owned = o.Owned && (h.Owned || len(h.Executions) == 0)
+	}
+	if len(o.Ended) > 0 {
+		h.Named = o.Named && (h.Named || len(h.Ended) == 0)
 	}
 	add(&h.Queues, o.Queues)
 	add(&h.Executions, o.Executions)

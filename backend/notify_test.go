@@ -28,7 +28,7 @@ func TestHint(t *testing.T) {
 // A hint of many names goes in several parts, which together say what it says.
 func TestHintInParts(t *testing.T) {
 	t.Parallel()
-	h := backend.Hint{From: "f", Queues: []string{"q", "r"}, Recall: true, Due: time.Unix(1e9, 0).UTC()}
+	h := backend.Hint{From: "f", Queues: []string{"q", "r"}, Recall: true, Named: true, Due: time.Unix(1e9, 0).UTC()}
 	for i := range 500 {
 		h.Ended = append(h.Ended, fmt.Sprint("ended-", i))
 	}

@@ -454,9 +454,6 @@ func (x *execution) takeUp() error {
 	for _, st := range steps {
 		id := st.cmd.Step
 		x.observeAsk(&st.cmd)
-		if st.cmd.Kind == starlark.AwaitResult {
-			x.w.engine.watched.Store(true)
-		}
 		switch {
 		case st.got != nil: // posted
 		case st.memo != "" && !st.held && !st.dropped && begins: // what an earlier run had reserved is free

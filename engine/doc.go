@@ -137,7 +137,8 @@
 //
 // A hint after a commit tells other processes what it means to them (notify.go), and wakes those whom it concerns only. New work is for all who
 // serve its queue. A message for an execution that somebody owns is for him, and for all when it has made due what
-// nobody owns, which the store says; so is an end that other executions wait for, as their child's or because they watch it. Programs that wait
+// nobody owns, which the store says; so is an end that other executions wait for, as their child's or because they watch it. (What
+// does not name them is of the release before, and all look.) Programs that wait
 // are told of ends while there are any: who waits says so every few seconds, and who begins to listen asks (awaited.go).
 // Otherwise one is told now and then, so that a worker whose hints do not get through knows, and polls.
 //

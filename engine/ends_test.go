@@ -11,17 +11,19 @@ import (
 	"github.com/senpuki/senpuki/backend"
 )
 
-// before is the wire as the release before sees it: it says and reads nothing of who owns what is named, nor of who waits for ends.
+// before is the wire as the release before sees it: it says and reads nothing of who owns what is named, nor of who waits for ends or was told of them.
 type before struct{ *wire }
 
 func (n before) Notify(ctx context.Context, h backend.Hint) error {
-	h.Owned, h.Awaits, h.Asks = false, false, false
+	if h.Owned, h.Named, h.Awaits, h.Asks = false, false, false, false; len(h.Ended) > 0 {
+		h.Executions = nil
+	}
 	return n.wire.Notify(ctx, h)
 }
 
 func (n before) Listen(ctx context.Context, heard func(backend.Hint)) error {
 	return n.wire.Listen(ctx, func(h backend.Hint) {
-		h.Owned, h.Awaits, h.Asks = false, false, false
+		h.Owned, h.Named, h.Awaits, h.Asks = false, false, false, false
 		heard(h)
 	})
 }
@@ -34,19 +36,22 @@ def main():
     return execution("target").result()
 `
 
-// A worker of the release before does not say that it waits for ends, and one that has begun since the script was let go does not know
-// that anybody does. Both are told of those that one of their executions watches.
+// A worker of the release before does not say that it waits for ends, one that has begun since the script was let go does not know
+// that anybody does, and what the release before says of ends does not name whom it concerns.
 func TestEndsAreToldToWhoWatches(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name           string
-		older, another bool // the worker that watches is of the release before; another one begins when it has let the script go
-		release        time.Duration
+		name         string
+		older, ender bool // the worker that watches is of the release before; that which ends what is watched
+		another      bool // another worker of this release begins when the script was let go
+		release      time.Duration
 	}{
-		{"held", false, false, time.Hour},
-		{"held by the release before", true, false, time.Hour},
-		{"let go by the release before", true, false, time.Second},
-		{"let go, and the worker has gone", false, true, time.Second},
+		{"held", false, false, false, time.Hour},
+		{"held by the release before", true, false, false, time.Hour},
+		{"let go by the release before", true, false, false, time.Second},
+		{"let go, and the worker has gone", false, false, true, time.Second},
+		{"held, ended by the release before", false, true, false, time.Hour},
+		{"let go by the release before, that has gone, and ended by it", true, true, true, time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -54,11 +59,16 @@ func TestEndsAreToldToWhoWatches(t *testing.T) {
 				w := newWorld(t)
 				n := &wire{}
 				o := Options{Notifier: n, PollInterval: time.Hour, ReleaseAfter: c.release}
-				e, stop := w.engine(o)
-				far := o
-				far.Queues = []string{"far"}
-				if c.older {
+				near, far := o, o
+				if far.Queues = []string{"far"}; c.older {
 					far.Notifier = before{n}
+				}
+				if c.ender {
+					near.Notifier = before{n}
+				}
+				e, stop := w.engine(near)
+				if c.ender {
+					e.wakeups.expectAwaited(24 * time.Hour) // it tells of all ends
 				}
 				_, stopFar := w.engine(far)
 				w.deploy(e, watchScript)
@@ -70,6 +80,7 @@ func TestEndsAreToldToWhoWatches(t *testing.T) {
 				time.Sleep(time.Minute)
 				if c.another {
 					stopFar()
+					far.Notifier = n
 					_, stopFar = w.engine(far)
 					time.Sleep(time.Minute)
 				}

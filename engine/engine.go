@@ -58,7 +58,6 @@ type Engine struct {
 	mailed    atomic.Bool  // the worker is to look at its inboxes and for tasks; see look
 	heavy     sync.Map     // of what a large value was warned: see weigh
 	waits     atomic.Int64 // how many have begun to wait for an execution
-	watched   atomic.Bool  // an execution of this process has watched another one's end: the release before tells of it by the name of who has ended alone
 	elsewhere elsewhere    // how activities are registered in other processes
 
 	mu       sync.Mutex // guards all below

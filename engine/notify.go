@@ -305,7 +305,7 @@ func (w *worker) concerned(h *backend.Hint) bool {
 	case slices.ContainsFunc(h.Queues, func(q string) bool { return q == backend.AnyQueue || contains(w.options.Queues, q) }):
 		return !w.options.Hold
 	}
-	return len(h.Ended) > 0 && w.engine.watched.Load()
+	return len(h.Ended) > 0 && !h.Named
 }
 
 // changedAll wakes everybody who waits for an execution.
@@ -350,7 +350,7 @@ func (c *committer) announce(b *backend.Batch, reply *backend.Reply, writes []*w
 			h.Merge(backend.Hint{Executions: []string{"*"}})
 		}
 		if t.Then == backend.Finish {
-			h.Ended = append(h.Ended, t.Execution)
+			h.Ended, h.Named = append(h.Ended, t.Execution), true
 		}
 	}
 	for i := 0; i < len(reply.Told) && len(h.Executions) <= maxHint; i++ {

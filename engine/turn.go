@@ -267,9 +267,6 @@ func (x *execution) told(t *backend.Turn) {
 	if len(t.Children)+len(t.Orders)+len(t.Watches)+len(t.Tasks)+len(t.Withdraw)+len(t.Reserve)+len(t.Memos) == 0 {
 		return
 	}
-	if len(t.Watches) > 0 {
-		x.w.engine.watched.Store(true)
-	}
 	if len(t.Withdraw) > 0 {
 		x.w.recall()
 	}
