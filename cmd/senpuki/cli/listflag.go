@@ -14,6 +14,7 @@ func listVar(flags *pflag.FlagSet, to *[]string, name, usage string) {
 	flags.StringSliceVar(to, name, nil, usage)
 	f := flags.Lookup(name)
 	f.Value = listFlag{f.Value, f.Value.(pflag.SliceValue)}
+	f.DefValue = "" // of a type that it does not know pflag would say that the default is []
 }
 
 // listFlag is a list of pflag's with errors of its own: those speak of lines and fields of CSV, and what stands behind a line

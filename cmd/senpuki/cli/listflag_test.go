@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
@@ -31,6 +32,17 @@ func TestListFlags(t *testing.T) {
 		if (err != nil) != (c.want == nil) || err == nil && !slices.Equal(got, c.want) {
 			t.Errorf("%q: %q %v, want %q", c.given, got, err, c.want)
 		}
+	}
+}
+
+// The default of a list that is empty is not worth a word.
+func TestUsageOfListFlags(t *testing.T) {
+	t.Parallel()
+	var got []string
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	listVar(flags, &got, "queue", "queue to serve")
+	if usage := strings.TrimSpace(flags.FlagUsages()); usage != "--queue strings   queue to serve" {
+		t.Errorf("the usage is %q", usage)
 	}
 }
 
