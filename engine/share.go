@@ -173,7 +173,7 @@ func (w *worker) leftOver(adopted []string) error {
 		queues = []string{""} // all
 	}
 	for _, q := range queues {
-		waiting, err := w.store.Tasks(w.ctx, backend.TaskFilter{Queue: q, Waiting: true, Limit: minTasks, Bare: true})
+		waiting, err := w.store.Tasks(w.asks, backend.TaskFilter{Queue: q, Waiting: true, Limit: minTasks, Bare: true})
 		if err != nil {
 			return err
 		}

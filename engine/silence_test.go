@@ -94,6 +94,22 @@ func (s hungStore) List(ctx context.Context, f backend.Filter) ([]backend.Execut
 	return s.Store.List(ctx, f)
 }
 
+// inTime is what a service manager gives a worker to stop, and a little less.
+const inTime = 19 * time.Second
+
+// stopping is how long an engine takes to stop.
+func stopping(e *Engine, stop func()) time.Duration {
+	begun, ended := time.Now(), make(chan struct{})
+	go func() { stop(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Minute):
+		e.Kill()
+		<-ended
+	}
+	return time.Since(begun)
+}
+
 // A worker that is told to stop has stopped within twenty seconds, which is what a service manager gives it, also when
 // the database does not answer.
 func TestAWorkerStopsInTimeWhateverTheDatabaseDoes(t *testing.T) {
@@ -108,15 +124,7 @@ func TestAWorkerStopsInTimeWhateverTheDatabaseDoes(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			store.on.Store(true)
 			time.Sleep(time.Duration(after) * time.Second)
-			begun, ended := time.Now(), make(chan struct{})
-			go func() { stop(); close(ended) }()
-			select {
-			case <-ended:
-			case <-time.After(10 * time.Minute):
-				e.Kill()
-				<-ended
-			}
-			if took := time.Since(begun); took > 19*time.Second {
+			if took := stopping(e, stop); took > inTime {
 				t.Errorf("after %d s: stopped after %v", after, took)
 			}
 			store.on.Store(false)
@@ -126,4 +134,37 @@ func TestAWorkerStopsInTimeWhateverTheDatabaseDoes(t *testing.T) {
 			w.check()
 		})
 	}
+}
+
+// mutePeeks is a store that answers everything while on but which tasks wait.
+type mutePeeks struct {
+	backend.Store
+	on *atomic.Bool
+}
+
+func (s mutePeeks) Tasks(ctx context.Context, f backend.TaskFilter) ([]backend.Task, error) {
+	if f.Waiting && s.on.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.Store.Tasks(ctx, f)
+}
+
+// The same holds for one that has no free slot, and looks for what waits for one.
+func TestABusyWorkerStopsInTimeWhateverTheDatabaseDoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := mutePeeks{w.store, new(atomic.Bool)}
+		e, stop := w.engineOn(store, Options{MaxConcurrency: 1})
+		w.deploy(e, "def main():\n    activity(\"block\")()\n")
+		w.dispatch(e, Input{}, DispatchOptions{})
+		time.Sleep(10 * time.Second)
+		store.on.Store(true)
+		time.Sleep(10 * time.Second)
+		if took := stopping(e, stop); took > inTime {
+			t.Errorf("stopped after %v", took)
+		}
+		w.check()
+	})
 }
