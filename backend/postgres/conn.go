@@ -221,8 +221,9 @@ func (s *Store) once(ctx context.Context, session backend.SessionID, fn func(t *
 		return err
 	}
 	defer func() { s.leave(conn, err) }()
-	ctx, end := s.patient(ctx, session)
-	defer end()
+	w := s.patient(ctx, session)
+	defer w.end()
+	ctx = w.ctx
 	t := &tx{ctx: ctx, conn: conn}
 	t.add("BEGIN ISOLATION LEVEL READ COMMITTED")
 	if s.pooler {

@@ -21,40 +21,67 @@ import (
 // hasty marks a context whose owner would rather know soon what he waits for.
 type hasty struct{}
 
-// patient returns the context of a transaction that has begun, for a caller; end is called when it is over.
-func (s *Store) patient(caller context.Context, session backend.SessionID) (ctx context.Context, end func()) {
-	ctx, giveUp := context.WithCancelCause(context.WithoutCancel(caller))
-	begun, late, silence := time.Now(), s.late, s.silence
-	var look func()
-	look = func() {
-		switch {
-		case ctx.Err() != nil: // it is over
-		case session != 0 && caller.Err() == nil && s.awaitsStandby(ctx, late/2):
-			time.AfterFunc(silence, look)
-		default:
-			giveUp(silentFor(time.Since(begun)))
-		}
-	}
-	timer := time.AfterFunc(silence, look)
-	left := context.AfterFunc(caller, func() { time.AfterFunc(late, look) })
-	tells := func() bool { return false }
+// wait is how long a transaction is waited for. There is one for each: what it allocates, each step of an execution pays for.
+type wait struct {
+	ctx     context.Context // of the transaction
+	giveUp  context.CancelCauseFunc
+	caller  context.Context
+	store   *Store
+	session backend.SessionID
+	begun   time.Time
+	silence time.Duration
+	late    time.Duration
+	looks   *time.Timer
+	tells   *time.Timer // nil: for a session
+	left    func() bool
+}
+
+// patient begins to wait for a transaction that has begun, for a caller; end is called when that is over.
+func (s *Store) patient(caller context.Context, session backend.SessionID) *wait {
+	w := &wait{caller: caller, store: s, session: session, begun: time.Now(), silence: s.silence, late: s.late}
+	w.ctx, w.giveUp = context.WithCancelCause(context.Background()) // what the caller's says of connections is of no more use
+	w.looks = time.AfterFunc(w.silence, w.look)
+	w.left = context.AfterFunc(caller, w.leave)
 	if session == 0 {
-		soon := silence / 2
+		soon := w.silence / 2
 		if caller.Value(hasty{}) != nil {
-			soon = knows(late)
+			soon = knows(w.late)
 		}
-		tells = time.AfterFunc(soon, func() {
-			if ctx.Err() == nil && s.awaitsStandby(ctx, late/2) {
-				giveUp(errStandby)
-			}
-		}).Stop
+		w.tells = time.AfterFunc(soon, w.tell)
 	}
-	return ctx, func() {
-		timer.Stop()
-		left()
-		tells()
-		giveUp(nil)
+	return w
+}
+
+// look gives up, unless there is a reason to wait on.
+func (w *wait) look() {
+	switch {
+	case w.ctx.Err() != nil: // it is over
+	case w.session != 0 && w.caller.Err() == nil && w.awaitsStandby():
+		time.AfterFunc(w.silence, w.look)
+	default:
+		w.giveUp(silentFor(time.Since(w.begun)))
 	}
+}
+
+// leave is called when nobody asks any more.
+func (w *wait) leave() { time.AfterFunc(w.late, w.look) }
+
+// tell gives up when it is known what is waited for.
+func (w *wait) tell() {
+	if w.ctx.Err() == nil && w.awaitsStandby() {
+		w.giveUp(errStandby)
+	}
+}
+
+func (w *wait) awaitsStandby() bool { return w.store.awaitsStandby(w.ctx, w.late/2) }
+
+func (w *wait) end() {
+	w.looks.Stop()
+	if w.tells != nil {
+		w.tells.Stop()
+	}
+	w.left()
+	w.giveUp(nil)
 }
 
 // unanswered is what became of a transaction: in our words when it was given up.

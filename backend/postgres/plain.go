@@ -65,8 +65,9 @@ func (s *Store) commitPlain(ctx context.Context, b *backend.Batch) (reply backen
 	if err := s.stands(b.Session, &tx{ctx: ctx, conn: conn}); err != nil {
 		return reply, false, err
 	}
-	ctx, end := s.patient(ctx, b.Session)
-	defer end()
+	w := s.patient(ctx, b.Session)
+	defer w.end()
+	ctx = w.ctx
 	var r rows
 	for i := range b.Turns {
 		r.add(&s.known, b.Session, &b.Turns[i])
