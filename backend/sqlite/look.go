@@ -149,16 +149,21 @@ const (
 func (o *onlooker) look() (now stand, err error) {
 	held := false
 	for range tries {
-		if now, err = o.stand(); err != nil || now.manner != rest {
-			return now, err
-		}
-		held = heldElsewhere(o.path)
-		if age := time.Since(now.at.ModTime()); !held && (age < 0 || age >= tick) {
-			return now, nil
+		if now, err = o.stand(); err == nil {
+			if now.manner != rest {
+				return now, nil
+			}
+			held = heldElsewhere(o.path)
+			if age := time.Since(now.at.ModTime()); !held && (age < 0 || age >= tick) {
+				return now, nil
+			}
 		}
 		time.Sleep(pause)
 	}
-	if !held { // somebody writes it, and is away whenever we look
+	switch {
+	case err != nil:
+		return now, err
+	case !held: // somebody writes it, and is away whenever we look
 		return now, o.changed()
 	}
 	return now, backend.Explain(backend.ErrRefused, "a process has it open, and what that has written last is in %s-wal, which is not here: "+

@@ -3,8 +3,11 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/senpuki/senpuki/backend"
 )
@@ -94,4 +97,32 @@ func TestReadWhileOthersBegin(t *testing.T) {
 	if err := reads(rest, nothing); err != nil {
 		t.Error(err)
 	}
+}
+
+// A log of which one file is there and the other is not yet, or not any more, is no reason to refuse the database: another process is opening or
+// closing it just then.
+func TestLookWhileALogComesOrGoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "senpuki.db")
+		writer, err := Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := writer.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path+"-wal", []byte("going"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(5*pause, func() {
+			if err := os.Remove(path + "-wal"); err != nil {
+				t.Error(err)
+			}
+		})
+		o := onlooker{path: path}
+		if now, err := o.look(); err != nil || now.manner != rest {
+			t.Errorf("it stands in manner %d, %v", now.manner, err)
+		}
+	})
 }
