@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -44,8 +45,9 @@ func ReplaceFile(ctx context.Context, name string, write func(w io.Writer) error
 	}
 	info := Info(ctx)
 	prefix, mine := draftPrefix(&info, filepath.Base(name))
-	if mine && info.Attempt > 1 {
-		removeDrafts(dir, prefix)
+	if mine {
+		removeDrafts(dir, prefix, info.Attempt)
+		prefix += strconv.Itoa(info.Attempt) + "."
 	}
 	f, err := os.CreateTemp(dir, prefix+"*")
 	if err != nil {
@@ -98,14 +100,20 @@ func draftPrefix(info *AttemptInfo, base string) (prefix string, mine bool) {
 	return prefix + hex.EncodeToString(sum[:8]) + ".", true
 }
 
-// removeDrafts removes the drafts of attempts that are over. One of them may be at it still: then it has nothing to rename.
-func removeDrafts(dir, prefix string) {
+// removeDrafts removes the drafts of the attempts before one. One of those may be at it still: then it has nothing to rename. Whoever
+// calls may himself be over and not heed it, and so those of later attempts stay.
+func removeDrafts(dir, prefix string, before int) {
+	if before <= 1 {
+		return
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return // what is left is in nobody's way
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) && e.Type().IsRegular() {
+		rest, ok := strings.CutPrefix(e.Name(), prefix)
+		number, _, _ := strings.Cut(rest, ".")
+		if n, err := strconv.Atoi(number); ok && err == nil && n < before && e.Type().IsRegular() {
 			_ = os.Remove(filepath.Join(dir, e.Name())) // likewise
 		}
 	}

@@ -112,6 +112,24 @@ func TestReplaceFileOfAGivenUpAttempt(t *testing.T) {
 	holds(t, name, "second", "a.txt")
 }
 
+// One that was given up and writes only when the next one does already leaves that alone, too; and so does what else an attempt itself writes.
+func TestReplaceFileWhileALaterAttemptDoes(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "a.txt")
+	for _, attempt := range []int{2, 3} {
+		if err := ReplaceFile(attempting(t, "1", 3), name, text("third", func() {
+			ctx, cancel := context.WithCancel(attempting(t, "1", attempt))
+			cancel()
+			if err := ReplaceFile(ctx, name, text("late", nothing)); !errors.Is(err, context.Canceled) {
+				t.Errorf("an attempt that is over was told %v", err)
+			}
+		})); err != nil {
+			t.Errorf("beside attempt %d: %v", attempt, err)
+		}
+		holds(t, name, "third", "a.txt")
+	}
+}
+
 // Two steps that write one file at once do not touch what the other writes, whatever attempts they are.
 func TestReplaceFileOfTwoSteps(t *testing.T) {
 	t.Parallel()
