@@ -70,28 +70,34 @@ func commitForever(path string) error {
 	}
 }
 
-func TestKilled(t *testing.T) {
-	t.Parallel()
+// begin begins a process that writes batches to a database until it is killed, and says of each when it has landed.
+func begin(t *testing.T, path string) (child *exec.Cmd, says *bufio.Scanner) {
+	t.Helper()
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	child = exec.Command(binary)
+	child.Env = append(os.Environ(), childEnv+"="+path)
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return child, bufio.NewScanner(out)
+}
+
+func TestKilled(t *testing.T) {
+	t.Parallel()
 	for round := range 6 {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()
 			path := file(t)
-			child := exec.Command(binary)
-			child.Env = append(os.Environ(), childEnv+"="+path)
-			child.Stderr = os.Stderr
-			out, err := child.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := child.Start(); err != nil {
-				t.Fatal(err)
-			}
+			child, lines := begin(t, path)
 			said := int64(-1)
-			lines := bufio.NewScanner(out)
 			for lines.Scan() {
 				n, err := strconv.ParseInt(strings.TrimPrefix(lines.Text(), "landed "), 10, 64)
 				if err != nil {

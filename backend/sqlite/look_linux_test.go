@@ -3,11 +3,9 @@
 package sqlite_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -189,21 +187,8 @@ func TestLookInClosedDirectory(t *testing.T) {
 func writing(t *testing.T) (path string, kill func()) {
 	t.Helper()
 	path = file(t)
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	child := exec.Command(binary)
-	child.Env = append(os.Environ(), childEnv+"="+path)
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if lines := bufio.NewScanner(out); !lines.Scan() { // it stands still when nobody reads on, and has the database open
+	child, says := begin(t, path)
+	if !says.Scan() { // it stands still when nobody reads on, and has the database open
 		t.Fatal("nothing has landed")
 	}
 	killed := false

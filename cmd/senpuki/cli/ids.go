@@ -43,15 +43,14 @@ func resolve(ctx context.Context, eng *engine.Engine, prefix string) (engine.Exe
 	return engine.Execution{}, usage("%s is the beginning of several ids:%s", prefix, b.String())
 }
 
-// each does something with each of some ids, whatever becomes of the others, until ctx ends.
-func each(ctx context.Context, ids []string, do func(id string) error) error {
-	var failed error
-	for _, id := range ids {
-		if err := do(id); err != nil {
-			failed = errors.Join(failed, err)
-		}
-		if ctx.Err() != nil {
-			break
+// each does something with each of some ids, whatever becomes of the others, until ctx ends or the database is away; then it names
+// those that are left.
+func each(ctx context.Context, ids []string, do func(id string) error) (failed error) {
+	for i, id := range ids {
+		err := do(id)
+		failed = errors.Join(failed, err)
+		if left := ids[i+1:]; len(left) > 0 && (ctx.Err() != nil || errors.Is(err, backend.ErrTransient)) {
+			return errors.Join(failed, fmt.Errorf("nothing was done with %s", strings.Join(left, " ")))
 		}
 	}
 	return failed
